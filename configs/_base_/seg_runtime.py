@@ -1,0 +1,17 @@
+_base_ = 'runtime.py'
+default_scope = 'mmseg'
+env_cfg = dict(cudnn_benchmark=True)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook', by_epoch=False, interval=16_000, save_best='mIoU', rule='greater'
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+)
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+visualizer = dict(
+    type='SegLocalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+)

@@ -1,0 +1,23 @@
+"""Dense prediction with MogaNet: a backbone and recipes for OpenMMLab's toolboxes.
+
+Importing the package registers the backbone (type ``MogaNet``) in mmengine's root
+registry, where mmdet, mmseg, mmpose and mmpretrain find it.
+"""
+
+import importlib
+import sys
+
+__version__ = '0.1.0'
+__all__ = ['ARCHITECTURES', 'MogaNet']
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return getattr(importlib.import_module('.models', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+# `python -m moganet_dense` must start at once, and `doctor` even where torch or mmengine
+# is broken. While Python looks the package up for that, argv[0] is '-m'.
+if sys.argv[:1] != ['-m']:
+    from .models import ARCHITECTURES, MogaNet

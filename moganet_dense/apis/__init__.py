@@ -1,0 +1,1 @@
+"""What the tools and the command line do: train, test, doctor."""

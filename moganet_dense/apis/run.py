@@ -1,0 +1,211 @@
+"""Training and testing of any task through mmengine's Runner."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.fileio import dump
+from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from ..data.layouts import require_files
+from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..errors import UserError
+from ..models import MogaNet
+from ..weights.families import WeightsError, model_state
+from ..weights.loading import load_strictly, locate, read_checkpoint
+from .config import one_line, parse_options, read_config, set_options
+from .mini import apply_mini, start_from_scratch
+
+BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """What training and testing have in common on the command line.
+
+    Attributes:
+        config: path of a config.
+        work_dir: folder for logs and checkpoints; None: work_dirs/NAME, NAME_mini.
+        cfg_options: ``key=value`` texts that override the config.
+        launcher: none, pytorch, slurm or mpi.
+        mini: use the data set that ships, small and short.
+        from_scratch: do not start from published weights.
+    """
+
+    config: str | os.PathLike
+    work_dir: str | None = None
+    cfg_options: Sequence[str] = ()
+    launcher: str = 'none'
+    mini: bool = False
+    from_scratch: bool = False
+
+    def read(self) -> Config:
+        """The config with what the command line changes in it."""
+        cfg = read_config(self.config)
+        if self.mini:
+            apply_mini(cfg)
+        if self.from_scratch:
+            start_from_scratch(cfg)
+        set_options(cfg, parse_options(self.cfg_options))
+        name = Path(self.config).stem + ('_mini' if self.mini else '')
+        cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
+        cfg.launcher = self.launcher
+        if not torch.cuda.is_available():
+            cfg.env_cfg.dist_cfg.backend = 'gloo'
+        return cfg
+
+
+def train(
+    job: Job, resume: str | None = None, amp: bool = False, auto_scale_lr: bool = False
+) -> Path:
+    """Trains, validates on the way, and keeps checkpoints.
+
+    Args:
+        job: what to train on.
+        resume: 'auto' goes on from the last checkpoint of the work dir, if there is one; a
+            path goes on from that one.
+        amp: automatic mixed precision; needs a GPU.
+        auto_scale_lr: scale the learning rate from the config's batch size to the real one.
+
+    Returns:
+        the work dir.
+
+    Raises:
+        UserError: a mistake that the user can mend.
+    """
+    cfg = job.read()
+    for name in ('train_dataloader', 'val_dataloader'):
+        if cfg.get(name):
+            require_files(cfg[name].dataset, cfg.default_scope)
+    if amp:
+        _enable_amp(cfg)
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+        cfg.auto_scale_lr.enable = True
+    cfg.resume, cfg.load_from = _resume_point(resume, cfg)
+    runner = _build_runner(cfg)
+    if cfg.resume and cfg.load_from:
+        _skip_pretrained(runner)
+    with one_line('the data set cannot be built'):
+        runner._train_dataloader = runner.build_dataloader(
+            runner._train_dataloader, seed=runner.seed
+        )
+    _require_samples(runner._train_dataloader.dataset, cfg)
+    runner.train()
+    best = runner.message_hub.runtime_info.get(BEST)
+    print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
+    return Path(cfg.work_dir)
+
+
+def test(
+    job: Job, checkpoint: str, out: str | None = None, show_dir: str | None = None
+) -> dict[str, Any]:
+    """Evaluates a checkpoint by the config's metrics.
+
+    Args:
+        job: what to test on.
+        checkpoint: path, URL or name; it has to fit the model, key by key.
+        out: file for the predictions (.pkl) or for the metrics (.json).
+        show_dir: folder for pictures of the predictions.
+
+    Returns:
+        the metrics by name.
+
+    Raises:
+        UserError: a mistake that the user can mend.
+    """
+    cfg = job.read()
+    require_files(cfg.test_dataloader.dataset, cfg.default_scope)
+    if out and not out.endswith(('.pkl', '.json')):
+        raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
+    if show_dir:
+        _draw_into(cfg, os.path.abspath(show_dir))
+    if out and out.endswith('.pkl'):
+        _dump_predictions(cfg, out)
+    state = model_state(_read(checkpoint))
+    cfg.load_from, cfg.resume = None, False
+    runner = _build_runner(cfg)
+    try:
+        load_strictly(runner.model, state)
+    except WeightsError as error:
+        raise UserError(f'{checkpoint}: {error}') from None
+    print_log(f'Loaded all {len(state)} tensors of {checkpoint}', 'current')
+    metrics = runner.test()
+    if out and out.endswith('.json'):
+        dump(metrics, out)
+    return metrics
+
+
+def _read(checkpoint: str) -> Any:
+    return read_checkpoint(locate(checkpoint))
+
+
+def _build_runner(cfg: Config) -> Runner:
+    read_without_code()
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
+    with one_line('the config cannot be built'):
+        return Runner.from_cfg(cfg)
+
+
+def _enable_amp(cfg: Config) -> None:
+    if not torch.cuda.is_available():
+        raise UserError('--amp needs a GPU, and PyTorch sees none; train without it')
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+
+
+def _resume_point(resume: str | None, cfg: Config) -> tuple[bool, str | None]:
+    """Whether to resume, and from which file; what the config says counts without --resume."""
+    if resume is None:
+        return cfg.get('resume', False), cfg.get('load_from')
+    if resume == 'auto':
+        return True, find_latest_checkpoint(cfg.work_dir)
+    if not Path(resume).is_file():
+        raise UserError(f'--resume: no such checkpoint: {resume}')
+    return True, resume
+
+
+def _skip_pretrained(runner: Runner) -> None:
+    """The checkpoint replaces every weight: published ones need not be there, or fetched."""
+    for module in runner.model.modules():
+        if isinstance(module, MogaNet):
+            module.pretrained, module.init_cfg = None, None
+
+
+def _require_samples(dataset: Any, cfg: Config) -> None:
+    if len(dataset) == 0:
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+        raise UserError(
+            'the training set is empty: expected annotations of the classes '
+            f'{", ".join(list(classes)[:5])}{", ..." if len(classes) > 5 else ""}, found none; '
+            'compare the class names of the config (metainfo) with those of the annotation file'
+        )
+
+
+def _draw_into(cfg: Config, folder: str) -> None:
+    """Switches the toolbox's visualisation hook on."""
+    hook = cfg.default_hooks.visualization
+    if cfg.default_scope in ('mmdet', 'mmseg'):
+        hook.draw = True
+    else:
+        hook.enable = True
+    if cfg.default_scope == 'mmdet':
+        hook.test_out_dir = folder
+    elif cfg.default_scope == 'mmseg':
+        cfg.visualizer.save_dir = folder
+        hook.interval = 1
+    else:
+        hook.out_dir = folder
+        hook.interval = 1
+
+
+def _dump_predictions(cfg: Config, out: str) -> None:
+    kind = 'DumpDetResults' if cfg.default_scope == 'mmdet' else 'DumpResults'
+    metrics = cfg.test_evaluator
+    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+    cfg.test_evaluator = [*metrics, dict(type=kind, out_file_path=out)]

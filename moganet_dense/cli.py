@@ -1,0 +1,119 @@
+"""Command line: ``python -m moganet_dense train|test|doctor`` and the scripts in tools/.
+
+Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``doctor``: training
+cannot run); 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from .errors import UserError
+
+TRACEBACK = 'MOGANET_TRACEBACK'
+"""Environment variable that shows where an error came from."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog='moganet_dense', description='Dense prediction with MogaNet.'
+    )
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _add_train(commands)
+    _add_test(commands)
+    doctor = commands.add_parser('doctor', help='print the environment as seen, and mends')
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_train(commands) -> None:
+    parser = commands.add_parser('train', help='train a model of any task')
+    _add_job(parser)
+    parser.add_argument('--from-scratch', action='store_true', help='without published weights')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='auto|PATH',
+        help='go on from the last checkpoint of the work dir, or from PATH',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate from the config's batch size to the real one",
+    )
+    parser.set_defaults(run=_train)
+
+
+def _add_test(commands) -> None:
+    parser = commands.add_parser('test', help='evaluate a checkpoint of any task')
+    _add_job(parser)
+    parser.add_argument('checkpoint', help='path or URL; has to fit the model key by key')
+    parser.add_argument('--out', metavar='FILE', help='.pkl: predictions; .json: metrics')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into DIR')
+    parser.set_defaults(run=_test)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='path of a config; the task follows from it')
+    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/NAME')
+    parser.add_argument('--mini', action='store_true', help='the small data set that ships')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch passes it; the environment is what counts
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+
+
+def _job(args: argparse.Namespace):
+    from .apis.run import Job
+
+    return Job(
+        config=args.config,
+        work_dir=args.work_dir,
+        cfg_options=args.cfg_options,
+        launcher=args.launcher,
+        mini=args.mini,
+        from_scratch=getattr(args, 'from_scratch', False),
+    )
+
+
+def _train(args: argparse.Namespace) -> int:
+    from .apis.run import train
+
+    train(_job(args), resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
+    return 0
+
+
+def _test(args: argparse.Namespace) -> int:
+    from .apis.run import test
+
+    test(_job(args), args.checkpoint, out=args.out, show_dir=args.show_dir)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from .apis.doctor import examine
+
+    return examine()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    if args.__dict__.get('local_rank') is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        return args.run(args)
+    except UserError as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted; go on with --resume', file=sys.stderr)
+        return 130

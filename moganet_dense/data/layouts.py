@@ -1,0 +1,140 @@
+"""Where each task's data set lies on disk, once: for messages and for ``--mini``."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set as its own distribution lays it out.
+
+    Attributes:
+        title: its name, for people.
+        dataset_type: class of the toolbox that reads it.
+        mini_root: where the mini data set holds a copy of the layout.
+        fields: options of the data set class for 'train' and 'val'.
+        metric_file: annotation file that the metric reads, below the root, or None.
+        tree: the layout, for people.
+        source: where to get it.
+    """
+
+    title: str
+    dataset_type: str
+    mini_root: str
+    fields: dict[str, dict[str, Any]]
+    metric_file: str | None
+    tree: str
+    source: str
+
+
+_COCO_SOURCE = 'https://cocodataset.org/#download (2017 train and val images, annotations)'
+_DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+
+
+def _coco_fields(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        split: dict(
+            ann_file=f'annotations/{kind}_{split}2017.json',
+            data_prefix=dict(img=f'{split}2017/'),
+        )
+        for split in ('train', 'val')
+    }
+
+
+LAYOUTS = {
+    'mmdet': Layout(
+        title='COCO 2017',
+        dataset_type='CocoDataset',
+        mini_root='data/mini/coco/',
+        fields=_coco_fields('instances'),
+        metric_file='annotations/instances_val2017.json',
+        tree=(
+            'data/coco/annotations/instances_{train,val}2017.json\ndata/coco/{train,val}2017/*.jpg'
+        ),
+        source=_COCO_SOURCE,
+    ),
+    'mmpose': Layout(
+        title='COCO 2017 keypoints',
+        dataset_type='CocoDataset',
+        mini_root='data/mini/coco/',
+        fields=_coco_fields('person_keypoints'),
+        metric_file='annotations/person_keypoints_val2017.json',
+        tree=(
+            'data/coco/annotations/person_keypoints_{train,val}2017.json\n'
+            f'data/coco/{_DETECTIONS}\n'
+            'data/coco/{train,val}2017/*.jpg'
+        ),
+        source=f'{_COCO_SOURCE}; person boxes: https://github.com/leoxiaobin/deep-high-resolution-net.pytorch',
+    ),
+    'mmseg': Layout(
+        title='ADE20K (scene parsing challenge 2016)',
+        dataset_type='ADE20KDataset',
+        mini_root='data/mini/ade/ADEChallengeData2016',
+        fields={
+            split: dict(
+                data_prefix=dict(img_path=f'images/{folder}', seg_map_path=f'annotations/{folder}')
+            )
+            for split, folder in [('train', 'training'), ('val', 'validation')]
+        },
+        metric_file=None,
+        tree=(
+            'data/ade/ADEChallengeData2016/images/{training,validation}/*.jpg\n'
+            'data/ade/ADEChallengeData2016/annotations/{training,validation}/*.png'
+        ),
+        source='http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
+    ),
+}
+"""Layout of each toolbox's default data set; the key is the config's ``default_scope``."""
+
+
+def innermost(dataset: dict) -> Iterator[dict]:
+    """The data sets inside wrappers (RepeatDataset, ConcatDataset, ...)."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    if not inner:
+        yield dataset
+    for child in inner:
+        yield from innermost(child)
+
+
+def require_files(dataset: dict, scope: str) -> None:
+    """Checks that the files and folders that a data set's config names are there.
+
+    Args:
+        dataset: the data set's config, wrappers included.
+        scope: the config's default_scope, for the layout in the message.
+
+    Raises:
+        UserError: names the first that is missing, the expected layout, where to get the
+            data, and ``--mini``.
+    """
+    for part in innermost(dataset):
+        for path in _named_paths(part):
+            if not path.exists():
+                raise UserError(_absent(path, scope))
+
+
+def _named_paths(dataset: dict) -> Iterator[Path]:
+    root = dataset.get('data_root') or ''
+    prefixes = dataset.get('data_prefix') or {}
+    values = [dataset.get('ann_file'), *(prefixes.values() if isinstance(prefixes, dict) else [])]
+    for value in values:
+        if isinstance(value, str) and value and '://' not in value:
+            yield Path(os.path.join(root, value))
+    if isinstance(dataset.get('bbox_file'), str):  # mmpose takes it as it is, without the root
+        yield Path(dataset['bbox_file'])
+
+
+def _absent(path: Path, scope: str) -> str:
+    message = f'data not found: {path} (looked from {Path.cwd()})'
+    if layout := LAYOUTS.get(scope):
+        tree = layout.tree.replace('\n', '\n    ')
+        message += (
+            f'\n  expected for {layout.title}:\n    {tree}\n  get it from {layout.source}'
+            '\n  or set data_root in the config, or try the data set that ships: add --mini'
+        )
+    return message

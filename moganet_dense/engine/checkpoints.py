@@ -1,0 +1,86 @@
+"""Checkpoints of plain data: what is saved can be read without running code.
+
+mmengine puts objects of its own and NumPy arrays into a checkpoint and reads it back with
+full pickle. Here they are turned into tensors and plain containers before saving and back
+after loading, and every checkpoint is read by
+:func:`~moganet_dense.weights.loading.read_checkpoint`.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import HOOKS
+from mmengine.runner import CheckpointLoader
+
+from ..weights import zoo
+from ..weights.families import WeightsError
+from ..weights.loading import check_fit, locate, read_checkpoint
+
+_PLAIN = (str, int, float, bool, type(None), torch.Tensor)
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(Hook):
+    """Keeps checkpoints free of objects, and refuses to resume from one that does not fit."""
+
+    priority = 'VERY_LOW'  # after the hooks that put something into the checkpoint
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        for part in ('message_hub', 'meta'):
+            checkpoint[part] = to_plain(checkpoint[part])
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        for part in ('message_hub', 'meta'):
+            if part in checkpoint:
+                checkpoint[part] = from_plain(checkpoint[part])
+        if getattr(runner, '_resume', False):
+            model = getattr(runner.model, 'module', runner.model)
+            check_fit(model, checkpoint['state_dict'])
+
+
+def to_plain(value: Any) -> Any:
+    """A copy of ``value`` in tensors, numbers, strings and plain containers.
+
+    Arrays become tensors, history buffers dicts of tensors; anything else that is not plain
+    becomes its text.
+    """
+    if isinstance(value, HistoryBuffer):
+        log, count = (torch.as_tensor(np.asarray(part)) for part in value.data)
+        return dict(history=dict(log=log, count=count, max_length=value.max_length))
+    if isinstance(value, dict):
+        return {to_plain(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return (tuple if isinstance(value, tuple) else list)(to_plain(item) for item in value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
+        return torch.as_tensor(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, _PLAIN) else str(value)
+
+
+def from_plain(value: Any) -> Any:
+    """Undoes :func:`to_plain`: tensors become arrays, dicts of a history its buffer."""
+    if isinstance(value, dict):
+        if set(value) == {'history'}:
+            history = {key: from_plain(item) for key, item in value['history'].items()}
+            return HistoryBuffer(history['log'], history['count'], history['max_length'])
+        return {key: from_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(from_plain(item) for item in value)
+    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+
+def read_without_code() -> None:
+    """Makes mmengine read every local or fetched checkpoint through our reader."""
+
+    def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) -> Any:
+        checkpoint = read_checkpoint(locate(filename), map_location)
+        if not isinstance(checkpoint, dict):
+            raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
+        return checkpoint
+
+    for prefix in ('', 'http://', 'https://', zoo.SCHEME):
+        CheckpointLoader.register_scheme(prefix, load_from_safe, force=True)

@@ -1,0 +1,8 @@
+"""The one error that the command line prints as a line, without a traceback."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The message is one line: what was expected, what was found, what to do.
+    """

@@ -1,0 +1,215 @@
+"""Building blocks of MogaNet, written from the formulas of the paper.
+
+Paper: Li et al., "MogaNet: Multi-order Gated Aggregation Network", ICLR 2024,
+https://arxiv.org/abs/2211.03295 (sections 4.2 to 4.4). Module and parameter names
+are those of the published checkpoints (https://github.com/Westlake-AI/MogaNet,
+Apache-2.0), so that published files fit without renaming.
+
+Notation: C channels, B batch, H and W height and width. Every convolution has a
+bias. Maps are (B, C, H, W), floating point.
+"""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
+
+
+def build_norm(norm_cfg: dict, channels: int) -> nn.Module:
+    """Normalisation layer over ``channels``, from a config in OpenMMLab's form.
+
+    Args:
+        norm_cfg: ``type`` is BN, SyncBN or GN; ``requires_grad`` (default True) says
+            whether weight and bias are trained; other keys go to the layer (GN needs
+            ``num_groups``).
+        channels: number of channels of the map to normalise.
+
+    Raises:
+        ValueError: unknown ``type``.
+    """
+    options = dict(norm_cfg)
+    kind = options.pop('type', None)
+    trained = options.pop('requires_grad', True)
+    if kind not in NORMS:
+        raise ValueError(f'norm_cfg: unknown type {kind!r}; valid: {", ".join(NORMS)}')
+    count = 'num_channels' if kind == 'GN' else 'num_features'
+    return NORMS[kind](**{count: channels}, **options).requires_grad_(trained)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drops a residual branch per sample, in training only."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept = F.dropout(x.new_ones(len(x), 1, 1, 1), self.rate, self.training)
+        return kept * x
+
+    def extra_repr(self) -> str:
+        return f'rate={self.rate:.3f}'
+
+
+class ElementScale(nn.Module):
+    """S(X) = s * X with a learnable s per channel."""
+
+    def __init__(self, channels: int, init_value: float = 1e-5) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1, channels, 1, 1), init_value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * x
+
+
+class ChannelAggregationFFN(nn.Module):
+    """Channel aggregation, CA (paper section 4.3, equations 7 and 8).
+
+    T = GELU(DW3x3(Conv1x1(Z)));  T <- T + s * (T - GELU(T W_r));  Y = Conv1x1(T).
+
+    Args:
+        channels: C of input and output.
+        ratio: hidden width is int(ratio * C).
+        drop_rate: dropout after the activation and after the last convolution.
+    """
+
+    def __init__(self, channels: int, ratio: float, drop_rate: float = 0.0) -> None:
+        super().__init__()
+        hidden = int(ratio * channels)
+        self.fc1 = nn.Conv2d(channels, hidden, 1)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.act = nn.GELU()
+        self.decompose = nn.Conv2d(hidden, 1, 1)
+        self.sigma = ElementScale(hidden)
+        self.fc2 = nn.Conv2d(hidden, channels, 1)
+        self.drop = nn.Dropout(drop_rate)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        t = self.drop(self.act(self.dwconv(self.fc1(z))))
+        d = self.act(self.decompose(t))  # (B, 1, H, W)
+        t = t + self.sigma(t - d)
+        return self.drop(self.fc2(t))
+
+
+class MultiOrderDWConv(nn.Module):
+    """Context branch of Moga: depth-wise convolutions of three orders (section 4.2).
+
+    A 5x5 depth-wise convolution over all channels; then, with the channels split
+    1 : 3 : 4, nothing, a 5x5 of dilation 2 and a 7x7 of dilation 3 on its result; then
+    a 1x1 convolution mixes them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        middle, high = 3 * channels // 8, 4 * channels // 8
+        self.split = (channels - middle - high, middle, high)
+        self.DW_conv0 = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.DW_conv1 = nn.Conv2d(middle, middle, 5, padding=4, dilation=2, groups=middle)
+        self.DW_conv2 = nn.Conv2d(high, high, 7, padding=9, dilation=3, groups=high)
+        self.PW_conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        low, middle, high = self.DW_conv0(u).split(self.split, dim=1)
+        orders = [low, self.DW_conv1(middle), self.DW_conv2(high)]
+        return self.PW_conv(torch.cat(orders, dim=1))
+
+
+class MultiOrderGatedAggregation(nn.Module):
+    """Spatial aggregation, Moga (section 4.2, equations 3 to 6), with its own shortcut.
+
+    Args:
+        channels: C of input and output.
+        gate: 'single' is Y = proj_2(SiLU(G) * SiLU(V)), as the paper has it; 'double'
+            applies SiLU twice to each factor. It is the function that checkpoints of
+            OpenMixup and mmpretrain were trained with (their option attn_force_fp32):
+            a property of the weights.
+    """
+
+    def __init__(self, channels: int, gate: str = 'single') -> None:
+        super().__init__()
+        self.double = gate == 'double'
+        self.proj_1 = nn.Conv2d(channels, channels, 1)
+        self.sigma = ElementScale(channels)
+        self.gate = nn.Conv2d(channels, channels, 1)
+        self.value = MultiOrderDWConv(channels)
+        self.proj_2 = nn.Conv2d(channels, channels, 1)
+
+    def activate(self, x: torch.Tensor) -> torch.Tensor:
+        """SiLU, or SiLU of SiLU for the double gate."""
+        x = F.silu(x)
+        return F.silu(x) if self.double else x
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        p = self.proj_1(z)
+        p = p + self.sigma(p - p.mean((2, 3), keepdim=True))  # feature decomposition
+        u = F.silu(p)
+        g, v = self.gate(u), self.value(u)
+        return self.proj_2(self.activate(g) * self.activate(v)) + z
+
+
+class MogaBlock(nn.Module):
+    """X <- X + a * Moga(Norm(X));  X <- X + b * CA(Norm(X)) (figure 2 of the paper).
+
+    Args:
+        channels: C of input and output.
+        ffn_ratio: hidden width of the FFN over C.
+        gate, drop_rate: see the two branches.
+        drop_path_rate: probability that a branch is dropped for a sample.
+        layer_scale_init_value: start value of a and b, per channel.
+        norm_cfg: see :func:`build_norm`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        ffn_ratio: float,
+        gate: str,
+        drop_rate: float,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+        norm_cfg: dict,
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, channels)
+        self.attn = MultiOrderGatedAggregation(channels, gate)
+        self.norm2 = build_norm(norm_cfg, channels)
+        self.mlp = ChannelAggregationFFN(channels, ffn_ratio, drop_rate)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
+        scale = torch.full((1, channels, 1, 1), layer_scale_init_value)
+        self.layer_scale_1 = nn.Parameter(scale.clone())
+        self.layer_scale_2 = nn.Parameter(scale.clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.drop_path(self.layer_scale_1 * self.attn(self.norm1(x)))
+        return x + self.drop_path(self.layer_scale_2 * self.mlp(self.norm2(x)))
+
+
+class Stem(nn.Module):
+    """First patch embed: two 3x3 convolutions of stride 2, (B, c, H, W) to a quarter."""
+
+    def __init__(self, in_channels: int, channels: int, norm_cfg: dict) -> None:
+        super().__init__()
+        half = channels // 2
+        self.projection = nn.Sequential(
+            nn.Conv2d(in_channels, half, 3, stride=2, padding=1),
+            build_norm(norm_cfg, half),
+            nn.GELU(),
+            nn.Conv2d(half, channels, 3, stride=2, padding=1),
+            build_norm(norm_cfg, channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.projection(x)
+
+
+class PatchEmbed(nn.Module):
+    """Later patch embeds: a 3x3 convolution of stride 2 and a norm, to half the size."""
+
+    def __init__(self, in_channels: int, channels: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1)
+        self.norm = build_norm(norm_cfg, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.projection(x))

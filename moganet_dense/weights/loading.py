@@ -1,0 +1,242 @@
+"""Reads weight files without running code in them, and loads them strictly.
+
+A checkpoint is a pickle, and a pickle can run anything; here files are read only with
+``torch.load(weights_only=True)``, which builds tensors and plain containers and nothing
+else (https://docs.pytorch.org/docs/stable/notes/serialization.html). There is no fallback.
+"""
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
+
+import torch
+import torch.nn as nn
+from mmengine.dist import barrier, get_local_rank
+from mmengine.logging import print_log
+from rich.progress import wrap_file
+
+from . import zoo
+from .families import WeightsError, backbone_state
+
+SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
+TIMEOUT = 30  # seconds without an answer before a download is given up
+
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """What ``init_cfg=dict(type='Pretrained', ...)`` of a backbone says.
+
+    Attributes:
+        checkpoint: ``moganet://NAME`` (see :mod:`~moganet_dense.weights.zoo`), URL or path.
+        ema: load the exponential moving average that the file also holds. The published
+            accuracy of the official s, b, l and xl is that of the average, while their
+            downstream models were started from the raw weights, the default.
+    """
+
+    checkpoint: str
+    ema: bool = False
+
+    @classmethod
+    def from_init_cfg(cls, init_cfg: Any) -> 'PretrainedWeights | None':
+        """The weights that an ``init_cfg`` names; None if it names none.
+
+        Raises:
+            ValueError: an unknown key, or Pretrained mixed with other initialisers, which
+                it would overwrite.
+        """
+        cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+        named = [c for c in cfgs if isinstance(c, Mapping) and _is_pretrained(c.get('type'))]
+        if not named:
+            return None
+        if len(cfgs) > 1:
+            raise ValueError('init_cfg: Pretrained sets every weight; give it alone')
+        options = {key: value for key, value in named[0].items() if key != 'type'}
+        if unknown := sorted(set(options) - {'checkpoint', 'ema'}):
+            raise ValueError(f'init_cfg: unknown {unknown} of Pretrained; valid: checkpoint, ema')
+        if not isinstance(options.get('checkpoint'), (str, os.PathLike)):
+            raise ValueError('init_cfg: Pretrained needs checkpoint, a name, URL or path')
+        return cls(os.fspath(options['checkpoint']), bool(options.get('ema', False)))
+
+    def check_gate(self, gate: str) -> None:
+        """Holds a backbone's gate against that of the weights, where the zoo knows it.
+
+        The gate is not taken over in silence: a model that is built for testing, without
+        ``init_cfg``, would then compute another function than the one that was trained.
+
+        Raises:
+            ValueError: the weights were trained with the other gate.
+        """
+        known = zoo.find(self.checkpoint)
+        if known and known.gate != gate:
+            raise ValueError(
+                f'{self.checkpoint} was trained with gate={known.gate!r}, the backbone has '
+                f'gate={gate!r}; set gate={known.gate!r}'
+            )
+
+    def load_into(self, backbone: nn.Module) -> None:
+        """Loads the backbone's weights and buffers, all of them or none; logs one line.
+
+        Raises:
+            WeightsError: the file cannot be found, read or fetched, or any key is missing,
+                unexpected or mis-shaped; only a classifier or another model's heads around
+                the backbone are left out.
+        """
+        path = locate(self.checkpoint)
+        content = read_checkpoint(path)
+        names = [name for name, _ in backbone.named_parameters()]
+        try:
+            found = backbone_state(content, names, self.ema)
+            load_strictly(backbone, found.tensors)
+        except WeightsError as error:
+            raise WeightsError(f'{self.checkpoint}: {error}') from None
+        kind = 'EMA of ' if self.ema else ''
+        ignored = f'; left out {_list(found.ignored)}' if found.ignored else ''
+        print_log(
+            f'{type(backbone).__name__}: loaded all {len(found.tensors)} tensors from {kind}'
+            f'{self.checkpoint} ({path}), {found.origin}{ignored}',
+            logger='current',
+        )
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
+    """Content of a checkpoint file: tensors and plain containers.
+
+    Args:
+        path: the file.
+        map_location: device of the tensors, as for :func:`torch.load`.
+
+    Raises:
+        WeightsError: no such file; cut off or no checkpoint; or it asks for more than
+            tensors and plain containers, which would mean to run its code.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsError(f'no such file: {path}')
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own text advises to run the code
+        found = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', str(error))
+        what = f'it holds {found[1]}' if found else 'it is no PyTorch checkpoint'
+        raise WeightsError(
+            f'{path} is refused: {what}; only tensors and plain containers are read, anything '
+            'else would run code'
+        ) from None
+    except Exception as error:  # torch raises many kinds for a file that is cut or foreign
+        raise WeightsError(
+            f'{path} is cut off or no PyTorch checkpoint ({_reason(error)}); fetch it again'
+        ) from None
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copies ``tensors`` into ``module``: every key fits, or nothing is changed.
+
+    Raises:
+        WeightsError: see :func:`check_fit`.
+    """
+    check_fit(module, tensors)
+    module.load_state_dict(tensors)
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Holds the names and shapes of ``tensors`` against those of ``module``.
+
+    Raises:
+        WeightsError: names the first missing, unexpected and mis-shaped keys, and how
+            many there are.
+    """
+    wanted = module.state_dict()
+    missing = [key for key in wanted if key not in tensors]
+    unexpected = [key for key in tensors if key not in wanted]
+    shapes = [
+        f'{key} {tuple(tensors[key].shape)} for {tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in tensors and tensors[key].shape != wanted[key].shape
+    ]
+    kinds = {'missing': missing, 'unexpected': unexpected, 'of wrong shape': shapes}
+    if faults := [f'{len(keys)} {kind}: {_list(keys)}' for kind, keys in kinds.items() if keys]:
+        raise WeightsError(f'does not fit {type(module).__name__}: {"; ".join(faults)}')
+
+
+def locate(checkpoint: str) -> Path:
+    """Path of a checkpoint given by name, URL or path; fetched into the cache at need.
+
+    Raises:
+        WeightsError: it has to be fetched and cannot be.
+        UserError: unknown name.
+    """
+    known = zoo.find(checkpoint) if checkpoint.startswith(zoo.SCHEME) else None
+    url = known.url if known else checkpoint
+    if not url.startswith(('http://', 'https://')):
+        return Path(checkpoint)
+    if get_local_rank() == 0:  # one process of a machine fetches, the others find it there
+        fetch(url)
+    barrier()
+    return fetch(url)
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: PyTorch's own cache (TORCH_HOME moves it)."""
+    return Path(torch.hub.get_dir()) / 'checkpoints'
+
+
+def fetch(url: str) -> Path:
+    """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
+
+    Raises:
+        WeightsError: the host does not answer or the file breaks off; names the file, the
+            URL and where a copy fetched by hand goes.
+    """
+    name = Path(unquote(urlsplit(url).path)).name
+    target = cache_folder() / name
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
+    try:
+        with open(handle, 'wb') as part:
+            _download(url, part, name)
+        os.replace(draft, target)
+    except (OSError, URLError, ValueError) as error:
+        raise WeightsError(
+            f'cannot fetch {name} from {url} ({_reason(error)}); '
+            f'fetch it by hand and put it at {target}'
+        ) from None
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return target
+
+
+def _download(url: str, part: Any, name: str) -> None:
+    """Writes what ``url`` sends to the open file ``part``, with a progress bar."""
+    with urlopen(url, timeout=TIMEOUT) as answer:
+        size = int(answer.headers.get('Content-Length') or 0)
+        with wrap_file(answer, total=size, description=name) as stream:
+            while chunk := stream.read(1 << 20):
+                part.write(chunk)
+    if size and part.tell() != size:
+        raise OSError(f'expected {size} bytes, received {part.tell()}')
+    part.flush()
+    os.fsync(part.fileno())
+
+
+def _is_pretrained(kind: Any) -> bool:
+    return kind == 'Pretrained' or getattr(kind, '__name__', '') == 'PretrainedInit'
+
+
+def _list(keys: Iterable[str]) -> str:
+    keys = list(keys)
+    return ', '.join(keys[:SHOWN_KEYS]) + (', ...' if len(keys) > SHOWN_KEYS else '')
+
+
+def _reason(error: Exception) -> str:
+    """First line of an error, for the end of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,34 @@
+"""Fixtures: the mini data set drawn once, and an empty folder to work in that sees it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', ROOT.parent / 'shared' / 'data'))
+
+
+@pytest.fixture(scope='session')
+def mini(tmp_path_factory) -> Path:
+    """Folder of the mini data set."""
+    from moganet_dense.data.mini import make_mini
+
+    return make_mini(tmp_path_factory.mktemp('data') / 'mini')
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, mini) -> Path:
+    """The current folder: empty but for data/mini."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'mini').symlink_to(mini)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def photographs() -> Path:
+    """Folder with coco4 and ade3: real pictures, not part of the project."""
+    if not PHOTOGRAPHS.is_dir():
+        pytest.skip(f'no real pictures at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
+    return PHOTOGRAPHS

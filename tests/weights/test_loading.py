@@ -1,0 +1,403 @@
+"""Files of every published family, every kind of broken file, and downloads."""
+
+import contextlib
+import http.server
+import pickle
+import threading
+
+import golden
+import pytest
+import torch
+
+from moganet_dense import MogaNet
+from moganet_dense.errors import UserError
+from moganet_dense.weights import loading, zoo
+from moganet_dense.weights.families import WeightsError, model_state
+
+TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
+HEAD = torch.ones(10, 32), torch.ones(10)
+MARKER = 'code-has-run'
+
+
+def backbone_tensors() -> dict:
+    """What a published file holds of the backbone, under its published names."""
+    return golden.fill(MogaNet(TINY)).state_dict()
+
+
+def with_prefix(prefix: str, tensors: dict) -> dict:
+    return {prefix + key: value for key, value in tensors.items()}
+
+
+def head(prefix: str) -> dict:
+    return {f'{prefix}weight': HEAD[0], f'{prefix}bias': HEAD[1]}
+
+
+def other(tensors: dict) -> dict:
+    """Other values of the same shapes, to tell raw weights from their average."""
+    return {k: v * 3 + 1 if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def official(tensors):
+    return {'state_dict': {**tensors, **head('head.')}, 'arch': 'moganet_small', 'metric': 83.4}
+
+
+def openmixup(tensors):
+    state = {**with_prefix('backbone.', tensors), **head('head.fc.')}
+    return {'meta': {'epoch': 300, 'CLASSES': ('tench',)}, 'state_dict': state}
+
+
+def openmixup_stripped(tensors):
+    return {'state_dict': {**tensors, **head('head.fc.')}, 'author': 'someone'}
+
+
+def detector(tensors):
+    rest = ['neck.lateral_convs.0.conv.weight', 'bbox_head.retina_cls.bias']
+    state = with_prefix('backbone.', tensors) | {key: torch.zeros(2) for key in rest}
+    return {'meta': {'CLASSES': ('person',)}, 'state_dict': state}
+
+
+def segmentor(tensors):
+    rest = ['decode_head.conv_seg.weight', 'auxiliary_head.conv_seg.weight']
+    return {'state_dict': with_prefix('backbone.', tensors) | {key: torch.zeros(2) for key in rest}}
+
+
+def pose(tensors):
+    rest = ['keypoint_head.deconv_layers.0.weight', 'keypoint_head.final_layer.bias']
+    return {'state_dict': with_prefix('backbone.', tensors) | {key: torch.zeros(2) for key in rest}}
+
+
+def wrapped(tensors):
+    return {'state_dict': with_prefix('module.', official(tensors)['state_dict'])}
+
+
+def wrapped_with_backbone(tensors):
+    return {'state_dict': with_prefix('module.', openmixup(tensors)['state_dict'])}
+
+
+def bare(tensors):
+    return dict(tensors)
+
+
+FAMILIES = [
+    official, openmixup, openmixup_stripped, detector, segmentor, pose, wrapped,
+    wrapped_with_backbone, bare,
+]  # fmt: skip
+
+
+def pretrained(path, **options) -> dict:
+    return dict(type='Pretrained', checkpoint=str(path), **options)
+
+
+def load(path, **options) -> MogaNet:
+    model = MogaNet(TINY, init_cfg=pretrained(path, **options))
+    model.init_weights()
+    return model
+
+
+def save(content, path):
+    torch.save(content, path)
+    return path
+
+
+def assert_holds(model: MogaNet, tensors: dict) -> None:
+    state = model.state_dict()
+    assert state.keys() == tensors.keys()
+    for key, value in tensors.items():
+        assert torch.equal(state[key], value), key
+
+
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda f: f.__name__)
+def test_every_family_lands_whole(family, tmp_path):
+    tensors = backbone_tensors()
+    assert_holds(load(save(family(tensors), tmp_path / 'weights.pth')), tensors)
+
+
+def test_a_detector_starts_its_backbone_from_the_file(tmp_path):
+    registry = pytest.importorskip('mmdet.registry').MODELS
+    tensors = backbone_tensors()
+    path = save(openmixup(tensors), tmp_path / 'weights.pth')
+    model = registry.build(
+        dict(
+            type='RetinaNet',
+            backbone=dict(type='MogaNet', arch=TINY, init_cfg=pretrained(path)),
+            neck=dict(type='FPN', in_channels=[8, 16, 24, 32], out_channels=8, num_outs=5),
+            bbox_head=dict(
+                type='RetinaHead', num_classes=2, in_channels=8, feat_channels=8,
+                anchor_generator=dict(type='AnchorGenerator', ratios=[1.0], scales=[4],
+                                      strides=[4, 8, 16, 32, 64]),
+            ),
+        )
+    )  # fmt: skip
+    model.init_weights()
+    assert_holds(model.backbone, tensors)
+
+
+def test_raw_weights_by_default_and_the_average_by_choice(tmp_path):
+    raw = backbone_tensors()
+    average = other(raw)
+    content = official(raw) | {'state_dict_ema': {**average, **head('head.')}}
+    path = save(content, tmp_path / 'weights.pth.tar')
+    assert_holds(load(path), raw)
+    assert_holds(load(path, ema=True), average)
+
+
+@pytest.mark.parametrize('family, infix', [(openmixup, 'backbone_'), (openmixup_stripped, '')])
+def test_flat_average_of_openmixup(family, infix, tmp_path):
+    raw = backbone_tensors()
+    parameters = [key for key, _ in MogaNet(TINY).named_parameters()]
+    average = {key: other(raw)[key] for key in parameters}
+    content = family(raw)
+    for key, value in average.items():
+        content['state_dict']['ema_' + infix + key.replace('.', '_')] = value
+    path = save(content, tmp_path / 'weights.pth')
+    assert_holds(load(path), raw)
+    assert_holds(load(path, ema=True), raw | average)  # it averages no buffers
+
+
+def test_a_missing_average_is_an_error(tmp_path):
+    path = save(official(backbone_tensors()), tmp_path / 'weights.pth.tar')
+    with pytest.raises(WeightsError, match='no EMA weights.*ema=False'):
+        load(path, ema=True)
+
+
+def test_the_log_says_what_was_loaded_from_where(tmp_path, monkeypatch):
+    path = save(openmixup(backbone_tensors()), tmp_path / 'weights.pth')
+    lines = []
+    monkeypatch.setattr(loading, 'print_log', lambda line, logger: lines.append(line))
+    load(path)
+    (text,) = lines
+    assert f'loaded all {len(backbone_tensors())} tensors from {path}' in text
+    assert 'left out head.fc.weight, head.fc.bias' in text
+
+
+def drop(key):
+    return lambda state: state.pop(key)
+
+
+def put(key, value):
+    return lambda state: state.update({key: value})
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (drop('norm4.weight'), '1 missing: norm4.weight'),
+        (drop('blocks1.0.norm1.running_var'), '1 missing: blocks1.0.norm1.running_var'),
+        (put('blocks9.0.gate', torch.ones(1)), '1 unexpected: blocks9.0.gate'),
+        (put('head.extra', torch.ones(1)), '1 unexpected: head.extra'),
+        (put('neck.conv.weight', torch.ones(1)), '1 unexpected: neck.conv.weight'),
+        (put('norm4.bias', torch.ones(7)), r'1 of wrong shape: norm4.bias \(7,\) for \(32,\)'),
+    ],
+)
+def test_keys_that_do_not_fit_are_named_and_nothing_is_loaded(change, said, tmp_path):
+    content = official(backbone_tensors())
+    change(content['state_dict'])
+    model = MogaNet(TINY, init_cfg=pretrained(save(content, tmp_path / 'w.pth')))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=said):
+        model.init_weights()
+    assert_holds(model, before)
+
+
+def test_another_size_is_an_error_with_the_first_keys_and_counts(tmp_path):
+    path = save(official(backbone_tensors()), tmp_path / 'w.pth')
+    model = MogaNet('xt', init_cfg=pretrained(path))
+    with pytest.raises(WeightsError, match=r'\d+ missing: blocks1.1.*\.\.\..*of wrong shape'):
+        model.init_weights()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def empty(path):
+    path.write_bytes(b'')
+
+
+def page(path):
+    path.write_text('<html><title>404</title></html>')
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def absent(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize('damage', [cut, empty, page, folder, absent], ids=lambda f: f.__name__)
+def test_a_broken_file_is_one_line(damage, tmp_path):
+    path = save(official(backbone_tensors()), tmp_path / 'w.pth')
+    damage(path)
+    with pytest.raises(WeightsError) as caught:
+        load(path)
+    assert '\n' not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [{'state_dict': {}}, {'state_dict': 'text'}, {'epoch': 3}, {}, [1, 2], torch.ones(3), None],
+    ids=str,
+)
+def test_a_file_without_a_state_dict_is_one_line(content, tmp_path):
+    with pytest.raises(WeightsError, match='expected') as caught:
+        load(save(content, tmp_path / 'w.pth'))
+    assert '\n' not in str(caught.value)
+
+
+class Hostile:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return open, (self.marker, 'w')
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_code_in_a_checkpoint_does_not_run(legacy, tmp_path):
+    marker = tmp_path / MARKER
+    content = official(backbone_tensors()) | {'metric': Hostile(marker)}
+    path = tmp_path / 'w.pth'
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(WeightsError, match='refused: it holds .*open.*would run code'):
+        load(path)
+    assert not marker.exists()
+
+
+def test_code_in_a_plain_pickle_does_not_run(tmp_path):
+    marker, path = tmp_path / MARKER, tmp_path / 'w.pth'
+    path.write_bytes(pickle.dumps(Hostile(marker)))
+    with pytest.raises(WeightsError):
+        load(path)
+    assert not marker.exists()
+
+
+class Settings:
+    """An object of no known type, as a careless training script saves."""
+
+
+def test_an_object_in_a_checkpoint_is_refused_with_the_reason(tmp_path):
+    path = save(official(backbone_tensors()) | {'args': Settings()}, tmp_path / 'w.pth')
+    with pytest.raises(WeightsError, match='refused.*Settings'):
+        load(path)
+
+
+def test_known_weights_bring_their_gate():
+    double = pretrained('moganet://t_in1k_256_deit3')
+    assert MogaNet('t', gate='double', init_cfg=double).pretrained.checkpoint
+    with pytest.raises(ValueError, match="trained with gate='double'.*set gate='double'"):
+        MogaNet('t', init_cfg=double)
+    url = zoo.WEIGHTS['s_in1k_224'].url
+    with pytest.raises(ValueError, match="set gate='single'"):
+        MogaNet('s', gate='double', init_cfg=pretrained(url))
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(UserError, match='s_in1k_225.*valid: xt_in1k_224'):
+        MogaNet('s', init_cfg=pretrained('moganet://s_in1k_225'))
+
+
+def test_pretrained_does_not_mix_with_other_initialisers():
+    with pytest.raises(ValueError, match='give it alone'):
+        MogaNet(TINY, init_cfg=[dict(type='Kaiming', layer='Conv2d'), pretrained('x')])
+
+
+def test_other_initialisers_act():
+    model = MogaNet(TINY, init_cfg=dict(type='Constant', layer='Conv2d', val=0.25))
+    model.init_weights()
+    assert torch.all(model.blocks1[0].attn.gate.weight == 0.25)
+
+
+def test_the_table_of_weights():
+    assert len(zoo.WEIGHTS) == 30
+    assert len({w.url for w in zoo.WEIGHTS.values()}) == 30
+    double = [w for w in zoo.WEIGHTS.values() if w.gate == 'double']
+    assert not [w for w in double if w.family == 'official']
+    # the exceptions among the double-gate families (single-gate training, by their configs)
+    single = {w.name for w in zoo.WEIGHTS.values() if w.gate == 'single'}
+    assert {n for n in single if not n.endswith(('224', '256'))} == {
+        's_in1k_224_openmixup_single', 'l_in1k_224_mmpretrain',
+    }  # fmt: skip
+    assert zoo.find('moganet://s_in1k_224').url == (
+        'https://github.com/Westlake-AI/MogaNet/releases/download/moganet-in1k-weights/'
+        'moganet_small_sz224_8xbs128_ep300.pth.tar'
+    )
+    assert zoo.find('/mine/moganet_small_sz224_8xbs128_ep300.pth.tar').name == 's_in1k_224'
+    assert zoo.find('/mine/other.pth') is None
+
+
+def test_names_of_mmpose_0_become_those_of_1():
+    old = {'backbone.x': torch.ones(1), 'keypoint_head.final_layer.bias': torch.ones(2)}
+    assert list(model_state({'state_dict': old})) == ['backbone.x', 'head.final_layer.bias']
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    return tmp_path / 'torch' / 'hub' / 'checkpoints'
+
+
+@contextlib.contextmanager
+def serving(body: bytes, claimed: int | None = None):
+    """A web server on this machine that sends ``body`` for any path; yields its address."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            self.send_response(200)
+            self.send_header('Content-Length', str(claimed or len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}', requests
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_url_is_fetched_once_into_the_cache(cache, tmp_path):
+    tensors = backbone_tensors()
+    body = save(official(tensors), tmp_path / 'w.pth').read_bytes()
+    with serving(body) as (address, requests):
+        for _ in range(2):
+            assert_holds(load(f'{address}/release/weights.pth'), tensors)
+    assert requests == ['/release/weights.pth']
+    assert [p.name for p in cache.iterdir()] == ['weights.pth']
+
+
+def test_a_download_that_breaks_off_leaves_nothing(cache):
+    said = 'cannot fetch w.pth'
+    with serving(b'half', claimed=8) as (url, _), pytest.raises(WeightsError, match=said) as caught:
+        load(f'{url}/w.pth')
+    assert '\n' not in str(caught.value)
+    assert list(cache.iterdir()) == []
+
+
+def test_an_unreachable_host_is_one_line_that_helps(cache, monkeypatch):
+    known = zoo.PublishedWeights('near', 'http://127.0.0.1:9/near.pth', 'official', 'single', None)
+    monkeypatch.setitem(zoo.WEIGHTS, 'near', known)
+    with pytest.raises(WeightsError) as caught:
+        load('moganet://near')
+    said = str(caught.value)
+    assert '\n' not in said
+    assert 'near.pth' in said and known.url in said and str(cache / 'near.pth') in said
+
+
+def test_a_copy_fetched_by_hand_is_used(cache):
+    cache.mkdir(parents=True)
+    tensors = backbone_tensors()
+    save(official(tensors), cache / 'moganet_xtiny_sz224_8xbs128_ep300.pth.tar')
+    assert_holds(load('moganet://xt_in1k_224'), tensors)
+    assert loading.cache_folder() == cache
