@@ -22,7 +22,9 @@ class Schedule:
     Attributes:
         shrink: factor of every image size in the pipelines.
         batch_size: images of a training step.
-        lr: highest learning rate; linear warm-up before it, cosine after it.
+        lr: highest learning rate of the heads; linear warm-up before it, cosine after it.
+        backbone_lr: that of the backbone as a multiple. A detector's head starts with weights
+            of 0.01 and breaks at rates that the backbone, with larger ones, can use.
         warmup: iterations of warm-up.
         length: epochs, or iterations for a loop that counts them.
         interval: the same, between two evaluations.
@@ -31,15 +33,22 @@ class Schedule:
     shrink: float
     batch_size: int
     lr: float
+    backbone_lr: float
     warmup: int
     length: int
     interval: int
 
 
 SCHEDULES = {
-    'mmdet': Schedule(shrink=0.12, batch_size=4, lr=4e-4, warmup=40, length=5, interval=5),
-    'mmseg': Schedule(shrink=0.25, batch_size=4, lr=5e-4, warmup=20, length=120, interval=60),
-    'mmpose': Schedule(shrink=0.5, batch_size=16, lr=5e-4, warmup=10, length=10, interval=5),
+    'mmdet': Schedule(
+        shrink=0.12, batch_size=4, lr=2e-4, backbone_lr=4.0, warmup=30, length=5, interval=5
+    ),
+    'mmseg': Schedule(
+        shrink=0.25, batch_size=4, lr=5e-4, backbone_lr=1.0, warmup=20, length=120, interval=120
+    ),
+    'mmpose': Schedule(
+        shrink=0.5, batch_size=16, lr=5e-4, backbone_lr=1.0, warmup=10, length=10, interval=10
+    ),
 }
 
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size'}
@@ -122,6 +131,10 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': schedule.length})
     cfg.train_cfg.val_interval = schedule.interval
     cfg.optim_wrapper.optimizer.lr = schedule.lr
+    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
+    cfg.optim_wrapper.pop('constructor', None)
+    trunk = dict(lr_mult=schedule.backbone_lr, decay_mult=0.0)
+    cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=trunk))
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),
         dict(

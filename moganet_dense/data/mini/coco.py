@@ -23,7 +23,7 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-MIN_VISIBLE = 0.35  # an object of which less is left is not drawn over, but not annotated
+MIN_VISIBLE = 0.35  # of an object; one that is hidden more than that is not annotated
 
 
 @dataclass
@@ -68,18 +68,18 @@ def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarra
         return canvas, things
     if rng.random() < 0.08:
         _add(things, _draw_crowd(rng, canvas))
-    for _ in range(rng.integers(1, 5)):
-        _add(things, _draw_one(rng, canvas))
+    for _ in range(rng.integers(3, 7)):
+        _add(things, _draw_one(rng, canvas, things))
     return canvas, [t for t in things if t.mask.sum() >= MIN_VISIBLE * t.extent]
 
 
-def _draw_one(rng: np.random.Generator, canvas: np.ndarray) -> Thing:
+def _draw_one(rng: np.random.Generator, canvas: np.ndarray, things: list[Thing]) -> Thing:
     height, width = canvas.shape[:2]
     category = list(SPRITES)[rng.integers(len(SPRITES))]
     sprite = SPRITES[category](rng).cropped()
     if sprite.joints is None and rng.random() < 0.5:
         sprite = sprite.flipped()
-    share = rng.uniform(0.08, 0.16) if rng.random() < 0.08 else rng.uniform(0.3, 0.65)
+    share = rng.uniform(0.1, 0.2) if rng.random() < 0.06 else rng.uniform(0.3, 0.55)
     if category == 'person':
         share *= 1.3
     scale = share * min(height, width) / max(sprite.rgba.shape[:2])
@@ -87,12 +87,23 @@ def _draw_one(rng: np.random.Generator, canvas: np.ndarray) -> Thing:
     w = max(4, round(sprite.rgba.shape[1] * scale * stretch))
     h = max(4, round(sprite.rgba.shape[0] * scale / stretch))
     sprite = sprite.resized(w, h)
-    x = int(rng.integers(-w // 6, width - w + w // 6 + 1))
-    y = int(rng.integers(-h // 6, height - h + h // 6 + 1))
+    x, y = _place(rng, (width, height), (w, h), things)
     mask = paste(canvas, sprite, x, y)
     extent = int((sprite.rgba[..., 3] > 127).sum())
-    joints = None if sprite.joints is None else [*sprite.joints, x, y]
+    joints = None if sprite.joints is None else sprite.joints + [x, y]
     return Thing(category, mask, extent, joints)
+
+
+def _place(rng: np.random.Generator, canvas, size, things: list[Thing]) -> tuple[int, int]:
+    """A corner for an object, perhaps a little beyond the edge, mostly where there is room."""
+    (width, height), (w, h) = canvas, size
+    places = []
+    for _ in range(1 if rng.random() < 0.15 else 6):
+        x = int(rng.integers(-(w // 8), width - w + w // 8 + 1))
+        y = int(rng.integers(-(h // 8), height - h + h // 8 + 1))
+        area = np.s_[max(0, y) : y + h, max(0, x) : x + w]
+        places.append((sum(int(thing.mask[area].sum()) for thing in things), x, y))
+    return min(places)[1:]
 
 
 def _draw_crowd(rng: np.random.Generator, canvas: np.ndarray) -> Thing:

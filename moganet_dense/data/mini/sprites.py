@@ -82,18 +82,18 @@ def person(rng: np.random.Generator) -> Sprite:
     shirt = near(rng, shirts[rng.integers(len(shirts))])
     trousers = near(rng, (45, 50, 90), 20)
     hips = np.array([60.0, 74.0])
-    neck = [*hips, rng.uniform(-6, 6), -34]
-    head = [*neck, rng.uniform(-2, 2), -13]
+    neck = hips + [rng.uniform(-6, 6), -34]
+    head = neck + [rng.uniform(-2, 2), -13]
     joints = np.zeros((17, 2))
-    joints[0] = [*head, 0, 2]
+    joints[0] = head + [0, 2]
     for side, sign in enumerate((1, -1)):  # a person's left is on the viewer's right
-        joints[1 + side] = [*head, 4 * sign, -2]
-        joints[3 + side] = [*head, 9 * sign, 0]
-        joints[5 + side] = [*neck, 12 * sign, 2]
+        joints[1 + side] = head + [4 * sign, -2]
+        joints[3 + side] = head + [9 * sign, 0]
+        joints[5 + side] = neck + [12 * sign, 2]
         upper = rng.uniform(-10, 120)
         joints[7 + side] = _toward(joints[5 + side], sign * upper, 17)
         joints[9 + side] = _toward(joints[7 + side], sign * (upper + rng.uniform(-20, 60)), 16)
-        joints[11 + side] = [*hips, 7 * sign, 0]
+        joints[11 + side] = hips + [7 * sign, 0]
         thigh = rng.uniform(0, 35)
         joints[13 + side] = _toward(joints[11 + side], sign * thigh, 24)
         joints[15 + side] = _toward(joints[13 + side], sign * (thigh - rng.uniform(0, 25)), 23)
@@ -107,7 +107,7 @@ def person(rng: np.random.Generator) -> Sprite:
         _disc(patch, joints[9 + side], 4, skin)
     _line(patch, neck, head, skin, 6)
     _disc(patch, head, 10, skin)
-    cv2.ellipse(patch, tuple(int(v) for v in [*head, 0, -4]), (10, 7), 0, 180, 360,
+    cv2.ellipse(patch, tuple(int(v) for v in head + [0, -4]), (10, 7), 0, 180, 360,
                 (*near(rng, (60, 40, 25), 15), 255), -1)  # fmt: skip
     for eye in joints[1:3]:
         _disc(patch, eye, 1, (20, 20, 20))
@@ -179,7 +179,7 @@ def potted_plant(rng: np.random.Generator) -> Sprite:
     leaf = near(rng, (50, 150, 50), 25)
     for degrees in np.linspace(-75, 75, 7) + rng.uniform(-6, 6, 7):
         tip = _toward((48, 74), 180 - degrees, rng.uniform(48, 66))
-        middle = tuple(int(v) for v in ([*tip, 48, 74]) / 2)
+        middle = tuple(int(v) for v in (tip + [48, 74]) / 2)
         length = int(np.hypot(*(tip - [48, 74])) / 2)
         turn = float(np.degrees(np.arctan2(tip[1] - 74, tip[0] - 48)))
         tint = tuple(int(c * rng.uniform(0.75, 1.15)) for c in leaf)

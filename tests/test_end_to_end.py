@@ -1,0 +1,259 @@
+"""Training, testing and resuming through the command line, on the data set that ships and
+on real pictures, for all three toolboxes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+DET = ROOT / 'configs/det/retinanet_moganet_xt.py'
+SEG = ROOT / 'configs/seg/upernet_moganet_xt.py'
+POSE = ROOT / 'configs/pose/topdown_moganet_xt_256x192.py'
+
+
+def run(tool: str, *args, cwd, code: int = 0) -> str:
+    """Runs tools/TOOL.py in ``cwd``; returns what it printed; fails on another exit code."""
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / f'{tool}.py', *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | {'PYTHONWARNINGS': 'error:::moganet_dense'},
+    )
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def losses(work_dir: Path) -> list[float]:
+    """Training losses in the order of logging, over all runs in a work dir."""
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [row['loss'] for row in rows if 'loss' in row]
+
+
+def wrong(tool: str, *args, cwd) -> str:
+    """Message of a call that fails for a reason the user can mend: no traceback."""
+    output = run(tool, *args, cwd=cwd, code=1)
+    assert 'Traceback' not in output
+    (message,) = re.findall(r'^error: .*', output, re.MULTILINE)
+    return message
+
+
+@pytest.mark.slow
+def test_train_test_resume_of_a_detector(workspace):
+    short = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+    small = ['train_dataloader.dataset.indices=16', 'val_dataloader.dataset.indices=8',
+             'test_dataloader.dataset.indices=8']  # fmt: skip
+    options = ['--mini', '--work-dir', 'work', '--cfg-options', *small]
+    output = run('train', DET, *options, *short, cwd=workspace)
+    assert 'bbox_mAP_50' in output
+    checkpoint = workspace / 'work/epoch_1.pth'
+    content = torch.load(checkpoint, weights_only=True)  # readable by anyone without code
+    assert {'state_dict', 'optimizer', 'param_schedulers', 'message_hub', 'meta'} <= set(content)
+    assert content['meta']['epoch'] == 1
+
+    out = ['--show-dir', 'pictures', '--out', 'metrics.json']
+    output = run('test', DET, checkpoint, *options, cwd=workspace) and run(
+        'test', DET, checkpoint, *options[:-4], *out, '--cfg-options', *small, cwd=workspace
+    )
+    assert len(list((workspace / 'pictures').glob('*.jpg'))) == 8
+    assert 'coco/bbox_mAP_50' in json.loads((workspace / 'metrics.json').read_text())
+
+    again = [short[0].replace('1', '2'), short[1]]
+    output = run('train', DET, '--resume', *options, *again, cwd=workspace)
+    assert 'resumed epoch: 1' in output
+    assert 'Epoch(train) [2]' in output and 'Epoch(train) [1]' not in output
+    assert torch.load(workspace / 'work/epoch_2.pth', weights_only=True)['meta']['epoch'] == 2
+    # the weights moved on from the first checkpoint's, not from new ones
+    first, second = (
+        torch.load(workspace / f, weights_only=True)['state_dict']['bbox_head.retina_cls.bias']
+        for f in ('work/best_coco_bbox_mAP_epoch_1.pth', 'work/epoch_2.pth')
+    )
+    assert 0 < (first - second).abs().max() < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config, metric', [(SEG, 'mIoU'), (POSE, 'coco/AP')])
+def test_train_and_test_of_a_segmentor_and_a_pose_estimator(config, metric, workspace):
+    loop = 'train_cfg.max_iters=4' if config is SEG else 'train_cfg.max_epochs=1'
+    small = [
+        'train_dataloader.dataset.indices=16',
+        'test_dataloader.dataset.indices=4',
+        'val_dataloader.dataset.indices=4',
+        loop,
+        'train_cfg.val_interval=1000',
+    ]
+    options = ['--mini', '--work-dir', 'work', '--cfg-options', *small]
+    run('train', config, *options, cwd=workspace)
+    last = (workspace / 'work/last_checkpoint').read_text()
+    torch.load(last, weights_only=True)
+    shown = ['--out', 'metrics.json', '--show-dir', 'pictures']
+    # a pose metric needs the detections of all images: tested on the whole small set
+    run('test', config, last, '--mini', '--work-dir', 'work', *shown, cwd=workspace)
+    assert metric in json.loads((workspace / 'metrics.json').read_text())
+    assert list((workspace / 'pictures').rglob('*.[jp][pn]g'))
+
+
+@pytest.mark.slow
+def test_a_detector_learns_four_real_photographs(photographs, tmp_path):
+    root = f'{photographs / "coco4"}/'
+    options = ['custom_hooks=[]']
+    for loader in ('train', 'val', 'test'):
+        data = f'{loader}_dataloader.dataset'
+        options += [f'{data}.data_root={root}', f'{data}.data_prefix.img=images/',
+                    f'{data}.ann_file=annotations/person_keypoints.json']  # fmt: skip
+    for metric in ('val', 'test'):
+        options.append(f'{metric}_evaluator.ann_file={root}annotations/person_keypoints.json')
+    config = tmp_path / 'coco4.py'
+    config.write_text(COCO4.format(base=DET))
+    run('train', config, '--from-scratch', '--work-dir', 'work', '--cfg-options', *options,
+        cwd=tmp_path)  # fmt: skip
+    last = (tmp_path / 'work/last_checkpoint').read_text()
+    run('test', config, last, '--work-dir', 'work', '--out', 'm.json', '--cfg-options', *options,
+        cwd=tmp_path)  # fmt: skip
+    metrics = json.loads((tmp_path / 'm.json').read_text())
+    assert metrics['coco/bbox_mAP'] >= 0.5
+
+
+COCO4 = """
+_base_ = {base!r}
+scale = (427, 320)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='PackDetInputs'),
+]
+val = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+model = dict(backbone=dict(layer_scale_init_value=1.0, drop_path_rate=0.0))
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
+    dataset=dict(pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(pipeline=val)
+)
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=10),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=10, end=120, eta_min=1e-5),
+]
+train_cfg = dict(max_epochs=120, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=120, save_best=None), logger=dict(interval=10))
+"""
+
+
+@pytest.mark.slow
+def test_losses_fall_on_real_scenes(photographs, tmp_path):
+    config = tmp_path / 'ade3.py'
+    config.write_text(ADE3.format(base=SEG, root=str(photographs / 'ade3')))
+    run('train', config, '--from-scratch', '--work-dir', 'work', cwd=tmp_path)
+    found = losses(tmp_path / 'work')
+    assert len(found) == 12 and np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
+
+
+ADE3 = """
+_base_ = {base!r}
+model = dict(data_preprocessor=dict(size=(128, 128)), backbone=dict(layer_scale_init_value=1.0))
+train_dataloader = dict(
+    batch_size=3, num_workers=0, persistent_workers=False,
+    dataset=dict(
+        data_root={root!r},
+        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', reduce_zero_label=True),
+            dict(type='Resize', scale=(192, 128), keep_ratio=False),
+            dict(type='RandomCrop', crop_size=(128, 128)),
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+val_dataloader = val_evaluator = val_cfg = None
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = []
+train_cfg = dict(max_iters=12)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=100, save_best=None))
+log_processor = dict(window_size=1)
+"""
+
+
+@pytest.mark.slow
+def test_losses_fall_on_real_persons(photographs, tmp_path):
+    config = tmp_path / 'persons.py'
+    config.write_text(PERSONS.format(base=POSE, root=str(photographs / 'coco4')))
+    run('train', config, '--from-scratch', '--work-dir', 'work', cwd=tmp_path)
+    found = losses(tmp_path / 'work')
+    assert len(found) >= 12 and np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
+
+
+PERSONS = """
+_base_ = {base!r}
+model = dict(backbone=dict(layer_scale_init_value=1.0))
+train_dataloader = dict(
+    batch_size=8, num_workers=0, persistent_workers=False,
+    dataset=dict(
+        data_root={root!r},
+        ann_file='annotations/person_keypoints.json',
+        data_prefix=dict(img='images/'),
+    ),
+)
+val_dataloader = val_evaluator = val_cfg = None
+param_scheduler = []
+train_cfg = dict(max_epochs=12)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=100, save_best=None))
+log_processor = dict(window_size=1)
+"""
+
+
+def test_absent_data_are_explained(tmp_path):
+    message = wrong('train', DET, cwd=tmp_path)
+    assert 'data/coco/annotations/instances_train2017.json' in message
+    output = run('train', DET, cwd=tmp_path, code=1)
+    assert 'cocodataset.org' in output and '--mini' in output
+
+
+@pytest.mark.parametrize(
+    'args, said',
+    [
+        (['nowhere.py'], 'no such config: nowhere.py'),
+        ([DET, '--mini', '--cfg-options', 'modle.backbone.arch=t'], 'did you mean model'),
+        ([DET, '--mini', '--cfg-options', 'model.backbone.arch=huge'], "unknown 'huge'; valid: xt"),
+        ([DET, '--mini', '--cfg-options', 'model.backbone.stem=1'], "unknown.*stem.*valid: arch"),
+        ([DET, '--mini', '--resume', 'none.pth'], 'no such checkpoint: none.pth'),
+        ([DET, '--mini', '--cfg-options', 'noequals'], 'expected key=value'),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(args, said, workspace):
+    assert re.search(said, wrong('train', *args, cwd=workspace))
+
+
+def test_amp_without_a_gpu_is_one_line(workspace):
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    assert '--amp needs a GPU' in wrong('train', DET, '--mini', '--amp', cwd=workspace)
+
+
+def test_classes_that_the_annotations_lack_are_explained(workspace):
+    option = 'train_dataloader.dataset.metainfo.classes=("unicorn",)'
+    message = wrong('train', DET, '--mini', '--cfg-options', option, cwd=workspace)
+    assert 'training set is empty' in message and 'unicorn' in message
+
+
+def test_a_checkpoint_of_another_model_is_one_line(workspace):
+    torch.save({'state_dict': {'backbone.x': torch.ones(1)}}, workspace / 'x.pth')
+    message = wrong('test', DET, 'x.pth', '--mini', cwd=workspace)
+    assert 'does not fit RetinaNet' in message and '1 unexpected: backbone.x' in message
