@@ -66,13 +66,16 @@ def apply_mini(cfg: Config) -> None:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
     for name, split in _LOADERS.items():
+        if not cfg.get(name):
+            continue
         cfg[name] = shrunk(cfg[name], schedule.shrink)
         cfg[name].update(num_workers=1, persistent_workers=True)
         for dataset in innermost(cfg[name].dataset):
             _retarget(dataset, layout, split)
     cfg.train_dataloader.batch_size = schedule.batch_size
     for name in ('val_evaluator', 'test_evaluator'):
-        for metric in cfg[name] if isinstance(cfg[name], list) else [cfg[name]]:
+        metrics = cfg.get(name) or []
+        for metric in metrics if isinstance(metrics, list) else [metrics]:
             if 'ann_file' in metric:
                 metric.ann_file = layout.mini_root + layout.metric_file
     for part in ('data_preprocessor', 'head'):

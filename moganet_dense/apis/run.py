@@ -10,9 +10,10 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import dump
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ..data.layouts import require_files
+from ..data.layouts import innermost, require_files
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
@@ -56,7 +57,7 @@ class Job:
         cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
         cfg.launcher = self.launcher
         if not torch.cuda.is_available():
-            cfg.env_cfg.dist_cfg.backend = 'gloo'
+            cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
         return cfg
 
 
@@ -92,11 +93,7 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
-    with one_line('the data set cannot be built'):
-        runner._train_dataloader = runner.build_dataloader(
-            runner._train_dataloader, seed=runner.seed
-        )
-    _require_samples(runner._train_dataloader.dataset, cfg)
+    runner._train_dataloader['dataset'] = _training_set(cfg)  # built once, here and not by it
     runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -121,6 +118,8 @@ def test(
         UserError: a mistake that the user can mend.
     """
     cfg = job.read()
+    if not cfg.get('test_dataloader'):
+        raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
@@ -177,14 +176,24 @@ def _skip_pretrained(runner: Runner) -> None:
             module.pretrained, module.init_cfg = None, None
 
 
-def _require_samples(dataset: Any, cfg: Config) -> None:
+def _training_set(cfg: Config) -> Any:
+    """The training data set; an empty one is an error here, and not a riddle later."""
+    dataset = ()
+    with one_line('the training set cannot be built'):
+        try:
+            dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        except ValueError as error:
+            if 'need at least one array' not in str(error):  # how the toolboxes say: empty
+                raise
     if len(dataset) == 0:
-        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+        part = next(innermost(cfg.train_dataloader.dataset))
+        classes = (part.get('metainfo') or {}).get('classes') or f'those of {part.get("type")}'
         raise UserError(
-            'the training set is empty: expected annotations of the classes '
-            f'{", ".join(list(classes)[:5])}{", ..." if len(classes) > 5 else ""}, found none; '
-            'compare the class names of the config (metainfo) with those of the annotation file'
+            f'the training set is empty: expected annotations of the classes {classes} in '
+            f'{part.get("ann_file") or part.get("data_prefix")}, found none; compare the class '
+            'names of the config (metainfo) with those of the annotations'
         )
+    return dataset
 
 
 def _draw_into(cfg: Config, folder: str) -> None:
