@@ -18,7 +18,7 @@ setup:
 	@bash requirements/install.sh "$(VENV)" "$(STACK)" "$(PYTHON)"
 
 train: setup
-	@echo "== training on data/mini (about 7 minutes on 2 cores)"
+	@echo "== training on data/mini (about 6 minutes on 2 cores)"
 	$(BIN)/python tools/train.py $(CONFIG) --mini
 	@echo "== evaluating, and drawing the detections into $(WORK_DIR)/detections"
 	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK_DIR)/last_checkpoint) --mini \
