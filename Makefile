@@ -10,7 +10,7 @@ PYTHON ?=
 
 CONFIG := configs/det/retinanet_moganet_s.py
 WORK_DIR := work_dirs/retinanet_moganet_s_mini
-BIN := $(VENV)/bin
+BIN := "$(VENV)/bin"
 
 .PHONY: setup train test check doctor
 
@@ -21,7 +21,7 @@ train: setup
 	@echo "== training on data/mini (about 6 minutes on 2 cores)"
 	$(BIN)/python tools/train.py $(CONFIG) --mini
 	@echo "== evaluating, and drawing the detections into $(WORK_DIR)/detections"
-	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK_DIR)/last_checkpoint) --mini \
+	$(BIN)/python tools/test.py $(CONFIG) "$$(cat $(WORK_DIR)/last_checkpoint)" --mini \
 		--show-dir $(WORK_DIR)/detections
 
 test: setup

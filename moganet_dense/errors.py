@@ -4,5 +4,6 @@
 class UserError(Exception):
     """A mistake that the user can mend.
 
-    The message is one line: what was expected, what was found, what to do.
+    The message's first line says it all: what was expected, what was found, what to do. More
+    lines may show a layout.
     """

@@ -20,22 +20,26 @@ esac
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
 find_python() {  # the one asked for, else the first on PATH whose version is supported
-    local candidate found
-    for candidate in ${python:-python3 python3.12 python3.11 python3.10 python}; do
+    local candidate found candidates=(python3 python3.12 python3.11 python3.10 python)
+    [ -n "$python" ] && candidates=("$python")
+    for candidate in "${candidates[@]}"; do
         found=$(version_of "$candidate")
         case " $supported " in *" ${found:-none} "*) echo "$candidate"; return ;; esac
     done
     fail "STACK=$stack needs Python ${supported// /, }; found ${python:-python3} $(version_of "${python:-python3}"); install one or say PYTHON=/path/to/python"
 }
 
-if [ -x "$venv/bin/python" ]; then
+if [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version > /dev/null 2>&1; then
     known=$(cat "$venv/.stack" 2>/dev/null || echo another)
     [ "$known" = "$stack" ] || fail "$venv holds $known stack, not $stack; remove it or say VENV=another-folder"
 else
     interpreter=$(find_python)
     say "making the environment $venv with $("$interpreter" --version)"
-    "$interpreter" -m venv "$venv" || fail "cannot make a virtual environment; install Python's venv module (Debian: apt install python3-venv)"
-    echo "$stack" > "$venv/.stack"
+    mkdir -p "$venv" && echo "$stack" > "$venv/.stack"
+    "$interpreter" -m venv "$venv" || {
+        rm -rf "$venv"
+        fail "cannot make a virtual environment; install Python's venv module (Debian: apt install python3-venv)"
+    }
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 pip() { "$venv/bin/python" -m pip --quiet "$@"; }
@@ -62,9 +66,9 @@ step build 'installing build tools (1 minute)' \
 step torch 'installing PyTorch (some GB with CUDA; minutes, by the network)' \
     "$(file torch)" -- -r "$(file torch)" -c "$pins"
 step mmcv "installing mmcv; its operators are compiled (about $mmcv_minutes minutes on 2 cores)" \
-    "$(file mmcv)" -- --no-build-isolation -r "$(file mmcv)" -c "$pins"
+    "$(file mmcv)" "$(file torch)" -- --no-build-isolation -r "$(file mmcv)" -c "$pins"
 step openmmlab 'installing mmengine, mmdet, mmseg, mmpretrain (2 minutes)' \
-    "$(file openmmlab)" "$pins" -- -r "$(file openmmlab)" -r "$here/runtime.txt" -c "$pins"
+    "$(file openmmlab)" "$here/runtime.txt" "$pins" -- -r "$(file openmmlab)" -r "$here/runtime.txt" -c "$pins"
 step mmpose 'installing mmpose (1 minute)' \
     "$(file nodeps)" -- --no-deps --no-build-isolation -r "$(file nodeps)"
 # opencv-python needs libGL, which servers lack; both distributions fill the same folder, and

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 
 from moganet_dense.apis.config import SCOPES
 from moganet_dense.apis.mini import SCHEDULES, start_from_scratch
@@ -33,8 +33,8 @@ def test_config_builds_the_published_model(path):
     cfg = Config.fromfile(path)
     assert cfg.default_scope in SCOPES
     start_from_scratch(cfg)
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[path.stem]
 
 

@@ -2,7 +2,7 @@
 on real pictures, for all three toolboxes."""
 
 import json
-import os
+import pickle
 import re
 import subprocess
 import sys
@@ -25,7 +25,6 @@ def run(tool: str, *args, cwd, code: int = 0) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
-        env=os.environ | {'PYTHONWARNINGS': 'error:::moganet_dense'},
     )
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
@@ -47,36 +46,44 @@ def wrong(tool: str, *args, cwd) -> str:
 
 
 @pytest.mark.slow
+def test_the_detector_of_make_train_learns(workspace):
+    """`make train` without the set-up: the issue's own command has to reach AP50 0.2."""
+    config = ROOT / 'configs/det/retinanet_moganet_s.py'
+    run('train', config, '--mini', cwd=workspace)
+    (log,) = workspace.glob('work_dirs/retinanet_moganet_s_mini/*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert rows[-1]['coco/bbox_mAP_50'] >= 0.2
+
+
+@pytest.mark.slow
 def test_train_test_resume_of_a_detector(workspace):
-    short = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
-    small = ['train_dataloader.dataset.indices=16', 'val_dataloader.dataset.indices=8',
-             'test_dataloader.dataset.indices=8']  # fmt: skip
-    options = ['--mini', '--work-dir', 'work', '--cfg-options', *small]
-    output = run('train', DET, *options, *short, cwd=workspace)
-    assert 'bbox_mAP_50' in output
+    small = [f'{loader}_dataloader.dataset.indices=8' for loader in ('train', 'val', 'test')]
+    small += ['model.test_cfg.score_thr=0.0', 'train_cfg.val_interval=1']  # boxes from the start
+    mini = ['--mini', '--work-dir', 'work', '--cfg-options', *small]
+    run('train', DET, *mini, 'train_cfg.max_epochs=1', cwd=workspace)
     checkpoint = workspace / 'work/epoch_1.pth'
     content = torch.load(checkpoint, weights_only=True)  # readable by anyone without code
     assert {'state_dict', 'optimizer', 'param_schedulers', 'message_hub', 'meta'} <= set(content)
     assert content['meta']['epoch'] == 1
+    bias = content['state_dict']['bbox_head.retina_cls.bias'].clone()
 
-    out = ['--show-dir', 'pictures', '--out', 'metrics.json']
-    output = run('test', DET, checkpoint, *options, cwd=workspace) and run(
-        'test', DET, checkpoint, *options[:-4], *out, '--cfg-options', *small, cwd=workspace
-    )
+    shown = ['--show-dir', 'pictures', '--out']
+    run('test', DET, checkpoint, *shown, 'metrics.json', *mini, cwd=workspace)
     assert len(list((workspace / 'pictures').glob('*.jpg'))) == 8
-    assert 'coco/bbox_mAP_50' in json.loads((workspace / 'metrics.json').read_text())
+    assert 0 <= json.loads((workspace / 'metrics.json').read_text())['coco/bbox_mAP_50'] <= 1
+    run('test', DET, checkpoint, '--out', 'found.pkl', *mini, cwd=workspace)
+    with open(workspace / 'found.pkl', 'rb') as file:  # our own, as OpenMMLab dumps it
+        assert len(pickle.load(file)) == 8
 
-    again = [short[0].replace('1', '2'), short[1]]
-    output = run('train', DET, '--resume', *options, *again, cwd=workspace)
+    output = run('train', DET, '--resume', *mini, 'train_cfg.max_epochs=2', cwd=workspace)
     assert 'resumed epoch: 1' in output
-    assert 'Epoch(train) [2]' in output and 'Epoch(train) [1]' not in output
-    assert torch.load(workspace / 'work/epoch_2.pth', weights_only=True)['meta']['epoch'] == 2
+    assert 'Epoch(val) [2]' in output and 'Epoch(val) [1]' not in output
+    assert 'dataset metainfo from the resumed checkpoint is different' not in output
+    resumed = torch.load(workspace / 'work/epoch_2.pth', weights_only=True)
+    assert resumed['meta']['epoch'] == 2
     # the weights moved on from the first checkpoint's, not from new ones
-    first, second = (
-        torch.load(workspace / f, weights_only=True)['state_dict']['bbox_head.retina_cls.bias']
-        for f in ('work/best_coco_bbox_mAP_epoch_1.pth', 'work/epoch_2.pth')
-    )
-    assert 0 < (first - second).abs().max() < 0.1
+    moved = (resumed['state_dict']['bbox_head.retina_cls.bias'] - bias).abs().max()
+    assert 0 < moved < 0.01
 
 
 @pytest.mark.slow
@@ -95,8 +102,7 @@ def test_train_and_test_of_a_segmentor_and_a_pose_estimator(config, metric, work
     last = (workspace / 'work/last_checkpoint').read_text()
     torch.load(last, weights_only=True)
     shown = ['--out', 'metrics.json', '--show-dir', 'pictures']
-    # a pose metric needs the detections of all images: tested on the whole small set
-    run('test', config, last, '--mini', '--work-dir', 'work', *shown, cwd=workspace)
+    run('test', config, last, *shown, *options, cwd=workspace)
     assert metric in json.loads((workspace / 'metrics.json').read_text())
     assert list((workspace / 'pictures').rglob('*.[jp][pn]g'))
 
@@ -112,7 +118,7 @@ def test_a_detector_learns_four_real_photographs(photographs, tmp_path):
     for metric in ('val', 'test'):
         options.append(f'{metric}_evaluator.ann_file={root}annotations/person_keypoints.json')
     config = tmp_path / 'coco4.py'
-    config.write_text(COCO4.format(base=DET))
+    config.write_text(COCO4.format(base=str(DET)))
     run('train', config, '--from-scratch', '--work-dir', 'work', '--cfg-options', *options,
         cwd=tmp_path)  # fmt: skip
     last = (tmp_path / 'work/last_checkpoint').read_text()
@@ -124,7 +130,7 @@ def test_a_detector_learns_four_real_photographs(photographs, tmp_path):
 
 COCO4 = """
 _base_ = {base!r}
-scale = (427, 320)
+scale = (320, 240)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -137,7 +143,7 @@ val = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
-model = dict(backbone=dict(layer_scale_init_value=1.0, drop_path_rate=0.0))
+model = dict(backbone=dict(layer_scale_init_value=0.1, drop_path_rate=0.0))
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
     dataset=dict(pipeline=train_pipeline),
@@ -146,20 +152,24 @@ val_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(pipeline=val)
 )
 test_dataloader = val_dataloader
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=4.0))),
+    clip_grad=dict(max_norm=10),
+)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=10),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=10, end=120, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=80, eta_min=1e-6),
 ]
-train_cfg = dict(max_epochs=120, val_interval=200)
-default_hooks = dict(checkpoint=dict(interval=120, save_best=None), logger=dict(interval=10))
+train_cfg = dict(max_epochs=80, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=80, save_best=None), logger=dict(interval=10))
 """
 
 
 @pytest.mark.slow
 def test_losses_fall_on_real_scenes(photographs, tmp_path):
     config = tmp_path / 'ade3.py'
-    config.write_text(ADE3.format(base=SEG, root=str(photographs / 'ade3')))
+    config.write_text(ADE3.format(base=str(SEG), root=str(photographs / 'ade3')))
     run('train', config, '--from-scratch', '--work-dir', 'work', cwd=tmp_path)
     found = losses(tmp_path / 'work')
     assert len(found) == 12 and np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
@@ -194,7 +204,7 @@ log_processor = dict(window_size=1)
 @pytest.mark.slow
 def test_losses_fall_on_real_persons(photographs, tmp_path):
     config = tmp_path / 'persons.py'
-    config.write_text(PERSONS.format(base=POSE, root=str(photographs / 'coco4')))
+    config.write_text(PERSONS.format(base=str(POSE), root=str(photographs / 'coco4')))
     run('train', config, '--from-scratch', '--work-dir', 'work', cwd=tmp_path)
     found = losses(tmp_path / 'work')
     assert len(found) >= 12 and np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
@@ -235,10 +245,18 @@ def test_absent_data_are_explained(tmp_path):
         ([DET, '--mini', '--cfg-options', 'model.backbone.stem=1'], "unknown.*stem.*valid: arch"),
         ([DET, '--mini', '--resume', 'none.pth'], 'no such checkpoint: none.pth'),
         ([DET, '--mini', '--cfg-options', 'noequals'], 'expected key=value'),
+        ([DET, '--mini', '--cfg-options', 'optim_wrapper.optimizer.lrr=1'], 'lrr'),
+        ([DET, '--mini', '--cfg-options', 'train_cfg.max_epoch=1'], 'max_epoch'),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(args, said, workspace):
     assert re.search(said, wrong('train', *args, cwd=workspace))
+
+
+def test_weights_alone_cannot_be_resumed_from(workspace):
+    torch.save({'state_dict': {'a': torch.ones(1)}}, workspace / 'w.pth')
+    message = wrong('train', DET, '--mini', '--resume', 'w.pth', cwd=workspace)
+    assert 'cannot resume: the file holds no message_hub, meta, optimizer' in message
 
 
 def test_amp_without_a_gpu_is_one_line(workspace):

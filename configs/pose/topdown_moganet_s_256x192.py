@@ -6,7 +6,7 @@ published  AP 74.9, AR 80.1 on val2017 (https://github.com/Westlake-AI/MogaNet);
 """
 
 _base_ = [
-    '../_base_/models/topdown_moganet_256x192.py',
+    '../_base_/models/topdown_moganet.py',
     '../_base_/datasets/coco_keypoints_256x192.py',
     '../_base_/schedules/adam_210e.py',
     '../_base_/pose_runtime.py',

@@ -15,9 +15,9 @@ MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 12)
 
 # import name, what it is for, and the mend if it cannot be imported
 PACKAGES = {
-    'torch': 'pip install -r requirements/onedl/torch.txt',
-    'torchvision': 'pip install -r requirements/onedl/torch.txt',
-    'numpy': 'pip install -r requirements/onedl/build.txt',
+    'torch': 'pip install torch==2.10.0 torchvision==0.25.0',
+    'torchvision': 'it has to fit torch: pip install torch==2.10.0 torchvision==0.25.0',
+    'numpy': 'pip install numpy==2.2.6 (below 2 for torch below 2.3)',
     'cv2': 'pip install --force-reinstall --no-deps opencv-python-headless'
     ' (the other build needs libGL)',
     'mmengine': 'pip install onedl-mmengine (or mmengine, never both)',
@@ -54,12 +54,18 @@ for name in sys.argv[1:]:
     print(json.dumps(row), flush=True)
 """
 
-_MODEL_PROBE = """
+_USE_PROBE = """
 import torch, moganet_dense
+from mmcv.ops import nms
 from mmdet.registry import MODELS
-net = MODELS.build(dict(type='MogaNet', arch='xt')).eval()
+torch.zeros(1).numpy()
+device = 'cuda' if torch.cuda.is_available() else 'cpu'
+boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]], device=device)
+assert len(nms(boxes, torch.tensor([0.9, 0.8], device=device), 0.5)[1]) == 1
+net = MODELS.build(dict(type='MogaNet', arch='xt')).eval().to(device)
 with torch.no_grad():
-    assert [f.shape[1] for f in net(torch.zeros(1, 3, 64, 64))] == [32, 64, 96, 192]
+    maps = net(torch.zeros(1, 3, 64, 64, device=device))
+assert [f.shape[1] for f in maps] == [32, 64, 96, 192]
 """
 
 
@@ -120,7 +126,7 @@ def findings() -> list[Finding]:
         found.append(finding)
     found.append(_accelerator(rows['torch']))
     if not any(f.fatal for f in found):
-        found.append(_model())
+        found.append(_use())
     return found
 
 
@@ -145,14 +151,19 @@ def _accelerator(torch_row: dict) -> Finding:
     return Finding('accelerator', 'none; torch was built for the CPU')
 
 
-def _model() -> Finding:
+def _use() -> Finding:
+    """NumPy through torch, an operator of mmcv and the backbone, on the GPU if there is one."""
     run = subprocess.run(
-        [sys.executable, '-c', _MODEL_PROBE], capture_output=True, text=True, check=False
+        [sys.executable, '-c', _USE_PROBE], capture_output=True, text=True, check=False
     )
     if run.returncode == 0:
-        return Finding('MogaNet', 'built through mmdet, one forward pass on the CPU')
+        return Finding('MogaNet', 'built through mmdet; it and an operator of mmcv ran')
     error = (run.stderr.strip().splitlines() or ['no message'])[-1]
-    return Finding('MogaNet', error, 'pip install -e . in the checkout', fatal=True)
+    mend = (
+        'if it names numpy: torch below 2.3 needs numpy<2; if it names CUDA: mmcv was built '
+        'without it, install it again where nvcc is found; else pip install -e . in the checkout'
+    )
+    return Finding('MogaNet', error, mend, fatal=True)
 
 
 def examine() -> int:

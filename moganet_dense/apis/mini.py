@@ -8,10 +8,11 @@ scratch.
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 
 from ..data.layouts import LAYOUTS, Layout, innermost
-from ..data.mini import make_mini
+from ..data.mini import SIZES, make_mini
 from ..errors import UserError
 
 
@@ -26,8 +27,7 @@ class Schedule:
         backbone_lr: that of the backbone as a multiple. A detector's head starts with weights
             of 0.01 and breaks at rates that the backbone, with larger ones, can use.
         warmup: iterations of warm-up.
-        length: epochs, or iterations for a loop that counts them.
-        interval: the same, between two evaluations.
+        length: iterations, about, if the loop counts epochs.
     """
 
     shrink: float
@@ -36,22 +36,16 @@ class Schedule:
     backbone_lr: float
     warmup: int
     length: int
-    interval: int
 
 
 SCHEDULES = {
-    'mmdet': Schedule(
-        shrink=0.12, batch_size=4, lr=2e-4, backbone_lr=4.0, warmup=40, length=4, interval=4
-    ),
-    'mmseg': Schedule(
-        shrink=0.25, batch_size=4, lr=5e-4, backbone_lr=1.0, warmup=20, length=120, interval=120
-    ),
-    'mmpose': Schedule(
-        shrink=0.5, batch_size=16, lr=5e-4, backbone_lr=1.0, warmup=10, length=10, interval=10
-    ),
+    'mmdet': Schedule(shrink=0.12, batch_size=4, lr=2e-4, backbone_lr=4.0, warmup=40, length=236),
+    'mmseg': Schedule(shrink=0.25, batch_size=4, lr=5e-4, backbone_lr=1.0, warmup=20, length=120),
+    'mmpose': Schedule(shrink=0.5, batch_size=16, lr=5e-4, backbone_lr=1.0, warmup=10, length=120),
 }
 
-_SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size'}
+_SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
+          'in_featuremap_size'}  # fmt: skip
 _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
 
 
@@ -82,16 +76,21 @@ def apply_mini(cfg: Config) -> None:
         if part in cfg.model:
             cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
     start_from_scratch(cfg)
-    # 1e-5 lets the blocks in over 300 epochs; here they have minutes. At 1 the first layers'
-    # colours drown in what random blocks add to them.
-    cfg.model.backbone.update(layer_scale_init_value=0.1, drop_path_rate=0.0)
+    backbone = cfg.model.get('backbone') or {}
+    if backbone.get('type') == 'MogaNet':
+        # 1e-5 lets the blocks in over 300 epochs; here they have minutes. At 1 the colours of
+        # the first layers drown in what random blocks add to them.
+        backbone.update(layer_scale_init_value=0.1, drop_path_rate=0.0)
     _shorten(cfg, schedule)
     make_mini()
 
 
 def start_from_scratch(cfg: Config) -> None:
     """Removes the published weights that training would start from."""
-    cfg.model.backbone.init_cfg = None
+    for part in (cfg.model, cfg.model.get('backbone') or {}):
+        part.pop('pretrained', None)
+        if part.get('init_cfg'):
+            part['init_cfg'] = None
     cfg.load_from = None
 
 
@@ -132,8 +131,12 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     by_epoch = cfg.train_cfg.get('type') != 'IterBasedTrainLoop' and cfg.train_cfg.get(
         'by_epoch', True
     )
-    cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': schedule.length})
-    cfg.train_cfg.val_interval = schedule.interval
+    epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
+    length = epochs if by_epoch else schedule.length
+    cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length})
+    cfg.train_cfg.val_interval = length
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
     cfg.optim_wrapper.optimizer.lr = schedule.lr
     cfg.optim_wrapper.clip_grad = dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
@@ -143,13 +146,15 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
         dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),
         dict(
             type='CosineAnnealingLR',
-            T_max=schedule.length,
+            T_max=length,
             eta_min=schedule.lr / 100,
             by_epoch=by_epoch,
             begin=0,
-            end=schedule.length,
+            end=length,
             convert_to_iter_based=by_epoch,
         ),
     ]
-    cfg.default_hooks.checkpoint.interval = schedule.interval
-    cfg.default_hooks.logger.interval = 10
+    hooks = cfg.get('default_hooks') or {}
+    for name, interval in [('checkpoint', length), ('logger', 10)]:
+        if hooks.get(name):
+            hooks[name].interval = interval

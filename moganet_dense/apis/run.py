@@ -17,8 +17,8 @@ from ..data.layouts import innermost, require_files
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights.families import WeightsError, model_state
-from ..weights.loading import load_strictly, locate, read_checkpoint
+from ..weights.families import WeightsError, model_state, recorded_gate
+from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
 from .config import one_line, parse_options, read_config, set_options
 from .mini import apply_mini, start_from_scratch
 
@@ -49,15 +49,14 @@ class Job:
         """The config with what the command line changes in it."""
         cfg = read_config(self.config)
         if self.mini:
-            apply_mini(cfg)
+            with one_line('--mini cannot be applied to this config'):
+                apply_mini(cfg)
         if self.from_scratch:
             start_from_scratch(cfg)
         set_options(cfg, parse_options(self.cfg_options))
         name = Path(self.config).stem + ('_mini' if self.mini else '')
         cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
         cfg.launcher = self.launcher
-        if not torch.cuda.is_available():
-            cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
         return cfg
 
 
@@ -80,6 +79,8 @@ def train(
         UserError: a mistake that the user can mend.
     """
     cfg = job.read()
+    if not cfg.get('train_dataloader'):
+        raise UserError(f'{job.config} has no train_dataloader to train on')
     for name in ('train_dataloader', 'val_dataloader'):
         if cfg.get(name):
             require_files(cfg[name].dataset, cfg.default_scope)
@@ -93,7 +94,12 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
-    runner._train_dataloader['dataset'] = _training_set(cfg)  # built once, here and not by it
+    runner._train_dataloader['dataset'] = _training_set(cfg)
+    with one_line('the training cannot be built'):
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        if runner._val_loop is not None:
+            runner._val_loop = runner.build_val_loop(runner._val_loop)
     runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -127,11 +133,15 @@ def test(
         _draw_into(cfg, os.path.abspath(show_dir))
     if out and out.endswith('.pkl'):
         _dump_predictions(cfg, out)
-    state = model_state(_read(checkpoint))
+    content = read_checkpoint(locate(checkpoint))
+    state = model_state(content)
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
+    model = getattr(runner.model, 'module', runner.model)
     try:
-        load_strictly(runner.model, state)
+        if isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
+            check_gate(recorded_gate(content), backbone)
+        load_strictly(model, state)
     except WeightsError as error:
         raise UserError(f'{checkpoint}: {error}') from None
     print_log(f'Loaded all {len(state)} tensors of {checkpoint}', 'current')
@@ -139,10 +149,6 @@ def test(
     if out and out.endswith('.json'):
         dump(metrics, out)
     return metrics
-
-
-def _read(checkpoint: str) -> Any:
-    return read_checkpoint(locate(checkpoint))
 
 
 def _build_runner(cfg: Config) -> Runner:
@@ -198,7 +204,9 @@ def _training_set(cfg: Config) -> Any:
 
 def _draw_into(cfg: Config, folder: str) -> None:
     """Switches the toolbox's visualisation hook on."""
-    hook = cfg.default_hooks.visualization
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if not hook:
+        raise UserError('--show-dir needs the hook default_hooks.visualization in the config')
     if cfg.default_scope in ('mmdet', 'mmseg'):
         hook.draw = True
     else:

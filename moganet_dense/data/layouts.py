@@ -123,7 +123,7 @@ def _named_paths(dataset: dict) -> Iterator[Path]:
     prefixes = dataset.get('data_prefix') or {}
     values = [dataset.get('ann_file'), *(prefixes.values() if isinstance(prefixes, dict) else [])]
     for value in values:
-        if isinstance(value, str) and value and '://' not in value:
+        if isinstance(value, str) and value and '://' not in os.path.join(root, value):
             yield Path(os.path.join(root, value))
     if isinstance(dataset.get('bbox_file'), str):  # mmpose takes it as it is, without the root
         yield Path(dataset['bbox_file'])

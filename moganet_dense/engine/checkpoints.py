@@ -6,6 +6,7 @@ after loading, and every checkpoint is read by
 :func:`~moganet_dense.weights.loading.read_checkpoint`.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 
+from ..errors import UserError
 from ..weights import zoo
 from ..weights.families import WeightsError
 from ..weights.loading import check_fit, locate, read_checkpoint
 
 _PLAIN = (str, int, float, bool, type(None), torch.Tensor)
+_PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
 
 
 @HOOKS.register_module()
@@ -29,14 +32,20 @@ class PlainCheckpointHook(Hook):
     priority = 'VERY_LOW'  # after the hooks that put something into the checkpoint
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        for part in ('message_hub', 'meta'):
-            checkpoint[part] = to_plain(checkpoint[part])
+        for part in _PARTS:
+            if part in checkpoint:
+                checkpoint[part] = to_plain(checkpoint[part])
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        for part in ('message_hub', 'meta'):
+        for part in _PARTS:
             if part in checkpoint:
                 checkpoint[part] = from_plain(checkpoint[part])
         if getattr(runner, '_resume', False):
+            if absent := {'state_dict', 'optimizer', 'message_hub', 'meta'} - set(checkpoint):
+                raise UserError(
+                    f'cannot resume: the file holds no {", ".join(sorted(absent))}, so it is not '
+                    'of a training; start from it with --cfg-options load_from=PATH'
+                )
             model = getattr(runner.model, 'module', runner.model)
             check_fit(model, checkpoint['state_dict'])
 
@@ -44,12 +53,14 @@ class PlainCheckpointHook(Hook):
 def to_plain(value: Any) -> Any:
     """A copy of ``value`` in tensors, numbers, strings and plain containers.
 
-    Arrays become tensors, history buffers dicts of tensors; anything else that is not plain
+    Arrays become tensors, history buffers and counters tagged dicts; what else is not plain
     becomes its text.
     """
     if isinstance(value, HistoryBuffer):
         log, count = (torch.as_tensor(np.asarray(part)) for part in value.data)
         return dict(history=dict(log=log, count=count, max_length=value.max_length))
+    if isinstance(value, Counter):  # milestones of a schedule
+        return dict(counter=dict(value))
     if isinstance(value, dict):
         return {to_plain(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -67,6 +78,8 @@ def from_plain(value: Any) -> Any:
         if set(value) == {'history'}:
             history = {key: from_plain(item) for key, item in value['history'].items()}
             return HistoryBuffer(history['log'], history['count'], history['max_length'])
+        if set(value) == {'counter'}:
+            return Counter(value['counter'])
         return {key: from_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(from_plain(item) for item in value)

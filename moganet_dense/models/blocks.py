@@ -9,6 +9,8 @@ Notation: C channels, B batch, H and W height and width. Every convolution has a
 bias. Maps are (B, C, H, W), floating point.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ import torch.nn.functional as F
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
 
-def build_norm(norm_cfg: dict, channels: int) -> nn.Module:
+def build_norm(norm_cfg: Mapping, channels: int) -> nn.Module:
     """Normalisation layer over ``channels``, from a config in OpenMMLab's form.
 
     Args:
@@ -26,13 +28,17 @@ def build_norm(norm_cfg: dict, channels: int) -> nn.Module:
         channels: number of channels of the map to normalise.
 
     Raises:
-        ValueError: unknown ``type``.
+        ValueError: unknown ``type``, or no ``num_groups`` for GN.
     """
+    if not isinstance(norm_cfg, Mapping):
+        raise ValueError(f'norm_cfg: expected a dict with type, found {norm_cfg!r}')
     options = dict(norm_cfg)
     kind = options.pop('type', None)
     trained = options.pop('requires_grad', True)
     if kind not in NORMS:
         raise ValueError(f'norm_cfg: unknown type {kind!r}; valid: {", ".join(NORMS)}')
+    if kind == 'GN' and 'num_groups' not in options:
+        raise ValueError('norm_cfg: GN needs num_groups, a divisor of every width')
     count = 'num_channels' if kind == 'GN' else 'num_features'
     return NORMS[kind](**{count: channels}, **options).requires_grad_(trained)
 
@@ -176,7 +182,7 @@ class MogaBlock(nn.Module):
         self.norm2 = build_norm(norm_cfg, channels)
         self.mlp = ChannelAggregationFFN(channels, ffn_ratio, drop_rate)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
-        scale = torch.full((1, channels, 1, 1), layer_scale_init_value)
+        scale = torch.full((1, channels, 1, 1), float(layer_scale_init_value))
         self.layer_scale_1 = nn.Parameter(scale.clone())
         self.layer_scale_2 = nn.Parameter(scale.clone())
 

@@ -12,6 +12,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from types import MappingProxyType
 
 import torch
@@ -20,7 +21,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..weights.loading import PretrainedWeights
+from ..weights.loading import PretrainedWeights, check_gate
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 
@@ -42,6 +43,7 @@ LONG_NAMES = {
 GATES = ('single', 'double')
 STAGES = 4
 STRIDES = (4, 8, 16, 32)
+_SUBSETS = [list(c) for n in range(1, STAGES + 1) for c in combinations(range(STAGES), n)]
 
 
 def resolve_architecture(arch: str | dict) -> dict:
@@ -64,8 +66,13 @@ def resolve_architecture(arch: str | dict) -> dict:
         found = sorted(map(str, arch)) if isinstance(arch, dict) else repr(arch)
         raise ValueError(f'arch: expected a name or a dict of {sorted(expected)}, found {found}')
     for key, values in arch.items():
-        if not isinstance(values, Sequence) or len(values) != STAGES or min(values) <= 0:
-            raise ValueError(f'arch: {key} needs {STAGES} positive values, found {values!r}')
+        kind = (int, float) if key == 'ffn_ratios' else int
+        if (
+            not isinstance(values, Sequence)
+            or len(values) != STAGES
+            or not all(isinstance(value, kind) and value > 0 for value in values)
+        ):
+            raise ValueError(f'arch: {key} needs {STAGES} positive numbers, found {values!r}')
     if any(width % 8 for width in arch['embed_dims']):
         raise ValueError(f'arch: embed_dims must be divisible by 8, found {arch["embed_dims"]}')
     return arch
@@ -96,7 +103,9 @@ class MogaNet(BaseModule):
             the last of them are built, so that published files fit, but neither run nor
             trained.
         gate: 'single', or 'double' for weights of OpenMixup and mmpretrain: a property of
-            the weights (see MultiOrderGatedAggregation).
+            the weights (see MultiOrderGatedAggregation). Known weights in ``init_cfg`` bring
+            theirs along; a state dict notes it, and loading it into a backbone with the
+            other gate is an error.
         drop_path_rate: stochastic depth, growing linearly from 0 to this over the blocks.
         drop_rate: dropout in the FFN.
         layer_scale_init_value: start value of both layer scales of each block.
@@ -117,7 +126,7 @@ class MogaNet(BaseModule):
     Raises:
         TypeError: an unknown option.
         ValueError: an option's value is not valid, or the weights that ``init_cfg`` names
-            were trained with the other gate.
+            were trained with 'single' though ``gate`` is 'double'.
 
     Example:
         >>> net = MogaNet('tiny')
@@ -145,8 +154,7 @@ class MogaNet(BaseModule):
         sizes = resolve_architecture(arch)
         _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
         self.pretrained = PretrainedWeights.from_init_cfg(init_cfg)
-        if self.pretrained:
-            self.pretrained.check_gate(gate)
+        self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)
         self.channels = tuple(sizes['embed_dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
@@ -200,6 +208,15 @@ class MogaNet(BaseModule):
             self.pretrained.load_into(self)
             self.is_init = True
 
+    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, '_metadata'):
+            destination._metadata.setdefault(prefix[:-1], {})['gate'] = self.gate
+
+    def _load_from_state_dict(self, state_dict, prefix: str, local_metadata: dict, *rest) -> None:
+        check_gate(local_metadata.get('gate'), self)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
     def stage(self, i: int) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
         """Patch embed, blocks and final norm of stage ``i``, from 0 to 3."""
         return tuple(getattr(self, f'{part}{i + 1}') for part in ('patch_embed', 'blocks', 'norm'))
@@ -250,8 +267,7 @@ def _check_options(
 ) -> None:
     """Raises ValueError for a value that is not valid, listing what is."""
     valid = tuple(range(STAGES))
-    ordered = isinstance(out_indices, Sequence) and list(out_indices) == sorted(set(out_indices))
-    if not ordered or not out_indices or not set(out_indices) <= set(valid):
+    if not isinstance(out_indices, Sequence) or list(out_indices) not in _SUBSETS:
         raise ValueError(
             f'out_indices: expected some of {valid}, increasing, found {out_indices!r}'
         )

@@ -64,16 +64,19 @@ def backbone_state(checkpoint: Mapping[str, Any], names: Iterable[str], ema: boo
         WeightsError: no state dict in the file, or no EMA weights though asked for.
     """
     state = _pick(checkpoint, ema)
-    flat = {key: value for key, value in state.items() if key.startswith('ema_')}
-    state = {key: value for key, value in state.items() if key not in flat}
+    prefixed = _has_prefix(state)
+    flat = _flat_names(names, [key for key in state if key in CLASSIFIER], prefixed)
+    averages = {flat[key]: state.pop(key) for key in list(state) if key in flat}
     if ema and 'state_dict_ema' not in checkpoint:
-        state.update(_unflatten(flat, names, prefixed=_has_prefix(state)))
+        if not averages:
+            raise WeightsError('the file has no EMA weights; load it with ema=False')
+        state.update(averages)  # parameters: buffers have no average there
     task, heads = _heads_of(state)
     ignored = [key for key in state if key in CLASSIFIER or key.startswith(heads)]
-    tensors = {_strip(key, 'backbone.'): state[key] for key in state if key not in ignored}
+    tensors = _stripped({key: state[key] for key in state if key not in ignored}, 'backbone.')
     if task != 'classifier':
         origin = task
-    elif any(key.startswith('head.fc.') for key in ignored) or _has_prefix(state):
+    elif any(key.startswith('head.fc.') for key in ignored) or prefixed:
         origin = 'OpenMixup or mmpretrain classifier'
     else:
         origin = 'official classifier'
@@ -84,40 +87,43 @@ def _pick(checkpoint: Mapping[str, Any], ema: bool) -> dict[str, Any]:
     """The state dict inside a file, without ``module.`` in front of its keys."""
     if not isinstance(checkpoint, Mapping):
         raise WeightsError(f'expected a state dict, found {type(checkpoint).__name__}')
+    if 'state_dict_ema' in checkpoint and 'state_dict' not in checkpoint and not ema:
+        raise WeightsError('the file holds EMA weights only; load it with ema=True')
     state = checkpoint.get('state_dict', checkpoint)
     if ema:
         state = checkpoint.get('state_dict_ema', state)
     if not isinstance(state, Mapping) or not state or not all(map(_is_tensor, state.values())):
         found = ', '.join(list(map(str, checkpoint))[:5]) or 'nothing'
         raise WeightsError(f'expected tensors under state_dict or at top level, found {found}')
-    return {_strip(str(key), 'module.'): value for key, value in state.items()}
+    return _stripped(state, 'module.')
 
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, 'shape') and hasattr(value, 'dtype')
 
 
-def _strip(key: str, prefix: str) -> str:
-    return key[len(prefix) :] if key.startswith(prefix) else key
+def _stripped(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """``state`` without ``prefix`` in front of its keys; no two keys may become one."""
+    stripped = {str(key).removeprefix(prefix): value for key, value in state.items()}
+    if len(stripped) < len(state):
+        twice = next(key for key in state if prefix + str(key) in state)
+        raise WeightsError(f'two values of one tensor: {twice} and {prefix}{twice}')
+    return stripped
 
 
 def _has_prefix(state: Mapping[str, Any]) -> bool:
     return any(key.startswith('backbone.') for key in state)
 
 
-def _unflatten(flat: Mapping[str, Any], names: Iterable[str], prefixed: bool) -> dict[str, Any]:
-    """EMA parameters of OpenMixup: ``ema_backbone_a_b_c`` stands for ``backbone.a.b.c``.
-
-    Buffers have no average there and are taken from the raw state dict.
-    """
-    averaged = {}
+def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> dict[str, str]:
+    """OpenMixup's flat name of each parameter's average, and the name that it stands for:
+    ``ema_backbone_a_b_c`` for ``backbone.a.b.c``, with or without ``backbone``."""
+    flat = {}
     for name in names:
-        tail = name.replace('.', '_')
-        value = flat.get(f'ema_backbone_{tail}', flat.get(f'ema_{tail}'))
-        if value is None:
-            raise WeightsError(f'the file has no EMA weights (of {name}); load it with ema=False')
-        averaged[f'backbone.{name}' if prefixed else name] = value
-    return averaged
+        full = f'backbone.{name}' if prefixed else name
+        for infix in ('backbone.', ''):
+            flat['ema_' + (infix + name).replace('.', '_')] = full
+    return flat | {'ema_' + head.replace('.', '_'): head for head in heads}
 
 
 def _heads_of(state: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -139,4 +145,16 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """
     state = _pick(checkpoint, ema=False)
     old = 'keypoint_head.'
-    return {('head.' + _strip(k, old) if k.startswith(old) else k): v for k, v in state.items()}
+    return {
+        ('head.' + k.removeprefix(old) if k.startswith(old) else k): v for k, v in state.items()
+    }
+
+
+def recorded_gate(checkpoint: Any) -> str | None:
+    """Gate of the backbone that our own checkpoints note beside the tensors, or None.
+
+    The note is in the state dict's metadata, as PyTorch keeps versions of modules there.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
+    metadata = getattr(state, '_metadata', None) or {}
+    return next((note['gate'] for note in metadata.values() if 'gate' in note), None)

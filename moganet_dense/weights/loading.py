@@ -5,12 +5,16 @@ A checkpoint is a pickle, and a pickle can run anything; here files are read onl
 else (https://docs.pytorch.org/docs/stable/notes/serialization.html). There is no fallback.
 """
 
+import hashlib
 import os
 import pickle
 import re
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -24,7 +28,7 @@ from mmengine.logging import print_log
 from rich.progress import wrap_file
 
 from . import zoo
-from .families import WeightsError, backbone_state
+from .families import WeightsError, backbone_state, recorded_gate
 
 SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
 TIMEOUT = 30  # seconds without an answer before a download is given up
@@ -63,23 +67,29 @@ class PretrainedWeights:
             raise ValueError(f'init_cfg: unknown {unknown} of Pretrained; valid: checkpoint, ema')
         if not isinstance(options.get('checkpoint'), (str, os.PathLike)):
             raise ValueError('init_cfg: Pretrained needs checkpoint, a name, URL or path')
-        return cls(os.fspath(options['checkpoint']), bool(options.get('ema', False)))
+        if not isinstance(options.get('ema', False), bool):
+            raise ValueError(f'init_cfg: ema is True or False, found {options["ema"]!r}')
+        return cls(os.fspath(options['checkpoint']), options.get('ema', False))
 
-    def check_gate(self, gate: str) -> None:
-        """Holds a backbone's gate against that of the weights, where the zoo knows it.
+    def gate_for(self, gate: str) -> str:
+        """Gate of a backbone that gets these weights: theirs, where the zoo knows it.
 
-        The gate is not taken over in silence: a model that is built for testing, without
-        ``init_cfg``, would then compute another function than the one that was trained.
+        Args:
+            gate: what the backbone was asked for; 'single' is also the default and gives
+                way.
 
         Raises:
-            ValueError: the weights were trained with the other gate.
+            ValueError: 'double' was asked for, and the weights were trained with 'single'.
         """
         known = zoo.find(self.checkpoint)
-        if known and known.gate != gate:
+        if known is None or known.gate == gate:
+            return gate
+        if gate != 'single':
             raise ValueError(
                 f'{self.checkpoint} was trained with gate={known.gate!r}, the backbone has '
-                f'gate={gate!r}; set gate={known.gate!r}'
+                f'gate={gate!r}; leave gate out'
             )
+        return known.gate
 
     def load_into(self, backbone: nn.Module) -> None:
         """Loads the backbone's weights and buffers, all of them or none; logs one line.
@@ -94,6 +104,7 @@ class PretrainedWeights:
         names = [name for name, _ in backbone.named_parameters()]
         try:
             found = backbone_state(content, names, self.ema)
+            check_gate(recorded_gate(content), backbone)
             load_strictly(backbone, found.tensors)
         except WeightsError as error:
             raise WeightsError(f'{self.checkpoint}: {error}') from None
@@ -120,6 +131,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f'no such file: {path}')
+    if kind := _foreign(path):
+        raise WeightsError(f'{path} is refused: it is {kind}, which would run code')
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own text advises to run the code
@@ -131,8 +144,34 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         ) from None
     except Exception as error:  # torch raises many kinds for a file that is cut or foreign
         raise WeightsError(
-            f'{path} is cut off or no PyTorch checkpoint ({_reason(error)}); fetch it again'
+            f'{path} is cut off or no PyTorch checkpoint ({_reason(error)}); delete it and '
+            'fetch it again'
         ) from None
+
+
+def _foreign(path: Path) -> str:
+    """What a file is that older versions of torch.load would run although told not to, or ''."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith('/constants.pkl') or '/code/' in name for name in names):
+            return 'a TorchScript program'
+    elif tarfile.is_tarfile(path):
+        return 'a tar archive'
+    return ''
+
+
+def check_gate(trained: str | None, backbone: nn.Module) -> None:
+    """Holds the gate that weights were trained with, where known, against the backbone's.
+
+    Raises:
+        WeightsError: they differ: the backbone would compute another function.
+    """
+    if trained is not None and trained != backbone.gate:
+        raise WeightsError(
+            f'the weights were trained with gate={trained!r}, the backbone has '
+            f'gate={backbone.gate!r}; set gate={trained!r}'
+        )
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -160,7 +199,17 @@ def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         for key in wanted
         if key in tensors and tensors[key].shape != wanted[key].shape
     ]
-    kinds = {'missing': missing, 'unexpected': unexpected, 'of wrong shape': shapes}
+    kind = [
+        f'{key} {tensors[key].dtype} {tensors[key].layout} on {tensors[key].device.type}'
+        for key in wanted
+        if key in tensors and not _is_like(tensors[key], wanted[key])
+    ]
+    kinds = {
+        'missing': missing,
+        'unexpected': unexpected,
+        'of wrong shape': shapes,
+        'of wrong kind': kind,
+    }
     if faults := [f'{len(keys)} {kind}: {_list(keys)}' for kind, keys in kinds.items() if keys]:
         raise WeightsError(f'does not fit {type(module).__name__}: {"; ".join(faults)}')
 
@@ -194,24 +243,43 @@ def fetch(url: str) -> Path:
         WeightsError: the host does not answer or the file breaks off; names the file, the
             URL and where a copy fetched by hand goes.
     """
-    name = Path(unquote(urlsplit(url).path)).name
+    name, draft = _cached_name(url), None
     target = cache_folder() / name
     if target.is_file():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
         with open(handle, 'wb') as part:
             _download(url, part, name)
         os.replace(draft, target)
-    except (OSError, URLError, ValueError) as error:
+    except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
             f'cannot fetch {name} from {url} ({_reason(error)}); '
             f'fetch it by hand and put it at {target}'
         ) from None
     finally:
-        Path(draft).unlink(missing_ok=True)
+        if draft:
+            Path(draft).unlink(missing_ok=True)
     return target
+
+
+def _cached_name(url: str) -> str:
+    """File name in the cache; a file that is not of the zoo gets a mark of its URL, since
+    others may end in the same name.
+
+    Raises:
+        WeightsError: no file name in the URL.
+    """
+    try:
+        name = Path(unquote(urlsplit(url).path)).name
+    except ValueError:
+        name = ''
+    if not name:
+        raise WeightsError(f'{url} is no URL of a file')
+    if (known := zoo.find(url)) and known.url == url:
+        return name
+    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
 
 
 def _download(url: str, part: Any, name: str) -> None:
@@ -225,6 +293,13 @@ def _download(url: str, part: Any, name: str) -> None:
         raise OSError(f'expected {size} bytes, received {part.tell()}')
     part.flush()
     os.fsync(part.fileno())
+
+
+def _is_like(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether a tensor's values can be copied into ``wanted``: dense, real, and no integers
+    for fractions."""
+    plain = tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized
+    return plain and tensor.is_floating_point() == wanted.is_floating_point()
 
 
 def _is_pretrained(kind: Any) -> bool:

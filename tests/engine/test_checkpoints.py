@@ -1,9 +1,12 @@
 """Checkpoints hold plain data, come back as they were, and run no code."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import MultiStepLR
 from mmengine.runner import CheckpointLoader
 
 from moganet_dense.engine.checkpoints import from_plain, read_without_code, to_plain
@@ -23,13 +26,22 @@ def test_what_mmengine_keeps_survives_a_file_read_without_code(tmp_path):
     buffer = found['log_scalars']['train/loss']
     assert isinstance(buffer, HistoryBuffer)
     assert buffer.data[0].tolist() == [3.0, 1.0, 2.0] and buffer.data[1].tolist() == [1, 2, 1]
-    assert buffer.mean() == pytest.approx((3 + 2 * 1 + 2) / 4)
+    assert buffer.mean() == pytest.approx((3 + 1 + 2) / (1 + 2 + 1))
     buffer.update(4.0)
     assert buffer.current() == 4.0
     assert found['runtime_info'] == dict(epoch=3, best=0.5, path='x')
     assert found['dataset_meta']['classes'] == ('a', 'b')
     assert isinstance(found['dataset_meta']['sigmas'], np.ndarray)
     assert found['dataset_meta']['sigmas'].dtype == np.float32
+
+
+def test_a_schedule_with_milestones_survives_a_file_read_without_code(tmp_path):
+    weight = torch.nn.Parameter(torch.ones(1))
+    schedule = MultiStepLR(torch.optim.SGD([weight], lr=1.0), milestones=[3, 3, 8])
+    torch.save(to_plain([schedule.state_dict()]), tmp_path / 's.pth')
+    (found,) = from_plain(torch.load(tmp_path / 's.pth', weights_only=True))
+    assert found == schedule.state_dict()
+    assert type(found['milestones']) is Counter and found['milestones'][3] == 2
 
 
 def test_an_object_becomes_its_text():

@@ -3,14 +3,18 @@
 import contextlib
 import http.server
 import pickle
+import re
+import tarfile
 import threading
 
 import golden
 import pytest
 import torch
+from mmengine.runner import load_checkpoint
 
 from moganet_dense import MogaNet
 from moganet_dense.errors import UserError
+from moganet_dense.models.blocks import MultiOrderGatedAggregation
 from moganet_dense.weights import loading, zoo
 from moganet_dense.weights.families import WeightsError, model_state
 
@@ -154,6 +158,13 @@ def test_flat_average_of_openmixup(family, infix, tmp_path):
     assert_holds(load(path, ema=True), raw | average)  # it averages no buffers
 
 
+def test_only_an_average_is_an_error_without_ema(tmp_path):
+    path = save({'state_dict_ema': official(backbone_tensors())['state_dict']}, tmp_path / 'w.pth')
+    with pytest.raises(WeightsError, match='EMA weights only; load it with ema=True'):
+        load(path)
+    assert_holds(load(path, ema=True), backbone_tensors())
+
+
 def test_a_missing_average_is_an_error(tmp_path):
     path = save(official(backbone_tensors()), tmp_path / 'weights.pth.tar')
     with pytest.raises(WeightsError, match='no EMA weights.*ema=False'):
@@ -186,6 +197,13 @@ def put(key, value):
         (put('blocks9.0.gate', torch.ones(1)), '1 unexpected: blocks9.0.gate'),
         (put('head.extra', torch.ones(1)), '1 unexpected: head.extra'),
         (put('neck.conv.weight', torch.ones(1)), '1 unexpected: neck.conv.weight'),
+        (
+            put('norm4.bias', torch.ones(32, dtype=torch.int64)),
+            '1 of wrong kind: norm4.bias torch.i',
+        ),
+        (put('norm4.bias', torch.ones(32).to_sparse()), '1 of wrong kind: norm4.bias'),
+        (put('module.norm4.bias', torch.ones(32)), 'two values of one tensor: norm4.bias'),
+        (put('ema_stray', torch.ones(32)), '1 unexpected: ema_stray'),
         (put('norm4.bias', torch.ones(7)), r'1 of wrong shape: norm4.bias \(7,\) for \(32,\)'),
     ],
 )
@@ -277,6 +295,25 @@ def test_code_in_a_plain_pickle_does_not_run(tmp_path):
     assert not marker.exists()
 
 
+class Program(torch.nn.Module):
+    def forward(self, x):
+        return x + 1
+
+
+def test_a_torchscript_program_is_refused(tmp_path):
+    """Older versions of torch.load run it, also with weights_only=True."""
+    torch.jit.script(Program()).save(str(tmp_path / 'w.pth'))
+    with pytest.raises(WeightsError, match='TorchScript program'):
+        load(tmp_path / 'w.pth')
+
+
+def test_a_tar_archive_is_refused(tmp_path):
+    with tarfile.open(tmp_path / 'w.pth.tar', 'w') as archive:
+        archive.add(__file__)
+    with pytest.raises(WeightsError, match='tar archive'):
+        load(tmp_path / 'w.pth.tar')
+
+
 class Settings:
     """An object of no known type, as a careless training script saves."""
 
@@ -288,13 +325,33 @@ def test_an_object_in_a_checkpoint_is_refused_with_the_reason(tmp_path):
 
 
 def test_known_weights_bring_their_gate():
-    double = pretrained('moganet://t_in1k_256_deit3')
-    assert MogaNet('t', gate='double', init_cfg=double).pretrained.checkpoint
-    with pytest.raises(ValueError, match="trained with gate='double'.*set gate='double'"):
-        MogaNet('t', init_cfg=double)
+    double, single = pretrained('moganet://t_in1k_256_deit3'), pretrained('moganet://s_in1k_224')
+    model = MogaNet('t', init_cfg=double)
+    assert model.gate == 'double'
+    assert all(m.double for m in model.modules() if isinstance(m, MultiOrderGatedAggregation))
+    assert MogaNet('s', init_cfg=single).gate == 'single'
     url = zoo.WEIGHTS['s_in1k_224'].url
-    with pytest.raises(ValueError, match="set gate='single'"):
+    with pytest.raises(ValueError, match="trained with gate='single'.*leave gate out"):
         MogaNet('s', gate='double', init_cfg=pretrained(url))
+
+
+def test_a_checkpoint_of_ours_notes_the_gate_and_does_not_load_into_the_other(tmp_path):
+    class Detector(torch.nn.Module):
+        def __init__(self, gate):
+            super().__init__()
+            self.backbone = MogaNet(TINY, gate=gate)
+
+    path = save({'state_dict': Detector('double').state_dict()}, tmp_path / 'd.pth')
+    content = loading.read_checkpoint(path)
+    assert content['state_dict'].keys() == Detector('single').state_dict().keys()
+    Detector('double').load_state_dict(content['state_dict'])
+    for refused in (
+        lambda: Detector('single').load_state_dict(content['state_dict']),
+        lambda: load_checkpoint(Detector('single'), str(path), 'cpu'),  # mmengine, not strict
+        lambda: load(path),
+    ):
+        with pytest.raises(WeightsError, match="gate='double'.*set gate='double'"):
+            refused()
 
 
 def test_an_unknown_name_lists_the_known():
@@ -374,15 +431,38 @@ def test_a_url_is_fetched_once_into_the_cache(cache, tmp_path):
         for _ in range(2):
             assert_holds(load(f'{address}/release/weights.pth'), tensors)
     assert requests == ['/release/weights.pth']
-    assert [p.name for p in cache.iterdir()] == ['weights.pth']
+    (kept,) = cache.iterdir()
+    assert re.fullmatch('[0-9a-f]{8}-weights.pth', kept.name)
 
 
 def test_a_download_that_breaks_off_leaves_nothing(cache):
-    said = 'cannot fetch w.pth'
+    said = 'cannot fetch .*w.pth'
     with serving(b'half', claimed=8) as (url, _), pytest.raises(WeightsError, match=said) as caught:
         load(f'{url}/w.pth')
     assert '\n' not in str(caught.value)
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize('url', ['http://127.0.0.1:9/', 'https://[bad', 'http://127.0.0.1:9/a b'])
+def test_a_strange_url_is_one_line(url, cache):
+    with pytest.raises(WeightsError) as caught:
+        load(url)
+    assert url in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_two_files_of_one_name_do_not_mix_in_the_cache(cache, tmp_path):
+    first, second = backbone_tensors(), other(backbone_tensors())
+    for folder, tensors in [('a', first), ('b', second)]:
+        body = save(official(tensors), tmp_path / folder).read_bytes()
+        with serving(body) as (address, _):
+            assert_holds(load(f'{address}/{folder}/latest.pth'), tensors)
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'file'))
+    with pytest.raises(WeightsError, match='cannot fetch'):
+        load('http://127.0.0.1:9/w.pth')
 
 
 def test_an_unreachable_host_is_one_line_that_helps(cache, monkeypatch):

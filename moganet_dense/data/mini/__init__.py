@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ...errors import UserError
 from .ade import write_ade
 from .coco import write_coco
 
@@ -29,11 +30,15 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
 
     Returns:
         ``root``, which then holds the folders coco and ade.
+
+    Raises:
+        UserError: there is something else in ``root``.
     """
     root = Path(root)
-    stamp = root / 'VERSION'
-    if stamp.is_file() and stamp.read_text() == VERSION:
+    if _is_current(root):
         return root
+    if root.exists() and not (root / 'VERSION').is_file() and any(root.iterdir()):
+        raise UserError(f'{root} holds something else; move it away, the mini data set goes there')
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
     try:
@@ -41,11 +46,17 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
         write_coco(draft / 'coco', SIZES)
         write_ade(draft / 'ade' / 'ADEChallengeData2016', SIZES)
         (draft / 'VERSION').write_text(VERSION)
-        shutil.rmtree(root, ignore_errors=True)
-        draft.rename(root)
+        if not _is_current(root):  # else another process was quicker
+            shutil.rmtree(root, ignore_errors=True)
+            draft.rename(root)
     except OSError:
-        if not (stamp.is_file() and stamp.read_text() == VERSION):  # no one else made it
+        if not _is_current(root):
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return root
+
+
+def _is_current(root: Path) -> bool:
+    stamp = root / 'VERSION'
+    return stamp.is_file() and stamp.read_text() == VERSION

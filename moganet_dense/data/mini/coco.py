@@ -10,6 +10,19 @@ from pycocotools import mask as rle
 
 from .sprites import SPRITES, Sprite, background, paste
 
+# the 80 classes of https://cocodataset.org, in their order
+CLASSES = (
+    'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
+    'traffic light', 'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat',
+    'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'backpack',
+    'umbrella', 'handbag', 'tie', 'suitcase', 'frisbee', 'skis', 'snowboard', 'sports ball',
+    'kite', 'baseball bat', 'baseball glove', 'skateboard', 'surfboard', 'tennis racket',
+    'bottle', 'wine glass', 'cup', 'fork', 'knife', 'spoon', 'bowl', 'banana', 'apple',
+    'sandwich', 'orange', 'broccoli', 'carrot', 'hot dog', 'pizza', 'donut', 'cake', 'chair',
+    'couch', 'potted plant', 'bed', 'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote',
+    'keyboard', 'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book',
+    'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush',
+)  # fmt: skip
 # COCO numbers its 80 classes from 1 to 90 and leaves these out
 _GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 CANVASES = ((192, 144), (160, 160), (144, 192))  # width, height
@@ -47,11 +60,8 @@ class Thing:
 
 def categories() -> list[dict]:
     """All 80 categories as COCO's files list them: id, name, supercategory left empty."""
-    from mmdet.datasets import CocoDataset
-
     ids = [i for i in range(1, 91) if i not in _GAPS]
-    names = CocoDataset.METAINFO['classes']
-    return [dict(id=i, name=name, supercategory='') for i, name in zip(ids, names, strict=False)]
+    return [dict(id=i, name=name, supercategory='') for i, name in zip(ids, CLASSES, strict=True)]
 
 
 def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Thing]]:
@@ -147,13 +157,11 @@ def _runs(mask: np.ndarray) -> dict:
 
 
 def _polygons(mask: np.ndarray) -> list[list[float]]:
-    """Outlines, x and y in turn; parts too small for three corners are left out."""
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found = [o.ravel().astype(float).tolist() for o in outlines if len(o) >= 3]
-    if found:
-        return found
-    x, y, w, h = cv2.boundingRect(mask)
-    return [[float(v) for v in (x, y, x + w, y, x + w, y + h, x, y + h)]]
+    """Outlines, x and y in turn, in pixels; drawn at four times the size, since OpenCV's run
+    through the centres of pixels and would lose half of one on each side."""
+    fine = mask.repeat(4, axis=0).repeat(4, axis=1)
+    outlines, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((o.ravel() + 0.5) / 4).tolist() for o in outlines]
 
 
 def _keypoints(thing: Thing) -> dict:
