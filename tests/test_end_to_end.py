@@ -130,7 +130,7 @@ def test_a_detector_learns_four_real_photographs(photographs, tmp_path):
 
 COCO4 = """
 _base_ = {base!r}
-scale = (320, 240)
+scale = (256, 192)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

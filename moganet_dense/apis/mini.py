@@ -140,7 +140,7 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     cfg.optim_wrapper.optimizer.lr = schedule.lr
     cfg.optim_wrapper.clip_grad = dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
-    trunk = dict(lr_mult=schedule.backbone_lr, decay_mult=0.0)
+    trunk = dict(lr_mult=schedule.backbone_lr)
     cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=trunk))
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),

@@ -232,14 +232,11 @@ def test_frozen_means_no_gradient_and_eval_also_after_train(stages):
 
 
 def test_every_parameter_gets_a_gradient():
-    model = golden.fill(MogaNet(TINY)).double().train()
-    output_of(model, golden.image(64, 64, 4).double()).backward()
+    # in eval mode: a batch norm in train mode takes out what a bias before it adds
+    model = golden.fill(MogaNet(TINY)).double().eval()
+    output_of(model, golden.image(64, 64, 2).double()).backward()
     for key, p in model.named_parameters():
-        # a bias just before a batch norm in train mode shifts nothing
-        dead = key.startswith('patch_embed') and key.endswith(
-            ('projection.bias', '0.bias', '3.bias')
-        )
-        assert p.grad is not None and (dead or p.grad.abs().max() > 1e-12), key
+        assert p.grad.abs().max() > 1e-9, key
 
 
 def test_norm_eval_keeps_the_statistics():
