@@ -159,10 +159,10 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=80, eta_min=1e-6),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=60, eta_min=1e-6),
 ]
-train_cfg = dict(max_epochs=80, val_interval=200)
-default_hooks = dict(checkpoint=dict(interval=80, save_best=None), logger=dict(interval=10))
+train_cfg = dict(max_epochs=60, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=60, save_best=None), logger=dict(interval=10))
 """
 
 
