@@ -54,7 +54,7 @@ def toolbox_config(toolbox: str, name: str) -> Config:
     'toolbox, name',
     [
         ('mmdet', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'),
-        ('mmdet', 'retinanet/retinanet_r50_fpn_ghm-1x_coco.py'),
+        ('mmdet', 'ghm/retinanet_r50_fpn_ghm-1x_coco.py'),
         ('mmdet', 'faster_rcnn/faster-rcnn_r50_fpn_amp-1x_coco.py'),
         ('mmdet', 'common/lsj-200e_coco-detection.py'),
         ('mmseg', 'sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py'),

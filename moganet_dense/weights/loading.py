@@ -18,7 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import urlopen
 
 import torch
@@ -271,10 +271,7 @@ def _cached_name(url: str) -> str:
     Raises:
         WeightsError: no file name in the URL.
     """
-    try:
-        name = Path(unquote(urlsplit(url).path)).name
-    except ValueError:
-        name = ''
+    name = Path(unquote(zoo.file_name(url))).name
     if not name:
         raise WeightsError(f'{url} is no URL of a file')
     if (known := zoo.find(url)) and known.url == url:

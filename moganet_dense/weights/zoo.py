@@ -5,8 +5,8 @@ https://github.com/Westlake-AI/openmixup and
 https://github.com/open-mmlab/mmpretrain/pull/1691. Imports nothing heavy.
 """
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from ..errors import UserError
 
@@ -106,5 +106,10 @@ def find(checkpoint: str) -> PublishedWeights | None:
         if name not in WEIGHTS:
             raise UserError(f'unknown weights {checkpoint!r}; valid: {", ".join(WEIGHTS)}')
         return WEIGHTS[name]
-    file = urlsplit(checkpoint).path.replace('\\', '/').rpartition('/')[2]
+    file = file_name(checkpoint)
     return next((w for w in WEIGHTS.values() if w.url.endswith('/' + file)), None)
+
+
+def file_name(checkpoint: str) -> str:
+    """Last part of a path or URL, without query; '' if it ends in a slash."""
+    return re.split('[?#]', checkpoint)[0].replace('\\', '/').rpartition('/')[2]
