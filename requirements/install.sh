@@ -32,6 +32,8 @@ find_python() {  # the one asked for, else the first on PATH whose version is su
 if [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version > /dev/null 2>&1; then
     known=$(cat "$venv/.stack" 2>/dev/null || echo another)
     [ "$known" = "$stack" ] || fail "$venv holds $known stack, not $stack; remove it or say VENV=another-folder"
+elif [ -e "$venv" ] && [ ! -f "$venv/.stack" ] && [ -n "$(ls -A "$venv")" ]; then
+    fail "$venv is there and no environment of ours; say VENV=another-folder"
 else
     interpreter=$(find_python)
     say "making the environment $venv with $("$interpreter" --version)"

@@ -28,6 +28,14 @@ def test_an_environment_of_the_other_stack_is_left_alone(tmp_path):
     assert 'holds upstream stack, not onedl; remove it or say VENV=' in done.stderr
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('years of work')
+    done = install(tmp_path, 'onedl')
+    assert done.returncode == 1
+    assert 'no environment of ours; say VENV=' in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ['thesis.tex']
+
+
 def test_an_interpreter_that_does_not_fit_is_one_line(tmp_path):
     (tmp_path / 'python3').write_text('#!/bin/sh\necho 3.8\n')
     (tmp_path / 'python3').chmod(0o755)

@@ -63,13 +63,17 @@ def backbone_state(checkpoint: Mapping[str, Any], names: Iterable[str], ema: boo
     Raises:
         WeightsError: no state dict in the file, or no EMA weights though asked for.
     """
-    state = _pick(checkpoint, ema)
+    state, names = _pick(checkpoint, ema), list(names)
     prefixed = _has_prefix(state)
     flat = _flat_names(names, [key for key in state if key in CLASSIFIER], prefixed)
     averages = {flat[key]: state.pop(key) for key in list(state) if key in flat}
     if ema and 'state_dict_ema' not in checkpoint:
-        if not averages:
-            raise WeightsError('the file has no EMA weights; load it with ema=False')
+        wanted = [f'backbone.{name}' if prefixed else name for name in names]
+        if missing := [name for name in wanted if name not in averages]:
+            raise WeightsError(
+                f'the file has no EMA weights of {len(missing)} parameters, first {missing[0]}; '
+                'load it with ema=False'
+            )
         state.update(averages)  # parameters: buffers have no average there
     task, heads = _heads_of(state)
     ignored = [key for key in state if key in CLASSIFIER or key.startswith(heads)]

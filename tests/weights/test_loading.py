@@ -158,6 +158,15 @@ def test_flat_average_of_openmixup(family, infix, tmp_path):
     assert_holds(load(path, ema=True), raw | average)  # it averages no buffers
 
 
+def test_half_an_average_is_an_error_and_not_filled_up_with_raw_weights(tmp_path):
+    content = openmixup(backbone_tensors())
+    first = 'ema_backbone_norm4_weight'
+    content['state_dict'][first] = content['state_dict']['backbone.norm4.weight'] + 1
+    path = save(content, tmp_path / 'w.pth')
+    with pytest.raises(WeightsError, match='no EMA weights of .* parameters, first backbone.patch'):
+        load(path, ema=True)
+
+
 def test_only_an_average_is_an_error_without_ema(tmp_path):
     path = save({'state_dict_ema': official(backbone_tensors())['state_dict']}, tmp_path / 'w.pth')
     with pytest.raises(WeightsError, match='EMA weights only; load it with ema=True'):
