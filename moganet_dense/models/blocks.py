@@ -15,6 +15,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from .functional import DoubleGating, Gating, Gelu, Silu, conv1x1_of, convs_of, dilated_depthwise
+
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
 
@@ -92,10 +94,13 @@ class ChannelAggregationFFN(nn.Module):
         self.drop = nn.Dropout(drop_rate)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        t = self.drop(self.act(self.dwconv(self.fc1(z))))
-        d = self.act(self.decompose(t))  # (B, 1, H, W)
-        t = t + self.sigma(t - d)
-        return self.drop(self.fc2(t))
+        t = self.dwconv(self.fc1(z))  # before GELU
+        scale, weight = self.sigma.scale, self.fc2.weight
+        weights = torch.cat([weight * (1 + scale), self.decompose.weight])
+        biases = torch.cat([self.fc2.bias, self.decompose.bias])
+        y, d = conv1x1_of(Gelu, t, weights, biases).split([len(weight), 1], dim=1)
+        shift = (weight * scale).sum(1).view(1, -1, 1, 1)
+        return torch.addcmul(y, shift, self.act(d), value=-1)
 
 
 class MultiOrderDWConv(nn.Module):
@@ -116,8 +121,8 @@ class MultiOrderDWConv(nn.Module):
         self.PW_conv = nn.Conv2d(channels, channels, 1)
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
-        low, middle, high = self.DW_conv0(u).split(self.split, dim=1)
-        orders = [low, self.DW_conv1(middle), self.DW_conv2(high)]
+        low, middle, high = u.split(self.split, dim=1)
+        orders = [low, self.DW_conv1(middle), dilated_depthwise(high, self.DW_conv2)]
         return self.PW_conv(torch.cat(orders, dim=1))
 
 
@@ -147,11 +152,13 @@ class MultiOrderGatedAggregation(nn.Module):
         return F.silu(x) if self.double else x
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        p = self.proj_1(z)
-        p = p + self.sigma(p - p.mean((2, 3), keepdim=True))  # feature decomposition
-        u = F.silu(p)
-        g, v = self.gate(u), self.value(u)
-        return self.proj_2(self.activate(g) * self.activate(v)) + z
+        scale, weight = self.sigma.scale.view(-1, 1, 1, 1), self.proj_1.weight
+        mean = F.conv2d(z.mean((2, 3), keepdim=True), scale * weight)
+        p = F.conv2d(z, weight * (1 + scale), self.proj_1.bias) - mean
+        g, u = convs_of(Silu, [p], self.gate, self.value.DW_conv0)
+        v = self.value(u)
+        gating = DoubleGating if self.double else Gating
+        return convs_of(gating, [g, v], self.proj_2)[0] + z
 
 
 class MogaBlock(nn.Module):
@@ -187,8 +194,10 @@ class MogaBlock(nn.Module):
         self.layer_scale_2 = nn.Parameter(scale.clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_path(self.layer_scale_1 * self.attn(self.norm1(x)))
-        return x + self.drop_path(self.layer_scale_2 * self.mlp(self.norm2(x)))
+        a = self.drop_path(self.layer_scale_1.expand(len(x), -1, -1, -1))
+        b = self.drop_path(self.layer_scale_2.expand(len(x), -1, -1, -1))
+        x = torch.addcmul(x, a, self.attn(self.norm1(x)))
+        return torch.addcmul(x, b, self.mlp(self.norm2(x)))
 
 
 class Stem(nn.Module):
