@@ -24,20 +24,21 @@ def plain_context(value, u: torch.Tensor) -> torch.Tensor:
     return value.PW_conv(torch.cat(orders, dim=1))
 
 
-def plain_moga(attn, z: torch.Tensor) -> torch.Tensor:
+def plain_moga(attn, z: torch.Tensor, gate: str) -> torch.Tensor:
     """P + s (P - mean P), SiLU, then proj_2(SiLU(G) SiLU(V)) + Z, or SiLU twice on each."""
     p = attn.proj_1(z)
     p = p + attn.sigma.scale * (p - p.mean((2, 3), keepdim=True))
     u = F.silu(p)
     g, v = F.silu(attn.gate(u)), F.silu(plain_context(attn.value, u))
-    if attn.double:
+    if gate == 'double':
         g, v = F.silu(g), F.silu(v)
     return attn.proj_2(g * v) + z
 
 
-def plain_block(block, x: torch.Tensor) -> torch.Tensor:
+def plain_block(block, x: torch.Tensor, gate: str) -> torch.Tensor:
     """X <- X + a Moga(Norm(X));  X <- X + b CA(Norm(X))."""
-    x = x + block.drop_path(block.layer_scale_1 * plain_moga(block.attn, block.norm1(x)))
+    moga = plain_moga(block.attn, block.norm1(x), gate)
+    x = x + block.drop_path(block.layer_scale_1 * moga)
     return x + block.drop_path(block.layer_scale_2 * plain_ffn(block.mlp, block.norm2(x)))
 
 
@@ -48,7 +49,7 @@ def plain_forward(net, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         patch_embed, blocks, norm = net.stage(i)
         x = patch_embed(x)
         for block in blocks:
-            x = plain_block(block, x)
+            x = plain_block(block, x, net.gate)
         x = norm(x)
         maps.append(x)
     return tuple(maps[i] for i in net.out_indices)
