@@ -180,9 +180,16 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
 
 
 def _apply(cheap: Cheap, geometries: Sequence[Geometry], *tensors: torch.Tensor) -> Tensors:
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and not _compiling():  # a compiler finds what to recompute
         return ConvsOf.apply(cheap, geometries, *tensors)
     return _convolved(cheap, geometries, *_unpacked(tensors, len(geometries)))
+
+
+def _compiling() -> bool:
+    """Whether torch.compile is reading this code."""
+    if hasattr(torch.compiler, 'is_compiling'):  # since PyTorch 2.3
+        return torch.compiler.is_compiling()
+    return torch._dynamo.is_compiling()
 
 
 def _unpacked(tensors: Tensors, convs: int) -> tuple[Tensors, Tensors, Tensors]:

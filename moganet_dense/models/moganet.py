@@ -21,7 +21,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..weights.loading import PretrainedWeights, check_gate
+from ..weights.loading import PretrainedWeights, check_form, check_gate
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 from .deploy import DeployedBlock, DeployError, deployed_patch_embed
@@ -218,6 +218,8 @@ class MogaNet(BaseModule):
 
     def _load_from_state_dict(self, state_dict, prefix: str, local_metadata: dict, *rest) -> None:
         check_gate(local_metadata.get('gate'), self)
+        if names := [key for key in state_dict if key.startswith(prefix)]:
+            check_form(names, self.deployed)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def stage(self, i: int) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
