@@ -1,7 +1,8 @@
 """Dense prediction with MogaNet: a backbone and recipes for OpenMMLab's toolboxes.
 
-Importing the package registers the backbone (type ``MogaNet``) in mmengine's root
-registry, where mmdet, mmseg, mmpose and mmpretrain find it.
+Importing the package registers the backbone (type ``MogaNet``) and its layer-wise
+learning-rate decay (constructor ``MogaNetLayerDecay``) in mmengine's root registries, where
+mmdet, mmseg, mmpose and mmpretrain find them.
 """
 
 import importlib
@@ -20,4 +21,5 @@ def __getattr__(name: str):
 # `python -m moganet_dense` must start at once, and `doctor` even where torch or mmengine
 # is broken. While Python looks the package up for that, argv[0] is '-m'.
 if sys.argv[:1] != ['-m']:
+    from .engine.layer_decay import MogaNetLayerDecay  # noqa: F401, registers it
     from .models import ARCHITECTURES, MogaNet

@@ -1,4 +1,4 @@
-"""Command line: ``python -m moganet_dense train|test|doctor`` and the scripts in tools/.
+"""Command line: ``python -m moganet_dense train|test|flops|doctor`` and the scripts in tools/.
 
 Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``doctor``: training
 cannot run); 2 wrong usage; 130 interrupted.
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_train(commands)
     _add_test(commands)
+    _add_flops(commands)
     doctor = commands.add_parser('doctor', help='print the environment as seen, and mends')
     doctor.set_defaults(run=_doctor)
     return parser
@@ -55,6 +56,19 @@ def _add_test(commands) -> None:
     parser.add_argument('--out', metavar='FILE', help='.pkl: predictions; .json: metrics')
     parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into DIR')
     parser.set_defaults(run=_test)
+
+
+def _add_flops(commands) -> None:
+    parser = commands.add_parser('flops', help='count parameters and FLOPs of a model')
+    parser.add_argument('config', help='path of a config')
+    parser.add_argument(
+        '--shape',
+        nargs='+',
+        type=int,
+        metavar='SIDE',
+        help='height and width of the image; default: what published tables of the task use',
+    )
+    parser.set_defaults(run=_flops)
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +107,13 @@ def _test(args: argparse.Namespace) -> int:
     from .apis.run import test
 
     test(_job(args), args.checkpoint, out=args.out, show_dir=args.show_dir)
+    return 0
+
+
+def _flops(args: argparse.Namespace) -> int:
+    from .apis.flops import describe
+
+    print(describe(args.config, args.shape))
     return 0
 
 

@@ -247,6 +247,7 @@ def test_absent_data_are_explained(tmp_path):
         ([DET, '--mini', '--cfg-options', 'noequals'], 'expected key=value'),
         ([DET, '--mini', '--cfg-options', 'optim_wrapper.optimizer.lrr=1'], 'lrr'),
         ([DET, '--mini', '--cfg-options', 'train_cfg.max_epoch=1'], 'max_epoch'),
+        ([DET, '--mini', '--cfg-options', 'param_scheduler.0.star_factor=0.1'], 'star_factor'),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(args, said, workspace):

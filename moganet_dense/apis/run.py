@@ -98,6 +98,7 @@ def train(
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        _build_schedulers(runner)
         if runner._val_loop is not None:
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     runner.train()
@@ -156,6 +157,14 @@ def _build_runner(cfg: Config) -> Runner:
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
     with one_line('the config cannot be built'):
         return Runner.from_cfg(cfg)
+
+
+def _build_schedulers(runner: Runner) -> None:
+    """Builds the schedules as Runner.train() would: after the learning rate is scaled."""
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    runner.auto_scale_lr = None  # done
+    if runner.param_schedulers is not None:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
 
 
 def _enable_amp(cfg: Config) -> None:

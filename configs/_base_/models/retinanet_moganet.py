@@ -9,7 +9,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
-    # The published training kept the backbone's BN in train mode and froze nothing.
+    # The published 1x configs asked for frozen_stages=1 and norm_eval=True, and their code
+    # ignored both: nothing was frozen, BN was in train mode. Set here, both options act.
     backbone=dict(
         type='MogaNet',
         arch='s',

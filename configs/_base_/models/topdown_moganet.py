@@ -9,7 +9,8 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    # SyncBN was asked for in the backbone, but the published code built plain BN.
+    # The published configs asked for SyncBN here, and their code built plain BN. To have it:
+    # norm_cfg=dict(type='SyncBN').
     backbone=dict(
         type='MogaNet',
         arch='s',

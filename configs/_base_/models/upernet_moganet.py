@@ -12,7 +12,8 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
     ),
-    # SyncBN was asked for in the backbone too, but the published code built plain BN.
+    # The published configs asked for SyncBN here, and their code built plain BN. To have it:
+    # norm_cfg=dict(type='SyncBN').
     backbone=dict(
         type='MogaNet',
         arch='s',

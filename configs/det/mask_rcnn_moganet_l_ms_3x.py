@@ -1,0 +1,13 @@
+"""Mask R-CNN, MogaNet-L, COCO, many scales, 3x schedule.
+
+train      python tools/train.py configs/det/mask_rcnn_moganet_l_ms_3x.py
+test       python tools/test.py configs/det/mask_rcnn_moganet_l_ms_3x.py CHECKPOINT
+published  box AP 50.6, mask AP 44.6 on val2017
+           (table of https://github.com/Westlake-AI/MogaNet); not run here
+"""
+
+_base_ = 'mask_rcnn_moganet_s_ms_3x.py'
+model = dict(
+    backbone=dict(arch='l', drop_path_rate=0.3, init_cfg=dict(checkpoint='moganet://l_in1k_224')),
+    neck=dict(in_channels=[64, 160, 320, 640]),
+)

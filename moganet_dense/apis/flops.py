@@ -1,0 +1,147 @@
+"""Parameters and multiply-adds of a model, without data, weights or memory.
+
+The model is moved to PyTorch's meta device, which has shapes and no numbers, and its forward
+pass is counted there by PyTorch's own counter (torch.utils.flop_counter): convolutions and matrix
+products, and batch norms with one multiply-add an element. Biases, activations, pooling and
+interpolation are not counted. Figures are multiply-adds, what the field prints as FLOPs.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import UserError
+from .config import one_line, read_config
+from .mini import start_from_scratch
+
+BOXES, MASKS = 1000, 100
+"""Regions that a two-stage detector's heads are counted on, as mmdet's own tool counts."""
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Size of a model.
+
+    Attributes:
+        parameters: of the whole model, trained or not; buffers are not among them.
+        flops: multiply-adds for one image.
+        backbone_flops: those of the backbone's convolutions and linear layers alone.
+        shape: height and width of that image.
+    """
+
+    parameters: int
+    flops: int
+    backbone_flops: int
+    shape: tuple[int, int]
+
+
+def build(cfg: Config) -> nn.Module:
+    """The model of a config, without published weights.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    cfg = cfg.copy()
+    start_from_scratch(cfg)
+    scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
+    with one_line('the model cannot be built'), scope:
+        return MODELS.build(cfg.model)
+
+
+def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
+    """Parameters and multiply-adds of a model for one RGB image.
+
+    Args:
+        model: of any task; it is moved to the meta device, where it has no numbers any more.
+        shape: height and width of the image, in pixels.
+
+    Raises:
+        UserError: the model does not take an image of this shape.
+    """
+    model = model.eval().to('meta')
+    image = torch.empty(1, 3, *shape, device='meta')
+    with one_line(f'the model does not take an image of {shape[0]} x {shape[1]}'):
+        return Complexity(
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            flops=_count(lambda: _forward(model, image), _NORMS),
+            backbone_flops=_count(lambda: model.backbone(image)),
+            shape=shape,
+        )
+
+
+def _of_a_norm(shape: Sequence[int], *_, **__) -> int:
+    return 2 * math.prod(shape)
+
+
+_NORMS = dict.fromkeys(
+    [torch.ops.aten.native_batch_norm, torch.ops.aten._native_batch_norm_legit_no_training],
+    _of_a_norm,
+)
+
+
+def _count(run: Callable[[], Any], also: dict | None = None) -> int:
+    """Multiply-adds of what ``run`` does; ``also``: counts of operators that PyTorch leaves out."""
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=also) as counter:
+        run()
+    return counter.get_total_flops() // 2  # it counts a multiply-add as two
+
+
+def _forward(model: nn.Module, image: torch.Tensor) -> None:
+    """The forward pass up to, and without, the choice of boxes."""
+    if not hasattr(model, 'roi_head'):
+        model(image, data_samples=None, mode='tensor')
+        return
+    maps = model.extract_feat(image)
+    model.rpn_head(maps)
+    head = model.roi_head
+    for count, part in [(BOXES, 'bbox'), (MASKS, 'mask')]:
+        extractors = _listed(getattr(head, f'{part}_roi_extractor', None))
+        heads = _listed(getattr(head, f'{part}_head', None))
+        for extractor, part_head in zip(extractors, heads, strict=True):
+            size = extractor.roi_layers[0].output_size
+            part_head(image.new_empty(count, extractor.out_channels, *size))
+
+
+def _listed(modules: nn.Module | None) -> list[nn.Module]:
+    if modules is None:
+        return []
+    return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
+
+
+def usual_shape(cfg: Config) -> tuple[int, int]:
+    """Height and width that the published tables of a config's task count at."""
+    if cfg.default_scope == 'mmpose' and 'codec' in cfg:
+        width, height = cfg.codec.input_size
+        return height, width
+    return {'mmdet': (800, 1280), 'mmseg': (512, 2048)}.get(cfg.default_scope, (224, 224))
+
+
+def describe(config: str, shape: Sequence[int] | None = None) -> str:
+    """Parameters and GFLOPs of a config's model, for people.
+
+    Args:
+        config: path of a config.
+        shape: height and width, one number for a square; None: :func:`usual_shape`.
+
+    Raises:
+        UserError: see :func:`build` and :func:`complexity`; or a shape that is none.
+    """
+    cfg = read_config(config)
+    if shape and (len(shape) > 2 or min(shape) < 32):
+        found = ' '.join(map(str, shape))
+        raise UserError(f'--shape: expected height and width, each at least 32, found {found}')
+    found = complexity(build(cfg), (shape[0], shape[-1]) if shape else usual_shape(cfg))
+    counted = 'multiply-adds: convolutions, matrix products, norms'
+    return (
+        f'{config}, one image of {found.shape[0]} x {found.shape[1]} (height x width)\n'
+        f'parameters  {found.parameters / 1e6:.2f} M ({found.parameters})\n'
+        f'FLOPs       {found.flops / 1e9:.2f} G {counted}\n'
+        f'  backbone  {found.backbone_flops / 1e9:.2f} G: its convolutions and linear layers alone'
+    )
