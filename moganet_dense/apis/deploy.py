@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn as nn
 from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import wrappers
 from mmengine.logging import print_log
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -177,8 +178,10 @@ def _fold_sequential(module: nn.Sequential) -> None:
 
 
 def _is_pair(conv: nn.Module, norm: nn.Module) -> bool:
-    foldable = type(conv) is nn.Conv2d or (type(conv) is nn.ConvTranspose2d and conv.groups == 1)
-    return foldable and isinstance(norm, _BatchNorm) and norm.running_var is not None
+    transposed = type(conv) in (nn.ConvTranspose2d, wrappers.ConvTranspose2d) and conv.groups == 1
+    plain = type(conv) in (nn.Conv2d, wrappers.Conv2d)  # a subclass may change its weight
+    is_fixed = isinstance(norm, _BatchNorm) and norm.running_var is not None
+    return (plain or transposed) and is_fixed
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:

@@ -135,8 +135,9 @@ class MultiOrderDWConv(nn.Module):
 
     def forward(self, u0: torch.Tensor) -> torch.Tensor:
         low, middle, high = u0.split(self.split, dim=1)
-        orders = [low, self.DW_conv1(middle), dilated_depthwise(high, self.DW_conv2)]
-        return self.PW_conv(torch.cat(orders, dim=1))
+        middle = dilated_depthwise(middle, self.DW_conv1)
+        high = dilated_depthwise(high, self.DW_conv2)
+        return self.PW_conv(torch.cat([low, middle, high], dim=1))
 
 
 class MultiOrderGatedAggregation(nn.Module):

@@ -169,7 +169,9 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
 
     A convolution of dilation n never mixes pixels whose rows or columns differ modulo n:
     each of the n * n interleaved pictures can be convolved alone, without dilation. On CPUs
-    that is several times faster, forward and backward.
+    that is several times faster, forward and backward; and with channels last in bfloat16
+    oneDNN's gradient by a dilated weight is wrong (PyTorch 2.1 to 2.10): it takes in memory
+    that nobody has written.
     """
     if x.device.type != 'cpu':
         return conv(x)

@@ -147,6 +147,21 @@ def test_bfloat16_autocast_trains_near_full_precision():
         assert error < 0.05 * total
 
 
+def test_bfloat16_gradients_take_in_no_stray_memory():
+    """oneDNN's own gradient of a dilated depth-wise convolution does, in this layout."""
+    value = MogaNet(TINY).blocks1[0].attn.value.to(memory_format=CHANNELS_LAST)
+    u = torch.randn(4, 8, 24, 40).contiguous(memory_format=CHANNELS_LAST)
+    for _ in range(3):
+        freed = [torch.full((size,), 1e30) for size in (64, 512, 4096, 65536, 1 << 20)]
+        del freed
+        with torch.autocast('cpu', torch.bfloat16):
+            loss = value(u).float().mean()
+        loss.backward()
+        assert all(
+            p.grad.abs().max() < 1e3 for n, p in value.named_parameters() if 'conv0' not in n
+        )
+
+
 def test_large_activations_stay_finite_in_float16():
     """Factors of 1000: a product of a million, where float16 ends at 65504."""
     try:
