@@ -36,7 +36,7 @@ PEERS = {
         'tiny', out_indices=(0, 1, 2, 3), gap_before_final_norm=False
     ),
     'Swin-T': lambda: peers.SwinTransformer('tiny', out_indices=(0, 1, 2, 3)),
-    'VAN-B2': lambda: peers.VAN('b2', out_indices=(0, 1, 2, 3)),
+    'VAN-B2': lambda: peers.VAN('base', out_indices=(0, 1, 2, 3)),
     'HorNet-T': lambda: peers.HorNet('tiny', out_indices=(0, 1, 2, 3), gap_before_final_norm=False),
     'PoolFormer-S24': lambda: peers.PoolFormer('s24', out_indices=(0, 2, 4, 6)),
     'ResNet-50': lambda: peers.ResNet(50, out_indices=(0, 1, 2, 3)),
@@ -150,7 +150,8 @@ def main() -> None:
         f'{batch} x {size} x {size}, {args.rounds} rounds\n'
         f'matrix products: {speed / 1e9:.0f} G multiply-adds/s at the peak; floor '
         f'{work / speed * 1e3:.0f} ms for {work / 1e9:.1f} G\n\n'
-        '| form | median ms | quartiles | plain / it | floor / it |\n| --- | --- | --- | --- | --- |'
+        '| form | median ms | quartiles | plain / it | floor / it |\n'
+        '| --- | --- | --- | --- | --- |'
     )
     base = median(seconds['plain'])
     for name, values in seconds.items():

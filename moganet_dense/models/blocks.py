@@ -210,7 +210,7 @@ class MogaBlock(nn.Module):
 
     def add(self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
         """x + drop_path(scale * branch): the scale is dropped, which is smaller."""
-        scale = self.drop_path(scale.expand(len(x), -1, -1, -1))
+        scale = scale * self.drop_path(x.new_ones(len(x), 1, 1, 1))
         dtype = torch.promote_types(x.dtype, scale.dtype)  # a branch may come in float32
         return torch.addcmul(x, scale, branch).to(dtype)
 
