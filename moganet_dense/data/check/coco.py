@@ -64,7 +64,8 @@ def read_coco(file: str) -> dict:
     collecting = gc.isenabled()
     gc.disable()  # halves the time: millions of small objects, none of them garbage
     try:
-        content = json.loads(Path(file).read_bytes())
+        with open(file, encoding='utf-8') as stream:
+            content = json.load(stream)
     except ValueError as error:
         raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
     finally:
