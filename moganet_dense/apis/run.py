@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
@@ -81,9 +82,8 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    for name in ('train_dataloader', 'val_dataloader'):
-        if cfg.get(name):
-            require_files(cfg[name].dataset, cfg.default_scope)
+    with one_line('the data cannot be checked'):
+        check_before_training(cfg)
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -202,11 +202,10 @@ def _training_set(cfg: Config) -> Any:
                 raise
     if len(dataset) == 0:
         part = next(innermost(cfg.train_dataloader.dataset))
-        classes = (part.get('metainfo') or {}).get('classes') or f'those of {part.get("type")}'
         raise UserError(
-            f'the training set is empty: expected annotations of the classes {classes} in '
-            f'{part.get("ann_file") or part.get("data_prefix")}, found none; compare the class '
-            'names of the config (metainfo) with those of the annotations'
+            f'the training set is empty: expected samples in '
+            f'{part.get("ann_file") or part.get("data_prefix")}, found none that its filters '
+            f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")}) let through'
         )
     return dataset
 

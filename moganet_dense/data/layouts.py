@@ -118,13 +118,17 @@ def require_files(dataset: dict, scope: str) -> None:
                 raise UserError(_absent(path, scope))
 
 
+def full_path(dataset: dict, path: str) -> str:
+    """A path of a data set's config, below its ``data_root`` unless absolute."""
+    return os.path.join(dataset.get('data_root') or '', path)
+
+
 def _named_paths(dataset: dict) -> Iterator[Path]:
-    root = dataset.get('data_root') or ''
     prefixes = dataset.get('data_prefix') or {}
     values = [dataset.get('ann_file'), *(prefixes.values() if isinstance(prefixes, dict) else [])]
     for value in values:
-        if isinstance(value, str) and value and '://' not in os.path.join(root, value):
-            yield Path(os.path.join(root, value))
+        if isinstance(value, str) and value and '://' not in full_path(dataset, value):
+            yield Path(full_path(dataset, value))
     if isinstance(dataset.get('bbox_file'), str):  # mmpose takes it as it is, without the root
         yield Path(dataset['bbox_file'])
 
