@@ -1,7 +1,8 @@
 """Dense prediction with MogaNet: a backbone and recipes for OpenMMLab's toolboxes.
 
 Importing the package registers the backbone (type ``MogaNet``) in mmengine's root
-registry, where mmdet, mmseg, mmpose and mmpretrain find it.
+registry, where mmdet, mmseg, mmpose and mmpretrain find it, and makes the names of the model
+index known to them. It imports no toolbox.
 """
 
 import importlib
@@ -21,3 +22,6 @@ def __getattr__(name: str):
 # is broken. While Python looks the package up for that, argv[0] is '-m'.
 if sys.argv[:1] != ['-m']:
     from .models import ARCHITECTURES, MogaNet
+    from .toolboxes.index import register as _register
+
+    _register()
