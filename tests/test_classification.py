@@ -445,8 +445,12 @@ def by_hand(arch: str, gate: str, tensors: dict, pixels: torch.Tensor) -> torch.
 
 
 def tensors_of(arch: str) -> dict:
-    """Tensors of a classifier under mmpretrain's names, by formula."""
+    """Tensors of a classifier under mmpretrain's names, by formula; with larger layer
+    scales, so that the gates differ more than rounding does."""
     net = golden.fill(MogaNet(arch))
+    for name, value in net.named_parameters():
+        if 'layer_scale' in name:
+            value.data.mul_(4)
     width = net.channels[-1]
     named = {f'backbone.{k}': v for k, v in net.state_dict().items()}
     named['head.fc.weight'] = golden.value_of('head.fc.weight', (1000, width))
@@ -474,11 +478,6 @@ def write_labels(folder: Path, labels: list[int], split: str = 'val') -> None:
     (folder / f'data/imagenet/meta/{split}.txt').write_text(''.join(lines))
 
 
-def right_for_three_of_four(folder: Path, gate: str, tensors: dict, pixels: torch.Tensor) -> None:
-    best = by_hand('t', gate, tensors, pixels).argmax(1).tolist()
-    write_labels(folder, [*best[:3], (best[3] + 1) % 1000])
-
-
 @pytest.mark.slow
 def test_an_official_file_is_evaluated_as_its_average(imagenet):
     folder, pixels = imagenet
@@ -486,7 +485,8 @@ def test_an_official_file_is_evaluated_as_its_average(imagenet):
     zeros = {k: torch.zeros_like(v) for k, v in tensors.items()}
     content = {'state_dict': official(zeros), 'state_dict_ema': official(tensors)}
     torch.save(content, folder / 'moganet_tiny_sz224_8xbs128_ep300.pth.tar')
-    right_for_three_of_four(folder, 'single', tensors, pixels)
+    best = by_hand('t', 'single', tensors, pixels).argmax(1).tolist()
+    write_labels(folder, [*best[:3], (best[3] + 1) % 1000])  # right for three of four
     output = run(
         'test', 'configs/cls/moganet_t.py', 'moganet_tiny_sz224_8xbs128_ep300.pth.tar',
         '--out', 'm.json', '--show-dir', 'pictures',
@@ -500,16 +500,22 @@ def test_an_official_file_is_evaluated_as_its_average(imagenet):
 
 
 def test_a_file_of_the_pull_request_brings_its_gate(imagenet, monkeypatch):
+    """With a head that gives class 0 to the one gate, and class 1 to the other."""
     folder, pixels = imagenet
     monkeypatch.chdir(folder)
-    tensors = tensors_of('t')
-    torch.save({'state_dict': tensors}, 'moganet-tiny_3rdparty_8xb128_in1k.pth')
+    tensors, file = tensors_of('t'), 'moganet-tiny_3rdparty_8xb128_in1k.pth'
+    weight, bias = tensors['head.fc.weight'].zero_(), tensors['head.fc.bias'].fill_(-1e9)
+    weight[:256], bias[:256] = torch.eye(256), 0  # what the head sees
+    single, double = (by_hand('t', g, tensors, pixels[:1])[0, :256] for g in ('single', 'double'))
+    weight.zero_(), bias.fill_(-1e9)
+    weight[0], bias[0], bias[1] = 1e3 * (single - double), 0, 0
+    bias[0] -= weight[0] @ (single + double) / 2
+    torch.save({'state_dict': tensors}, file)
     options = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
-    for gate, asked in [('double', []), ('single', ['model.backbone.gate=single'])]:
-        right_for_three_of_four(folder, gate, tensors, pixels)
+    for label, asked in [(1, []), (0, ['model.backbone.gate=single'])]:
+        write_labels(folder, [label])
         job = Job('configs/cls/moganet_t.py', cfg_options=[*options, *asked])
-        metrics = evaluate(job, 'moganet-tiny_3rdparty_8xb128_in1k.pth')
-        assert metrics['accuracy/top1'] == 75.0
+        assert evaluate(job, file)['accuracy/top1'] == 100.0
 
 
 def test_absent_imagenet_is_explained(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ import torch
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import CheckpointLoader
 from PIL import Image
 from test_classification import PARAMETERS, by_hand, official, tensors_of
 
@@ -40,12 +39,6 @@ class Hostile:
 
     def __reduce__(self):
         return open, (self.marker, 'w')
-
-
-@pytest.fixture(autouse=True)
-def schemes(monkeypatch):
-    """What mmengine reads files with stays as it was."""
-    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
 
 
 @pytest.fixture
