@@ -26,7 +26,12 @@ from moganet_dense.apis.run import test as evaluate
 from moganet_dense.engine.averaging import WarmupEMA
 from moganet_dense.errors import UserError
 from moganet_dense.weights import zoo
-from moganet_dense.weights.families import WeightsError, classifier_state, model_state
+from moganet_dense.weights.families import (
+    WeightsError,
+    classifier_state,
+    holds_average,
+    model_state,
+)
 
 pytest.importorskip('mmpretrain')
 
@@ -385,7 +390,7 @@ def test_a_whole_classifier_is_read_as_its_average():
     wanted = wanted_state()
     raw = {k: torch.zeros_like(v) for k, v in wanted.items()}
     content = {'state_dict': official(raw), 'state_dict_ema': official(wanted), 'arch': 'x'}
-    assert same(model_state(content), wanted)
+    assert holds_average(content) and same(model_state(content), wanted)
 
 
 @pytest.mark.parametrize('names', [dict, stripped], ids=lambda f: f.__name__)
@@ -401,6 +406,7 @@ def test_flat_averages_take_the_place_of_raw_parameters(names, infix):
             start = infix if k.startswith('backbone.') else ''
             flat[f'ema_{start}{inner}'.replace('.', '_')] = wanted[k]
     assert same(classifier_state({**names(raw), **flat}), wanted)
+    assert holds_average({'state_dict': {**names(raw), **flat}}) and not holds_average(raw)
     flat.popitem()
     with pytest.raises(WeightsError, match='averages, but none of 1 parameters'):
         classifier_state({**names(raw), **flat})

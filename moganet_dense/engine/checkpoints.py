@@ -20,13 +20,13 @@ from mmengine.runner import CheckpointLoader
 
 from ..errors import UserError
 from ..weights import zoo
-from ..weights.families import WeightsError, holds_average
+from ..weights.families import WeightsError, holds_average, model_state
 from ..weights.loading import check_fit, locate, read_checkpoint
 
 _PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 _PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
 
-AVERAGE_TAKEN = '{}: reading the average, state_dict_ema, which the published accuracy is of'
+AVERAGE_TAKEN = '{}: reading the average that it holds, which the published accuracy is of'
 
 
 @HOOKS.register_module()
@@ -104,7 +104,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if holds_average(checkpoint):
         print_log(AVERAGE_TAKEN.format(filename), logger='current')
-        checkpoint['state_dict'] = checkpoint['state_dict_ema']
+        checkpoint['state_dict'] = model_state(checkpoint)
     if known := zoo.find(filename):
         _note_gate(checkpoint, known.gate)
     return checkpoint

@@ -44,7 +44,7 @@ class _Finder(MetaPathFinder):
     def find_spec(self, fullname, path, target=None) -> ModuleSpec | None:
         if fullname not in self.actions:
             return None
-        others = (finder for finder in list(sys.meta_path) if finder is not self)
+        others = [f for f in sys.meta_path if f is not self and hasattr(f, 'find_spec')]
         found = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next(filter(None, found), None)
         if spec is not None and spec.loader is not None:

@@ -52,8 +52,9 @@ def _add_to_inferencers(module: ModuleType) -> None:
     list_theirs, init_model = base._get_models_from_metafile, base._init_model
 
     def list_all(folder: str) -> Iterator[dict[str, Any]]:
-        for scope in filter(functools.partial(_belongs_to, Path(folder)), METAFILES):
-            yield from entries(scope)
+        for scope in METAFILES:
+            if _belongs_to(Path(folder), scope):
+                yield from entries(scope)
         yield from list_theirs(folder)
 
     @functools.wraps(init_model)

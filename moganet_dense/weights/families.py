@@ -158,15 +158,18 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def holds_average(checkpoint: Any) -> bool:
-    """Whether a file holds a classifier's average as ``state_dict_ema``, as timm writes it.
+    """Whether a file holds a classifier's average: as ``state_dict_ema``, as timm writes it, or
+    in OpenMixup's flat entries.
 
-    The published accuracy of the official s, b, l and xl is that of the average: a whole
-    classifier is read as its average.
+    The published accuracy of such files is that of the average: a whole classifier is read as
+    its average.
     """
-    average = checkpoint.get('state_dict_ema') if isinstance(checkpoint, Mapping) else None
-    return isinstance(average, Mapping) and any(
-        str(key).removeprefix('module.') in CLASSIFIER for key in average
-    )
+    if not isinstance(checkpoint, Mapping):
+        return False
+    state = checkpoint.get('state_dict_ema', checkpoint.get('state_dict', checkpoint))
+    keys = {str(key).removeprefix('module.') for key in state} if isinstance(state, Mapping) else ()
+    flat = any(key.startswith('ema_') for key in keys)
+    return ('state_dict_ema' in checkpoint or flat) and any(key in CLASSIFIER for key in keys)
 
 
 def classifier_state(state: Mapping[str, Any]) -> dict[str, Any]:
