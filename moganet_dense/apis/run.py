@@ -15,10 +15,11 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
-from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.checkpoints import AVERAGE_TAKEN, PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights.families import WeightsError, model_state, recorded_gate
+from ..weights import zoo
+from ..weights.families import WeightsError, holds_average, model_state, recorded_gate
 from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
 from .config import one_line, parse_options, read_config, set_options
 from .mini import apply_mini, start_from_scratch
@@ -136,6 +137,9 @@ def test(
         _dump_predictions(cfg, out)
     content = read_checkpoint(locate(checkpoint))
     state = model_state(content)
+    if holds_average(content):
+        print_log(AVERAGE_TAKEN.format(checkpoint), 'current')
+    _adopt_gate(cfg, checkpoint, job)
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
@@ -150,6 +154,18 @@ def test(
     if out and out.endswith('.json'):
         dump(metrics, out)
     return metrics
+
+
+def _adopt_gate(cfg: Config, checkpoint: str, job: Job) -> None:
+    """Published weights, known by their file name, bring the gate they were trained with;
+    one on the command line wins."""
+    known, backbone = zoo.find(checkpoint), cfg.model.get('backbone') or {}
+    asked = any(option.startswith('model.backbone.gate=') for option in job.cfg_options)
+    if known is None or asked or backbone.get('type') != MogaNet.__name__:
+        return
+    if backbone.get('gate', 'single') != known.gate:
+        backbone.gate = known.gate
+        print_log(f'{checkpoint} was trained with gate={known.gate!r}: taken over', 'current')
 
 
 def _build_runner(cfg: Config) -> Runner:
