@@ -16,6 +16,13 @@ def default_scope(monkeypatch):
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that parallel workers end together."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker('slow') is None, 'end_to_end' not in item.nodeid)
+    )
+
+
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
     """Folder of the mini data set."""
