@@ -1,4 +1,4 @@
-"""Command line: ``python -m moganet_dense train|test|flops|doctor`` and the scripts in tools/.
+"""Command line: ``python -m moganet_dense train|test|deploy|...`` and the scripts in tools/.
 
 Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``doctor``: training
 cannot run); 2 wrong usage; 130 interrupted.
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_train(commands)
     _add_test(commands)
+    _add_deploy(commands)
     _add_flops(commands)
     doctor = commands.add_parser('doctor', help='print the environment as seen, and mends')
     doctor.set_defaults(run=_doctor)
@@ -41,6 +42,7 @@ def _add_train(commands) -> None:
         help='go on from the last checkpoint of the work dir, or from PATH',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    _add_layout(parser)
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -55,7 +57,27 @@ def _add_test(commands) -> None:
     parser.add_argument('checkpoint', help='path or URL; has to fit the model key by key')
     parser.add_argument('--out', metavar='FILE', help='.pkl: predictions; .json: metrics')
     parser.add_argument('--show-dir', metavar='DIR', help='draw the predictions into DIR')
+    parser.add_argument(
+        '--deploy', action='store_true', help='in the deploy form; CHECKPOINT may be in it'
+    )
+    parser.add_argument('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32')
+    _add_layout(parser)
+    parser.add_argument('--compile', action='store_true', help='compile the backbone')
     parser.set_defaults(run=_test)
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--channels-last', action='store_true', help='channels last in memory: faster'
+    )
+
+
+def _add_deploy(commands) -> None:
+    parser = commands.add_parser('deploy', help='write the deploy form of a checkpoint')
+    parser.add_argument('config', help='path of a config')
+    parser.add_argument('checkpoint', help='path or URL; has to fit the model key by key')
+    parser.add_argument('out', help='file to write, for `test --deploy`')
+    parser.set_defaults(run=_deploy)
 
 
 def _add_flops(commands) -> None:
@@ -99,14 +121,29 @@ def _job(args: argparse.Namespace):
 def _train(args: argparse.Namespace) -> int:
     from .apis.run import train
 
-    train(_job(args), resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr)
+    train(
+        _job(args),
+        resume=args.resume,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        channels_last=args.channels_last,
+    )
     return 0
 
 
 def _test(args: argparse.Namespace) -> int:
+    from .apis.deploy import Form
     from .apis.run import test
 
-    test(_job(args), args.checkpoint, out=args.out, show_dir=args.show_dir)
+    form = Form(args.deploy, args.dtype, args.channels_last, args.compile)
+    test(_job(args), args.checkpoint, out=args.out, show_dir=args.show_dir, form=form)
+    return 0
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    from .apis.deploy import deploy
+
+    deploy(args.config, args.checkpoint, args.out)
     return 0
 
 

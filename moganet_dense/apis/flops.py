@@ -70,7 +70,7 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     with one_line(f'the model does not take an image of {shape[0]} x {shape[1]}'):
         return Complexity(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
-            flops=_count(lambda: _forward(model, image), _NORMS),
+            flops=_count(lambda: outputs(model, image), _NORMS),
             backbone_flops=_count(lambda: model.backbone(image)),
             shape=shape,
         )
@@ -93,20 +93,24 @@ def _count(run: Callable[[], Any], also: dict | None = None) -> int:
     return counter.get_total_flops() // 2  # it counts a multiply-add as two
 
 
-def _forward(model: nn.Module, image: torch.Tensor) -> None:
-    """The forward pass up to, and without, the choice of boxes."""
+def outputs(model: nn.Module, image: torch.Tensor) -> list:
+    """What each part of a model returns, up to, and without, the choice of boxes.
+
+    Args:
+        model: of any task, in eval mode.
+        image: (1, 3, H, W), normalised. A two-stage detector's heads get regions of ones.
+    """
     if not hasattr(model, 'roi_head'):
-        model(image, data_samples=None, mode='tensor')
-        return
+        return [model(image, data_samples=None, mode='tensor')]
     maps = model.extract_feat(image)
-    model.rpn_head(maps)
-    head = model.roi_head
+    found, head = [maps, model.rpn_head(maps)], model.roi_head
     for count, part in [(BOXES, 'bbox'), (MASKS, 'mask')]:
         extractors = _listed(getattr(head, f'{part}_roi_extractor', None))
         heads = _listed(getattr(head, f'{part}_head', None))
         for extractor, part_head in zip(extractors, heads, strict=True):
             size = extractor.roi_layers[0].output_size
-            part_head(image.new_empty(count, extractor.out_channels, *size))
+            found.append(part_head(image.new_ones(count, extractor.out_channels, *size)))
+    return found
 
 
 def _listed(modules: nn.Module | None) -> list[nn.Module]:

@@ -15,13 +15,12 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
-from ..engine.checkpoints import AVERAGE_TAKEN, PlainCheckpointHook, read_without_code
+from ..engine.amp import CpuAmpOptimWrapper
+from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights import zoo
-from ..weights.families import WeightsError, holds_average, model_state, recorded_gate
-from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
 from .config import one_line, parse_options, read_config, set_options
+from .deploy import Form, adopt_gate, load, to_channels_last
 from .mini import apply_mini, start_from_scratch
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
@@ -63,7 +62,11 @@ class Job:
 
 
 def train(
-    job: Job, resume: str | None = None, amp: bool = False, auto_scale_lr: bool = False
+    job: Job,
+    resume: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    channels_last: bool = False,
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -71,8 +74,9 @@ def train(
         job: what to train on.
         resume: 'auto' goes on from the last checkpoint of the work dir, if there is one; a
             path goes on from that one.
-        amp: automatic mixed precision; needs a GPU.
+        amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
+        channels_last: images and maps lie in memory with their channels last: faster.
 
     Returns:
         the work dir.
@@ -95,6 +99,8 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
+    if channels_last:
+        to_channels_last(getattr(runner.model, 'module', runner.model))
     runner._train_dataloader['dataset'] = _training_set(cfg)
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -109,7 +115,11 @@ def train(
 
 
 def test(
-    job: Job, checkpoint: str, out: str | None = None, show_dir: str | None = None
+    job: Job,
+    checkpoint: str,
+    out: str | None = None,
+    show_dir: str | None = None,
+    form: Form | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -118,6 +128,7 @@ def test(
         checkpoint: path, URL or name; it has to fit the model, key by key.
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
+        form: the form that is evaluated; None: as the config has it.
 
     Returns:
         the metrics by name.
@@ -135,37 +146,17 @@ def test(
         _draw_into(cfg, os.path.abspath(show_dir))
     if out and out.endswith('.pkl'):
         _dump_predictions(cfg, out)
-    content = read_checkpoint(locate(checkpoint))
-    state = model_state(content)
-    if holds_average(content):
-        print_log(AVERAGE_TAKEN.format(checkpoint), 'current')
-    _adopt_gate(cfg, checkpoint, job)
+    adopt_gate(cfg, checkpoint, job.cfg_options)
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
-    try:
-        if isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
-            check_gate(recorded_gate(content), backbone)
-        load_strictly(model, state)
-    except WeightsError as error:
-        raise UserError(f'{checkpoint}: {error}') from None
-    print_log(f'Loaded all {len(state)} tensors of {checkpoint}', 'current')
+    form = form or Form()
+    load(model, checkpoint, form.deploy)
+    form.apply(model)
     metrics = runner.test()
     if out and out.endswith('.json'):
         dump(metrics, out)
     return metrics
-
-
-def _adopt_gate(cfg: Config, checkpoint: str, job: Job) -> None:
-    """Published weights, known by their file name, bring the gate they were trained with;
-    one on the command line wins."""
-    known, backbone = zoo.find(checkpoint), cfg.model.get('backbone') or {}
-    asked = any(option.startswith('model.backbone.gate=') for option in job.cfg_options)
-    if known is None or asked or backbone.get('type') != MogaNet.__name__:
-        return
-    if backbone.get('gate', 'single') != known.gate:
-        backbone.gate = known.gate
-        print_log(f'{checkpoint} was trained with gate={known.gate!r}: taken over', 'current')
 
 
 def _build_runner(cfg: Config) -> Runner:
@@ -184,9 +175,10 @@ def _build_schedulers(runner: Runner) -> None:
 
 
 def _enable_amp(cfg: Config) -> None:
-    if not torch.cuda.is_available():
-        raise UserError('--amp needs a GPU, and PyTorch sees none; train without it')
-    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    if torch.cuda.is_available():
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    else:
+        cfg.optim_wrapper.update(type=CpuAmpOptimWrapper.__name__)
 
 
 def _resume_point(resume: str | None, cfg: Config) -> tuple[bool, str | None]:

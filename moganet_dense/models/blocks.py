@@ -7,6 +7,9 @@ Apache-2.0), so that published files fit without renaming.
 
 Notation: C channels, B batch, H and W height and width. Every convolution has a
 bias. Maps are (B, C, H, W), floating point.
+
+The docstring of a block has its formula; ``forward`` computes the same in an order that
+takes less time and memory, with the identities of docs/speed.md.
 """
 
 from collections.abc import Mapping
@@ -14,6 +17,8 @@ from collections.abc import Mapping
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from .functional import DoubleGating, Gating, Gelu, Silu, conv1x1_of, convs_of, dilated_depthwise
 
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
@@ -92,7 +97,20 @@ class ChannelAggregationFFN(nn.Module):
         self.drop = nn.Dropout(drop_rate)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        t = self.drop(self.act(self.dwconv(self.fc1(z))))
+        t = self.dwconv(self.fc1(z))
+        if self.training and self.drop.p > 0:
+            return self.aggregate(self.drop(self.act(t)))
+        # fc2(T + s (T - D)) = (W (1 + s)) T + b - (W s) D, and D's own convolution is one
+        # more row of the same matrix: no element-wise pass over the wide T
+        scale, weight = self.sigma.scale, self.fc2.weight
+        weights = torch.cat([weight * (1 + scale), self.decompose.weight])
+        biases = torch.cat([self.fc2.bias, self.decompose.bias])
+        y, d = conv1x1_of(Gelu(), t, weights, biases).split([len(weight), 1], dim=1)
+        shift = (weight * scale).sum(1).view(1, -1, 1, 1)
+        return torch.addcmul(y, shift, self.act(d), value=-1)
+
+    def aggregate(self, t: torch.Tensor) -> torch.Tensor:
+        """The formula from T on, as the paper has it; dropout does not let it be rewritten."""
         d = self.act(self.decompose(t))  # (B, 1, H, W)
         t = t + self.sigma(t - d)
         return self.drop(self.fc2(t))
@@ -103,7 +121,7 @@ class MultiOrderDWConv(nn.Module):
 
     A 5x5 depth-wise convolution over all channels; then, with the channels split
     1 : 3 : 4, nothing, a 5x5 of dilation 2 and a 7x7 of dilation 3 on its result; then
-    a 1x1 convolution mixes them.
+    a 1x1 convolution mixes them. Called with the result of the first.
     """
 
     def __init__(self, channels: int) -> None:
@@ -115,43 +133,43 @@ class MultiOrderDWConv(nn.Module):
         self.DW_conv2 = nn.Conv2d(high, high, 7, padding=9, dilation=3, groups=high)
         self.PW_conv = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, u: torch.Tensor) -> torch.Tensor:
-        low, middle, high = self.DW_conv0(u).split(self.split, dim=1)
-        orders = [low, self.DW_conv1(middle), self.DW_conv2(high)]
-        return self.PW_conv(torch.cat(orders, dim=1))
+    def forward(self, u0: torch.Tensor) -> torch.Tensor:
+        low, middle, high = u0.split(self.split, dim=1)
+        middle = dilated_depthwise(middle, self.DW_conv1)
+        high = dilated_depthwise(high, self.DW_conv2)
+        return self.PW_conv(torch.cat([low, middle, high], dim=1))
 
 
 class MultiOrderGatedAggregation(nn.Module):
     """Spatial aggregation, Moga (section 4.2, equations 3 to 6), with its own shortcut.
 
+    P = proj_1(Z);  U = SiLU(P + s * (P - mean P));  G = gate(U);  V = value(U);
+    Y = proj_2(SiLU(G) * SiLU(V)) + Z.
+
     Args:
         channels: C of input and output.
-        gate: 'single' is Y = proj_2(SiLU(G) * SiLU(V)), as the paper has it; 'double'
-            applies SiLU twice to each factor. It is the function that checkpoints of
-            OpenMixup and mmpretrain were trained with (their option attn_force_fp32):
-            a property of the weights.
+        gate: 'single' is the formula, as the paper has it; 'double' applies SiLU twice to
+            G and V. It is the function that checkpoints of OpenMixup and mmpretrain were
+            trained with (their option attn_force_fp32): a property of the weights.
     """
 
     def __init__(self, channels: int, gate: str = 'single') -> None:
         super().__init__()
-        self.double = gate == 'double'
+        self.gating = DoubleGating() if gate == 'double' else Gating()
         self.proj_1 = nn.Conv2d(channels, channels, 1)
         self.sigma = ElementScale(channels)
         self.gate = nn.Conv2d(channels, channels, 1)
         self.value = MultiOrderDWConv(channels)
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
-    def activate(self, x: torch.Tensor) -> torch.Tensor:
-        """SiLU, or SiLU of SiLU for the double gate."""
-        x = F.silu(x)
-        return F.silu(x) if self.double else x
-
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        p = self.proj_1(z)
-        p = p + self.sigma(p - p.mean((2, 3), keepdim=True))  # feature decomposition
-        u = F.silu(p)
-        g, v = self.gate(u), self.value(u)
-        return self.proj_2(self.activate(g) * self.activate(v)) + z
+        # P + s (P - mean P) = (W (1 + s)) Z + b - (W s) mean Z
+        scale, weight = self.sigma.scale.view(-1, 1, 1, 1), self.proj_1.weight
+        mean = F.conv2d(z.mean((2, 3), keepdim=True), weight * scale)
+        p = F.conv2d(z, weight * (1 + scale), self.proj_1.bias) - mean
+        g, u0 = convs_of(Silu(), [p], self.gate, self.value.DW_conv0)
+        v = self.value(u0)
+        return convs_of(self.gating, [g, v], self.proj_2)[0] + z
 
 
 class MogaBlock(nn.Module):
@@ -187,8 +205,14 @@ class MogaBlock(nn.Module):
         self.layer_scale_2 = nn.Parameter(scale.clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_path(self.layer_scale_1 * self.attn(self.norm1(x)))
-        return x + self.drop_path(self.layer_scale_2 * self.mlp(self.norm2(x)))
+        x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)))
+        return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)))
+
+    def add(self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+        """x + drop_path(scale * branch): the scale is dropped, which is smaller."""
+        scale = scale * self.drop_path(x.new_ones(len(x), 1, 1, 1))
+        dtype = torch.promote_types(x.dtype, scale.dtype)  # a branch may come in float32
+        return torch.addcmul(x, scale, branch).to(dtype)
 
 
 class Stem(nn.Module):

@@ -21,9 +21,10 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..weights.loading import PretrainedWeights, check_gate
+from ..weights.loading import PretrainedWeights, check_form, check_gate
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
+from .deploy import DeployedBlock, DeployError, deployed_patch_embed
 
 _WIDE_FIRST = (8, 8, 4, 4)
 ARCHITECTURES = {
@@ -122,6 +123,7 @@ class MogaNet(BaseModule):
     Attributes:
         channels: channels of each returned map.
         strides: stride of each returned map, in pixels of the input.
+        deployed: whether it is in the deploy form (see :meth:`switch_to_deploy`).
 
     Raises:
         TypeError: an unknown option.
@@ -161,6 +163,7 @@ class MogaNet(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp
+        self.deployed = False
 
         last = sum(sizes['depths']) - 1
         drop_paths = (drop_path_rate * block / last for block in range(last + 1))
@@ -215,6 +218,8 @@ class MogaNet(BaseModule):
 
     def _load_from_state_dict(self, state_dict, prefix: str, local_metadata: dict, *rest) -> None:
         check_gate(local_metadata.get('gate'), self)
+        if names := [key for key in state_dict if key.startswith(prefix)]:
+            check_form(names, self.deployed)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def stage(self, i: int) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
@@ -231,7 +236,7 @@ class MogaNet(BaseModule):
             for each stage a map (B, C_i, h_i, w_i), with h and w halved and rounded up
             twice by the stem and once by each later stage.
         """
-        checkpointing = self.with_cp and torch.is_grad_enabled()
+        checkpointing = self.with_cp and torch.is_grad_enabled() and not self.deployed
         maps = []
         for i in range(self.out_indices[-1] + 1):
             patch_embed, blocks, norm = self.stage(i)
@@ -243,7 +248,18 @@ class MogaNet(BaseModule):
         return tuple(maps[i] for i in self.out_indices)
 
     def train(self, mode: bool = True) -> 'MogaNet':
-        """Sets training mode, except for what is frozen (and all norms with ``norm_eval``)."""
+        """Sets training mode, except for what is frozen (and all norms with ``norm_eval``).
+
+        Raises:
+            DeployError: training mode is asked for in the deploy form.
+        """
+        if self.deployed:
+            if mode:
+                raise DeployError(
+                    'the backbone is in the deploy form, which cannot be trained; '
+                    'build it anew and load weights that are not deployed'
+                )
+            return super().train(False)
         super().train(mode)
         for module in self._fixed():
             module.eval().requires_grad_(False)
@@ -252,6 +268,36 @@ class MogaNet(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> 'MogaNet':
+        """Turns the backbone, in place, into the form that evaluates fastest; returns it.
+
+        The same function, up to rounding: norms, layer scales and decompositions are folded
+        into convolutions, and nothing is trained any more. Parameters have other names, so
+        that weights fit a backbone of the same form only. A second call changes nothing.
+
+        Raises:
+            DeployError: in training mode, or a norm that is no batch norm; nothing is
+                changed then.
+        """
+        if self.deployed:
+            return self
+        if self.training:
+            raise DeployError('switch_to_deploy() is for evaluation; call eval() first')
+        for name, module in [part for i in range(STAGES) for part in self._folded_stage(i)]:
+            setattr(self, name, module)
+        self.deployed = True
+        self.eval().requires_grad_(False)
+        return self
+
+    def _folded_stage(self, i: int) -> Iterator[tuple[str, nn.Module]]:
+        """Deploy form of a stage's parts by name; the last block takes the final norm in."""
+        patch_embed, blocks, norm = self.stage(i)
+        norms = [None] * (len(blocks) - 1) + [norm]
+        yield f'patch_embed{i + 1}', deployed_patch_embed(patch_embed)
+        yield f'blocks{i + 1}', nn.ModuleList(map(DeployedBlock, blocks, norms))
+        yield f'norm{i + 1}', nn.Identity()
 
     def _fixed(self) -> Iterator[nn.Module]:
         """Modules that are not trained: the frozen ones, and stages that are not run."""

@@ -218,3 +218,8 @@ def recorded_gate(checkpoint: Any) -> str | None:
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     metadata = getattr(state, '_metadata', None) or {}
     return next((note['gate'] for note in metadata.values() if 'gate' in note), None)
+
+
+def is_deployed(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are of a backbone in the deploy form."""
+    return any(name.endswith('blocks1.0.shortcut_1') for name in names)

@@ -28,7 +28,7 @@ from mmengine.logging import print_log
 from rich.progress import wrap_file
 
 from . import zoo
-from .families import WeightsError, backbone_state, recorded_gate
+from .families import WeightsError, backbone_state, is_deployed, recorded_gate
 
 SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
 TIMEOUT = 30  # seconds without an answer before a download is given up
@@ -174,6 +174,29 @@ def check_gate(trained: str | None, backbone: nn.Module) -> None:
         )
 
 
+def check_form(names: Iterable[str], wanted: bool) -> None:
+    """Holds the form of weights, plain or deployed, against the backbone's.
+
+    Args:
+        names: of the tensors to load.
+        wanted: whether the backbone is in the deploy form.
+
+    Raises:
+        WeightsError: they differ: other tensors under other names.
+    """
+    given = is_deployed(names)
+    if given and not wanted:
+        raise WeightsError(
+            'the weights are in the deploy form, the backbone is not; '
+            'call switch_to_deploy() before loading (tools/test.py --deploy does)'
+        )
+    if wanted and not given:
+        raise WeightsError(
+            'the backbone is in the deploy form, the weights are not; '
+            'load them first, then call switch_to_deploy()'
+        )
+
+
 def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copies ``tensors`` into ``module``: every key fits, or nothing is changed.
 
@@ -189,9 +212,10 @@ def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Raises:
         WeightsError: names the first missing, unexpected and mis-shaped keys, and how
-            many there are.
+            many there are; or one is in the deploy form and the other is not.
     """
     wanted = module.state_dict()
+    check_form(tensors, is_deployed(wanted))
     missing = [key for key in wanted if key not in tensors]
     unexpected = [key for key in tensors if key not in wanted]
     shapes = [
