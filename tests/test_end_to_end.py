@@ -260,12 +260,6 @@ def test_weights_alone_cannot_be_resumed_from(workspace):
     assert 'cannot resume: the file holds no message_hub, meta, optimizer' in message
 
 
-def test_amp_without_a_gpu_is_one_line(workspace):
-    if torch.cuda.is_available():
-        pytest.skip('there is a GPU')
-    assert '--amp needs a GPU' in wrong('train', DET, '--mini', '--amp', cwd=workspace)
-
-
 def test_classes_that_the_annotations_lack_are_explained(workspace):
     option = 'train_dataloader.dataset.metainfo.classes=("unicorn",)'
     message = wrong('train', DET, '--mini', '--cfg-options', option, cwd=workspace)
