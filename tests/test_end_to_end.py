@@ -260,6 +260,31 @@ def test_weights_alone_cannot_be_resumed_from(workspace):
     assert 'cannot resume: the file holds no message_hub, meta, optimizer' in message
 
 
+@pytest.mark.slow
+def test_half_precision_on_the_cpu_and_the_deploy_form(workspace):
+    small = [f'{loader}_dataloader.dataset.indices=4' for loader in ('train', 'val', 'test')]
+    small += ['train_cfg.max_epochs=1', 'train_cfg.val_interval=5']
+    mini = ['--mini', '--work-dir', 'work', '--cfg-options', *small]
+    run('train', POSE, '--amp', '--channels-last', *mini, cwd=workspace)
+    checkpoint = (workspace / 'work/last_checkpoint').read_text()
+    assert 'Wrote deployed.pth' in run('deploy', POSE, checkpoint, 'deployed.pth', cwd=workspace)
+    metrics = []
+    for file, *form in [
+        (checkpoint,),
+        (checkpoint, '--deploy', '--channels-last'),
+        ('deployed.pth', '--deploy'),
+        ('deployed.pth', '--deploy', '--channels-last', '--dtype', 'bf16'),
+    ]:
+        run('test', POSE, file, *form, '--out', 'metrics.json', *mini, cwd=workspace)
+        metrics.append(json.loads((workspace / 'metrics.json').read_text())['coco/AP'])
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-6) == pytest.approx(metrics[2], abs=1e-6)
+    assert metrics[3] == pytest.approx(metrics[0], abs=0.02)
+    message = wrong('test', POSE, 'deployed.pth', *mini, cwd=workspace)
+    assert 'the weights are in the deploy form' in message
+    message = wrong('test', POSE, checkpoint, '--dtype', 'fp16', *mini, cwd=workspace)
+    assert '--dtype fp16 needs a GPU' in message or torch.cuda.is_available()
+
+
 def test_classes_that_the_annotations_lack_are_explained(workspace):
     option = 'train_dataloader.dataset.metainfo.classes=("unicorn",)'
     message = wrong('train', DET, '--mini', '--cfg-options', option, cwd=workspace)

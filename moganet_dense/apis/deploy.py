@@ -1,6 +1,5 @@
 """Models in the form that evaluates fastest: folded, in another layout or precision, compiled."""
 
-import functools
 import os
 import re
 import tempfile
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
@@ -178,11 +178,19 @@ def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
     device = next(model.parameters()).device.type
     if device == 'cpu' and dtype == torch.float16:
         raise UserError('--dtype fp16 needs a GPU; on a CPU use bf16')
-    for name, module in model.named_modules():
-        if re.search(r'(neck|head)(\.\d+)?$', name):
-            module.forward = _returning_float32(module.forward)
+    return_float32(model)
     model.backbone.to(dtype)
     model.forward = torch.autocast(device, dtype)(model.forward)
+
+
+def return_float32(model: nn.Module) -> None:
+    """Makes what necks and heads return float32, also where autocast is on.
+
+    What follows, as losses, NMS and NumPy, does not take bfloat16.
+    """
+    for name, module in model.named_modules():
+        if re.search(r'(neck|head)(\.\d+)?$', name):
+            module.forward = MethodType(_in_float32, module)  # a copy of the model rebinds it
 
 
 def _fold_conv_module(module: ConvModule) -> None:
@@ -217,12 +225,9 @@ def _channels_last(module: nn.Module, args: tuple) -> tuple:
     return tuple(x.contiguous(memory_format=torch.channels_last) for x in args)
 
 
-def _returning_float32(forward: Callable) -> Callable:
-    @functools.wraps(forward)
-    def in_float32(*args, **options):
-        return _map(lambda x: x.float() if x.is_floating_point() else x, forward(*args, **options))
-
-    return in_float32
+def _in_float32(module: nn.Module, *args, **options) -> Any:
+    found = type(module).forward(module, *args, **options)
+    return _map(lambda x: x.float() if x.is_floating_point() else x, found)
 
 
 def _map(change: Callable, value: Any) -> Any:

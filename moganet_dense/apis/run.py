@@ -20,7 +20,7 @@ from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
 from .config import one_line, parse_options, read_config, set_options
-from .deploy import Form, adopt_gate, load, to_channels_last
+from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
@@ -99,8 +99,11 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
+    model = getattr(runner.model, 'module', runner.model)
     if channels_last:
-        to_channels_last(getattr(runner.model, 'module', runner.model))
+        to_channels_last(model)
+    if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
+        return_float32(model)
     runner._train_dataloader['dataset'] = _training_set(cfg)
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -178,6 +181,8 @@ def _enable_amp(cfg: Config) -> None:
     if torch.cuda.is_available():
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:
+        for gpu_option in ('loss_scale', 'dtype', 'use_fsdp'):
+            cfg.optim_wrapper.pop(gpu_option, None)
         cfg.optim_wrapper.update(type=CpuAmpOptimWrapper.__name__)
 
 
