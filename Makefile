@@ -24,13 +24,14 @@ train: setup
 	$(BIN)/python tools/test.py $(CONFIG) "$$(cat $(WORK_DIR)/last_checkpoint)" --mini \
 		--show-dir $(WORK_DIR)/detections
 
+# Two processes of one thread each: most tests are too small for two threads
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 doctor: setup
 	$(BIN)/python -m moganet_dense doctor

@@ -2,7 +2,8 @@
 
 Importing the package registers the backbone (type ``MogaNet``) and its layer-wise
 learning-rate decay (constructor ``MogaNetLayerDecay``) in mmengine's root registries, where
-mmdet, mmseg, mmpose and mmpretrain find them.
+mmdet, mmseg, mmpose and mmpretrain find them, and makes the names of the model index known
+to them. It imports no toolbox.
 """
 
 import importlib
@@ -23,3 +24,6 @@ def __getattr__(name: str):
 if sys.argv[:1] != ['-m']:
     from .engine.layer_decay import MogaNetLayerDecay  # noqa: F401, registers it
     from .models import ARCHITECTURES, MogaNet
+    from .toolboxes.index import register as _register
+
+    _register()

@@ -4,9 +4,23 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', ROOT.parent / 'shared' / 'data'))
+
+
+@pytest.fixture(autouse=True)
+def default_scope(monkeypatch):
+    """Runners and inferencers leave their toolbox as the default for all that follows."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that parallel workers end together."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker('slow') is None, 'end_to_end' not in item.nodeid)
+    )
 
 
 @pytest.fixture(scope='session')

@@ -288,7 +288,13 @@ def test_half_precision_on_the_cpu_and_the_deploy_form(workspace):
 def test_classes_that_the_annotations_lack_are_explained(workspace):
     option = 'train_dataloader.dataset.metainfo.classes=("unicorn",)'
     message = wrong('train', DET, '--mini', '--cfg-options', option, cwd=workspace)
-    assert 'training set is empty' in message and 'unicorn' in message
+    assert "expected the classes 'unicorn' in" in message and "found 'person', 'bicycle'" in message
+
+
+def test_a_training_set_of_which_nothing_is_left_is_explained(workspace):
+    option = 'train_dataloader.dataset.filter_cfg.min_size=9999'
+    message = wrong('train', DET, '--mini', '--cfg-options', option, cwd=workspace)
+    assert 'training set is empty' in message and "'min_size': 9999" in message
 
 
 def test_a_checkpoint_of_another_model_is_one_line(workspace):

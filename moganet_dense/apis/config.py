@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..errors import UserError
+from ..toolboxes.index import package_root
 
 SCOPES = {
     'mmdet': 'detection',
@@ -20,12 +21,6 @@ SCOPES = {
     'mmpretrain': 'classification',
 }
 """Toolbox, as a config's default_scope names it, and its task."""
-
-
-def package_root() -> Path:
-    """Folder that holds configs and tools: in the wheel ``.mim``, else the checkout."""
-    package = Path(__file__).resolve().parent.parent
-    return package / '.mim' if (package / '.mim').is_dir() else package.parent
 
 
 def find_config(path: str | os.PathLike) -> Path:

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +14,22 @@ import torch
 import torch.nn as nn
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import wrappers
+from mmengine.config import Config
 from mmengine.logging import print_log
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..engine.checkpoints import AVERAGE_TAKEN
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights.families import WeightsError, is_deployed, model_state, recorded_gate
+from ..weights import zoo
+from ..weights.families import (
+    WeightsError,
+    holds_average,
+    is_deployed,
+    model_state,
+    recorded_gate,
+)
 from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
 from .config import read_config
 from .flops import build, outputs
@@ -74,7 +83,9 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
         UserError: a mistake that the user can mend; or both forms differ on a drawn image
             by more than TOLERANCE. Nothing is written then.
     """
-    model = build(read_config(config)).eval()
+    cfg = read_config(config)
+    adopt_gate(cfg, checkpoint)
+    model = build(cfg).eval()
     content = load(model, checkpoint)
     image = torch.randn(1, 3, *SAMPLE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -92,6 +103,18 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
     return Path(out)
 
 
+def adopt_gate(cfg: Config, checkpoint: str, options: Sequence[str] = ()) -> None:
+    """Published weights, known by their file name, bring the gate they were trained with; one
+    among the ``key=value`` options of the command line wins."""
+    known, backbone = zoo.find(checkpoint), cfg.model.get('backbone') or {}
+    asked = any(option.startswith('model.backbone.gate=') for option in options)
+    if known is None or asked or backbone.get('type') != MogaNet.__name__:
+        return
+    if backbone.get('gate', 'single') != known.gate:
+        backbone.gate = known.gate
+        print_log(f'{checkpoint} was trained with gate={known.gate!r}: taken over', 'current')
+
+
 def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, Any]:
     """Loads a checkpoint strictly; returns what the file holds.
 
@@ -105,6 +128,8 @@ def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, A
     """
     content = read_checkpoint(locate(checkpoint))
     state = model_state(content)
+    if holds_average(content):
+        print_log(AVERAGE_TAKEN.format(checkpoint), 'current')
     if deploy and is_deployed(state):
         switch(model)
     try:

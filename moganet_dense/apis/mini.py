@@ -5,7 +5,7 @@ every size in the pipelines (by one factor), and the schedule, which is short an
 scratch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ class Schedule:
     """A training of minutes on two cores.
 
     Attributes:
-        shrink: factor of every image size in the pipelines.
+        shrink: factor of every image size in the pipelines (pose: see PERSON_WIDTH).
         batch_size: images of a training step.
         lr: highest learning rate of the heads; linear warm-up before it, cosine after it.
         backbone_lr: that of the backbone as a multiple. A detector's head starts with weights
@@ -44,6 +44,10 @@ SCHEDULES = {
     'mmpose': Schedule(shrink=0.5, batch_size=16, lr=5e-4, backbone_lr=1.0, warmup=10, length=120),
 }
 
+PERSON_WIDTH = 96
+"""Width, in pixels, to which persons are cut out: a multiple of the coarsest stride, as is the
+height then, since heatmaps have to be a quarter of the input."""
+
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
           'in_featuremap_size'}  # fmt: skip
 _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
@@ -59,6 +63,8 @@ def apply_mini(cfg: Config) -> None:
     if scope not in SCHEDULES:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
+    if 'codec' in cfg:
+        schedule = replace(schedule, shrink=PERSON_WIDTH / cfg.codec.input_size[0])
     for name, split in _LOADERS.items():
         if not cfg.get(name):
             continue

@@ -13,13 +13,14 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
 from ..engine.amp import CpuAmpOptimWrapper
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..errors import UserError
 from ..models import MogaNet
 from .config import one_line, parse_options, read_config, set_options
-from .deploy import Form, load, return_float32, to_channels_last
+from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
@@ -86,9 +87,8 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    for name in ('train_dataloader', 'val_dataloader'):
-        if cfg.get(name):
-            require_files(cfg[name].dataset, cfg.default_scope)
+    with one_line('the data cannot be checked'):
+        check_before_training(cfg)
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -149,6 +149,7 @@ def test(
         _draw_into(cfg, os.path.abspath(show_dir))
     if out and out.endswith('.pkl'):
         _dump_predictions(cfg, out)
+    adopt_gate(cfg, checkpoint, job.cfg_options)
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
@@ -214,11 +215,10 @@ def _training_set(cfg: Config) -> Any:
                 raise
     if len(dataset) == 0:
         part = next(innermost(cfg.train_dataloader.dataset))
-        classes = (part.get('metainfo') or {}).get('classes') or f'those of {part.get("type")}'
         raise UserError(
-            f'the training set is empty: expected annotations of the classes {classes} in '
-            f'{part.get("ann_file") or part.get("data_prefix")}, found none; compare the class '
-            'names of the config (metainfo) with those of the annotations'
+            f'the training set is empty: expected samples in '
+            f'{part.get("ann_file") or part.get("data_prefix")}, found none that its filters '
+            f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")}) let through'
         )
     return dataset
 

@@ -16,8 +16,8 @@ class Layout:
     Attributes:
         title: its name, for people.
         dataset_type: class of the toolbox that reads it.
-        mini_root: where the mini data set holds a copy of the layout.
-        fields: options of the data set class for 'train' and 'val'.
+        mini_root: where the mini data set holds a copy of the layout; None: it has none.
+        fields: options of the data set class for 'train' and 'val' that point into the copy.
         metric_file: annotation file that the metric reads, below the root, or None.
         tree: the layout, for people.
         source: where to get it.
@@ -25,7 +25,7 @@ class Layout:
 
     title: str
     dataset_type: str
-    mini_root: str
+    mini_root: str | None
     fields: dict[str, dict[str, Any]]
     metric_file: str | None
     tree: str
@@ -88,6 +88,15 @@ LAYOUTS = {
         ),
         source='http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
     ),
+    'mmpretrain': Layout(
+        title='ImageNet-1k (ILSVRC 2012)',
+        dataset_type='ImageNet',
+        mini_root=None,
+        fields={},
+        metric_file=None,
+        tree='data/imagenet/{train,val}/n01440764/*.JPEG (1000 folders, one a class)',
+        source='https://www.image-net.org/download.php',
+    ),
 }
 """Layout of each toolbox's default data set; the key is the config's ``default_scope``."""
 
@@ -118,13 +127,18 @@ def require_files(dataset: dict, scope: str) -> None:
                 raise UserError(_absent(path, scope))
 
 
+def full_path(dataset: dict, path: str) -> str:
+    """A path of a data set's config, below its ``data_root`` unless absolute."""
+    return os.path.join(dataset.get('data_root') or '', path)
+
+
 def _named_paths(dataset: dict) -> Iterator[Path]:
-    root = dataset.get('data_root') or ''
-    prefixes = dataset.get('data_prefix') or {}
-    values = [dataset.get('ann_file'), *(prefixes.values() if isinstance(prefixes, dict) else [])]
+    prefixes = dataset.get('data_prefix') or dataset.get('split') or {}  # ImageNet: split
+    prefixes = prefixes.values() if isinstance(prefixes, dict) else [prefixes]
+    values = [dataset.get('ann_file'), *prefixes]
     for value in values:
-        if isinstance(value, str) and value and '://' not in os.path.join(root, value):
-            yield Path(os.path.join(root, value))
+        if isinstance(value, str) and value and '://' not in full_path(dataset, value):
+            yield Path(full_path(dataset, value))
     if isinstance(dataset.get('bbox_file'), str):  # mmpose takes it as it is, without the root
         yield Path(dataset['bbox_file'])
 
@@ -135,6 +149,8 @@ def _absent(path: Path, scope: str) -> str:
         tree = layout.tree.replace('\n', '\n    ')
         message += (
             f'\n  expected for {layout.title}:\n    {tree}\n  get it from {layout.source}'
-            '\n  or set data_root in the config, or try the data set that ships: add --mini'
+            '\n  or set data_root in the config'
         )
+        if layout.mini_root:
+            message += ', or try the data set that ships: add --mini'
     return message

@@ -23,6 +23,8 @@ from ..errors import UserError
 CLASSIFIER = ('head.weight', 'head.bias', 'head.fc.weight', 'head.fc.bias')
 """The only keys that loading a backbone from a classification file leaves out."""
 
+_PARTS = ('patch_embed', 'blocks', 'norm')  # of the backbone, as its names begin
+
 _DOWNSTREAM = {
     'detector': ('rpn_head.', 'roi_head.', 'bbox_head.'),
     'segmentor': ('decode_head.', 'auxiliary_head.'),
@@ -142,16 +144,70 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """State dict of a whole model under the names of the current toolboxes.
 
     mmdet 2.x and mmseg 0.x named everything as their successors do; mmpose 0.x called the
-    head ``keypoint_head``.
+    head ``keypoint_head``. A classifier gets the names of mmpretrain's, and its average
+    where the file holds one (see :func:`holds_average` and :func:`classifier_state`).
 
     Raises:
-        WeightsError: no state dict in the file.
+        WeightsError: no state dict in the file, or half of an average.
     """
-    state = _pick(checkpoint, ema=False)
+    state = classifier_state(_pick(checkpoint, ema=holds_average(checkpoint)))
     old = 'keypoint_head.'
     return {
         ('head.' + k.removeprefix(old) if k.startswith(old) else k): v for k, v in state.items()
     }
+
+
+def holds_average(checkpoint: Any) -> bool:
+    """Whether a file holds a classifier's average: as ``state_dict_ema``, as timm writes it, or
+    in OpenMixup's flat entries.
+
+    The published accuracy of such files is that of the average: a whole classifier is read as
+    its average.
+    """
+    if not isinstance(checkpoint, Mapping):
+        return False
+    state = checkpoint.get('state_dict_ema', checkpoint.get('state_dict', checkpoint))
+    keys = {str(key).removeprefix('module.') for key in state} if isinstance(state, Mapping) else ()
+    flat = any(key.startswith('ema_') for key in keys)
+    return ('state_dict_ema' in checkpoint or flat) and any(key in CLASSIFIER for key in keys)
+
+
+def classifier_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A classifier's tensors under the names of mmpretrain's ``ImageClassifier``.
+
+    Official names get ``backbone.`` and ``head.fc.``, OpenMixup's bare ones ``backbone.``.
+    OpenMixup's flat averages take the place of the raw parameters, since the published
+    accuracy is theirs; buffers have no average there. Names that are right, and state dicts
+    of other models, stay as they are.
+
+    Raises:
+        WeightsError: averages of some parameters only; a tensor under two names.
+    """
+    if not any(key in CLASSIFIER for key in state):
+        return dict(state)
+    heads = {'head.weight': 'head.fc.weight', 'head.bias': 'head.fc.bias'}
+    named = {
+        heads.get(key) or (f'backbone.{key}' if key.startswith(_PARTS) else key): value
+        for key, value in state.items()
+    }
+    if len(named) < len(state):
+        raise WeightsError('two values of one tensor: keys with and without backbone.')
+    parameters = [k for k in named if k.startswith(('backbone.', 'head.fc.')) and not _is_buffer(k)]
+    flat = _flat_names(
+        [k.removeprefix('backbone.') for k in parameters if k.startswith('backbone.')],
+        [k for k in parameters if k.startswith('head.fc.')],
+        prefixed=True,
+    )
+    averages = {flat[key]: named.pop(key) for key in list(named) if key in flat}
+    if averages and (missing := [key for key in parameters if key not in averages]):
+        raise WeightsError(
+            f'the file has averages, but none of {len(missing)} parameters, first {missing[0]}'
+        )
+    return named | averages
+
+
+def _is_buffer(key: str) -> bool:
+    return key.endswith(('running_mean', 'running_var', 'num_batches_tracked'))
 
 
 def recorded_gate(checkpoint: Any) -> str | None:

@@ -18,6 +18,9 @@ _RELEASES = {
     'mmpretrain': 'https://github.com/Lupin1998/mmpretrain/releases/download/moganet-in1k-weights/',
 }
 
+RELEASES = (*_RELEASES.values(), 'https://github.com/Westlake-AI/MogaNet/releases/')
+"""How URLs of published files begin, downstream models included."""
+
 # short name, file, gate, published top-1 accuracy in % (None: not published)
 _FILES = {
     'official': [

@@ -2,6 +2,7 @@
 # boxes of the person detector that the published tables use (person AP 56).
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
+data_mode = 'topdown'  # mmpose's inferencers look for it here
 detections = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
 codec = dict(type='MSRAHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 
@@ -30,7 +31,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_mode='topdown',
+        data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
         pipeline=train_pipeline,
@@ -44,7 +45,7 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_mode='topdown',
+        data_mode=data_mode,
         ann_file='annotations/person_keypoints_val2017.json',
         bbox_file=data_root + detections,
         data_prefix=dict(img='val2017/'),

@@ -1,0 +1,27 @@
+_base_ = 'runtime.py'
+default_scope = 'mmpretrain'
+custom_imports = dict(
+    imports=[
+        'moganet_dense',
+        'moganet_dense.toolboxes.mmpretrain',  # MogaNetClassifier
+        'moganet_dense.engine.averaging',  # WarmupEMA
+    ]
+)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=1,
+        save_best='accuracy/top1',
+        rule='greater',
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='VisualizationHook', enable=False),
+)
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
+visualizer = dict(
+    type='UniversalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+)

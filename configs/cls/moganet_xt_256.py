@@ -1,0 +1,14 @@
+"""MogaNet-XT, ImageNet-1k, 256 x 256, official recipe.
+
+train      python tools/train.py configs/cls/moganet_xt_256.py
+test       python tools/test.py configs/cls/moganet_xt_256.py CHECKPOINT
+published  top-1 77.2, top-5 93.8 on ImageNet-1k (https://github.com/Westlake-AI/MogaNet);
+           not run here
+"""
+
+_base_ = 'moganet_t_256.py'
+model = dict(
+    backbone=dict(arch='xt', drop_path_rate=0.05),
+    head=dict(in_channels=192),
+)
+optim_wrapper = dict(optimizer=dict(weight_decay=0.03))

@@ -1,0 +1,167 @@
+"""Boxes and joints in files of COCO's format.
+
+The rule for class names: mmdet numbers boxes by the order of the file, whatever the order in the
+config, and drops without a word what it does not find. So the classes in the config have to be
+names of the file, every one and in its order. Where the config names none, the data set class's
+own apply (COCO's 80): then the file may list the first of them only.
+"""
+
+import gc
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmengine.dataset import BaseDataset
+
+from ...errors import UserError
+from .shared import listed, near, outputs, sample
+
+
+def check_boxes(model: dict, part: dict, dataset: BaseDataset, training: bool) -> Iterator[str]:
+    """Findings of a data set of boxes (or masks).
+
+    Args:
+        model: the config's model.
+        part: the config of the data set.
+        dataset: built from it, not loaded.
+        training: whether it is trained on.
+    """
+    file, classes = dataset.ann_file, list(dataset.metainfo['classes'])
+    content = read_coco(file)
+    names = [category['name'] for category in content['categories']]
+    yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
+    heads = ('bbox_head', 'mask_head', 'roi_head.bbox_head', 'roi_head.mask_head')
+    yield from outputs(model, heads, 'num_classes', len(classes), 'classes')
+    yield from category_numbers(content, file)
+    wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
+    usable = sum(row.get('category_id') in wanted for row in content['annotations'])
+    yield from annotated(content, usable, f'of the classes {listed(classes)}', file)
+    yield from images_of(content, dataset)
+
+
+def check_joints(model: dict, part: dict, dataset: BaseDataset, training: bool) -> Iterator[str]:
+    """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
+    file, meta = dataset.ann_file, dataset.metainfo
+    content, joints = read_coco(file), meta['num_keypoints']
+    for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
+        if (found := len(meta[key])) != joints:
+            yield f'expected {joints} {name}, one a joint of the metainfo, found {found}; mend it'
+    yield from joint_counts(content, joints, file)
+    yield from joint_names(content, [meta['keypoint_id2name'][i] for i in range(joints)], file)
+    if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
+        yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
+    usable = sum(_has_joints(row) for row in content['annotations'])
+    yield from annotated(content, usable, 'with a box and labelled joints', file)
+    yield from images_of(content, dataset)
+
+
+def read_coco(file: str) -> dict:
+    """The content of an annotation file.
+
+    Raises:
+        UserError: the file is no JSON, or of another format.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # halves the time: millions of small objects, none of them garbage
+    try:
+        with open(file, encoding='utf-8') as stream:
+            content = json.load(stream)
+    except ValueError as error:
+        raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
+    finally:
+        if collecting:
+            gc.enable()
+    parts = ('images', 'annotations', 'categories')
+    if not isinstance(content, dict) or not set(parts) <= set(content):
+        found = listed(content) if isinstance(content, dict) else f'a {type(content).__name__}'
+        raise UserError(
+            f"{file}: expected COCO's format, an object with {', '.join(parts)}, found {found}; "
+            'export the annotations in this format'
+        )
+    return content
+
+
+def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
+    """Whether the config's classes are the file's names, by the rule above."""
+    present = [name for name in names if name in classes]
+    expected = classes[: max(1, len(present))] if built_in else classes
+    whose = " (COCO's, as the config names none)" if built_in else ''
+    mend = 'set metainfo=dict(classes=(...,)) to names of the file, in its order'
+    if absent := [name for name in expected if name not in names]:
+        yield (
+            f'expected the classes {listed(absent)}{whose} in {file}, found {listed(names)}'
+            f'{near(absent[0], names)}; {mend}'
+        )
+    elif present != expected:
+        yield (
+            f'expected the classes in the order of {file}, {listed(present)}, found '
+            f'{listed(expected)}{whose}: boxes are numbered by the file and would bear wrong '
+            f'names; {mend}'
+        )
+
+
+def category_numbers(content: dict, file: str) -> Iterator[str]:
+    """Annotations of a category that the file does not list: mmdet drops them."""
+    known = {category['id'] for category in content['categories']}
+    if unknown := {row.get('category_id') for row in content['annotations']} - known:
+        yield (
+            f'expected each category_id in {file} to be one of its categories, '
+            f'{listed(sorted(known))}, found {listed(sorted(unknown, key=str))}, which would be '
+            'dropped; number annotations and categories alike'
+        )
+
+
+def annotated(content: dict, usable: int, which: str, file: str) -> Iterator[str]:
+    """An empty data set."""
+    if not content['images'] or not usable:
+        yield (
+            f'the data set is empty: expected images, and annotations {which}, in {file}; found '
+            f'{len(content["images"])} images and {usable} such among '
+            f'{len(content["annotations"])} annotations; see whether ann_file is the right one'
+        )
+
+
+def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
+    """Whether the images that the file names lie where the config says."""
+    files = [Path(dataset.data_prefix['img'], i['file_name']) for i in sample(content['images'])]
+    if absent := [file for file in files if not file.is_file()]:
+        yield (
+            f'expected the images that {dataset.ann_file} names, such as {absent[0]}, found '
+            f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
+            'data_prefix'
+        )
+
+
+def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:
+    """Whether every annotation has the metainfo's number of joints."""
+    for row in content['annotations']:
+        if (length := len(row.get('keypoints') or [])) not in (0, 3 * joints):
+            yield (
+                f'expected {joints} joints, as in the metainfo ({3 * joints} numbers in '
+                f'keypoints), found {length / 3:g} ({length} numbers) in annotation '
+                f"{row.get('id')} of {file}; set metainfo=dict(from_file='...') to a description "
+                'of the joints in the file'
+            )
+            return
+
+
+def joint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
+    """The same joints in another order; names that are spelt otherwise are let through."""
+    for category in content['categories']:
+        found = category.get('keypoints') or []
+        if found != names and sorted(found) == sorted(names):
+            yield (
+                f'expected the joints in the order of {file}, {listed(found)}, found '
+                f'{listed(names)} in the metainfo; take the order of the file'
+            )
+
+
+def _has_joints(row: dict) -> bool:
+    return bool('bbox' in row and row.get('keypoints') and row.get('num_keypoints') != 0)
+
+
+def _maps(model: dict, joints: int) -> int:
+    """Outputs for so many joints: UDP's combined targets have two offsets beside each map."""
+    decoder = (model.get('head') or {}).get('decoder')
+    combined = isinstance(decoder, dict) and decoder.get('heatmap_type') == 'combined'
+    return 3 * joints if combined else joints

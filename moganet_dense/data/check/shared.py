@@ -1,0 +1,76 @@
+"""Checks that the tasks share, and how findings are worded."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..layouts import full_path
+
+SAMPLE = 20
+"""Files of a data set that are looked at."""
+
+
+def class_tuple(part: dict) -> Iterator[str]:
+    """``classes=('cat')`` is a text and not a tuple; the name of a file of names is fine."""
+    classes = (part.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str) and not Path(classes).is_file():
+        yield (
+            f'expected metainfo.classes to be a tuple of names, found the text {classes!r}; '
+            f'write classes=({classes!r},), with the comma'
+        )
+
+
+def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: str) -> Iterator[str]:
+    """Whether heads have as many outputs as the data have classes or joints.
+
+    Args:
+        model: the config's model.
+        heads: where heads may be, such as 'roi_head.bbox_head'; one may be a list of heads.
+        key: the head's option that holds its number of outputs.
+        expected: the number of the data.
+        what: what is counted, for the message.
+    """
+    for path in heads:
+        head: Any = model
+        for word in path.split('.'):
+            head = head.get(word) or {}
+        several = isinstance(head, (list, tuple))
+        for i, one in enumerate(head if several else [head]):
+            if key in one and one[key] != expected and not one.get('class_agnostic'):
+                yield (
+                    f'expected model.{path}{f"[{i}]" * several}.{key}={expected}, the number of '
+                    f'{what} of the data, found {one[key]}; set it in the config'
+                )
+
+
+def metric_file(metrics: Any, part: dict) -> Iterator[str]:
+    """A metric that reads another annotation file than the data set it judges."""
+    used = full_path(part, part.get('ann_file') or '')
+    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics or {}]:
+        file = metric.get('ann_file')
+        if not file or '://' in file or Path(file).resolve() == Path(used).resolve():
+            continue
+        yield (
+            f'val_evaluator: expected ann_file={used!r}, which val_dataloader reads, found '
+            f'{file!r}; set it in val_evaluator, and in test_evaluator'
+        )
+
+
+def sample(items: Sequence, size: int = SAMPLE) -> list:
+    """Up to ``size`` of the items, evenly spread."""
+    return [items[i * len(items) // size] for i in range(size)] if len(items) > size else [*items]
+
+
+def listed(items: Iterable) -> str:
+    """Items for a message, the first ten of many."""
+    texts = [repr(item) for item in items]
+    more = f' and {len(texts) - 10} more' if len(texts) > 10 else ''
+    return ', '.join(texts[:10]) + more
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """'; did you mean ...?' if one of the names is close, whatever its capitals."""
+    by_lower = {str(other).lower(): other for other in names}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    return f'; did you mean {by_lower[close[0]]!r}?' if close else ''

@@ -1,0 +1,80 @@
+"""Makes the names in our model index known to the toolboxes.
+
+``DetInferencer``, ``MMSegInferencer`` and ``MMPoseInferencer`` look names up through
+mmengine's ``BaseInferencer``, mmpretrain through its ``ModelHub``. Both are told of ours when
+they are imported, so that importing this package imports neither. Weights that are fetched by
+name, and files that are given beside one of our names, are read without running code.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mmengine.fileio import load
+
+from ..engine.checkpoints import read_releases_without_code, reading_without_code
+from .after_import import after_import
+
+METAFILES = {
+    'mmdet': 'configs/det/metafile.yml',
+    'mmseg': 'configs/seg/metafile.yml',
+    'mmpose': 'configs/pose/metafile.yml',
+    'mmpretrain': 'configs/cls/metafile.yml',
+}
+"""Where the models of each toolbox are listed, below :func:`package_root`."""
+
+
+def package_root() -> Path:
+    """Folder that holds configs and tools: in the wheel ``.mim``, else the checkout."""
+    package = Path(__file__).resolve().parent.parent
+    return package / '.mim' if (package / '.mim').is_dir() else package.parent
+
+
+def register() -> None:
+    """Tells the toolboxes of our names, those that are imported and those that will be."""
+    read_releases_without_code()
+    after_import('mmengine.infer.infer', _add_to_inferencers)
+    after_import('mmpretrain.apis.model', _add_to_hub)
+
+
+def entries(scope: str) -> Iterator[dict[str, Any]]:
+    """The models of a toolbox as its metafile lists them, the config as an absolute path."""
+    for model in load(package_root() / METAFILES[scope])['Models']:
+        yield {'Weights': None, **model, 'Config': str(package_root() / model['Config'])}
+
+
+def _add_to_inferencers(module: ModuleType) -> None:
+    """Puts our entries before those of mmengine's inferencers; names of theirs stay theirs."""
+    base = module.BaseInferencer
+    list_theirs, init_model = base._get_models_from_metafile, base._init_model
+
+    def list_all(folder: str) -> Iterator[dict[str, Any]]:
+        for scope in METAFILES:
+            if _belongs_to(Path(folder), scope):
+                yield from entries(scope)
+        yield from list_theirs(folder)
+
+    @functools.wraps(init_model)
+    def init_model_safely(self, cfg, *args, **options):
+        with reading_without_code() if _is_ours(cfg) else nullcontext():
+            return init_model(self, cfg, *args, **options)
+
+    base._get_models_from_metafile = staticmethod(list_all)
+    base._init_model = init_model_safely
+
+
+def _belongs_to(folder: Path, scope: str) -> bool:
+    """Whether a toolbox keeps its index in ``folder``: its .mim, or its checkout."""
+    return folder.parent.name == scope or (folder / scope).is_dir()
+
+
+def _is_ours(cfg: Any) -> bool:
+    return 'moganet_dense' in (cfg.get('custom_imports') or {}).get('imports', [])
+
+
+def _add_to_hub(module: ModuleType) -> None:
+    path = package_root() / METAFILES['mmpretrain']
+    module.ModelHub.register_model_index(path, config_prefix=package_root())
