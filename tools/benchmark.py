@@ -1,7 +1,11 @@
-"""Times backbones side by side: plain formulas, our forms, and peers of mmpretrain.
+"""Times backbones and models side by side: plain formulas, our forms, and peers of mmpretrain.
 
     python tools/benchmark.py infer            # one image of 512 x 512
     python tools/benchmark.py train            # a step on two images of 320 x 320
+    python tools/benchmark.py models           # RetinaNet, UPerNet, pose, at real sizes
+    python tools/benchmark.py growth           # time and kept bytes by size and batch
+
+``--out FILE`` keeps the figures; docs/make_benchmarks.py makes the page of them.
 
 Every variant is timed once a round, in turn, so that whatever else the machine does falls on
 all of them; printed is the median with its quartiles. Needs a checkout: the plain formulas
@@ -11,6 +15,7 @@ live in tests/plain.py.
 import argparse
 import copy
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +30,9 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from moganet_dense import MogaNet
+from moganet_dense.apis.config import read_config
+from moganet_dense.apis.deploy import switch
+from moganet_dense.apis.flops import build, outputs
 
 sys.path.insert(0, str(Path(__file__).parent.parent / 'tests'))
 from golden import fill
@@ -41,6 +49,25 @@ PEERS = {
     'PoolFormer-S24': lambda: peers.PoolFormer('s24', out_indices=(0, 2, 4, 6)),
     'ResNet-50': lambda: peers.ResNet(50, out_indices=(0, 1, 2, 3)),
 }
+
+
+BACKBONES = {  # of whole models: config, and the widths that necks and heads are told
+    'ConvNeXt-T': (
+        dict(type='mmpretrain.ConvNeXt', arch='tiny', gap_before_final_norm=False),
+        [96, 192, 384, 768],
+    ),
+    'Swin-T': (
+        dict(type='mmpretrain.SwinTransformer', arch='tiny', pad_small_map=True),
+        [96, 192, 384, 768],
+    ),
+    'ResNet-50': (dict(type='mmpretrain.ResNet', depth=50), [256, 512, 1024, 2048]),
+}
+MODELS = {
+    'det/retinanet_moganet_s.py': (1, 3, 800, 1280),
+    'seg/upernet_moganet_s.py': (1, 3, 512, 512),
+    'pose/topdown_moganet_s_256x192.py': (8, 3, 256, 192),
+}
+SIZES, BATCHES = (256, 384, 512, 768, 1024), (2, 4, 8)
 
 
 class Plain(nn.Module):
@@ -122,9 +149,90 @@ def peak() -> float:
         return max(sizes[name] / min(values) for name, values in timed(runs, 15).items())
 
 
+def kept_bytes(run: Callable, net: nn.Module) -> int:
+    """Bytes of distinct storages that autograd keeps for backward, parameters left out."""
+    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    sizes = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        held = run()  # so that no storage is used twice
+    del held
+    return sum(sizes.values())
+
+
+def model_variants(config: str) -> dict[str, tuple[nn.Module, torch.memory_format]]:
+    """A config's model with our backbone in its forms, and with the backbones of peers."""
+    cfg = read_config(config)
+    ours = build(cfg).eval()
+    plain, deployed = copy.deepcopy(ours), copy.deepcopy(ours)
+    plain.backbone = Plain(plain.backbone)
+    switch(deployed)
+    found = {
+        'plain': (plain, FIRST),
+        'ours, channels_last': (ours, LAST),
+        'deploy, channels_last': (deployed, LAST),
+    }
+    for name, (backbone, widths) in BACKBONES.items():
+        peer = read_config(config)
+        indices = peer.model.backbone.get('out_indices', (0, 1, 2, 3))
+        peer.model.backbone = dict(backbone, out_indices=indices)
+        if 'neck' in peer.model:
+            peer.model.neck.in_channels = widths
+        if 'decode_head' in peer.model:
+            peer.model.decode_head.in_channels = widths
+            peer.model.auxiliary_head.in_channels = widths[2]
+        if 'head' in peer.model:
+            peer.model.head.in_channels = widths[3]
+        found[f'{name}, channels_last'] = (build(peer).eval(), LAST)
+    return found
+
+
+def time_models(rounds: int) -> dict:
+    """Seconds of each model in each form, up to the choice of boxes."""
+    found = {}
+    for config, shape in MODELS.items():
+        runs = {}
+        for name, (model, layout) in model_variants(config).items():
+            model.to(memory_format=layout)
+            x = torch.randn(shape).contiguous(memory_format=layout)
+            runs[name] = lambda model=model, x=x: outputs(model, x)
+        with torch.no_grad():
+            found[f'{config} {" x ".join(map(str, shape))}'] = timed(runs, rounds)
+    return found
+
+
+def time_growth(arch: str, rounds: int) -> dict:
+    """Seconds of inference and bytes kept by training, by size and by batch."""
+    found = {}
+    for batch, size in [(1, s) for s in SIZES] + [(b, SIZES[0]) for b in BATCHES]:
+        x = torch.randn(batch, 3, size, size)
+        variants = forms(arch, training=False) | {
+            'ConvNeXt-T, channels_last': (PEERS['ConvNeXt-T'](), LAST)
+        }
+        chosen = ('plain', 'deploy, channels_last', 'ConvNeXt-T, channels_last')
+        for name in chosen:
+            variants[name][0].eval()
+        runs = {name: runner(*variants[name], x, training=False) for name in chosen}
+        row = dict(seconds=timed(runs, rounds))
+        trained = forms(arch, training=True)
+        row['kept'] = {
+            name: kept_bytes(lambda net=net, x=x: net(x), net)
+            for name, (net, _) in trained.items()
+            if name in ('plain', 'ours', 'ours, channels_last, with_cp')
+        }
+        found[f'{batch} x {size} x {size}'] = row
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='Times backbones side by side.')
-    parser.add_argument('what', choices=['infer', 'train'])
+    parser.add_argument('what', choices=['infer', 'train', 'models', 'growth'])
     parser.add_argument('--arch', default='s')
     parser.add_argument('--size', type=int, help='side of the image')
     parser.add_argument('--batch', type=int)
@@ -134,6 +242,19 @@ def main() -> None:
     parser.add_argument('--out', help='JSON file for the figures')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    facts = dict(
+        date=str(date.today()),
+        torch=torch.__version__,
+        threads=args.threads,
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        cores=os.cpu_count(),
+        rounds=args.rounds,
+    )
+    if args.what in ('models', 'growth'):
+        models = args.what == 'models'
+        found = time_models(args.rounds) if models else time_growth(args.arch, args.rounds)
+        save(args.out, facts, rows=found)
+        return
     training = args.what == 'train'
     size, batch = args.size or (320 if training else 512), args.batch or (2 if training else 1)
     x = torch.randn(batch, 3, size, size)
@@ -162,9 +283,17 @@ def main() -> None:
             f'| {name} | {median(values) * 1e3:.0f} | {low * 1e3:.0f} to {high * 1e3:.0f} '
             f'| {base / median(values):.2f} | {floor} |'
         )
-    if args.out:
-        facts = dict(vars(args), size=size, batch=batch, torch=torch.__version__, peak=speed)
-        Path(args.out).write_text(json.dumps(dict(facts=facts, work=work, seconds=seconds)))
+    facts |= dict(size=size, batch=batch, peak=speed, work=work)
+    save(args.out, facts, seconds=seconds)
+
+
+def save(out: str | None, facts: dict, **figures: dict) -> None:
+    """Writes the figures with what they were measured on, or prints them."""
+    text = json.dumps(dict(facts=facts, **figures), indent=1)
+    if out:
+        Path(out).write_text(text + '\n')
+    elif 'rows' in figures:
+        print(text)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,135 @@
+"""Writes docs/benchmarks.md and docs/benchmarks.svg from the dated results in docs/benchmarks/.
+
+python docs/make_benchmarks.py
+"""
+
+import json
+from pathlib import Path
+from statistics import median, quantiles
+
+import matplotlib
+
+DOCS = Path(__file__).resolve().parent
+HEAD = """\
+# Benchmarks
+
+Written by `python docs/make_benchmarks.py` from the dated files in [benchmarks/](benchmarks); do
+not edit. Each was written by `python tools/benchmark.py WHAT --out FILE`. Every variant is timed
+once a round, in turn; given are medians and quartiles. `plain` is the paper's formulas in PyTorch's
+default layout, as they are run today; the peers are mmpretrain's. There was no GPU: no GPU figure
+is claimed. [speed.md](speed.md) derives what makes the difference.
+"""
+TITLES = {
+    'infer': 'Inference of the backbone',
+    'train': 'A training step of the backbone, without the optimizer',
+    'models': 'Whole models, up to the choice of boxes',
+    'growth': 'Growth with size and batch',
+}
+GIGA = 1e9
+
+
+def newest(what: str) -> dict | None:
+    """The newest result of a kind."""
+    files = sorted((DOCS / 'benchmarks').glob(f'*-{what}.json'))
+    return json.loads(files[-1].read_text()) if files else None
+
+
+def machine(facts: dict) -> str:
+    """What a result was measured on, in a sentence."""
+    return (
+        f'{facts["date"]}, PyTorch {facts["torch"]}, {facts["threads"]} threads on '
+        f'{facts["cores"]} cores, {facts["instructions"]}, {facts["rounds"]} rounds.\n'
+    )
+
+
+def table(head: list[str], rows: list[list]) -> str:
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n' + ''.join('| ' + ' | '.join(map(str, line)) + ' |\n' for line in lines)
+
+
+def timed_rows(seconds: dict[str, list[float]]) -> list[list]:
+    """Form, median and quartiles in ms, and how many times faster than plain it is."""
+    base, rows = median(seconds['plain']), []
+    for name, values in seconds.items():
+        low, _, high = (1e3 * q for q in quantiles(values, n=4))
+        ms = f'{1e3 * median(values):.0f}'
+        rows.append([name, ms, f'{low:.0f} to {high:.0f}', f'{base / median(values):.2f}'])
+    return rows
+
+
+def of_backbones(result: dict) -> str:
+    facts = result['facts']
+    floor = facts['work'] / facts['peak']
+    text = (
+        f'{facts["batch"]} x {facts["size"]} x {facts["size"]}, arch s. '
+        f'The {facts["work"] / GIGA:.1f} G multiply-adds take {1e3 * floor:.0f} ms at this '
+        f"machine's peak for a large matrix product, {facts['peak'] / GIGA:.0f} G/s: the floor.\n"
+    )
+    rows = timed_rows(result['seconds'])
+    for row in rows:
+        ours = row[0].startswith(('plain', 'ours', 'deploy')) and 'bf16' not in row[0]
+        row.append(f'{floor / median(result["seconds"][row[0]]):.2f}' if ours else '')
+    return text + table(['form', 'ms', 'quartiles', 'plain / it', 'floor / it'], rows)
+
+
+def of_models(result: dict) -> str:
+    text = ''
+    for name, seconds in result['rows'].items():
+        text += f'\n`configs/{name.split()[0]}`, {name.split(" ", 1)[1]}\n'
+        text += table(['form', 'ms', 'quartiles', 'plain / it'], timed_rows(seconds))
+    return text
+
+
+def of_growth(result: dict) -> str:
+    first = next(iter(result['rows'].values()))
+    head = ['images', *(f'{name}, ms' for name in first['seconds'])]
+    head += [f'{name}, MB kept' for name in first['kept']]
+    rows = [
+        [
+            size,
+            *(f'{1e3 * median(values):.0f}' for values in row['seconds'].values()),
+            *(f'{kept / 1e6:.0f}' for kept in row['kept'].values()),
+        ]
+        for size, row in result['rows'].items()
+    ]
+    text = 'Inference in ms; bytes kept for backward by a training step.\n'
+    return text + table(head, rows) + '\n![growth](benchmarks.svg)\n'
+
+
+def page() -> str:
+    """The text of docs/benchmarks.md."""
+    writers = dict(infer=of_backbones, train=of_backbones, models=of_models, growth=of_growth)
+    text = HEAD
+    for what, title in TITLES.items():
+        if result := newest(what):
+            text += f'\n## {title}\n\n{machine(result["facts"])}' + writers[what](result)
+    return text
+
+
+def picture(result: dict, path: Path) -> None:
+    """Time and kept bytes against the number of pixels, for one image."""
+    matplotlib.use('Agg')
+    matplotlib.rcParams.update({'svg.hashsalt': 'benchmarks', 'svg.fonttype': 'none'})
+    from matplotlib import pyplot
+
+    rows = {int(k.split()[-1]): row for k, row in result['rows'].items() if k.startswith('1 x')}
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
+    kinds = [('seconds', lambda v: 1e3 * median(v), 'ms, inference'),
+             ('kept', lambda v: v / 1e6, 'MB kept for backward')]  # fmt: skip
+    for axis, (key, value, label) in zip(axes, kinds, strict=True):
+        for name in next(iter(rows.values()))[key]:
+            axis.plot(rows, [value(row[key][name]) for row in rows.values()], 'o-', label=name)
+        axis.set_xlabel('side of the image, pixels')
+        axis.set_ylabel(label)
+        axis.set_yscale('log')
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={'Date': None})
+
+
+if __name__ == '__main__':
+    (DOCS / 'benchmarks.md').write_text(page())
+    if growth := newest('growth'):
+        picture(growth, DOCS / 'benchmarks.svg')
+    print(f'wrote {DOCS / "benchmarks.md"}')
