@@ -92,7 +92,7 @@ def table(rows: list[dict]) -> str:
         weights = f', [weights]({row["Weights"]})' if row['Weights'] else ''
         lines.append([
             f'[{row["Name"]}](../{row["Config"]}){weights}{mark}',
-            ' x '.join(map(str, facts['Input'])),
+            facts['Input'],
             f'{facts["Parameters"] / 1e6:.2f}', facts.get('Published Parameters (M)', ''),
             f'{facts["FLOPs"] / 1e9:.2f}', facts.get('Published FLOPs (G)', ''),
             *(metrics(row).get(column, '') for column in columns),
@@ -109,7 +109,7 @@ def of_panel(models: list[dict], panel: str) -> list[dict]:
         stem = model['Config'].removeprefix('configs/').removesuffix('.py')
         fits = not stem.endswith(end[1:]) if end.startswith('!') else stem.endswith(end)
         if panel == 'classification':  # the authors' own weights, at one size
-            fits = '_official_' in model['Name'] and model['Metadata']['Input'] == [224, 224]
+            fits = '_official_' in model['Name'] and model['Metadata']['Input'] == '224 x 224'
         if stem.startswith(start) and fits and metric in metrics(model):
             found.append(model)
     return sorted(found, key=lambda model: model['Metadata']['Parameters'])
