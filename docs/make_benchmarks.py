@@ -118,7 +118,9 @@ def picture(result: dict, path: Path) -> None:
              ('kept', lambda v: v / 1e6, 'MB kept for backward')]  # fmt: skip
     for axis, (key, value, label) in zip(axes, kinds, strict=True):
         for name in next(iter(rows.values()))[key]:
-            axis.plot(rows, [value(row[key][name]) for row in rows.values()], 'o-', label=name)
+            axis.plot(
+                list(rows), [value(row[key][name]) for row in rows.values()], 'o-', label=name
+            )
         axis.set_xlabel('side of the image, pixels')
         axis.set_ylabel(label)
         axis.set_yscale('log')
