@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_test(commands)
     _add_deploy(commands)
     _add_flops(commands)
+    _add_check(commands)
     doctor = commands.add_parser('doctor', help='print the environment as seen, and mends')
     doctor.set_defaults(run=_doctor)
     return parser
@@ -42,6 +43,9 @@ def _add_train(commands) -> None:
         help='go on from the last checkpoint of the work dir, or from PATH',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--no-check', action='store_true', help='do not compare config and data first'
+    )
     _add_layout(parser)
     parser.add_argument(
         '--auto-scale-lr',
@@ -93,16 +97,28 @@ def _add_flops(commands) -> None:
     parser.set_defaults(run=_flops)
 
 
+def _add_check(commands) -> None:
+    parser = commands.add_parser('check', help='look at all data of a config; 1: errors found')
+    parser.add_argument('config', help='path of a config of detection, segmentation or pose')
+    parser.add_argument('--json', metavar='FILE', help='write the report there, too')
+    _add_changes(parser)
+    parser.set_defaults(run=_check, work_dir=None, launcher='none')
+
+
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='path of a config; the task follows from it')
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/NAME')
+    _add_changes(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch passes it; the environment is what counts
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--mini', action='store_true', help='the small data set that ships')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # torch.distributed.launch passes it; the environment is what counts
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
 
 
 def _job(args: argparse.Namespace):
@@ -127,6 +143,7 @@ def _train(args: argparse.Namespace) -> int:
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         channels_last=args.channels_last,
+        check=not args.no_check,
     )
     return 0
 
@@ -152,6 +169,12 @@ def _flops(args: argparse.Namespace) -> int:
 
     print(describe(args.config, args.shape))
     return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from .apis.check import check
+
+    return check(_job(args), args.json)
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -67,6 +67,7 @@ def train(
     amp: bool = False,
     auto_scale_lr: bool = False,
     channels_last: bool = False,
+    check: bool = True,
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -77,6 +78,7 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
+        check: compare config and data first, see :func:`check_before_training`.
 
     Returns:
         the work dir.
@@ -87,8 +89,9 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    with one_line('the data cannot be checked'):
-        check_before_training(cfg)
+    if check:
+        with one_line('the data cannot be checked'):
+            check_before_training(cfg)
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
