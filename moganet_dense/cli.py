@@ -52,6 +52,7 @@ def _add_train(commands) -> None:
         action='store_true',
         help="scale the learning rate from the config's batch size to the real one",
     )
+    _add_trust(parser)
     parser.set_defaults(run=_train)
 
 
@@ -67,6 +68,7 @@ def _add_test(commands) -> None:
     parser.add_argument('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32')
     _add_layout(parser)
     parser.add_argument('--compile', action='store_true', help='compile the backbone')
+    _add_trust(parser)
     parser.set_defaults(run=_test)
 
 
@@ -81,6 +83,7 @@ def _add_deploy(commands) -> None:
     parser.add_argument('config', help='path of a config')
     parser.add_argument('checkpoint', help='path or URL; has to fit the model key by key')
     parser.add_argument('out', help='file to write, for `test --deploy`')
+    _add_trust(parser)
     parser.set_defaults(run=_deploy)
 
 
@@ -112,6 +115,12 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torch.distributed.launch passes it; the environment is what counts
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='let code in checkpoint files run'
+    )
 
 
 def _add_changes(parser: argparse.ArgumentParser) -> None:
@@ -183,13 +192,22 @@ def _doctor(args: argparse.Namespace) -> int:
     return examine()
 
 
+def _run(args: argparse.Namespace) -> int:
+    if not getattr(args, 'trust_checkpoint', False):
+        return args.run(args)
+    from .weights.loading import trusting
+
+    with trusting():
+        return args.run(args)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     args = build_parser().parse_args(argv)
     if args.__dict__.get('local_rank') is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
-        return args.run(args)
+        return _run(args)
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
