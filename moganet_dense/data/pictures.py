@@ -4,12 +4,16 @@ They decode with OpenCV, which fills the rest of a picture that breaks off with 
 Here that is an error. What is accepted, and how it is read, is in docs/reliability.md.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
+
+_LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
 def read_whole(file: str | Path) -> bytes:
@@ -56,3 +60,44 @@ def decode(file: str | Path) -> np.ndarray:
     if image is None:
         raise UserError(f'{file}: expected a picture that OpenCV reads, found none')
     return image
+
+
+class LoadWhole:
+    """A toolbox's transform that loads a picture or label map, and names the file it fails on.
+
+    A picture that breaks off is an error, see :func:`read_whole`.
+    """
+
+    def __init__(self, load: Callable[[dict], dict | None]) -> None:
+        self.load = load
+
+    def __call__(self, results: dict) -> dict | None:
+        """As the transform.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        key = 'seg_map_path' if 'LoadAnnotations' in type(self.load).__name__ else 'img_path'
+        file = results.get(key)
+        if not file or '://' in str(file):
+            return self.load(results)
+        read_whole(file)
+        try:
+            return self.load(results)
+        except Exception as error:
+            reason = ' '.join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f'{file}: the picture cannot be read ({reason})') from error
+
+    def __repr__(self) -> str:
+        return repr(self.load)
+
+
+def load_whole(dataset: Any) -> None:
+    """Puts :class:`LoadWhole` around what loads files in a data set, wrappers included."""
+    for inner in [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]:
+        if inner is not None:
+            load_whole(inner)
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    for i, step in enumerate(steps):
+        if type(step).__name__ in _LOADERS:
+            steps[i] = LoadWhole(step)

@@ -168,7 +168,7 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
     if unknown := {row.get('category_id') for row in content['annotations']} - known:
         yield (
             f'expected each category_id in {file} to be one of its categories, '
-            f'{listed(sorted(known))}, found {listed(sorted(unknown, key=str))}, which would be '
+            f'{listed(sorted(known, key=str))}, found {listed(sorted(unknown, key=str))}, which would be '
             'dropped; number annotations and categories alike'
         )
 
