@@ -166,9 +166,10 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
     """Annotations of a category that the file does not list: mmdet drops them."""
     known = {category['id'] for category in content['categories']}
     if unknown := {row.get('category_id') for row in content['annotations']} - known:
+        known, unknown = (sorted(ids, key=str) for ids in (known, unknown))
         yield (
             f'expected each category_id in {file} to be one of its categories, '
-            f'{listed(sorted(known, key=str))}, found {listed(sorted(unknown, key=str))}, which would be '
+            f'{listed(known)}, found {listed(unknown)}, which would be '
             'dropped; number annotations and categories alike'
         )
 
