@@ -187,9 +187,13 @@ def _foreign(path: Path) -> str:
             names = archive.namelist()
         if any(name.endswith('/constants.pkl') or '/code/' in name for name in names):
             return 'a TorchScript program'
-    elif tarfile.is_tarfile(path):
-        return 'a tar archive'
-    return ''
+    try:  # as torch itself sees it: two readers may find different lists in one archive
+        names = torch._C.PyTorchFileReader(str(path)).get_all_records()
+    except RuntimeError:
+        names = []  # no archive
+    if 'constants.pkl' in names:
+        return 'a TorchScript program'
+    return 'a tar archive' if tarfile.is_tarfile(path) else ''
 
 
 def check_gate(trained: str | None, backbone: nn.Module) -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from moganet_dense.apis.run import _cause_in_one_line
 from moganet_dense.cli import main
-from moganet_dense.data.check import check_all
+from moganet_dense.data.check import check_all, check_before_training
 from moganet_dense.data.check.files import Picture, look
 from moganet_dense.data.check.objects import decode_runs, of_file
 from moganet_dense.data.pictures import LoadWhole, load_whole
@@ -146,6 +146,16 @@ def test_out_of_a_loaders_process_it_is_one_line_too(tmp_path, workers, monkeypa
     assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize('box', [[1, 1, float('nan'), 4], [4, 4, -3, 2], [1, 1, 4]])
+def test_boxes_that_are_none_stop_before_training(tmp_path, box):
+    content = write_coco(tmp_path)
+    content['annotations'][1]['bbox'] = box
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r'annotation 8 of .*boxes\.json') as raised:
+        check_before_training(boxes(tmp_path))
+    assert '\n' not in str(raised.value)
+
+
 NAN, INF = float('nan'), float('inf')
 ROWS = [
     (dict(bbox=[NAN, 1, 4, 4]), 'error', 'four finite numbers'),
@@ -248,6 +258,17 @@ def test_odd_names(tmp_path):
     content['images'][1]['file_name'] = '/x.jpg'
     found = [f for f in of_file(content, 'b', None) if 'lead out' in f.rule]
     assert [f.severity for f in found] == ['warning'] * 2
+
+
+def test_what_fuzzing_found(tmp_path):
+    """Ids of two kinds, and half a character in a name: once a TypeError and a codec's."""
+    content = write_coco(tmp_path)
+    content['categories'][0]['id'] = ''
+    content['images'][0]['file_name'] = '\ud800.jpg'
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    words = check_all(boxes(tmp_path)).words()
+    assert "one of its categories, '', 5, found 3" in words and '\\ud800.jpg' in words
+    words.encode()
 
 
 def test_options_of_the_command_line_run_no_code(tmp_path, capsys):

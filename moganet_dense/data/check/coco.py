@@ -8,6 +8,7 @@ own apply (COCO's 80): then the file may list the first of them only.
 
 import gc
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -135,6 +136,7 @@ def _images_and_objects(
 ) -> Iterator[str | Finding]:
     if every is None:
         yield from images_of(content, dataset)
+        yield from usable_boxes(content, dataset.ann_file)
         return
     yield from objects.of_file(content, dataset.ann_file, joints)
     for image in content['images']:
@@ -193,6 +195,20 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
             f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
             'data_prefix'
         )
+
+
+def usable_boxes(content: dict, file: str) -> Iterator[str]:
+    """The first box that is none: NaN, for one, would pass into the loss."""
+    for row in content['annotations']:
+        if 'bbox' not in row:
+            continue
+        for severity, rule, found in objects.box(row['bbox'], (math.inf, math.inf)):
+            if severity == 'error':
+                yield (
+                    f'{rule}, found {found} in annotation {row.get("id")!r} of {file}; '
+                    '`python -m moganet_dense check CONFIG` finds all'
+                )
+                return
 
 
 def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:

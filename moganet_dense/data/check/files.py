@@ -60,7 +60,7 @@ def of_pictures(pictures: Sequence[Picture], processes: int | None = None) -> It
     yield from in_both(by_content.values(), 'content')
     by_name = defaultdict(list)
     for picture in pictures:
-        by_name[os.path.realpath(picture.file)].append(picture)
+        by_name[os.path.abspath(picture.file)].append(picture)
     yield from in_both((p for k, p in by_name.items() if not os.path.isfile(k)), 'name')
 
 

@@ -63,7 +63,8 @@ class Report:
             f'{self.number("error")} errors, {self.number("warning")} warnings; '
             f'looked at {self.looked_at} pictures'
         )
-        return '\n'.join([*lines, total])
+        text = '\n'.join([*lines, total])
+        return text.encode(errors='backslashreplace').decode()  # half a character in a name
 
     def content(self) -> dict[str, Any]:
         """The report for programs: plain data, to be written as JSON."""
