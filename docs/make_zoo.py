@@ -37,15 +37,16 @@ which takes the data sets and GPUs.
 
 FLOPs are multiply-adds of convolutions, matrix products and batch norms, counted by PyTorch's own
 counter. The published figures are up to 3 % away from them: they count biases, activations and
-pooling too, and have one decimal. Where a row is more than 3 % away, the published figure is wrong
-and the note says how.
+pooling too, and are rounded, some to one decimal. Where one is further away it is wrong, and the
+note says how.
 
 ![accuracy against parameters and FLOPs](zoo.svg)
 
 MogaNet beside published peers. Their accuracies are those of the tables named in
 [peers.yml](peers.yml), as are parameters and FLOPs for classification; for the other tasks these
-were counted here on the toolbox's own config. Recipes differ in more than the backbone: X
-Semantic FPN was trained for 40k iterations (MogaNet's for 80k), HRNet and ResNet at another batch.
+were counted here on the toolbox's own config. Recipes differ in more than the backbone:
+PoolFormer's Semantic FPN was trained for 40k iterations, that of MogaNet for 80k; in pose ResNet,
+HRNet-W32, PVT and PVTv2 had batches of 512, the others of 256.
 """
 
 

@@ -1,7 +1,8 @@
 """Layer-wise learning-rate decay for MogaNet, as an optimizer constructor.
 
 The deeper a layer, the higher its rate: ``lr * decay_rate ** (13 - id)``, with ids from 0
-(stem) to 12 in the backbone and 13 for what stands behind it. Source of the published rule:
+(stem) to 12 in the backbone and 13 for what stands behind it (and, as published, for the norms
+that end the stages). Source of the published rule:
 detection of https://github.com/Westlake-AI/MogaNet, used there for Cascade Mask R-CNN with
 MogaNet-B and -L.
 """

@@ -10,8 +10,8 @@ model = dict(
         pad_mask=True,
         pad_size_divisor=32,
     ),
-    # The published 1x configs asked for frozen_stages=1 and norm_eval=True, and their code
-    # ignored both: nothing was frozen, BN was in train mode. Set here, both options act.
+    # The 1x configs of the time of the weights asked for frozen_stages=1 and norm_eval=True;
+    # the released code ignores both: nothing frozen, BN in train mode. Set here, they act.
     backbone=dict(
         type='MogaNet',
         arch='s',
