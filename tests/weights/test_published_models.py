@@ -2,6 +2,7 @@
 shapes, written out here from the published architecture, as mmdet 2.x, mmseg 0.x and
 mmpose 0.x saved them. Each tensor has to land where it should, none may be left over."""
 
+import json
 import subprocess
 import sys
 import zlib
@@ -235,7 +236,7 @@ def test_a_file_of_another_method_is_refused(tmp_path):
 def test_the_command_evaluates_a_published_file(name, workspace):
     written = published_file(name, workspace / 'published.pth')
     command = [sys.executable, ROOT / 'tools/test.py', ROOT / f'configs/{name}.py', 'published.pth']
-    small = ['--mini', '--cfg-options', 'test_dataloader.dataset.indices=2']
+    small = ['--mini', '--out', 'm.json', '--cfg-options', 'test_dataloader.dataset.indices=2']
     small.append('test_dataloader.batch_size=1')
     done = subprocess.run(
         [*command, *small], cwd=workspace, capture_output=True, text=True, check=False
@@ -243,4 +244,6 @@ def test_the_command_evaluates_a_published_file(name, workspace):
     assert done.returncode == 0, done.stderr[-2000:]
     printed = done.stdout + done.stderr
     assert f'Loaded all {len(written)} tensors' in printed
-    assert '[2/2]' in printed  # both images; such weights find nothing that could be measured
+    assert '[2/2]' in printed
+    if not name.startswith('det/'):  # with such weights there are no boxes to measure
+        assert json.loads((workspace / 'm.json').read_text())
