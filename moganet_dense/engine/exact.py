@@ -195,8 +195,8 @@ class ExactIterLoop(_Exact, IterBasedTrainLoop):
 class ExactResumeHook(Hook):
     """Keeps in a checkpoint what mmengine does not, and takes it up again.
 
-    That is the place in the epoch, gradients gathered but not yet used, and whether the
-    validation that follows has been done: if not, it is made up for.
+    That is the place in the epoch, gradients gathered but not yet used, and where training was
+    validated last.
     """
 
     priority = 'LOW'  # before the checkpoint is saved
@@ -231,6 +231,12 @@ class ExactResumeHook(Hook):
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         runner.message_hub.update_info(VALIDATED, runner.iter)
+
+
+class MissedValidationHook(Hook):
+    """Makes up for a validation that the checkpoint was saved before and that was cut."""
+
+    priority = 'LOWEST'  # after the others are ready for training
 
     def before_train(self, runner) -> None:
         done = runner.message_hub.runtime_info.get(VALIDATED)
@@ -278,6 +284,7 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
     loader.pop('disable_subprocess_warning', None)  # for mmengine's worker_init_fn
     loader.setdefault('worker_init_fn', dict(type=leave_signals))
     runner.register_hook(ExactResumeHook())
+    runner.register_hook(MissedValidationHook())
     return True
 
 
