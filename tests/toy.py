@@ -49,7 +49,7 @@ class ToyModel(BaseModel):
             nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, 1)
         )
         self.ballast = nn.Parameter(torch.ones(weight))
-        self.register_buffer('count', torch.zeros((), dtype=torch.long))
+        self.count = 0
         self.faults = json.loads(os.environ.get(FAULT, '{}'))
 
     def forward(self, inputs, data_samples=None, mode: str = 'tensor'):
@@ -58,7 +58,7 @@ class ToyModel(BaseModel):
             return [float(value) for value in found]
         self.count += 1
         loss = (found - 1).pow(2).mean() + self.ballast.pow(2).mean()
-        faults = [name for name, at in self.faults.items() if int(self.count) in _list(at)]
+        faults = [name for name, at in self.faults.items() if self.count in _list(at)]
         if 'term' in faults:
             os.kill(os.getpid(), signal.SIGTERM)
         if 'int' in faults:

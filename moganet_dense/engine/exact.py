@@ -229,6 +229,9 @@ class ExactResumeHook(Hook):
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
 
+    def before_val_epoch(self, runner) -> None:
+        draw_from(runner.seed, runner.iter)
+
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         runner.message_hub.update_info(VALIDATED, runner.iter)
 

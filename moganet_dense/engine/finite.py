@@ -55,7 +55,7 @@ class FiniteHook(Hook):
         self.in_a_row = self.in_a_row + 1 if self.bad else 0
         if not self.bad:
             return
-        terms = ', '.join(f'{k} {float(v):g}' for k, v in _losses(outputs))
+        terms = ', '.join(f'{k} {torch.as_tensor(v).item():g}' for k, v in _losses(outputs))
         images = ', '.join(_images(data_batch)) or 'unknown'
         what = f'iteration {runner.iter + 1}: the loss is not finite ({terms}); images: {images}'
         if self.in_a_row > self.tolerated:
