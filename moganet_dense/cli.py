@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_test(commands)
     _add_deploy(commands)
     _add_flops(commands)
+    _add_check(commands)
     doctor = commands.add_parser('doctor', help='print the environment as seen, and mends')
     doctor.set_defaults(run=_doctor)
     return parser
@@ -52,12 +53,16 @@ def _add_train(commands) -> None:
         help='pass over up to N batches in a row whose loss is not finite; default: stop',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--no-check', action='store_true', help='do not compare config and data first'
+    )
     _add_layout(parser)
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help="scale the learning rate from the config's batch size to the real one",
     )
+    _add_trust(parser)
     parser.set_defaults(run=_train)
 
 
@@ -73,6 +78,7 @@ def _add_test(commands) -> None:
     parser.add_argument('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32')
     _add_layout(parser)
     parser.add_argument('--compile', action='store_true', help='compile the backbone')
+    _add_trust(parser)
     parser.set_defaults(run=_test)
 
 
@@ -87,6 +93,7 @@ def _add_deploy(commands) -> None:
     parser.add_argument('config', help='path of a config')
     parser.add_argument('checkpoint', help='path or URL; has to fit the model key by key')
     parser.add_argument('out', help='file to write, for `test --deploy`')
+    _add_trust(parser)
     parser.set_defaults(run=_deploy)
 
 
@@ -103,16 +110,34 @@ def _add_flops(commands) -> None:
     parser.set_defaults(run=_flops)
 
 
+def _add_check(commands) -> None:
+    parser = commands.add_parser('check', help='look at all data of a config; 1: errors found')
+    parser.add_argument('config', help='path of a config of detection, segmentation or pose')
+    parser.add_argument('--json', metavar='FILE', help='write the report there, too')
+    _add_changes(parser)
+    parser.set_defaults(run=_check, work_dir=None, launcher='none')
+
+
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='path of a config; the task follows from it')
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/NAME')
+    _add_changes(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch passes it; the environment is what counts
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='let code in checkpoint files run'
+    )
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--mini', action='store_true', help='the small data set that ships')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # torch.distributed.launch passes it; the environment is what counts
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
 
 
 def _job(args: argparse.Namespace):
@@ -138,6 +163,7 @@ def _train(args: argparse.Namespace) -> int:
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         channels_last=args.channels_last,
+        check=not args.no_check,
     )
     return 0
 
@@ -165,10 +191,25 @@ def _flops(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> int:
+    from .apis.check import check
+
+    return check(_job(args), args.json)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from .apis.doctor import examine
 
     return examine()
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not getattr(args, 'trust_checkpoint', False):
+        return args.run(args)
+    from .weights.loading import trusting
+
+    with trusting():
+        return args.run(args)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.__dict__.get('local_rank') is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
-        return args.run(args)
+        return _run(args)
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..engine.checkpoints import AVERAGE_TAKEN
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights import zoo
+from ..weights import safetensors, zoo
 from ..weights.families import (
     WeightsError,
     holds_average,
@@ -253,13 +253,22 @@ def _difference(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
     return max((a - b).abs().max().item() / max(b.abs().max().item(), 1e-30) for a, b in pairs)
 
 
+def noted(content: dict) -> dict[str, str]:
+    """What the header of a safetensors file tells beside the tensors: texts only."""
+    gate = recorded_gate(content)
+    return dict(deployed='true', **(dict(gate=gate) if gate else {}))
+
+
 def _write(content: dict, path: Path) -> None:
     """Saves a checkpoint, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
     try:
         with open(handle, 'wb') as file:
-            torch.save(content, file)
+            if path.suffix == '.safetensors':
+                file.write(safetensors.packed(content['state_dict'], noted(content)))
+            else:
+                torch.save(content, file)
         os.replace(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """Training and testing of any task through mmengine's Runner."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mmengine.runner import Runner
 
 from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
+from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..engine.durable import (
@@ -78,6 +81,7 @@ def train(
     amp: bool = False,
     auto_scale_lr: bool = False,
     channels_last: bool = False,
+    check: bool = True,
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -89,6 +93,7 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
+        check: compare config and data first, see :func:`check_before_training`.
 
     Returns:
         the work dir.
@@ -100,8 +105,9 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    with one_line('the data cannot be checked'):
-        check_before_training(cfg)
+    if check:
+        with one_line('the data cannot be checked'):
+            check_before_training(cfg)
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -118,7 +124,9 @@ def train(
         to_channels_last(model)
     if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
         return_float32(model)
-    make_exact(runner, _training_set(cfg))
+    dataset = _training_set(cfg)
+    load_whole(dataset)
+    make_exact(runner, dataset)
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
@@ -128,7 +136,9 @@ def train(
         _build_schedulers(runner)
         if runner._val_loop is not None:
             runner._val_loop = runner.build_val_loop(runner._val_loop)
-    with explaining_a_full_disk(cfg.work_dir), stop.listening():
+    if runner._val_loop is not None:
+        load_whole(runner.val_dataloader.dataset)
+    with _cause_in_one_line(), explaining_a_full_disk(cfg.work_dir), stop.listening():
         runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -174,10 +184,26 @@ def test(
     form = form or Form()
     load(model, checkpoint, form.deploy)
     form.apply(model)
-    metrics = runner.test()
+    with one_line('the testing cannot be built'):
+        runner._test_loop = runner.build_test_loop(runner._test_loop)
+    load_whole(runner.test_dataloader.dataset)
+    with _cause_in_one_line():
+        metrics = runner.test()
     if out and out.endswith('.json'):
         dump(metrics, out)
     return metrics
+
+
+@contextmanager
+def _cause_in_one_line() -> Iterator[None]:
+    """Our own error out of a loader's process, which comes with the traceback as its text."""
+    try:
+        yield
+    except UserError as error:
+        lines = re.findall(r'^moganet_dense\.errors\.UserError: (.+)$', str(error), re.MULTILINE)
+        if not lines:
+            raise
+        raise UserError(lines[-1]) from error
 
 
 def _build_runner(cfg: Config) -> Runner:

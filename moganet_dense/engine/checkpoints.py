@@ -114,7 +114,10 @@ def _note_gate(checkpoint: dict, gate: str) -> None:
 
 def read_without_code() -> None:
     """Makes mmengine read every local or fetched checkpoint through our reader."""
-    _read_through_us('', 'http://', 'https://', zoo.SCHEME)
+    _read_through_us(
+        '', 'http://', 'https://', 's3://', 'open-mmlab://', 'openmmlab://', 'modelzoo://',
+        'torchvision://', 'mmcls://', 'petrel://', zoo.SCHEME,
+    )  # fmt: skip
 
 
 def read_releases_without_code() -> None:

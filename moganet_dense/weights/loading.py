@@ -1,25 +1,28 @@
 """Reads weight files without running code in them, and loads them strictly.
 
-A checkpoint is a pickle, and a pickle can run anything; here files are read only with
+A checkpoint is a pickle, and a pickle can run anything; here files are read with
 ``torch.load(weights_only=True)``, which builds tensors and plain containers and nothing
-else (https://docs.pytorch.org/docs/stable/notes/serialization.html). There is no fallback.
+else (https://docs.pytorch.org/docs/stable/notes/serialization.html), or by the allow-list of
+:mod:`~moganet_dense.weights.unpickling`. Only :func:`trusting` reads more.
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import re
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import unquote
-from urllib.request import urlopen
+from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
 
 import torch
 import torch.nn as nn
@@ -27,11 +30,23 @@ from mmengine.dist import barrier, get_local_rank
 from mmengine.logging import print_log
 from rich.progress import wrap_file
 
-from . import zoo
+from . import safetensors, unpickling, zoo
 from .families import WeightsError, backbone_state, is_deployed, recorded_gate
 
 SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
 TIMEOUT = 30  # seconds without an answer before a download is given up
+_trusted = False
+
+
+@contextmanager
+def trusting(trusted: bool = True) -> Iterator[None]:
+    """Reads checkpoints with full pickle for a while: their code runs. The user's decision."""
+    global _trusted
+    before, _trusted = _trusted, trusted
+    try:
+        yield
+    finally:
+        _trusted = before
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ class PretrainedWeights:
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
-    """Content of a checkpoint file: tensors and plain containers.
+    """Content of a checkpoint file: tensors, arrays, plain containers, mmengine's histories.
 
     Args:
         path: the file.
@@ -131,22 +146,38 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f'no such file: {path}')
-    if kind := _foreign(path):
-        raise WeightsError(f'{path} is refused: it is {kind}, which would run code')
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        if path.suffix == '.safetensors':
+            return safetensors.read(path, map_location)
+        if _trusted:
+            print_log(f'{path}: trusted, its code may run', 'current', logging.WARNING)
+            return torch.load(path, map_location=map_location, weights_only=False)
+        if kind := _foreign(path):
+            raise WeightsError(f'{path} is refused: it is {kind}, which would run code')
+        return _load(path, map_location)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:  # torch's own text advises to run the code
         found = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', str(error))
         what = f'it holds {found[1]}' if found else 'it is no PyTorch checkpoint'
         raise WeightsError(
             f'{path} is refused: {what}; only tensors and plain containers are read, anything '
-            'else would run code'
+            'else would run code (--trust-checkpoint lets it)'
         ) from None
     except Exception as error:  # torch raises many kinds for a file that is cut or foreign
         raise WeightsError(
             f'{path} is cut off or no PyTorch checkpoint ({_reason(error)}); delete it and '
             'fetch it again'
         ) from None
+
+
+def _load(path: Path, map_location: Any) -> Any:
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not re.search(r'Unsupported (?:global|class|operand)', str(error)):
+            raise
+    return torch.load(path, map_location=map_location, weights_only=False, pickle_module=unpickling)
 
 
 def _foreign(path: Path) -> str:
@@ -156,9 +187,13 @@ def _foreign(path: Path) -> str:
             names = archive.namelist()
         if any(name.endswith('/constants.pkl') or '/code/' in name for name in names):
             return 'a TorchScript program'
-    elif tarfile.is_tarfile(path):
-        return 'a tar archive'
-    return ''
+    try:  # as torch itself sees it: two readers may find different lists in one archive
+        names = torch._C.PyTorchFileReader(str(path)).get_all_records()
+    except RuntimeError:
+        names = []  # no archive
+    if 'constants.pkl' in names:
+        return 'a TorchScript program'
+    return 'a tar archive' if tarfile.is_tarfile(path) else ''
 
 
 def check_gate(trained: str | None, backbone: nn.Module) -> None:
@@ -247,7 +282,7 @@ def locate(checkpoint: str) -> Path:
     """
     known = zoo.find(checkpoint) if checkpoint.startswith(zoo.SCHEME) else None
     url = known.url if known else checkpoint
-    if not url.startswith(('http://', 'https://')):
+    if '://' not in url:
         return Path(checkpoint)
     if get_local_rank() == 0:  # one process of a machine fetches, the others find it there
         fetch(url)
@@ -267,6 +302,7 @@ def fetch(url: str) -> Path:
         WeightsError: the host does not answer or the file breaks off; names the file, the
             URL and where a copy fetched by hand goes.
     """
+    _require_https(url)
     name, draft = _cached_name(url), None
     target = cache_folder() / name
     if target.is_file():
@@ -276,6 +312,7 @@ def fetch(url: str) -> Path:
         handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
         with open(handle, 'wb') as part:
             _download(url, part, name)
+        _check_hash(Path(draft), name)
         os.replace(draft, target)
     except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
@@ -286,6 +323,36 @@ def fetch(url: str) -> Path:
         if draft:
             Path(draft).unlink(missing_ok=True)
     return target
+
+
+def _require_https(url: str) -> None:
+    """Refuses what others on the way could change; this machine's own server may do without."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise WeightsError(f'{url} is no URL of a file ({error})') from None
+    local = parts.scheme == 'http' and parts.hostname in ('127.0.0.1', '::1', 'localhost')
+    if parts.scheme != 'https' and not local:
+        raise WeightsError(f'{url} is refused: expected an https:// address of the file')
+
+
+class _HttpsOnly(HTTPRedirectHandler):
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_hash(file: Path, name: str) -> None:
+    """Names of OpenMMLab's files end in the first eight digits of their SHA-256."""
+    noted = re.search(r'[-_]([0-9a-f]{8})\.pth$', name)
+    if noted is None:
+        return
+    digest = hashlib.sha256()
+    with open(file, 'rb') as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    if not digest.hexdigest().startswith(noted[1]):
+        raise OSError(f'expected SHA-256 {noted[1]}..., found {digest.hexdigest()[:8]}...')
 
 
 def _cached_name(url: str) -> str:
@@ -305,7 +372,7 @@ def _cached_name(url: str) -> str:
 
 def _download(url: str, part: Any, name: str) -> None:
     """Writes what ``url`` sends to the open file ``part``, with a progress bar."""
-    with urlopen(url, timeout=TIMEOUT) as answer:
+    with build_opener(_HttpsOnly).open(url, timeout=TIMEOUT) as answer:
         size = int(answer.headers.get('Content-Length') or 0)
         with wrap_file(answer, total=size, description=name) as stream:
             while chunk := stream.read(1 << 20):

@@ -122,6 +122,16 @@ def test_written_file_is_read_in_its_form_only(retinanet, tmp_path):
     assert not (tmp_path / 'again.pth').exists()
 
 
+def test_written_as_safetensors(retinanet, tmp_path):
+    out = api.deploy(RETINANET, str(retinanet), str(tmp_path / 'deployed.safetensors'))
+    content = api.read_checkpoint(out)
+    assert content['meta'] == dict(deployed='true', gate='single')
+    model = build(Config.fromfile(RETINANET)).eval()
+    api.load(model, str(out), deploy=True)
+    state = model.state_dict()
+    assert all(torch.equal(content['state_dict'][key], state[key]) for key in state)
+
+
 def test_nothing_is_written_if_outputs_differ(retinanet, tmp_path, monkeypatch):
     def broken(model: nn.Module) -> None:
         nn.init.ones_(model.bbox_head.retina_reg.bias)

@@ -1,7 +1,8 @@
 """What does not fit between a config and its data, found before training starts.
 
 A finding is one line: what was expected, what was found, what to do. Each function of
-``coco``, ``labels`` and ``shared`` looks at one thing and yields its findings. Data sets that
+``coco``, ``labels`` and ``shared`` looks at one thing and yields its findings; those of
+``objects`` and ``files`` look at every annotation and file, which takes longer. Data sets that
 are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
 guessed about them.
 """
@@ -14,6 +15,8 @@ from mmengine.registry import DATASETS
 from ...errors import UserError
 from ..layouts import full_path, innermost, require_files
 from . import coco, labels
+from .files import Picture, of_pictures
+from .report import Finding, Report
 from .shared import class_tuple, metric_file
 
 _CHECKS = {
@@ -39,8 +42,34 @@ def check_before_training(cfg: Config) -> None:
         raise UserError(finding)
 
 
-def findings(cfg: Config) -> Iterator[str]:
+def check_all(cfg: Config) -> Report:
+    """Looks at every annotation and every file of training and validation.
+
+    Raises:
+        UserError: none of the config's data sets is one whose files are understood.
+    """
+    report, pictures = Report(), []
+    try:
+        for finding in findings(cfg, pictures):
+            report.add([finding if isinstance(finding, Finding) else Finding(finding)])
+    except UserError as error:
+        report.add([Finding(str(error))])
+    report.add(of_pictures(pictures))
+    if not pictures and not report.counts:
+        raise UserError(
+            f'expected data sets of {", ".join(_CHECKS)} on this machine, as the toolboxes '
+            'themselves read them, found none; there is nothing to check'
+        )
+    report.looked_at = len(pictures)
+    return report
+
+
+def findings(cfg: Config, pictures: list[Picture] | None = None) -> Iterator[str | Finding]:
     """Everything that does not fit, a line each.
+
+    Args:
+        cfg: the config.
+        pictures: if given, all annotations are looked at, and all pictures are added to it.
 
     Raises:
         UserError: a file is missing or cannot be read, so that the rest cannot be judged.
@@ -52,13 +81,15 @@ def findings(cfg: Config) -> Iterator[str]:
         require_files(cfg[loader].dataset, cfg.default_scope)
         parts = list(innermost(cfg[loader].dataset))
         for part in parts:
-            for finding in _of_data_set(cfg, part, training=split == 'train'):
-                yield f'{loader}: {finding}'
+            for finding in _of_data_set(cfg, part, split == 'train', pictures):
+                yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
         if split == 'val' and len(parts) == 1:
             yield from metric_file(cfg.get('val_evaluator'), parts[0])
 
 
-def _of_data_set(cfg: Config, part: dict, training: bool) -> Iterator[str]:
+def _of_data_set(
+    cfg: Config, part: dict, training: bool, pictures: list[Picture] | None
+) -> Iterator[str | Finding]:
     scope = cfg.default_scope
     if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
         return
@@ -74,7 +105,7 @@ def _of_data_set(cfg: Config, part: dict, training: bool) -> Iterator[str]:
         yield from unusable
         if not unusable:  # paths, names and defaults as the toolbox itself understands them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            yield from check(cfg.model, part, dataset, training)
+            yield from check(cfg.model, part, dataset, training, pictures)
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:

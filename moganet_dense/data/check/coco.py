@@ -8,16 +8,32 @@ own apply (COCO's 80): then the file may list the first of them only.
 
 import gc
 import json
+import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
 from ...errors import UserError
+from . import objects
+from .files import Picture
+from .report import Finding
 from .shared import listed, near, outputs, sample
 
+_PARTS = ('images', 'annotations', 'categories')
+_ID = (int, str)
+_NUMBER = (int, str, float, type(None))  # what an annotation may refer with, rightly or not
+_KEYS = ('id', 'image_id', 'category_id')
 
-def check_boxes(model: dict, part: dict, dataset: BaseDataset, training: bool) -> Iterator[str]:
+
+def check_boxes(
+    model: dict,
+    part: dict,
+    dataset: BaseDataset,
+    training: bool,
+    every: list[Picture] | None = None,
+) -> Iterator[str | Finding]:
     """Findings of a data set of boxes (or masks).
 
     Args:
@@ -25,6 +41,7 @@ def check_boxes(model: dict, part: dict, dataset: BaseDataset, training: bool) -
         part: the config of the data set.
         dataset: built from it, not loaded.
         training: whether it is trained on.
+        every: look at every annotation, and add all pictures here.
     """
     file, classes = dataset.ann_file, list(dataset.metainfo['classes'])
     content = read_coco(file)
@@ -36,10 +53,16 @@ def check_boxes(model: dict, part: dict, dataset: BaseDataset, training: bool) -
     wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
     usable = sum(row.get('category_id') in wanted for row in content['annotations'])
     yield from annotated(content, usable, f'of the classes {listed(classes)}', file)
-    yield from images_of(content, dataset)
+    yield from _images_and_objects(content, dataset, training, every, None)
 
 
-def check_joints(model: dict, part: dict, dataset: BaseDataset, training: bool) -> Iterator[str]:
+def check_joints(
+    model: dict,
+    part: dict,
+    dataset: BaseDataset,
+    training: bool,
+    every: list[Picture] | None = None,
+) -> Iterator[str | Finding]:
     """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
     file, meta = dataset.ann_file, dataset.metainfo
     content, joints = read_coco(file), meta['num_keypoints']
@@ -52,7 +75,7 @@ def check_joints(model: dict, part: dict, dataset: BaseDataset, training: bool) 
         yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
     usable = sum(_has_joints(row) for row in content['annotations'])
     yield from annotated(content, usable, 'with a box and labelled joints', file)
-    yield from images_of(content, dataset)
+    yield from _images_and_objects(content, dataset, training, every, joints)
 
 
 def read_coco(file: str) -> dict:
@@ -66,19 +89,60 @@ def read_coco(file: str) -> dict:
     try:
         with open(file, encoding='utf-8') as stream:
             content = json.load(stream)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
     finally:
         if collecting:
             gc.enable()
-    parts = ('images', 'annotations', 'categories')
-    if not isinstance(content, dict) or not set(parts) <= set(content):
+    if not isinstance(content, dict) or not set(_PARTS) <= set(content):
         found = listed(content) if isinstance(content, dict) else f'a {type(content).__name__}'
         raise UserError(
-            f"{file}: expected COCO's format, an object with {', '.join(parts)}, found {found}; "
+            f"{file}: expected COCO's format, an object with {', '.join(_PARTS)}, found {found}; "
             'export the annotations in this format'
         )
+    if not _is_well_formed(content):
+        raise UserError(
+            f"{file}: expected COCO's format, lists of objects: images with id and file_name, "
+            'annotations with image_id and category_id, categories with id and name, found '
+            'others; export the annotations in this format'
+        )
     return content
+
+
+def _is_well_formed(content: dict) -> bool:
+    """Whether the rows are such that the other checks can read them."""
+    images, rows, categories = (content[part] for part in _PARTS)
+    return (
+        all(isinstance(part, list) for part in (images, rows, categories))
+        and all(isinstance(row, dict) for part in (images, rows, categories) for row in part)
+        and all(type(row.get('id')) in _ID and type(row.get('file_name')) is str for row in images)
+        and all(type(row.get('id')) in _ID and type(row.get('name')) is str for row in categories)
+        and all(type(row.get(key)) in _NUMBER for row in rows for key in _KEYS)
+        and all(isinstance(row.get('keypoints') or [], list) for row in rows)
+        and all(_are_names(row.get('keypoints') or []) for row in categories)
+    )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _images_and_objects(
+    content: dict,
+    dataset: BaseDataset,
+    training: bool,
+    every: list[Picture] | None,
+    joints: int | None,
+) -> Iterator[str | Finding]:
+    if every is None:
+        yield from images_of(content, dataset)
+        yield from usable_boxes(content, dataset.ann_file)
+        return
+    yield from objects.of_file(content, dataset.ann_file, joints)
+    for image in content['images']:
+        file = os.path.join(dataset.data_prefix['img'], image['file_name'])
+        size = objects.size_of(image)
+        every.append(Picture(file, 'train' if training else 'val', size))
 
 
 def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
@@ -104,9 +168,10 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
     """Annotations of a category that the file does not list: mmdet drops them."""
     known = {category['id'] for category in content['categories']}
     if unknown := {row.get('category_id') for row in content['annotations']} - known:
+        known, unknown = (sorted(ids, key=str) for ids in (known, unknown))
         yield (
             f'expected each category_id in {file} to be one of its categories, '
-            f'{listed(sorted(known))}, found {listed(sorted(unknown, key=str))}, which would be '
+            f'{listed(known)}, found {listed(unknown)}, which would be '
             'dropped; number annotations and categories alike'
         )
 
@@ -130,6 +195,20 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
             f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
             'data_prefix'
         )
+
+
+def usable_boxes(content: dict, file: str) -> Iterator[str]:
+    """The first box that is none: NaN, for one, would pass into the loss."""
+    for row in content['annotations']:
+        if 'bbox' not in row:
+            continue
+        for severity, rule, found in objects.box(row['bbox'], (math.inf, math.inf)):
+            if severity == 'error':
+                yield (
+                    f'{rule}, found {found} in annotation {row.get("id")!r} of {file}; '
+                    '`python -m moganet_dense check CONFIG` finds all'
+                )
+                return
 
 
 def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:

@@ -11,16 +11,21 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from PIL import Image
 
+from .files import IGNORED, Picture, no_class, read_labels
 from .shared import listed, near, outputs, sample
 
-IGNORED = 255
 MANY = 500
 """Label maps that are looked at, at most, where the sample leaves a doubt."""
 
 
-def check_labels(model: dict, part: dict, dataset: BaseDataset, training: bool) -> Iterator[str]:
+def check_labels(
+    model: dict,
+    part: dict,
+    dataset: BaseDataset,
+    training: bool,
+    every: list[Picture] | None = None,
+) -> Iterator[str]:
     """Findings of a folder of pictures and label maps.
 
     Args:
@@ -28,12 +33,25 @@ def check_labels(model: dict, part: dict, dataset: BaseDataset, training: bool) 
         part: the config of the data set.
         dataset: built from it, not loaded.
         training: whether it is trained on.
+        every: add all pictures with their label maps here.
     """
     classes = len(dataset.metainfo['classes'])
     heads = ('decode_head', 'auxiliary_head')
     yield from outputs(model, heads, 'num_classes', classes, 'classes')
     yield from one_rule_for_zero(part, dataset)
     rows = dataset.load_data_list()
+    count = classes if dataset.label_map is None else len(dataset.label_map)
+    if every is not None:
+        every += [
+            Picture(
+                row['img_path'],
+                'train' if training else 'val',
+                labels=row['seg_map_path'],
+                classes=count,
+                reduced=dataset.reduce_zero_label,
+            )
+            for row in rows
+        ]
     incomplete = [*pictures(rows, dataset), *files_of(rows, dataset)]
     yield from incomplete
     if incomplete:
@@ -43,7 +61,6 @@ def check_labels(model: dict, part: dict, dataset: BaseDataset, training: bool) 
     yield from coloured
     if coloured:
         return
-    count = classes if dataset.label_map is None else len(dataset.label_map)
     yield from labels_in_range(maps, count, dataset.reduce_zero_label)
     if training and dataset.reduce_zero_label:
         yield from first_class_ignored(maps, count)
@@ -105,7 +122,7 @@ def files_of(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
 def one_channel(maps: Sequence[str]) -> Iterator[str]:
     """Label maps that are coloured pictures."""
     for file in sample(maps):
-        if bands := np.asarray(Image.open(file)).shape[2:]:
+        if bands := read_labels(file).shape[2:]:
             yield (
                 f'expected label maps of one number a pixel, found {bands[0]} channels in '
                 f'{file}; turn the colours into numbers of classes'
@@ -153,9 +170,4 @@ def first_class_ignored(maps: Sequence[str], count: int) -> Iterator[str]:
 
 def values(maps: Iterable[str]) -> set[int]:
     """The numbers that occur in label maps."""
-    return {int(v) for file in maps for v in np.unique(np.asarray(Image.open(file)))}
-
-
-def no_class(labels: set[int], count: int, reduced: bool) -> set[int]:
-    """Those of the labels that are neither a class nor ignored."""
-    return labels - set(range(reduced, count + reduced)) - {IGNORED} - ({0} if reduced else set())
+    return {int(v) for file in maps for v in np.unique(read_labels(file))}
