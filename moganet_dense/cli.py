@@ -1,7 +1,8 @@
 """Command line: ``python -m moganet_dense train|test|deploy|...`` and the scripts in tools/.
 
 Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``doctor``: training
-cannot run); 2 wrong usage; 130 interrupted.
+cannot run); 2 wrong usage; 75 training was stopped by SIGTERM or Ctrl-C and saved, and the same
+command with ``--resume`` goes on; 130 interrupted without saving (a second Ctrl-C).
 """
 
 import argparse
@@ -9,7 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .errors import UserError
+from .errors import Stopped, UserError
+
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 TRACEBACK = 'MOGANET_TRACEBACK'
 """Environment variable that shows where an error came from."""
@@ -41,6 +44,13 @@ def _add_train(commands) -> None:
         const='auto',
         metavar='auto|PATH',
         help='go on from the last checkpoint of the work dir, or from PATH',
+    )
+    parser.add_argument(
+        '--skip-nonfinite',
+        type=int,
+        default=0,
+        metavar='N',
+        help='pass over up to N batches in a row whose loss is not finite; default: stop',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(
@@ -149,6 +159,7 @@ def _train(args: argparse.Namespace) -> int:
     train(
         _job(args),
         resume=args.resume,
+        skip_nonfinite=args.skip_nonfinite,
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         channels_last=args.channels_last,
@@ -213,6 +224,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         print('interrupted; go on with --resume', file=sys.stderr)
         return 130

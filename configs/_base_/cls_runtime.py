@@ -14,7 +14,7 @@ default_hooks = dict(
     checkpoint=dict(
         type='CheckpointHook',
         interval=1,
-        max_keep_ckpts=1,
+        max_keep_ckpts=2,  # the last, and one before it in case it is damaged
         save_best='accuracy/top1',
         rule='greater',
     ),

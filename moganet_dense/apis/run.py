@@ -13,13 +13,23 @@ from mmengine.config import Config
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from ..data.check import check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.durable import (
+    DurableCheckpointHook,
+    DurableRunner,
+    explaining_a_full_disk,
+    last_whole,
+    read_training,
+)
+from ..engine.exact import make_exact
+from ..engine.finite import FiniteHook
+from ..engine.stopping import StopHook
 from ..errors import UserError
 from ..models import MogaNet
 from .config import one_line, parse_options, read_config, set_options
@@ -67,6 +77,7 @@ class Job:
 def train(
     job: Job,
     resume: str | None = None,
+    skip_nonfinite: int = 0,
     amp: bool = False,
     auto_scale_lr: bool = False,
     channels_last: bool = False,
@@ -78,6 +89,7 @@ def train(
         job: what to train on.
         resume: 'auto' goes on from the last checkpoint of the work dir, if there is one; a
             path goes on from that one.
+        skip_nonfinite: batches in a row whose loss may be not finite; they are passed over.
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
@@ -88,6 +100,7 @@ def train(
 
     Raises:
         UserError: a mistake that the user can mend.
+        Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
     """
     cfg = job.read()
     if not cfg.get('train_dataloader'):
@@ -102,6 +115,7 @@ def train(
             raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)
+    _keep_durably(cfg)
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
@@ -110,8 +124,12 @@ def train(
         to_channels_last(model)
     if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
         return_float32(model)
-    runner._train_dataloader['dataset'] = dataset = _training_set(cfg)
+    dataset = _training_set(cfg)
     load_whole(dataset)
+    make_exact(runner, dataset)
+    stop = StopHook()
+    runner.register_hook(FiniteHook(skip_nonfinite))
+    runner.register_hook(stop)
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -120,7 +138,7 @@ def train(
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     if runner._val_loop is not None:
         load_whole(runner.val_dataloader.dataset)
-    with _cause_in_one_line():
+    with _cause_in_one_line(), explaining_a_full_disk(cfg.work_dir), stop.listening():
         runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -192,7 +210,7 @@ def _build_runner(cfg: Config) -> Runner:
     read_without_code()
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
     with one_line('the config cannot be built'):
-        return Runner.from_cfg(cfg)
+        return DurableRunner.from_cfg(cfg)
 
 
 def _build_schedulers(runner: Runner) -> None:
@@ -212,15 +230,39 @@ def _enable_amp(cfg: Config) -> None:
         cfg.optim_wrapper.update(type=CpuAmpOptimWrapper.__name__)
 
 
+def _keep_durably(cfg: Config) -> None:
+    """Replaces mmengine's checkpoint hook by ours, which takes the same options."""
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
+    if hook and hook['type'] == 'CheckpointHook':
+        hook['type'] = DurableCheckpointHook.__name__
+
+
 def _resume_point(resume: str | None, cfg: Config) -> tuple[bool, str | None]:
-    """Whether to resume, and from which file; what the config says counts without --resume."""
-    if resume is None:
-        return cfg.get('resume', False), cfg.get('load_from')
-    if resume == 'auto':
-        return True, find_latest_checkpoint(cfg.work_dir)
-    if not Path(resume).is_file():
-        raise UserError(f'--resume: no such checkpoint: {resume}')
-    return True, resume
+    """Whether to resume, and from which file; what the config says counts without --resume.
+
+    The seed becomes the file's, before the loaders are built with it.
+    """
+    if resume is None and not cfg.get('resume'):
+        return False, cfg.get('load_from')
+    path = cfg.get('load_from') if resume is None else resume
+    if path in (None, 'auto'):
+        path = last_whole(cfg.work_dir)
+    if path is None:
+        return True, None
+    if not Path(path).is_file():
+        raise UserError(f'--resume: no such checkpoint: {path}')
+    _take_seed(cfg, read_training(path)['meta'].get('seed'))
+    return True, path
+
+
+def _take_seed(cfg: Config, seed: int | None) -> None:
+    ours = cfg.setdefault('randomness', {}).get('seed')
+    if seed is None or seed == ours:
+        return
+    if ours is not None:
+        print_log(f'the training goes on with its seed, {seed}, not {ours}', 'current')
+    cfg.randomness.seed = seed
 
 
 def _skip_pretrained(runner: Runner) -> None:

@@ -18,7 +18,6 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 
-from ..errors import UserError
 from ..weights import zoo
 from ..weights.families import WeightsError, holds_average, model_state
 from ..weights.loading import check_fit, locate, read_checkpoint
@@ -45,11 +44,6 @@ class PlainCheckpointHook(Hook):
             if part in checkpoint:
                 checkpoint[part] = from_plain(checkpoint[part])
         if getattr(runner, '_resume', False):
-            if absent := {'state_dict', 'optimizer', 'message_hub', 'meta'} - set(checkpoint):
-                raise UserError(
-                    f'cannot resume: the file holds no {", ".join(sorted(absent))}, so it is not '
-                    'of a training; start from it with --cfg-options load_from=PATH'
-                )
             model = getattr(runner.model, 'module', runner.model)
             check_fit(model, checkpoint['state_dict'])
 
