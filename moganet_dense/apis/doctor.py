@@ -170,7 +170,7 @@ def examine() -> int:
     """Prints the report.
 
     Returns:
-        exit code: 1 if training cannot run, else 0.
+        the exit code, 1 if training cannot run, else 0.
     """
     found = findings()
     for finding in found:

@@ -14,7 +14,7 @@ import numpy as np
 from .report import Finding
 
 SLACK = 1.0
-"""Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
+"""Pixels by which boxes and joints may stand out; COCO's own do, from rounding."""
 
 
 def of_file(content: dict, file: str, joints: int | None) -> Iterator[Finding]:
@@ -211,6 +211,7 @@ def _numbers(values: Any) -> np.ndarray | None:
 
 
 def size_of(image: dict) -> tuple[int, int] | None:
+    """Width and height that the file says, in pixels; None unless both are whole and positive."""
     size = image.get('width'), image.get('height')
     return size if all(type(n) is int and n > 0 for n in size) else None
 
