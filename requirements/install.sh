@@ -79,5 +79,7 @@ step opencv 'installing OpenCV without windows' \
     "$pins" -- --no-deps --force-reinstall "$(grep '^opencv-python-headless==' "$pins")"
 step dev 'installing the test tools' \
     "$here/dev.txt" "$pins" -- -r "$here/dev.txt" -c "$pins"
+step docs 'installing what builds the documentation' \
+    "$here/docs.txt" "$pins" -- -r "$here/docs.txt" -c "$pins"
 step project 'installing moganet_dense itself, in place' \
     "$here/../setup.py" "$here/../pyproject.toml" -- --no-deps --no-build-isolation --editable "$here/.."
