@@ -90,7 +90,9 @@ def _persons(truths: dict, use_area: bool) -> dict:
                 person,
                 id=number,
                 num_keypoints=sum(v > 0 for v in person['keypoints'][2::3]),
-                area=person['area'] if use_area else _SHARE_OF_BOX * person['bbox'][2] * person['bbox'][3],
+                area=person['area']
+                if use_area
+                else _SHARE_OF_BOX * person['bbox'][2] * person['bbox'][3],
             )
             for number, person in enumerate(truths['annotations'], 1)
         ]
