@@ -135,12 +135,23 @@ def test_a_metric_evaluates_in_cpp_within_and_as_before_after(tmp_path):
     data, results = draw('bbox', 10, 20, categories=3)
     asked = metrics_of_mmdet(data, results, tmp_path)
     modules = [importlib.import_module(name) for name in METRICS]
-    originals = [module.COCOeval for module in modules]
+    before = [(module.COCOeval, module.dump) for module in modules]
     with fast_coco_eval():
-        for module, original in zip(modules, originals, strict=True):
-            assert issubclass(module.COCOeval, original) and module.COCOeval is not original
+        for module, (evaluator, dump) in zip(modules, before, strict=True):
+            assert issubclass(module.COCOeval, evaluator) and module.COCOeval is not evaluator
+            assert module.dump is not dump
         assert metrics_of_mmdet(data, results, tmp_path) == asked
-    assert [module.COCOeval for module in modules] == originals
+    assert [(module.COCOeval, module.dump) for module in modules] == before
+
+
+def test_what_is_written_is_what_mmengine_writes(tmp_path):
+    rows = [dict(b=[0.1, 1e-20, np.float32(0.3)], a=np.int64(3), c='ü"'), dict(x=np.arange(2))]
+    module = importlib.import_module(METRICS[0])
+    module.dump(rows, tmp_path / 'theirs.json', indent=4)
+    with fast_coco_eval():
+        module.dump(rows, str(tmp_path / 'ours.json'), sort_keys=True, indent=4)
+    theirs, ours = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('theirs', 'ours'))
+    assert ours == theirs
 
 
 def test_without_the_library_the_original_serves_and_that_is_said(monkeypatch):
