@@ -33,6 +33,7 @@ from ..engine.stopping import StopHook
 from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
+from ..toolboxes.coco_eval import fast_coco_eval
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
@@ -139,8 +140,13 @@ def train(
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     if runner._val_loop is not None:
         load_whole(runner.val_dataloader.dataset)
-    saving = explaining_a_full_disk(cfg.work_dir)
-    with _cause_in_one_line(), saving, stop.listening(), workers_ended(runner):
+    with (
+        _cause_in_one_line(),
+        explaining_a_full_disk(cfg.work_dir),
+        stop.listening(),
+        workers_ended(runner),
+        fast_coco_eval(),
+    ):
         runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -189,7 +195,7 @@ def test(
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
-    with _cause_in_one_line(), workers_ended(runner):
+    with _cause_in_one_line(), workers_ended(runner), fast_coco_eval():
         metrics = runner.test()
     if out and out.endswith('.json'):
         dump(metrics, out)
