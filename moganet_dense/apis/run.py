@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from ..data.check import check_before_training
+from ..data.check import check_before
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
@@ -93,7 +93,7 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
-        check: compare config and data first, see :func:`check_before_training`.
+        check: compare config and data first, see :func:`check_before`.
 
     Returns:
         the work dir.
@@ -107,7 +107,7 @@ def train(
         raise UserError(f'{job.config} has no train_dataloader to train on')
     if check:
         with one_line('the data cannot be checked'):
-            check_before_training(cfg)
+            check_before(cfg, 'train', 'val')
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -151,6 +151,7 @@ def test(
     out: str | None = None,
     show_dir: str | None = None,
     form: Form | None = None,
+    check: bool = True,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -160,6 +161,7 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
+        check: compare config and data first, see :func:`check_before`.
 
     Returns:
         the metrics by name.
@@ -171,6 +173,9 @@ def test(
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
+    if check:
+        with one_line('the data cannot be checked'):
+            check_before(cfg, 'test')
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from handmade import boxes, scenes, write_coco
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
-from test_check import boxes, scenes, write_coco
 from torch.utils.data import DataLoader
 
 from moganet_dense.apis.run import _cause_in_one_line

@@ -7,6 +7,7 @@ Warnings are what they give a meaning: clipped, dropped, or left without an obje
 import math
 import os
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,26 @@ SLACK = 1.0
 """Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
 
 
-def of_file(content: dict, file: str, joints: int | None) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Kind:
+    """What is read from annotations beside boxes.
+
+    Attributes:
+        masks: whether segmentations are.
+        joints: how many joints a person has, or None.
+    """
+
+    masks: bool = False
+    joints: int | None = None
+
+
+def of_file(content: dict, file: str, kind: Kind) -> Iterator[Finding]:
     """All findings of a file.
 
     Args:
         content: of the file, from :func:`~.coco.read_coco`.
         file: its path, for the findings.
-        joints: their number in a data set of joints; None: of boxes and masks.
+        kind: what is read from it; of the rest nothing is said.
     """
     images, rows = content['images'], content['annotations']
     yield from duplicates(images, 'images', file)
@@ -42,7 +56,7 @@ def of_file(content: dict, file: str, joints: int | None) -> Iterator[Finding]:
             yield Finding(rule, f'image_id {key!r}', file, row.get('id'))
             continue
         size = sizes[key] or (math.inf, math.inf)
-        for severity, rule, found in _of_row(row, size, joints):
+        for severity, rule, found in _of_row(row, size, kind):
             yield Finding(rule, found, file, row.get('id'), severity)
     used = {row.get('image_id') for row in rows}
     for image in images:
@@ -79,17 +93,18 @@ def names(images: Iterable[dict], file: str) -> Iterator[Finding]:
 _Fault = tuple[str, str, str]
 
 
-def _of_row(row: dict, size: tuple, joints: int | None) -> Iterator[_Fault]:
-    if joints is None or 'bbox' in row:
-        yield from box(row.get('bbox'), size)
-    if joints is not None:
+def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[_Fault]:
+    if kind.joints is not None:
+        if 'bbox' in row:
+            yield from box(row['bbox'], size)
         if row.get('keypoints'):
-            yield from keypoints(row['keypoints'], joints, size, row.get('num_keypoints'))
+            yield from keypoints(row['keypoints'], kind.joints, size, row.get('num_keypoints'))
         return
+    yield from box(row.get('bbox'), size)
     if not _is_number(row.get('area')):
         yield 'error', "expected an 'area', a number, of each annotation", repr(row.get('area'))
-    if 'segmentation' in row:
-        yield from mask(row['segmentation'], size)
+    if kind.masks:
+        yield from mask(row.get('segmentation'), size)
 
 
 def box(found: Any, size: tuple) -> Iterator[_Fault]:

@@ -44,7 +44,7 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
                 )
 
 
-def metric_file(metrics: Any, part: dict) -> Iterator[str]:
+def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
     """A metric that reads another annotation file than the data set it judges."""
     used = full_path(part, part.get('ann_file') or '')
     for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics or {}]:
@@ -52,8 +52,8 @@ def metric_file(metrics: Any, part: dict) -> Iterator[str]:
         if not file or '://' in file or Path(file).resolve() == Path(used).resolve():
             continue
         yield (
-            f'val_evaluator: expected ann_file={used!r}, which val_dataloader reads, found '
-            f'{file!r}; set it in val_evaluator, and in test_evaluator'
+            f'{split}_evaluator: expected ann_file={used!r}, which {split}_dataloader reads, '
+            f'found {file!r}; set it in val_evaluator, and in test_evaluator'
         )
 
 
