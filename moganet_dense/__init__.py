@@ -3,11 +3,13 @@
 Importing the package registers the backbone (type ``MogaNet``) and its layer-wise
 learning-rate decay (constructor ``MogaNetLayerDecay``) in mmengine's root registries, where
 mmdet, mmseg, mmpose and mmpretrain find them, and makes the names of the model index known
-to them. It imports no toolbox.
+to them. All of that waits until mmengine is imported, so that the command line starts at once
+and the package serves where there is no torch. It imports no toolbox.
 """
 
 import importlib
-import sys
+
+from .toolboxes.after_import import after_import
 
 __version__ = '0.1.0'
 __all__ = ['ARCHITECTURES', 'MogaNet']
@@ -19,11 +21,9 @@ def __getattr__(name: str):
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
-# `python -m moganet_dense` must start at once, and `doctor` even where torch or mmengine
-# is broken. While Python looks the package up for that, argv[0] is '-m'.
-if sys.argv[:1] != ['-m']:
-    from .engine.layer_decay import MogaNetLayerDecay  # noqa: F401, registers it
-    from .models import ARCHITECTURES, MogaNet
-    from .toolboxes.index import register as _register
+def _register(mmengine) -> None:
+    importlib.import_module('.engine.layer_decay', __name__)  # and the backbone
+    importlib.import_module('.toolboxes.index', __name__).register()
 
-    _register()
+
+after_import('mmengine', _register)

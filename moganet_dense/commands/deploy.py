@@ -1,0 +1,22 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.config
+@options.checkpoint
+@click.argument('out', type=click.Path())
+@options.trust
+def command(config, checkpoint, out) -> None:
+    """Write the deploy form of a checkpoint.
+
+    CHECKPOINT is a path or URL; it has to fit the model key by key. OUT is for
+    `test --deploy`.
+
+    \b
+    moganet-dense deploy configs/det/retinanet_moganet_s.py CHECKPOINT deployed.pth
+    """
+    from ..apis.deploy import deploy
+
+    deploy(config, checkpoint, out)

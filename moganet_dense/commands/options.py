@@ -1,0 +1,74 @@
+"""Arguments and options that several commands share."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+MANY = ('--cfg-options', '--shape')
+"""Options that may be followed by several values."""
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeats the name of each of :data:`MANY` before every value, as click wants it.
+
+    ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
+    at the next option.
+    """
+    found, name, values = [], None, 0
+    for argument in arguments:
+        if argument in MANY or argument.startswith('-'):
+            name, values = (argument if argument in MANY else None), 0
+            found.append(argument)
+        else:
+            if name and values:
+                found.append(name)
+            found.append(argument)
+            values += 1
+    return found
+
+
+def _take_rank(context: click.Context, option: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        os.environ.setdefault('LOCAL_RANK', str(value))
+
+
+def _trust(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        from ..weights.loading import trusting
+
+        context.with_resource(trusting())
+
+
+config = click.argument('config', type=click.Path())
+checkpoint = click.argument('checkpoint', type=click.Path())
+
+mini = click.option('--mini', is_flag=True, help='The small data set that ships.')
+cfg_options = click.option(
+    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Override the config.'
+)
+work_dir = click.option('--work-dir', metavar='DIR', help='Default: work_dirs/NAME.')
+launcher = click.option(
+    '--launcher', type=click.Choice(['none', 'pytorch', 'slurm', 'mpi']), default='none'
+)
+local_rank = click.option(  # torch.distributed.launch passes it; the environment is what counts
+    '--local_rank', '--local-rank', type=int, hidden=True, expose_value=False, callback=_take_rank
+)
+channels_last = click.option(
+    '--channels-last', is_flag=True, help='Channels last in memory: faster.'
+)
+trust = click.option(
+    '--trust-checkpoint',
+    is_flag=True,
+    expose_value=False,
+    callback=_trust,
+    help='Let code in checkpoint files run.',
+)
+
+
+def job(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Argument and options of a command that trains or tests."""
+    for option in (local_rank, launcher, cfg_options, mini, work_dir, config):
+        command = option(command)
+    return command

@@ -1,0 +1,43 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.job
+@options.checkpoint
+@click.option('--out', metavar='FILE', help='.pkl: predictions; .json: metrics.')
+@click.option('--show-dir', metavar='DIR', help='Draw the predictions into DIR.')
+@click.option('--deploy', is_flag=True, help='In the deploy form; CHECKPOINT may be in it.')
+@click.option('--dtype', type=click.Choice(['fp32', 'bf16', 'fp16']), default='fp32')
+@options.channels_last
+@click.option('--compile', is_flag=True, help='Compile the backbone.')
+@options.trust
+def command(
+    config,
+    checkpoint,
+    work_dir,
+    mini,
+    cfg_options,
+    launcher,
+    out,
+    show_dir,
+    deploy,
+    dtype,
+    channels_last,
+    compile,
+) -> None:
+    """Evaluate a checkpoint of any task.
+
+    CHECKPOINT is a path or URL; it has to fit the model key by key.
+
+    \b
+    moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures
+    moganet-dense test configs/seg/upernet_moganet_t.py CHECKPOINT --deploy --dtype bf16
+    """
+    from ..apis.deploy import Form
+    from ..apis.run import Job, test
+
+    job = Job(config, work_dir, cfg_options, launcher, mini)
+    form = Form(deploy, dtype, channels_last, compile)
+    test(job, checkpoint, out=out, show_dir=show_dir, form=form)

@@ -1,0 +1,46 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.job
+@click.option('--from-scratch', is_flag=True, help='Without published weights.')
+@click.option(
+    '--resume',
+    is_flag=False,
+    flag_value='auto',
+    metavar='[auto|PATH]',
+    help='Go on from the last checkpoint of the work dir, or from PATH.',
+)
+@click.option(
+    '--skip-nonfinite',
+    type=click.IntRange(0),
+    default=0,
+    metavar='N',
+    help='Pass over up to N batches in a row whose loss is not finite; default: stop.',
+)
+@click.option('--amp', is_flag=True, help='Automatic mixed precision.')
+@click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+@options.channels_last
+@click.option(
+    '--auto-scale-lr',
+    is_flag=True,
+    help="Scale the learning rate from the config's batch size to the real one.",
+)
+@options.trust
+def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:
+    """Train a model of any task.
+
+    The task follows from CONFIG.
+
+    \b
+    moganet-dense train configs/det/retinanet_moganet_s.py
+    moganet-dense train configs/seg/upernet_moganet_t.py --mini --work-dir work
+    moganet-dense train configs/det/retinanet_moganet_s.py --resume
+    """
+    from ..apis.run import Job, train
+
+    train(
+        Job(config, work_dir, cfg_options, launcher, mini, from_scratch), check=not no_check, **how
+    )
