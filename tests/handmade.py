@@ -9,12 +9,13 @@ from PIL import Image
 
 
 def write_coco(folder: Path, **changes) -> dict:
-    """Two pictures, a box on each; categories with gaps in their numbers."""
+    """Two pictures, a box and a triangle on each; categories with gaps in their numbers."""
+    shape = dict(bbox=[1, 1, 4, 4], area=8, iscrowd=0, segmentation=[[1, 1, 5, 1, 5, 5]])
     content = dict(
         images=[dict(id=i, file_name=f'{i}.jpg', width=8, height=8) for i in (1, 2)],
         annotations=[
-            dict(id=7, image_id=1, category_id=3, bbox=[1, 1, 4, 4], area=16, iscrowd=0),
-            dict(id=8, image_id=2, category_id=5, bbox=[1, 1, 4, 4], area=16, iscrowd=0),
+            dict(id=7, image_id=1, category_id=3, **shape),
+            dict(id=8, image_id=2, category_id=5, **shape),
         ],
         categories=[dict(id=3, name='cat'), dict(id=5, name='dog')],
     )

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from ..data.check import check_before
+from ..data.check import check_before_testing, check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
@@ -93,7 +93,7 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
-        check: compare config and data first, see :func:`check_before`.
+        check: compare config and data first, see :func:`check_before_training`.
 
     Returns:
         the work dir.
@@ -107,7 +107,7 @@ def train(
         raise UserError(f'{job.config} has no train_dataloader to train on')
     if check:
         with one_line('the data cannot be checked'):
-            check_before(cfg, 'train', 'val')
+            check_before_training(cfg)
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -161,7 +161,7 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
-        check: compare config and data first, see :func:`check_before`.
+        check: compare config and data first, see :func:`check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -175,7 +175,7 @@ def test(
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if check:
         with one_line('the data cannot be checked'):
-            check_before(cfg, 'test')
+            check_before_testing(cfg)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:

@@ -30,15 +30,21 @@ _READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
 """What a subclass must have left as it is if its files are to be understood."""
 
 
-def check_before(cfg: Config, *splits: str) -> None:
-    """Raises the first finding in the data of 'train' and 'val', or 'test'.
+def check_before_training(cfg: Config) -> None:
+    """Raises the first finding in the data of training and validation.
 
     Reads each annotation file once (seconds for COCO), and of pictures and label maps a few.
 
     Raises:
         UserError: files are missing, cannot be read, or do not fit the config.
     """
-    for finding in findings(cfg, splits):
+    for finding in findings(cfg):
+        raise UserError(finding)
+
+
+def check_before_testing(cfg: Config) -> None:
+    """:func:`check_before_training` for the data of testing, which may have no annotations."""
+    for finding in findings(cfg, ('test',)):
         raise UserError(finding)
 
 
@@ -50,7 +56,7 @@ def check_all(cfg: Config) -> Report:
     """
     report, pictures = Report(), []
     try:
-        for finding in findings(cfg, ('train', 'val'), pictures):
+        for finding in findings(cfg, pictures=pictures):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
@@ -65,14 +71,15 @@ def check_all(cfg: Config) -> Report:
 
 
 def findings(
-    cfg: Config, splits: Sequence[str], pictures: list[Picture] | None = None
+    cfg: Config, splits: Sequence[str] = ('train', 'val'), pictures: list[Picture] | None = None
 ) -> Iterator[str | Finding]:
     """Everything that does not fit, a line each.
 
     Args:
         cfg: the config.
         splits: which of train, val and test.
-        pictures: if given, all annotations are looked at, and all pictures are added to it.
+        pictures: if given, all there is about annotations is told, and not the first error
+            of each file; all pictures are added to it.
 
     Raises:
         UserError: a file is missing or cannot be read, so that the rest cannot be judged.

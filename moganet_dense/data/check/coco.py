@@ -18,11 +18,12 @@ from ...errors import UserError
 from . import objects
 from .files import Picture
 from .report import Finding
-from .shared import listed, near, outputs, sample
+from .shared import listed, near, outputs, part_of, sample
 
 _PARTS = ('images', 'annotations', 'categories')
 _ID = (int, str)
 _NUMBER = (int, str, float, type(None))  # what an annotation may refer with, rightly or not
+_BOXES, _MASKS = ('bbox_head', 'roi_head.bbox_head'), ('mask_head', 'roi_head.mask_head')
 _KEYS = ('id', 'image_id', 'category_id')
 
 
@@ -46,13 +47,13 @@ def check_boxes(
     content = read_coco(file, labelled=split != 'test')
     names = [category['name'] for category in content['categories']]
     yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
-    heads = ('bbox_head', 'mask_head', 'roi_head.bbox_head', 'roi_head.mask_head')
-    yield from outputs(model, heads, 'num_classes', len(classes), 'classes')
+    yield from outputs(model, (*_BOXES, *_MASKS), 'num_classes', len(classes), 'classes')
     yield from category_numbers(content, file)
     wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
     usable = sum(row.get('category_id') in wanted for row in content['annotations'])
     yield from annotated(content, usable, f'of the classes {listed(classes)}', file, split)
-    kind = objects.Kind(masks=any(step.get('with_mask') for step in part.get('pipeline') or []))
+    masks = any(step.get('with_mask') for step in part.get('pipeline') or [])
+    kind = objects.Kind(masks=masks or any(part_of(model, head) for head in _MASKS))
     yield from _images_and_objects(content, dataset, split, every, kind)
 
 
@@ -144,7 +145,8 @@ def _images_and_objects(
     if every is None:
         yield from images_of(content, dataset)
         yield from (
-            f'{f.rule}; {f.place()}; `python -m moganet_dense check CONFIG` finds all'
+            f'{f.rule}, found {f.found} ({f.where()}); '
+            '`python -m moganet_dense check CONFIG` finds all'
             for f in found
             if f.severity == 'error'
         )

@@ -12,7 +12,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from .files import IGNORED, Picture, no_class, read_labels
+from ..pictures import IGNORED
+from .files import Picture, no_class, read_labels
 from .shared import listed, near, outputs, sample
 
 MANY = 500

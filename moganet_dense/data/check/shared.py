@@ -32,9 +32,7 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
         what: what is counted, for the message.
     """
     for path in heads:
-        head: Any = model
-        for word in path.split('.'):
-            head = head.get(word) or {}
+        head = part_of(model, path)
         several = isinstance(head, (list, tuple))
         for i, one in enumerate(head if several else [head]):
             if key in one and one[key] != expected and not one.get('class_agnostic'):
@@ -42,6 +40,14 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
                     f'expected model.{path}{f"[{i}]" * several}.{key}={expected}, the number of '
                     f'{what} of the data, found {one[key]}; set it in the config'
                 )
+
+
+def part_of(model: dict, path: str) -> Any:
+    """What is at a place such as 'roi_head.bbox_head' in a config; {} if nothing is."""
+    found: Any = model
+    for word in path.split('.'):
+        found = found.get(word) or {}
+    return found
 
 
 def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
