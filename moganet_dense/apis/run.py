@@ -19,7 +19,7 @@ from ..data.check import check_before_testing, check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
-from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.checkpoints import PlainCheckpointHook
 from ..engine.durable import (
     DurableCheckpointHook,
     DurableRunner,
@@ -32,6 +32,7 @@ from ..engine.finite import FiniteHook
 from ..engine.stopping import StopHook
 from ..errors import UserError
 from ..models import MogaNet
+from ..weights.for_mmengine import read_without_code
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
