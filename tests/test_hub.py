@@ -162,7 +162,7 @@ def test_other_files_are_read_as_before():
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ['True', 'True', 'moganet_dense.engine.checkpoints']
+    assert done.stdout.split() == ['True', 'True', 'moganet_dense.weights.for_mmengine']
 
 
 ORDERS = ['moganet_dense first', 'toolboxes first']

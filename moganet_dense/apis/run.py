@@ -15,11 +15,11 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from ..data.check import check_before_training
+from ..data.check import check_before_testing, check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
-from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.checkpoints import PlainCheckpointHook
 from ..engine.durable import (
     DurableCheckpointHook,
     DurableRunner,
@@ -34,6 +34,7 @@ from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
 from ..toolboxes.coco_eval import fast_coco_eval
+from ..weights.for_mmengine import read_without_code
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
@@ -159,6 +160,7 @@ def test(
     out: str | None = None,
     show_dir: str | None = None,
     form: Form | None = None,
+    check: bool = True,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -168,6 +170,7 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
+        check: compare config and data first, see :func:`check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -179,6 +182,9 @@ def test(
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
+    if check:
+        with one_line('the data cannot be checked'):
+            check_before_testing(cfg)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:

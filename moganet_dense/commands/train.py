@@ -21,7 +21,7 @@ from . import options
     help='Pass over up to N batches in a row whose loss is not finite; default: stop.',
 )
 @click.option('--amp', is_flag=True, help='Automatic mixed precision.')
-@click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+@options.no_check
 @options.channels_last
 @click.option(
     '--auto-scale-lr',
