@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
@@ -22,13 +23,15 @@ from ..engine.amp import CpuAmpOptimWrapper
 from ..engine.checkpoints import PlainCheckpointHook, read_without_code
 from ..engine.durable import (
     DurableCheckpointHook,
-    DurableRunner,
     explaining_a_full_disk,
     last_whole,
     read_training,
 )
 from ..engine.exact import make_exact
 from ..engine.finite import FiniteHook
+from ..engine.processes import joined, main_first
+from ..engine.runner import GroupRunner
+from ..engine.statistics import AgreeOnStatistics
 from ..engine.stopping import StopHook
 from ..errors import UserError
 from ..models import MogaNet
@@ -63,7 +66,7 @@ class Job:
         """The config with what the command line changes in it."""
         cfg = read_config(self.config)
         if self.mini:
-            with one_line('--mini cannot be applied to this config'):
+            with main_first(), one_line('--mini cannot be applied to this config'):
                 apply_mini(cfg)
         if self.from_scratch:
             start_from_scratch(cfg)
@@ -102,10 +105,23 @@ def train(
         UserError: a mistake that the user can mend.
         Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
     """
+    with joined(job.launcher):
+        return _train(job, resume, skip_nonfinite, amp, auto_scale_lr, channels_last, check)
+
+
+def _train(
+    job: Job,
+    resume: str | None,
+    skip_nonfinite: int,
+    amp: bool,
+    auto_scale_lr: bool,
+    channels_last: bool,
+    check: bool,
+) -> Path:
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    if check:
+    if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
     if amp:
@@ -130,6 +146,7 @@ def train(
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
+    runner.register_hook(AgreeOnStatistics())
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -167,6 +184,13 @@ def test(
     Raises:
         UserError: a mistake that the user can mend.
     """
+    with joined(job.launcher):
+        return _test(job, checkpoint, out, show_dir, form or Form())
+
+
+def _test(
+    job: Job, checkpoint: str, out: str | None, show_dir: str | None, form: Form
+) -> dict[str, Any]:
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
@@ -181,7 +205,6 @@ def test(
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
-    form = form or Form()
     load(model, checkpoint, form.deploy)
     form.apply(model)
     with one_line('the testing cannot be built'):
@@ -189,7 +212,7 @@ def test(
     load_whole(runner.test_dataloader.dataset)
     with _cause_in_one_line():
         metrics = runner.test()
-    if out and out.endswith('.json'):
+    if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
 
@@ -210,7 +233,7 @@ def _build_runner(cfg: Config) -> Runner:
     read_without_code()
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
     with one_line('the config cannot be built'):
-        return DurableRunner.from_cfg(cfg)
+        return GroupRunner.from_cfg(cfg)
 
 
 def _build_schedulers(runner: Runner) -> None:
