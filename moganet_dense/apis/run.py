@@ -85,6 +85,7 @@ def train(
     auto_scale_lr: bool = False,
     channels_last: bool = False,
     check: bool = True,
+    fsdp: bool = False,
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -97,6 +98,7 @@ def train(
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
         check: compare config and data first, see :func:`check_before_training`.
+        fsdp: each process keeps a part of weights, gradients and optimizer.
 
     Returns:
         the work dir.
@@ -106,7 +108,7 @@ def train(
         Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
     """
     with joined(job.launcher):
-        return _train(job, resume, skip_nonfinite, amp, auto_scale_lr, channels_last, check)
+        return _train(job, resume, skip_nonfinite, amp, auto_scale_lr, channels_last, check, fsdp)
 
 
 def _train(
@@ -117,6 +119,7 @@ def _train(
     auto_scale_lr: bool,
     channels_last: bool,
     check: bool,
+    fsdp: bool,
 ) -> Path:
     cfg = job.read()
     if not cfg.get('train_dataloader'):
@@ -124,6 +127,9 @@ def _train(
     if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
+    cfg.fsdp = fsdp = fsdp or cfg.get('fsdp', False)
+    if fsdp and amp:
+        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -135,6 +141,8 @@ def _train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
+    if fsdp:
+        runner.shard()
     model = getattr(runner.model, 'module', runner.model)
     if channels_last:
         to_channels_last(model)

@@ -28,6 +28,8 @@ from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler
 
+from .sharding import divided_as, whole
+
 VALIDATED = 'validated_iter'  # in the message hub: iteration after which was validated last
 
 
@@ -239,7 +241,7 @@ class ExactResumeHook(Hook):
     def agree_before_saving(self, runner) -> None:
         """Gathered gradients are of each process; their mean does in all what they do."""
         self.gradients = {
-            name: parameter.grad.clone()
+            name: whole(parameter.grad).clone()
             for name, parameter in _model(runner).named_parameters()
             if parameter.grad is not None
         }
@@ -269,7 +271,7 @@ class ExactResumeHook(Hook):
         gradients = checkpoint.get('gradients', {})
         for name, parameter in _model(runner).named_parameters():
             if name in gradients:
-                parameter.grad = gradients[name].to(parameter)
+                parameter.grad = divided_as(gradients[name], parameter)
 
     def before_val_epoch(self, runner) -> None:
         draw_from(runner.seed, runner.iter, get_rank())

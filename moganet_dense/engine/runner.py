@@ -7,10 +7,13 @@ import torch.nn as nn
 from mmengine.device import get_device
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MMLogger
+from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 
 from .durable import DurableRunner
+from .normalisers import share_normalisers
 from .processes import speak_into
+from .sharding import WholeCheckpointHook, check_sharding, shard
 from .statistics import synchronise_on_cpu
 
 
@@ -27,12 +30,33 @@ class GroupRunner(DurableRunner):
         return super().build_logger(log_level, distributed=True, **options)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """DDP on CPUs too, where mmengine's names a GPU, and SyncBN too."""
-        if self.distributed and get_device() == 'cpu':
-            synchronise_on_cpu(model)
+        """DDP, on CPUs too, where mmengine's names a GPU, or nothing yet if ``cfg.fsdp``."""
+        share_normalisers(model)
+        if not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        on_cpu, sync_bn = get_device() == 'cpu', self.cfg.get('sync_bn')
+        if on_cpu:
+            synchronise_on_cpu(model, all_norms=bool(sync_bn))
+            self.cfg.sync_bn = None  # done
             ddp = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
             model_wrapper_cfg = dict(model_wrapper_cfg or ddp, device_ids=None)
-        return super().wrap_model(model_wrapper_cfg, model)
+        if not self.cfg.get('fsdp'):
+            return super().wrap_model(model_wrapper_cfg, model)
+        if sync_bn and not on_cpu:
+            model = convert_sync_batchnorm(model, sync_bn)
+        return model.to(get_device())
+
+    def shard(self) -> None:
+        """Initialises the weights and divides them among the processes; before the optimizer is
+        built."""
+        check_sharding(self._launcher, self.hooks)
+        super()._init_model_weights()
+        shard(self.model)
+        self.register_hook(WholeCheckpointHook())
+
+    def _init_model_weights(self) -> None:
+        if not self.cfg.get('fsdp'):
+            super()._init_model_weights()
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scales the rate linearly with the batch of a step: of all processes, and of all

@@ -9,17 +9,24 @@ import torch.nn as nn
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class CpuSyncBatchNorm(nn.SyncBatchNorm):
+class CpuSyncBatchNorm(_BatchNorm):
     """torch's SyncBatchNorm, whose training needs a GPU, on CPUs.
 
     Mean and variance are those of the batches of all processes together, and so are their
-    gradients: a sum over processes has the sum of the gradients as its gradient.
+    gradients: a sum over processes has the sum of the gradients as its gradient. It is no
+    SyncBatchNorm by type, since DDP refuses those on CPUs.
     """
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f'expected (B, C, ...), found {tuple(x.shape)}')
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalises x, (B, C, ...), over all but C and over the processes."""
+        self._check_input_dim(x)
         if not self.training or not dist.is_initialized():
             return super().forward(x)
         axes = [0, *range(2, x.ndim)]
@@ -51,10 +58,15 @@ class CpuSyncBatchNorm(nn.SyncBatchNorm):
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
 
 
-def synchronise_on_cpu(model: nn.Module) -> None:
-    """Turns torch's SyncBatchNorms of a model, in place, into ones that train on CPUs."""
+def synchronise_on_cpu(model: nn.Module, all_norms: bool = False) -> None:
+    """Turns torch's SyncBatchNorms of a model, in place, into ones that train on CPUs.
+
+    Args:
+        model: of any kind.
+        all_norms: turn all batch norms, as mmengine's option ``sync_bn`` does on GPUs.
+    """
     for module in model.modules():
-        if type(module) is nn.SyncBatchNorm:
+        if isinstance(module, _BatchNorm if all_norms else nn.SyncBatchNorm):
             module.__class__ = CpuSyncBatchNorm  # the same state, another forward
 
 
