@@ -214,7 +214,7 @@ def _test(
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
-    if check:
+    if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_testing(cfg)
     if out and not out.endswith(('.pkl', '.json')):
