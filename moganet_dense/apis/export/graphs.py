@@ -43,26 +43,13 @@ class BackboneGraph(Graph):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.backbone = model.backbone
-        self.outputs = {f'map_{stride}': IMAGES for stride in model.backbone.strides}
-        for stride in model.backbone.strides:
-            axes = {0: 'batch', 2: f'height_{stride}', 3: f'width_{stride}'}
-            self.outputs[f'map_{stride}'] = axes
+        self.outputs = {
+            f'map_{stride}': {0: 'batch', 2: f'height_{stride}', 3: f'width_{stride}'}
+            for stride in model.backbone.strides
+        }
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return self.backbone(images)
-
-
-class ClassificationGraph(Graph):
-    """Probability of each class, (B, C)."""
-
-    outputs: ClassVar = dict(scores=BATCH)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model.head(self.model.extract_feat(images)).softmax(1)
 
 
 class SegmentationGraph(Graph):
@@ -82,7 +69,7 @@ class SegmentationGraph(Graph):
                 f'{dict(model.test_cfg)} and {model.out_channels}'
             )
         self.model = model
-        replace_pools(model)
+        free_sizes(model)
 
     def examples(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = images.shape[2:]
@@ -274,8 +261,6 @@ GRAPHS = dict(
     RetinaNet=RetinaNetGraph,
     FasterRCNN=TwoStageGraph,
     MaskRCNN=TwoStageGraph,
-    MogaNetClassifier=ClassificationGraph,
-    ImageClassifier=ClassificationGraph,
 )
 """Graph of each model, by the name of its class."""
 
@@ -284,7 +269,7 @@ def graph_of(model: nn.Module, backbone: bool = False) -> Graph:
     """The graph of a model in the deploy form, in eval mode.
 
     Args:
-        model: it is changed: see :func:`replace_pools`.
+        model: it is changed: see :func:`free_sizes`.
         backbone: of its backbone alone.
 
     Raises:
@@ -321,12 +306,19 @@ class AveragePool(nn.Module):
         return inside.to(x) / (end - start).to(x)
 
 
-def replace_pools(model: nn.Module) -> None:
-    """Puts :class:`AveragePool` in the place of adaptive pools of fixed size, in place."""
-    for module in model.modules():
+def free_sizes(model: nn.Module) -> None:
+    """Replaces, in place, layers that a graph would hold to the size of its example.
+
+    Adaptive pools become :class:`AveragePool`; mmseg's Upsample, which multiplies sizes in
+    Python, becomes PyTorch's.
+    """
+    for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d) and isinstance(child.output_size, int):
                 setattr(module, name, AveragePool(child.output_size))
+            elif type(child).__name__ == 'Upsample' and getattr(child, 'scale_factor', None):
+                options = dict(mode=child.mode, align_corners=child.align_corners)
+                setattr(module, name, nn.Upsample(scale_factor=child.scale_factor, **options))
 
 
 def _lengths(size: torch.Tensor) -> Any:
