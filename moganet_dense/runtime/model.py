@@ -50,7 +50,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> 'OnnxModel':
     texts = session.get_modelmeta().custom_metadata_map
     if texts.get('format') != str(FORMAT):
         raise UserError(
-            f'{path}: expected a file written by `moganet-dense export` (metadata format={FORMAT}), '
+            f'{path}: expected a file that `moganet-dense export` wrote (format={FORMAT}), '
             f'found format={texts.get("format")}'
         )
     return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
@@ -70,7 +70,7 @@ class OnnxModel:
         self.task: str = notes['task']
         self.classes = tuple(notes['classes'])
         self.prepare = Preparation(notes)
-        self.cutter = Cutter(notes['crop']) if self.task == 'pose' else None
+        self.cutter = Cutter(notes['crop']) if notes['crop'] else None
 
     def __repr__(self) -> str:
         return f'OnnxModel({self.task}, {self.notes["config"]}, {len(self.classes)} names)'
@@ -106,7 +106,9 @@ class OnnxModel:
             return self._look(as_bgr(images, order), boxes, batch_size)
         given: Sequence = [None] * len(images) if boxes is None else boxes
         if len(given) != len(images):
-            raise UserError(f'boxes: expected {len(images)}, one array a picture; found {len(given)}')
+            raise UserError(
+                f'boxes: expected {len(images)}, one array a picture; found {len(given)}'
+            )
         return [
             self._look(as_bgr(image, order), own, batch_size)
             for image, own in zip(images, given, strict=True)
@@ -130,18 +132,19 @@ class OnnxModel:
     def _look(self, picture: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
         if self.task == 'pose':
             return self._poses(picture, checked(boxes, picture), batch_size)
+        if self.task == 'backbone':
+            return self._pyramid(self.inputs(picture))
         fitted = self.prepare.fit(picture)
-        feed = self._feed(fitted)
-        found = self.session.run(None, feed)
+        found = self.session.run(None, self._feed(fitted))
         if self.task == 'segmentation':
             palette = np.array(self.notes['palette'], np.uint8)
             return Segmentation(found[0][0], self.classes, palette)
-        if self.task == 'backbone':
-            size = tuple(feed['images'].shape[2:])
-            maps = tuple(level[0] for level in found)
-            strides, channels = tuple(self.notes['strides']), tuple(self.notes['channels'])
-            return Pyramid(maps, strides, channels, size)
         return self._detections(found, fitted)
+
+    def _pyramid(self, feed: dict[str, np.ndarray]) -> Pyramid:
+        maps = tuple(level[0] for level in self.session.run(None, feed))
+        strides, channels = tuple(self.notes['strides']), tuple(self.notes['channels'])
+        return Pyramid(maps, strides, channels, tuple(feed['images'].shape[2:]))
 
     def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
         boxes, scores, labels, _, *probabilities = found
@@ -159,9 +162,7 @@ class OnnxModel:
             cuts = [self.cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             found, certain = self.session.run(None, dict(images=batch))
-            joints += [
-                self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)
-            ]
+            joints += [self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)]
             scores += list(certain)
         count = len(self.classes)
         skeleton = tuple(map(tuple, self.notes['skeleton']))

@@ -49,7 +49,9 @@ class Choice:
             UserError: it asks for what is not written here.
         """
         if cfg.nms.get('type', 'nms') != 'nms' or set(cfg.nms) - {'type', 'iou_threshold'}:
-            raise UserError(f"export writes nms=dict(type='nms', iou_threshold=...), found {cfg.nms}")
+            raise UserError(
+                f"export writes nms=dict(type='nms', iou_threshold=...), found {cfg.nms}"
+            )
         if cfg.get('min_bbox_size', 0) > 0:
             raise UserError(f'export writes min_bbox_size=0, found {cfg.min_bbox_size}')
         before = cfg.get('nms_pre', -1)
@@ -156,9 +158,7 @@ def suppress(
     return kept[rank <= choice.most]
 
 
-def pool(
-    extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor
-) -> torch.Tensor:
+def pool(extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor) -> torch.Tensor:
     """What mmdet's SingleRoIExtractor gives: each region from the level of its size.
 
     Args:

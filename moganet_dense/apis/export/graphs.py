@@ -13,7 +13,13 @@ import torch.nn.functional as F
 
 from ...errors import UserError
 from .boxes import (
-    Choice, Decoder, anchors_of, candidates_of_level, expect, pool, suppress,
+    Choice,
+    Decoder,
+    anchors_of,
+    candidates_of_level,
+    expect,
+    pool,
+    suppress,
 )  # fmt: skip
 
 BATCH = {0: 'batch'}
@@ -138,6 +144,10 @@ class DetectionGraph(Graph):
         sizes = torch.tensor([[height, width - 9.0]]).repeat(images.shape[0], 1)
         return images, sizes
 
+    def all_scores(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Scores of everything that could be found, however low."""
+        raise NotImplementedError
+
     def set_threshold(self, score: float) -> None:
         """Sets the score that a box has to exceed."""
         self.threshold.fill_(score)
@@ -163,6 +173,9 @@ class RetinaNetGraph(DetectionGraph):
         found = boxes[image, place], scores[image, place], labels[image, place]
         kept = suppress(*found, image, sizes, self.choice)
         return *(part[kept] for part in found), image[kept]
+
+    def all_scores(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        return self.candidates(images, sizes)[1]
 
     def candidates(self, images: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Boxes (B, N, 4), scores and labels (B, N) before any is left out."""
@@ -211,6 +224,10 @@ class TwoStageGraph(DetectionGraph):
         if not self.with_mask:
             return boxes, scores, labels, image
         return boxes, scores, labels, image, self.masks(maps, boxes, labels, image)
+
+    def all_scores(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        maps = self.model.extract_feat(images)
+        return self.candidates(maps, self.proposals(maps, sizes), sizes)[1]
 
     def proposals(self, maps: tuple[torch.Tensor, ...], sizes: torch.Tensor) -> torch.Tensor:
         """Regions of all images, (N, 5), image and box."""
