@@ -25,6 +25,7 @@ COMMANDS = (
     'zoo',
     'check',
     'deploy',
+    'export',
     'flops',
     'benchmark',
     'doctor',
