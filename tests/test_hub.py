@@ -16,7 +16,7 @@ from PIL import Image
 from test_classification import PARAMETERS, by_hand, official, tensors_of
 
 from moganet_dense.toolboxes.after_import import after_import
-from moganet_dense.toolboxes.index import METAFILES, entries
+from moganet_dense.toolboxes.metafiles import METAFILES, entries
 from moganet_dense.weights import zoo
 from moganet_dense.weights.families import WeightsError
 
