@@ -87,8 +87,8 @@ def best_object(model: nn.Module, label: int, sample) -> Score:
 
     def of_anchors(image: torch.Tensor) -> torch.Tensor:
         classes = model.bbox_head.cls_out_channels
-        levels = model(image, mode='tensor')[0]
-        return torch.cat([level[0].unflatten(0, (-1, classes))[:, label].ravel() for level in levels]).max()
+        levels = (level[0].unflatten(0, (-1, classes)) for level in model(image, mode='tensor')[0])
+        return torch.cat([level[:, label].ravel() for level in levels]).max()
 
     def of_boxes(image: torch.Tensor) -> torch.Tensor:
         found = model(image, [sample.new()], mode='predict')[0].pred_instances

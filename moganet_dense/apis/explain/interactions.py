@@ -59,11 +59,11 @@ def interaction_strength(
         raise ValueError(f'orders: expected 0 to {players - 2}, found {wrong}')
     generator = np.random.default_rng(seed)
     chosen = _draw_pairs(generator, players, pairs)
-    absolute = [
-        np.mean([abs(_interaction(value, players, pair, m, contexts, generator)) for pair in chosen])
+    found = [
+        [_interaction(value, players, pair, m, contexts, generator) for pair in chosen]
         for m in orders
     ]
-    return Strength(np.asarray(orders), np.asarray(absolute))
+    return Strength(np.asarray(orders), np.abs(found).mean(axis=1))
 
 
 def _draw_pairs(generator: np.random.Generator, players: int, pairs: int) -> np.ndarray:

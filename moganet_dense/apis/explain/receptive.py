@@ -33,21 +33,23 @@ def receptive_fields(
     return [field / max(field.sum(), np.finfo(np.float32).tiny) for field in fields]
 
 
-def side_of(field: np.ndarray, share: float, shape: tuple[int, int]) -> int:
+def middle_of(size: int, stride: int) -> int:
+    """The pixel, along an axis of ``size`` pixels, that the middle unit of a map is centred on.
+
+    A 3x3 convolution of stride 2 and padding 1, as the backbone's, centres unit i on pixel 2 i.
+    """
+    return -(-size // stride) // 2 * stride
+
+
+def side_of(field: np.ndarray, share: float, stride: int) -> int:
     """Side, in pixels, of the smallest square around the unit that holds a share of its field.
 
     Args:
         field: (H, W), as of :func:`receptive_fields`.
         share: from 0 to 1.
-        shape: height and width of the map whose middle unit it is.
+        stride: of the map whose middle unit it is.
     """
-    near = [_distance(size, units) for size, units in zip(field.shape, shape, strict=True)]
-    distance = np.maximum.outer(*near)
+    away = [abs(np.arange(size) - middle_of(size, stride)) for size in field.shape]
+    distance = np.maximum.outer(*away)
     held = np.bincount(distance.ravel(), weights=field.ravel()).cumsum()
     return 2 * int(np.searchsorted(held, share * held[-1])) + 1
-
-
-def _distance(size: int, units: int) -> np.ndarray:
-    """Of each pixel along an axis from the pixel under the middle unit."""
-    middle = int((units // 2 + 0.5) * size / units)
-    return abs(np.arange(size) - middle)

@@ -21,6 +21,7 @@ def test_a_sum_has_no_interaction():
 
 def test_the_product_of_two_players_interacts_at_every_order_alike():
     """v = x0 x1: Delta is 1 for the pair {0, 1} and every S, else 0; 1 of 21 pairs."""
+
     def value(sets):
         return (sets[:, 0] & sets[:, 1]).astype(float)
 
@@ -66,7 +67,7 @@ def test_any_player_at_all_is_the_lowest_order_alone():
 def test_the_product_of_three_players_grows_with_the_order():
     """v = x0 x1 x2: Delta(0, 1, S) = 1 if 2 is in S, which holds for m of n - 2 others; of 21
     pairs, 3 are among the three. Sampled, so within four standard errors of each mean."""
-    contexts = 4000
+    contexts = 800
     found = interaction_strength(
         lambda s: s[:, :3].all(1).astype(float), N, ORDERS, pairs=21, contexts=contexts
     )

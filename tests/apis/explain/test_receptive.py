@@ -23,9 +23,9 @@ def test_of_convolutions_of_ones_it_is_binomial():
     expected[4:11, 4:11] = np.outer(taps, taps)
     assert np.allclose(field, expected, atol=1e-7)
     inner = (19 / 27) ** 2  # of the middle three taps, along both axes
-    assert side_of(field, inner - 0.01, (15, 15)) == 3
-    assert side_of(field, inner + 0.01, (15, 15)) == 5
-    assert side_of(field, 1.0, (15, 15)) == 7
+    assert side_of(field, inner - 0.01, 1) == 3
+    assert side_of(field, inner + 0.01, 1) == 5
+    assert side_of(field, 1.0, 1) == 7
 
 
 def test_it_does_not_depend_on_the_values_of_a_linear_network():
@@ -35,11 +35,13 @@ def test_it_does_not_depend_on_the_values_of_a_linear_network():
     assert np.allclose(fields[0][2:7, 2:7], 1 / 25)
 
 
-def test_of_a_strided_network_the_square_is_around_the_pixels_under_the_unit():
-    net = ones(1, stride=4)
-    (field,) = receptive_fields(lambda x: (net(x),), torch.rand(1, 1, 16, 16))
-    assert np.argwhere(field).tolist() == [[8, 8]]  # unit 2 of 4 reads pixel 8, its cell's first
-    assert side_of(field, 1.0, (4, 4)) == 5  # cell 8 to 11, whose middle is 10
+def test_of_a_strided_network_the_square_is_around_the_unit():
+    """Unit i of a 3-tap box of stride 2 reads pixels 2 i - 1 to 2 i + 1; the middle of 8 is 4."""
+    net = ones(3, stride=2)
+    (field,) = receptive_fields(lambda x: (net(x),), torch.rand(1, 1, 16, 15))
+    assert np.argwhere(field).min(0).tolist() == [7, 7]
+    assert np.argwhere(field).max(0).tolist() == [9, 9]
+    assert side_of(field, 1.0, 2) == 3
 
 
 def test_of_a_backbone_it_grows_from_stage_to_stage():
@@ -49,9 +51,6 @@ def test_of_a_backbone_it_grows_from_stage_to_stage():
     fields = receptive_fields(net, image)
     assert [field.shape for field in fields] == [(128, 96)] * 4
     assert all(np.isclose(field.sum(), 1, atol=1e-4) for field in fields)
-    sides = [
-        side_of(field, 0.5, (128 // stride, 96 // stride))
-        for field, stride in zip(fields, net.strides, strict=True)
-    ]
+    sides = [side_of(field, 0.5, stride) for field, stride in zip(fields, net.strides, strict=True)]
     assert sides == sorted(set(sides))
     assert image.grad is None and not image.requires_grad
