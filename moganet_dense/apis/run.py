@@ -30,6 +30,7 @@ from ..engine.durable import (
 from ..engine.exact import make_exact
 from ..engine.finite import FiniteHook
 from ..engine.stopping import StopHook
+from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
 from .config import one_line, parse_options, read_config, set_options
@@ -138,7 +139,8 @@ def train(
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     if runner._val_loop is not None:
         load_whole(runner.val_dataloader.dataset)
-    with _cause_in_one_line(), explaining_a_full_disk(cfg.work_dir), stop.listening():
+    saving = explaining_a_full_disk(cfg.work_dir)
+    with _cause_in_one_line(), saving, stop.listening(), workers_ended(runner):
         runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -187,7 +189,7 @@ def test(
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
-    with _cause_in_one_line():
+    with _cause_in_one_line(), workers_ended(runner):
         metrics = runner.test()
     if out and out.endswith('.json'):
         dump(metrics, out)

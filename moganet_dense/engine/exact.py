@@ -12,7 +12,6 @@ start the data again, or load all that was seen).
 
 import logging
 import random
-import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -284,17 +283,6 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
         batches=loader.get('batch_sampler'),
         drop_last=loader.pop('drop_last', False),
     )
-    loader.pop('disable_subprocess_warning', None)  # for mmengine's worker_init_fn
-    loader.setdefault('worker_init_fn', dict(type=leave_signals))
     runner.register_hook(ExactResumeHook())
     runner.register_hook(MissedValidationHook())
     return True
-
-
-def leave_signals(worker_id: int) -> None:
-    """Makes a worker leave the signals of a scheduler or a terminal to the training.
-
-    They reach every process; a worker that ends at them takes the iteration with it.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
