@@ -12,9 +12,14 @@ import importlib
 from .toolboxes.after_import import after_import
 
 __version__ = '0.1.0'
-__all__ = ['ARCHITECTURES', 'MogaNet', 'load_model']
+__all__ = ['ARCHITECTURES', 'MogaNet', 'create_backbone', 'load_model']
 
-_HOMES = {'ARCHITECTURES': '.models', 'MogaNet': '.models', 'load_model': '.apis.inference'}
+_HOMES = {
+    'ARCHITECTURES': '.models',
+    'MogaNet': '.models',
+    'create_backbone': '.models.create',
+    'load_model': '.apis.inference',
+}
 
 
 def __getattr__(name: str):

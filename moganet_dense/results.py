@@ -76,6 +76,7 @@ class Poses:
         boxes: (N, 4) float32, x1 y1 x2 y2: where persons were looked for.
         names: of the K joints.
         skeleton: pairs of joints, as indices, that a line joins.
+        box_scores: (N,) float32, how certain each box is; None: it was not said.
     """
 
     keypoints: np.ndarray
@@ -83,6 +84,7 @@ class Poses:
     boxes: np.ndarray
     names: tuple[str, ...]
     skeleton: tuple[tuple[int, int], ...]
+    box_scores: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)

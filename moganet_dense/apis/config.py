@@ -12,16 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..errors import UserError
-from ..toolboxes import metafiles
-from ..toolboxes.metafiles import package_root
-
-SCOPES = {
-    'mmdet': 'detection',
-    'mmseg': 'segmentation',
-    'mmpose': 'pose',
-    'mmpretrain': 'classification',
-}
-"""Toolbox, as a config's default_scope names it, and its task."""
+from ..toolboxes.metafiles import SCOPES, package_root
 
 
 def find_config(path: str | os.PathLike) -> Path:
@@ -38,13 +29,6 @@ def find_config(path: str | os.PathLike) -> Path:
     names = {p.stem: p.relative_to(package_root()).as_posix() for p in configs}
     close = difflib.get_close_matches(Path(path).stem, names, n=3) or list(names)[:3]
     raise UserError(f'no such config: {path}; near it: {", ".join(names[c] for c in close)}')
-
-
-def find_near(name: str | os.PathLike) -> str:
-    """Says which names of the zoo are near one that is not among them."""
-    names = metafiles.names()
-    close = difflib.get_close_matches(os.fspath(name), names, n=3) or names[:3]
-    return f'near it: {", ".join(close)}; `moganet-dense zoo` lists all'
 
 
 def read_config(path: str | os.PathLike) -> Config:

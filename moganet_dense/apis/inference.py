@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..data.layouts import innermost
 from ..errors import UserError
 from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation
 from ..toolboxes import metafiles
-from .config import SCOPES, find_near, one_line, read_config
+from .config import one_line, read_config
 from .deploy import adopt_gate, load, switch
 from .flops import build
 from .names import Names, names_of
@@ -103,8 +104,9 @@ class Predictor:
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: how many go through the network at once; for pose, how many boxes. Only
                 neighbours of one size do, so that no picture is padded for another's sake.
-            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels; with a list
-                of pictures a list of these. None: the whole picture is one person's.
+            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels, or
+                Detections; with a list of pictures a list of these. None: the whole picture is
+                one person's.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
@@ -152,24 +154,27 @@ class Predictor:
         given = boxes if boxes is not None else [None] * len(images)
         return self._poses(pictures, given, batch_size)
 
-    def _poses(self, pictures: Iterable, boxes: Sequence, batch_size: int) -> list[Poses]:
+    def _poses(self, pictures: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
         """One :class:`Poses` a picture; the boxes of all go through the network together."""
-        checked: list[np.ndarray] = []
+        boxes: list[np.ndarray] = []
 
         def samples() -> Iterator[dict]:
-            for picture, given in zip(pictures, boxes, strict=True):
-                checked.append(_checked_boxes(given, picture))
-                yield from (self._sample(picture, box) for box in checked[-1])
+            for picture, own in zip(pictures, given, strict=True):
+                boxes.append(_boxes(own, picture))
+                yield from (self._sample(picture, box) for box in boxes[-1])
 
-        found = [_joints(sample) for sample in self._forward(samples(), batch_size)]
-        found = iter(found)  # all are there, so `checked` is complete
-        return [self._pose([next(found) for _ in own], own) for own in checked]
+        joints = [_joints(sample) for sample in self._forward(samples(), batch_size)]
+        rest = iter(joints)
+        return [
+            self._pose([next(rest) for _ in own], own, getattr(source, 'scores', None))
+            for own, source in zip(boxes, given, strict=True)
+        ]
 
-    def _pose(self, found: list[tuple[np.ndarray, np.ndarray]], boxes: np.ndarray) -> Poses:
+    def _pose(self, joints: list[tuple], boxes: np.ndarray, sure: np.ndarray | None) -> Poses:
         count = len(self.classes)
-        keypoints = np.array([joints for joints, _ in found], np.float32).reshape(-1, count, 2)
-        scores = np.array([scores for _, scores in found], np.float32).reshape(-1, count)
-        return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton)
+        keypoints = np.array([places for places, _ in joints], np.float32).reshape(-1, count, 2)
+        scores = np.array([heights for _, heights in joints], np.float32).reshape(-1, count)
+        return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure)
 
     def _sample(self, picture: np.ndarray, box: np.ndarray | None = None) -> dict:
         """A picture after the config's test pipeline, without its loading."""
@@ -210,8 +215,10 @@ def _config(name_or_config: str | os.PathLike | Config) -> tuple[Config, str | N
     entry = metafiles.find(os.fspath(name_or_config))
     if entry:
         return read_config(entry['Config']), entry['Weights']
-    if not os.fspath(name_or_config).endswith('.py'):
-        raise UserError(f'no such model: {name_or_config}; {find_near(name_or_config)}')
+    if not Path(name_or_config).suffix:
+        raise UserError(
+            f'no such model: {name_or_config}; {metafiles.near(os.fspath(name_or_config))}'
+        )
     return read_config(name_or_config), None
 
 
@@ -238,7 +245,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 def _task(model: nn.Module, cfg: Config) -> str:
     masks = cfg.default_scope == 'mmdet' and getattr(model, 'with_mask', False)
-    return 'instance segmentation' if masks else SCOPES[cfg.default_scope]
+    return 'instance segmentation' if masks else metafiles.SCOPES[cfg.default_scope]
 
 
 def _pipeline(cfg: Config) -> Compose:
@@ -281,12 +288,12 @@ def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def _checked_boxes(boxes: Any, picture: np.ndarray) -> np.ndarray:
-    """(N, 4) float32; the whole picture if ``boxes`` is None."""
-    if boxes is None:
+def _boxes(given: Any, picture: np.ndarray) -> np.ndarray:
+    """(N, 4) float32; the whole picture if nothing is given."""
+    if given is None:
         height, width = picture.shape[:2]
         return np.array([[0, 0, width, height]], np.float32)
-    array = np.asarray(boxes, np.float32)
+    array = np.asarray(getattr(given, 'boxes', given), np.float32)
     if array.size == 0:
         return array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import torch.nn as nn
@@ -82,7 +83,8 @@ def _of_data_set(cfg: Config) -> dict[str, Any]:
         return {}
     dataset = dict(next(innermost(loader.dataset)), lazy_init=True, pipeline=[])
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
-    with one_line("the names of the config's data set cannot be read"), scope:
+    with one_line("the names of the config's data set cannot be read"), scope, catch_warnings():
+        filterwarnings('ignore', 'The metainfo config file', UserWarning)  # mmpose has its own
         return dict(DATASETS.build(dataset).metainfo)
 
 

@@ -1,11 +1,20 @@
-"""The models that the project publishes: name, config, weights and results, read with yaml alone."""
+"""The models of the index: name, config, weights and results, read with yaml alone."""
 
+import difflib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+SCOPES = {
+    'mmdet': 'detection',
+    'mmseg': 'segmentation',
+    'mmpose': 'pose',
+    'mmpretrain': 'classification',
+}
+"""Toolbox, as a config's default_scope names it, and its task."""
 
 METAFILES = {
     'mmdet': 'configs/det/metafile.yml',
@@ -43,3 +52,9 @@ def find(name: str) -> dict[str, Any] | None:
 def names() -> list[str]:
     """Of all models."""
     return [entry['Name'] for scope in METAFILES for entry in entries(scope)]
+
+
+def near(name: str) -> str:
+    """Says which names are near one that is not among them."""
+    close = difflib.get_close_matches(name, names(), n=3) or names()[:3]
+    return f'near it: {", ".join(close)}; `moganet-dense zoo` lists all'
