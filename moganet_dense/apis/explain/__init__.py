@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from ...engine.durable import draft_of, move_durably
 from ...errors import UserError
 from ...models import MogaNet
 from ...models.moganet import STRIDES
 from ...results import Classification, Detections, Result
+from ...writing import write_whole
 from ..inference import Predictor, load_model
 from . import figures
 from .gradcam import area, best_object, grad_cam, logit
@@ -84,7 +84,6 @@ def explain(
     parts = _parts(predictor.task, parts)
     case = Case.of(predictor, image, name)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = dict(
         model=os.fspath(model), image=os.fspath(image), task=predictor.task, **case.content()
     )
@@ -97,8 +96,7 @@ def explain(
     if 'interactions' in parts:
         found['interactions'] = _interactions(case, sampling or Sampling(), folder)
     report = folder / 'explain.json'
-    draft_of(report).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
-    move_durably(draft_of(report), report)
+    write_whole(report, (json.dumps(found, indent=1) + '\n').encode())
     return report
 
 

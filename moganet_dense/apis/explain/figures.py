@@ -1,5 +1,6 @@
 """The pictures of ``moganet-dense explain``, drawn with matplotlib."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ...engine.durable import draft_of, move_durably
+from ...writing import write_whole
 from .interactions import Strength
 from .pyramid import components, strength
 from .receptive import middle_of
@@ -19,12 +20,9 @@ HEAT = 'inferno'
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG, whole or not at all."""
-    draft = draft_of(path)
-    try:
-        figure.savefig(draft, format='png', dpi=110)
-        move_durably(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    content = io.BytesIO()
+    figure.savefig(content, format='png', dpi=110)
+    write_whole(path, content.getvalue())
 
 
 def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]) -> Figure:
