@@ -32,9 +32,8 @@ def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
         shown = dict(colours=table, certainty=_packed(result.scores))
         return dict(images=[image], classes=found, shown=shown)
     listed = [dict(id=k + 1, image_id=1, **row) for k, row in enumerate(rows(result))]
-    known = categories(result)
-    found = dict(images=[image], annotations=listed, categories=known)
-    return dict(found, shown=dict(colours=_colours(result, known)))
+    found = dict(images=[image], annotations=listed, categories=categories(result))
+    return dict(found, shown=dict(colours=_colours(result, listed)))
 
 
 def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
@@ -44,11 +43,11 @@ def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
     return dict(row, score=score, segmentation=run_lengths(mask))
 
 
-def _colours(result: Detections | Poses, known: list[dict]) -> dict[int, str]:
-    if isinstance(result, Poses):
-        return {k: _hex(row) for k, row in enumerate(colours(max(len(result), 1)))}  # by person
-    table = colours(len(result.names))
-    return {row['id']: _hex(colour) for row, colour in zip(known, table, strict=True)}
+def _colours(result: Detections | Poses, listed: list[dict]) -> dict[int, str]:
+    """Of each class in the picture; of poses of each person, counted from 0."""
+    present = [row['category_id'] for row in listed]
+    kinds = range(len(result)) if isinstance(result, Poses) else sorted(set(present))
+    return {kind: _hex(colour) for kind, colour in zip(kinds, colours(len(kinds)), strict=True)}
 
 
 def _packed(scores: np.ndarray) -> str:

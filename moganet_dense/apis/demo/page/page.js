@@ -4,11 +4,13 @@ import { drawThings, isShown, thingAt, thingsOf } from './things.js';
 
 const $ = (id) => document.getElementById(id);
 const TASKS = {
-  detection: 'Detection: boxes and masks',
-  segmentation: 'Segmentation: a class for every pixel',
-  pose: 'Pose: skeletons',
+  detection: 'Boxes and masks',
+  segmentation: 'Segmentation',
+  pose: 'Skeletons',
   classification: 'Classification',
 };
+
+const FINE = 900; // pixels along the longer side of what is drawn, at least
 
 let offered = [];
 let maxBytes = 0;
@@ -114,9 +116,11 @@ const threshold = () => Number($('threshold').value);
 const visible = () => found.things.filter((thing) => isShown(thing, threshold()));
 
 function draw(canvas, width, height) {
-  canvas.width = width;
-  canvas.height = height;
+  const scale = Math.max(1, FINE / Math.max(width, height)); // lines and letters on small pictures
+  canvas.width = width * scale;
+  canvas.height = height * scale;
   const context = canvas.getContext('2d');
+  context.scale(scale, scale);
   context.drawImage(picture.bitmap, 0, 0, width, height);
   if (found) drawThings(context, visible(), { ...found, threshold: threshold(), lit });
 }
@@ -172,10 +176,10 @@ function point(event) {
 }
 
 function save(blob, ending) {
-  const stem = picture.name.replace(/\.[^.]*$/, '').replace(/[^\p{L}\p{N}._-]+/gu, '_') || 'picture';
+  const words = picture.name.replace(/\.[^.]*$/, '').match(/[\p{L}\p{N}._-]+/gu) ?? ['picture'];
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
-  link.download = `${stem}_predicted.${ending}`;
+  link.download = `${words.join('_')}_predicted.${ending}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

@@ -55,23 +55,23 @@ const isDim = (thing, view) => view.lit && view.lit !== thing;
 function paintMasks(context, things, view) {
   const masked = things.filter((thing) => thing.mask);
   if (!masked.length) return;
-  const image = context.getImageData(0, 0, view.width, view.height);
+  const layer = new OffscreenCanvas(view.width, view.height);
+  const painting = layer.getContext('2d', { willReadFrequently: true });
+  const image = painting.createImageData(view.width, view.height);
   for (const thing of [...masked].reverse()) {
     const [r, g, b] = rgb(thing.colour);
-    const share = isDim(thing, view) ? 0.15 : 0.5;
+    const opacity = isDim(thing, view) ? 40 : 140;
     const mask = thing.mask();
     for (let y = 0; y < view.height; y++) {
       for (let x = 0; x < view.width; x++) {
         const place = y * view.width + x;
         if (!mask.at(x, y) || isUnsure(view, place)) continue;
-        const i = 4 * place;
-        image.data[i] += share * (r - image.data[i]);
-        image.data[i + 1] += share * (g - image.data[i + 1]);
-        image.data[i + 2] += share * (b - image.data[i + 2]);
+        image.data.set([r, g, b, opacity], 4 * place);
       }
     }
   }
-  context.putImageData(image, 0, 0);
+  painting.putImageData(image, 0, 0);
+  context.drawImage(layer, 0, 0);
 }
 
 const isUnsure = (view, place) => view.certainty && view.certainty[place] < view.threshold * 255;
