@@ -9,9 +9,9 @@ import torch
 from conftest import ROOT
 from mmengine.registry import DefaultScope
 from PIL import Image
+from small import small
 
 from moganet_dense import load_model
-from moganet_dense.apis.config import read_config
 from moganet_dense.errors import UserError
 
 DET = 'configs/det/retinanet_moganet_xt.py'
@@ -19,21 +19,6 @@ MASKS = 'configs/det/mask_rcnn_moganet_xt.py'
 SEG = 'configs/seg/sem_fpn_moganet_xt.py'
 POSE = 'configs/pose/topdown_moganet_xt_256x192.py'
 CLS = 'configs/cls/moganet_xt.py'
-
-
-def small(config: str):
-    """A config whose test pipeline makes small pictures."""
-    cfg = read_config(ROOT / config)
-    for step in cfg.test_dataloader.dataset.pipeline:
-        if step.type == 'Resize':
-            step.scale = (192, 160) if cfg.default_scope == 'mmdet' else (512, 128)
-    cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline  # where mmseg's function looks
-    test_cfg = cfg.model.get('test_cfg') or {}
-    if 'rcnn' in test_cfg:
-        test_cfg.rcnn.score_thr, test_cfg.rpn.max_per_img = 0.0, 40
-    elif cfg.default_scope == 'mmdet':
-        test_cfg.score_thr = 0.0
-    return cfg
 
 
 @pytest.fixture(scope='module')
