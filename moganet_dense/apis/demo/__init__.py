@@ -1,5 +1,6 @@
 """A web page on which a model looks at pictures; docs/demo.md tells what it promises."""
 
+import os
 import socket
 from collections.abc import Sequence
 
@@ -31,14 +32,21 @@ def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> N
     try:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise UserError(f'cannot listen at {host}, port {port}: {error.strerror}') from None
+        reason = os.strerror(error.errno) if error.errno > 0 else error.strerror  # of a name
+        raise UserError(f'cannot listen at {host}, port {port}: {reason}') from None
     with listening:
         port = listening.getsockname()[1]
         print(f'open http://{f"[{host}]" if ":" in host else host}:{port}/', flush=True)
         if not _is_loopback(host):
             print('anyone who reaches this machine can use the page: it asks for no password')
-        options = dict(log_level='warning', limit_concurrency=CONNECTIONS, server_header=False)
-        uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listening])
+        config = uvicorn.Config(
+            app,
+            log_level='warning',
+            limit_concurrency=CONNECTIONS,
+            server_header=False,
+            timeout_graceful_shutdown=3,  # browsers keep their connections open
+        )
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _is_loopback(host: str) -> bool:

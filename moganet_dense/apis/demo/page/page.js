@@ -4,7 +4,7 @@ import { drawThings, isShown, thingAt, thingsOf } from './things.js';
 
 const $ = (id) => document.getElementById(id);
 const TASKS = {
-  detection: 'Boxes and masks',
+  detection: 'Boxes, masks',
   segmentation: 'Segmentation',
   pose: 'Skeletons',
   classification: 'Classification',
@@ -122,7 +122,9 @@ function draw(canvas, width, height) {
   const context = canvas.getContext('2d');
   context.scale(scale, scale);
   context.drawImage(picture.bitmap, 0, 0, width, height);
-  if (found) drawThings(context, visible(), { ...found, threshold: threshold(), lit });
+  if (!found) return;
+  const unit = width / ($('canvas').clientWidth || width); // a pixel of the screen
+  drawThings(context, visible(), { ...found, threshold: threshold(), lit, unit });
 }
 
 function show() {

@@ -42,12 +42,11 @@ export function isShown(thing, threshold) {
 }
 
 export function drawThings(context, things, view) {
-  const unit = Math.max(1, Math.max(view.width, view.height) / 400);
   paintMasks(context, things, view);
   const ordered = [...things].reverse(); // the most certain on top
-  for (const thing of ordered) if (thing.joints) drawJoints(context, thing, view, unit);
-  for (const thing of ordered) if (thing.box) drawBox(context, thing, view, unit);
-  for (const thing of ordered) if (thing.box && !thing.joints) drawName(context, thing, view, unit);
+  for (const thing of ordered) if (thing.joints) drawJoints(context, thing, view);
+  for (const thing of ordered) if (thing.box) drawBox(context, thing, view);
+  for (const thing of ordered) if (thing.box && !thing.joints) drawName(context, thing, view);
 }
 
 const isDim = (thing, view) => view.lit && view.lit !== thing;
@@ -77,10 +76,11 @@ function paintMasks(context, things, view) {
 const isUnsure = (view, place) => view.certainty && view.certainty[place] < view.threshold * 255;
 const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 
-function drawBox(context, thing, view, unit) {
+function drawBox(context, thing, view) {
+  const { unit } = view;
   const { x, y, width, height } = thing.box;
   context.globalAlpha = isDim(thing, view) ? 0.3 : thing.joints ? 0.6 : 1;
-  context.lineWidth = (thing === view.lit ? 2.6 : 1.6) * unit;
+  context.lineWidth = (thing === view.lit ? 3.5 : 2) * unit;
   if (thing.joints) context.setLineDash([4 * unit, 3 * unit]);
   context.strokeStyle = thing.colour;
   context.strokeRect(x, y, width, height);
@@ -88,13 +88,13 @@ function drawBox(context, thing, view, unit) {
   context.globalAlpha = 1;
 }
 
-function drawName(context, thing, view, unit) {
+function drawName(context, thing, view) {
   if (isDim(thing, view)) return;
   const words = `${thing.name} ${thing.score.toFixed(2)}`;
-  const size = 9 * unit;
+  const size = 12 * view.unit;
   context.font = `600 ${size}px system-ui, sans-serif`;
   const width = context.measureText(words).width + 0.7 * size;
-  const left = Math.max(0, Math.min(thing.box.x - unit, view.width - width));
+  const left = Math.max(0, Math.min(thing.box.x - view.unit, view.width - width));
   const top = Math.max(0, thing.box.y - 1.35 * size);
   context.fillStyle = thing.colour;
   context.fillRect(left, top, width, 1.35 * size);
@@ -104,11 +104,12 @@ function drawName(context, thing, view, unit) {
   context.fillText(words, left + 0.35 * size, top + 0.7 * size);
 }
 
-function drawJoints(context, thing, view, unit) {
+function drawJoints(context, thing, view) {
+  const { unit } = view;
   const sure = thing.joints.map((joint) => joint.score >= view.threshold);
   context.globalAlpha = isDim(thing, view) ? 0.3 : 1;
   context.strokeStyle = context.fillStyle = thing.colour;
-  context.lineWidth = 2 * unit;
+  context.lineWidth = 3 * unit;
   context.lineCap = 'round';
   for (const [a, b] of thing.links) {
     if (!sure[a - 1] || !sure[b - 1]) continue; // COCO counts joints from 1
@@ -121,9 +122,9 @@ function drawJoints(context, thing, view, unit) {
   thing.joints.forEach((joint, k) => {
     if (!sure[k]) return;
     context.beginPath();
-    context.arc(joint.x, joint.y, 2.4 * unit, 0, 7);
+    context.arc(joint.x, joint.y, 3.5 * unit, 0, 7);
     context.fill();
-    context.lineWidth = 0.8 * unit;
+    context.lineWidth = unit;
     context.strokeStyle = '#fff';
     context.stroke();
     context.strokeStyle = thing.colour;
