@@ -11,7 +11,7 @@ CONNECTIONS = 100  # at once; a browser opens six
 
 
 def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> None:
-    """Serves the page until it is interrupted; writes no file.
+    """Serves the page until it is interrupted; writes no file of its own.
 
     Args:
         models: see :meth:`Shelf.of`.
