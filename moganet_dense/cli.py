@@ -22,6 +22,8 @@ COMMANDS = (
     'train',
     'test',
     'predict',
+    'explain',
+    'demo',
     'zoo',
     'check',
     'deploy',

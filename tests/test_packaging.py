@@ -18,6 +18,8 @@ def test_configs_tools_and_index_travel_in_the_wheel(wheel):
                 assert f'moganet_dense/.mim/{path.relative_to(ROOT).as_posix()}' in names
     assert 'moganet_dense/.mim/model-index.yml' in names
     assert 'moganet_dense/weights/zoo.py' in names
+    for path in (ROOT / 'moganet_dense/apis/demo/page').rglob('*.*'):
+        assert path.relative_to(ROOT).as_posix() in names
     assert not any(name.startswith(('tests/', 'configs/')) for name in names)
 
 
