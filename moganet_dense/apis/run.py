@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,12 @@ from ..engine.finite import FiniteHook
 from ..engine.stopping import StopHook
 from ..errors import UserError
 from ..models import MogaNet
+from ..report.hook import RecordHook
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
+from .report import facts, file_weights, report_of_run, start_weights
+from .tracking import track
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -82,6 +86,7 @@ def train(
     auto_scale_lr: bool = False,
     channels_last: bool = False,
     check: bool = True,
+    trackers: Sequence[str] = (),
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -94,6 +99,7 @@ def train(
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
         check: compare config and data first, see :func:`check_before_training`.
+        trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
 
     Returns:
         the work dir.
@@ -114,8 +120,10 @@ def train(
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
+    as_asked = deepcopy(cfg)
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)
     _keep_durably(cfg)
+    track(cfg, trackers)
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
@@ -130,6 +138,8 @@ def train(
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
+    weights = start_weights(cfg)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'train', weights)))
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -140,6 +150,7 @@ def train(
         load_whole(runner.val_dataloader.dataset)
     with _cause_in_one_line(), explaining_a_full_disk(cfg.work_dir), stop.listening():
         runner.train()
+    report_of_run(cfg.work_dir)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
@@ -170,6 +181,7 @@ def test(
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
+    as_asked = deepcopy(cfg)
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
@@ -187,8 +199,11 @@ def test(
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
+    weights = file_weights(checkpoint)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'test', weights)))
     with _cause_in_one_line():
         metrics = runner.test()
+    report_of_run(cfg.work_dir)
     if out and out.endswith('.json'):
         dump(metrics, out)
     return metrics

@@ -10,7 +10,9 @@ What the loops of mmengine lack for it: a loader that starts in the middle of an
 start the data again, or load all that was seen).
 """
 
+import atexit
 import logging
+import multiprocessing
 import random
 import signal
 from collections.abc import Iterable, Iterator
@@ -298,3 +300,15 @@ def leave_signals(worker_id: int) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def end_workers() -> None:
+    """Ends the workers that are left when the process ends.
+
+    multiprocessing does so with SIGTERM, which they leave to the training, and would wait for
+    them for ever; a runner that is still referred to keeps them.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
