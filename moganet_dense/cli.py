@@ -15,7 +15,7 @@ import click
 from .commands.options import spread
 from .errors import Stopped, UserError
 
-COMMANDS = ('train', 'test', 'check', 'deploy', 'flops', 'report', 'doctor')
+COMMANDS = ('train', 'test', 'check', 'deploy', 'flops', 'browse', 'report', 'doctor')
 """Modules of ``commands``, in the order of the help."""
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later

@@ -132,7 +132,7 @@ def train(
         to_channels_last(model)
     if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
         return_float32(model)
-    dataset = _training_set(cfg)
+    dataset = training_set(cfg)
     load_whole(dataset)
     make_exact(runner, dataset)
     stop = StopHook()
@@ -287,7 +287,7 @@ def _skip_pretrained(runner: Runner) -> None:
             module.pretrained, module.init_cfg = None, None
 
 
-def _training_set(cfg: Config) -> Any:
+def training_set(cfg: Config) -> Any:
     """The training data set; an empty one is an error here, and not a riddle later."""
     dataset = ()
     with one_line('the training set cannot be built'):

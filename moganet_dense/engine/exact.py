@@ -279,18 +279,29 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
         return False
     loop.pop('by_epoch', None)
     loop['type'] = LOOPS_MADE_EXACT[kind]
-    loader['dataset'] = PlacedDataset(dataset)
-    loader['batch_sampler'] = dict(
-        type=PlacedBatches.__name__,
-        seed=runner.seed,
-        batches=loader.get('batch_sampler'),
-        drop_last=loader.pop('drop_last', False),
-    )
-    loader.pop('disable_subprocess_warning', None)  # for mmengine's worker_init_fn
+    place_loader(loader, dataset, runner.seed)
     loader.setdefault('worker_init_fn', dict(type=leave_signals))
     runner.register_hook(ExactResumeHook())
     runner.register_hook(MissedValidationHook())
     return True
+
+
+def place_loader(loader: dict, dataset: Any, seed: int) -> None:
+    """Makes a loader's config, in place, one that draws samples by their place.
+
+    Args:
+        loader: of mmengine, not yet built.
+        dataset: the data set, built.
+        seed: of the training.
+    """
+    loader['dataset'] = PlacedDataset(dataset)
+    loader['batch_sampler'] = dict(
+        type=PlacedBatches.__name__,
+        seed=seed,
+        batches=loader.get('batch_sampler'),
+        drop_last=loader.pop('drop_last', False),
+    )
+    loader.pop('disable_subprocess_warning', None)  # for mmengine's worker_init_fn
 
 
 def leave_signals(worker_id: int) -> None:

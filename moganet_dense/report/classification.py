@@ -44,7 +44,7 @@ def evaluation(
         'classification', ranking='certainty: the surest that are right, the surest that are wrong'
     )
     result.tables = [_table(counts, names)]
-    result.confusion = confusion('Confusion of classes', counts, names, names)
+    result.confusion = confusion('Confusion of classes', counts, names)
     result.curves = [
         Curves(
             'Precision over recall of the first answer',

@@ -104,8 +104,8 @@ class DetectionRecord:
         found.confusion = confusion(
             'Confusion of boxes',
             self.counts,
-            [*self.names, 'nothing there'],
-            [*self.names, 'missed'],
+            self.names,
+            ('nothing there', 'missed'),
             f'Predictions of score {SCORE} and more, IoU {IOU} and more.',
         )
         found.show(self.extremes, self._draw, self.first)

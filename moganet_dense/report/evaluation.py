@@ -148,21 +148,27 @@ class Extremes:
 
 
 def confusion(
-    title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], note: str = ''
+    title: str,
+    counts: np.ndarray,
+    names: Sequence[str],
+    beyond: tuple[str, str] | None = None,
+    note: str = '',
 ) -> Confusion:
     """A confusion matrix for people: of the classes that occur, at most CLASSES_SHOWN.
 
     Args:
-        counts: (R, C), integers; entry (i, i) is right, whatever is beyond the shorter side
-            ('missed', 'none there') is an error.
+        counts: (C, C), integers; the diagonal is right. With ``beyond`` (C + 1, C + 1).
+        names: of the C classes.
+        beyond: names of the last row and column, for what is not there and for what was missed.
     """
+    rows, columns = ([*names, name] for name in beyond) if beyond else (names, names)
     errors = counts.copy()
     np.fill_diagonal(errors, 0)
     order = np.argsort(errors, axis=None, kind='stable')[::-1][:CONFUSIONS]
     pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
     often = [(rows[i], columns[j], int(errors[i, j])) for i, j in pairs if errors[i, j]]
 
-    size = min(counts.shape)
+    size = len(names)
     occurs = counts.sum(1)[:size] + counts.sum(0)[:size] > 0
     wrong = errors.sum(1)[:size] + errors.sum(0)[:size]
     by_errors = np.argsort(-wrong, kind='stable')

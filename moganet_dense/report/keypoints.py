@@ -1,6 +1,6 @@
 """Joints: what COCO's evaluation holds in mmpose's CocoMetric, as an :class:`Evaluation`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from .cocoeval import Precision
 from .drawing import draw_skeletons, fitted
 from .evaluation import KEPT, Evaluation, Extremes, Pair, Table, confusion
 
-SCORE, JOINT_SCORE = 0.3, 0.3
-"""Persons and joints are drawn from these scores on."""
+SCORE = 0.3
+"""Predictions that fit no person best are drawn from this score on."""
 FOUND = 0.1
 """Least OKS of a person whose joints are looked at for confusions."""
 
@@ -68,8 +68,7 @@ class KeypointRecord:
             'Which joint lies nearest to the predicted one',
             self.nearest,
             self.names,
-            self.names,
-            f'Annotated joints of persons that were found with OKS {FOUND} and more.',
+            note=f'Annotated joints of persons that were found with OKS {FOUND} and more.',
         )
         found.show(self.extremes, self._draw, self.first)
         return found
@@ -95,12 +94,13 @@ class KeypointRecord:
             there = places[:, 2] > 0
             if note.get('iscrowd') or not there.any():
                 continue
-            oks, parts, joints = self._best(image, note, places, there)
+            oks, parts, prediction = self._best(image, note)
             scores.append(oks)
             self.annotated += there
             self.sums += np.where(there, parts, 0)
             self.close += there & (parts >= 0.5)
             if oks >= FOUND:
+                joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2]
                 distances = np.linalg.norm(joints[:, None] - places[None, :, :2], axis=2)
                 distances[:, ~there] = np.inf
                 np.add.at(self.nearest, (np.nonzero(there)[0], distances.argmin(1)[there]), 1)
@@ -110,37 +110,36 @@ class KeypointRecord:
                 self.first.append(image)
         return len(scores)
 
-    def _best(
-        self, image: Any, note: dict, places: np.ndarray, there: np.ndarray
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """OKS, similarities and joints of the prediction that fits a person best."""
-        best = 0.0, np.zeros(len(places)), np.zeros((len(places), 2))
-        for prediction in self.found.get(image, []):
+    def _best(self, image: Any, note: dict) -> tuple[float, np.ndarray, dict | None]:
+        """OKS and similarities of the prediction that fits a person best, and itself."""
+        places = np.reshape(note['keypoints'], (-1, 3)).astype(float)
+        there = places[:, 2] > 0
+        best = 0.0, np.zeros(len(places)), None
+        for prediction in self.found.get(image, []) if there.any() else []:
             joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
             parts = similarities(places[:, :2], note['area'], joints, self.sigmas)
             if parts[there].mean() > best[0]:
-                best = float(parts[there].mean()), parts, joints
+                best = float(parts[there].mean()), parts, prediction
         return best
 
     def _draw(self, image: Any) -> Pair:
         path = self.paths[image]
         picture, factor = fitted(decode(path)[..., ::-1])
-        truth = [np.reshape(note['keypoints'], (-1, 3)) for note in self.truth.get(image, [])]
+        truth = self.truth.get(image, [])
+        best = [self._best(image, note)[2] for note in truth]
+        ids = {prediction['id'] for prediction in best if prediction}
         found = [
-            np.reshape(note['keypoints'], (-1, 3))
+            note
             for note in self.found.get(image, [])
-            if note['score'] >= SCORE
+            if note['id'] in ids or note['score'] >= SCORE
         ]
-        pictures = [
-            self._drawn(picture, factor, persons, least)
-            for persons, least in ((truth, 1), (found, JOINT_SCORE))
+        places = [
+            np.array([note['keypoints'] for note in notes], float).reshape(-1, len(self.names), 3)
+            for notes in (truth, found)
         ]
-        return Pair(Path(path).name, *pictures)
-
-    def _drawn(
-        self, picture: np.ndarray, factor: float, persons: Sequence[np.ndarray], least: float
-    ) -> np.ndarray:
-        places = np.array(persons, float).reshape(-1, len(self.names), 3)
-        return draw_skeletons(
-            picture, places[..., :2] * factor, places[..., 2] >= least, self.links
-        )
+        places[1][..., 2] = 1  # the metric counts every joint that was predicted
+        drawn = [
+            draw_skeletons(picture, part[..., :2] * factor, part[..., 2] > 0, self.links)
+            for part in places
+        ]
+        return Pair(Path(path).name, *drawn)

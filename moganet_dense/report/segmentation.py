@@ -62,7 +62,7 @@ class SegmentationRecord:
         evaluation = Evaluation('segmentation', ranking='mean IoU of the classes in the image')
         evaluation.tables = [Table('IoU by class', columns, rows, note if left_out else '')]
         evaluation.confusion = confusion(
-            'Confusion of pixels', counts, self.names, self.names, 'In pixels.'
+            'Confusion of pixels', counts, self.names, note='In pixels.'
         )
         dots = {
             self.names[k]: (float(recall[k]), float(precision[k]))
