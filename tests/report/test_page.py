@@ -6,6 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from finished_run import EVIL, write_work_dir
 
 from moganet_dense.apis.report import report
 from moganet_dense.cli import main
