@@ -2,7 +2,9 @@
 
 import importlib.util
 import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -48,5 +50,14 @@ def _add(cfg: Config, backend: str) -> None:
     visualizer = cfg.visualizer
     backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
     if backend not in [found['type'] for found in backends]:
-        options = dict(tracking_uri=f'{cfg.work_dir}/mlruns') if backend.startswith('MLf') else {}
+        options = dict(tracking_uri=_mlflow_place(cfg)) if backend == TRACKERS['mlflow'] else {}
         visualizer['vis_backends'] = [*backends, dict(type=backend, **options)]
+
+
+def _mlflow_place(cfg: Config) -> str:
+    """A server that MLflow's own variable names, else a database in the work dir.
+
+    mmengine's default is a folder of files, which MLflow 3 refuses to write.
+    """
+    local = Path(cfg.work_dir, 'mlflow.db').absolute()
+    return os.environ.get('MLFLOW_TRACKING_URI') or f'sqlite:///{local}'

@@ -124,22 +124,23 @@ class Extremes:
         """``make`` is called only if the item is to be kept."""
         self.count += 1
         item = None
-        for heap, key in ((self.high, score), (self.low, -score)):
-            if len(heap) == self.kept and (key, -self.count) < heap[0][:2]:
+        # of equal ones the first are best and the last worst, so that they are not the same
+        for heap, key in ((self.high, (score, -self.count)), (self.low, (-score, self.count))):
+            if len(heap) == self.kept and key < heap[0][0]:
                 continue
             item = (score, make()) if item is None else item
             push = heapq.heappush if len(heap) < self.kept else heapq.heappushpop
-            push(heap, (key, -self.count, item))
+            push(heap, (key, item))
 
     def best(self) -> list[tuple[float, Any]]:
         """(score, item), the best first."""
-        return [item for *_, item in sorted(self.high, key=lambda row: row[:2], reverse=True)]
+        return [item for _, item in sorted(self.high, key=lambda row: row[0], reverse=True)]
 
     def worst(self) -> list[tuple[float, Any]]:
         """(score, item), the worst first; none that are among the best."""
-        ours = {row[1] for row in self.high}
-        rows = sorted(self.low, key=lambda row: row[:2], reverse=True)
-        return [item for _, number, item in rows if number not in ours]
+        ours = {abs(count) for (_, count), _ in self.high}
+        rows = sorted(self.low, key=lambda row: row[0], reverse=True)
+        return [item for (_, count), item in rows if count not in ours]
 
     def merge(self, other: 'Extremes') -> None:
         """Takes over what another process kept."""

@@ -169,3 +169,11 @@ def test_extremes_are_those_of_sorting_and_bounded():
     assert [item for _, item in extremes.best()] == [99, 98, 97, 96]
     assert [item for _, item in extremes.worst()] == [0, 1, 2, 3]
     assert len(made) < len(values)
+
+
+def test_equal_images_are_not_best_and_worst_at_once():
+    extremes = Extremes(2)
+    for number in range(5):
+        extremes.offer(0.0, lambda number=number: number)
+    assert {item for _, item in extremes.best()} == {0, 1}
+    assert {item for _, item in extremes.worst()} == {3, 4}
