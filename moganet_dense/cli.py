@@ -26,6 +26,8 @@ COMMANDS = (
     'demo',
     'zoo',
     'check',
+    'browse',
+    'report',
     'deploy',
     'export',
     'flops',
