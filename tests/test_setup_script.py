@@ -65,3 +65,15 @@ def test_the_two_lines_never_mix():
     assert all(line.startswith('onedl-') for line in onedl)
     upstream = (ROOT / 'requirements/upstream').glob('*.txt')
     assert not any('onedl' in file.read_text() for file in upstream)
+
+
+@pytest.mark.parametrize('stack', ['onedl', 'upstream'])
+def test_what_builds_the_documentation_is_pinned_and_contradicts_no_other_pin(stack):
+    def pins(file: str) -> dict[str, str]:
+        lines = (ROOT / 'requirements' / file).read_text().splitlines()
+        return dict(line.split('==') for line in lines if line and not line.startswith('#'))
+
+    others, docs = pins(f'{stack}/constraints.txt'), pins('docs.txt')
+    assert {name: others[name] for name in docs.keys() & others.keys()} == {
+        name: docs[name] for name in docs.keys() & others.keys()
+    }

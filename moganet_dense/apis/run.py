@@ -120,7 +120,8 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
-        check: compare config and data first, see :func:`check_before_training`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_training`.
         fsdp: each process keeps a part of weights, gradients and optimizer.
         trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
 

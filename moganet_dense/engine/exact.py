@@ -308,7 +308,7 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
         dataset: the training set, built.
 
     Returns:
-        whether it could: a loop of another kind is left as it is.
+        whether it could; a loop of another kind is left as it is.
     """
     loop, loader = runner._train_loop, runner._train_dataloader
     kind = loop.get('type') or (
