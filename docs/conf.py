@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
 ]
 
 # Pages that README and index.md name before they are written. To be emptied.
-WAITED_FOR = ('ship', 'report', 'use', 'explain', 'demo', 'scale')
+WAITED_FOR = ('ship', 'scale')
 
 
 def leave_out_absent_pages(app, docname: str, source: list[str]) -> None:

@@ -14,9 +14,6 @@ from conftest import ROOT
 from moganet_dense.cli import COMMANDS, commands
 from moganet_dense.commands.options import spread
 
-WAITED_FOR = {'browse', 'report', 'predict', 'explain', 'demo', 'export', 'zoo'}
-"""Commands that pages tell of and that are not merged. To be emptied."""
-
 NOTEBOOK = ROOT / 'docs/first_training.ipynb'
 
 
@@ -81,15 +78,7 @@ def test_a_command_of_the_pages_exists_with_its_options(line):
         name, arguments = words[1], words[2:]
     else:
         name, arguments = Path(words[1]).stem.replace('get_', ''), words[2:]
-    if name in WAITED_FOR:
-        pytest.skip('not merged')
-    if name == 'benchmark':
-        return
     assert name in COMMANDS
     command = commands.get_command(None, name)
     context = click.Context(command)
     command.make_parser(context).parse_args(list(spread(arguments)))  # UsageError if unknown
-
-
-def test_waited_for_is_emptied():
-    assert WAITED_FOR.isdisjoint(COMMANDS), 'merged: take it out of WAITED_FOR'

@@ -330,7 +330,11 @@ def _skip_pretrained(runner: Runner) -> None:
 
 
 def training_set(cfg: Config) -> Any:
-    """The training data set; an empty one is an error here, and not a riddle later."""
+    """The training data set; an empty one is an error here, and not a riddle later.
+
+    Raises:
+        UserError: it cannot be built, or is empty.
+    """
     dataset = ()
     with one_line('the training set cannot be built'):
         try:

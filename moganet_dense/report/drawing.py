@@ -76,6 +76,9 @@ def draw_label_map(
     """A class for each pixel as a tint, named at its largest region; what is no class is striped.
 
     Args:
+        image: (H, W, 3), uint8.
+        palette: a colour for each class.
+        names: of the classes.
         labels: (H, W), integers; those below 0 or from ``len(names)`` on are ignored pixels.
     """
     image = image.copy()

@@ -25,7 +25,8 @@ def similarities(
     exp(-d^2 / (2 s k^2)) with k = 2 sigma, as https://cocodataset.org/#keypoints-eval.
 
     Args:
-        truth, joints: (K, 2), pixels.
+        truth: (K, 2), pixels.
+        joints: (K, 2), predicted.
         area: of the person, in square pixels.
         sigmas: (K,) of the data set.
     """

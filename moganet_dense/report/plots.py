@@ -68,6 +68,9 @@ def plot(
     """Lines by name, of one run or of several: the first is solid, the second dashed.
 
     Args:
+        title: above it.
+        x_label: below the x axis.
+        note: below it.
         runs: for each run its lines.
         dots: draw dots and no lines.
         unit_square: both axes go from 0 to 1.

@@ -104,7 +104,8 @@ class WorkDir:
 
 
 def read_work_dir(path: Path) -> WorkDir:
-    """
+    """Reads a work dir.
+
     Raises:
         UserError: there is no run in it.
     """

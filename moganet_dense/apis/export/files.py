@@ -25,7 +25,11 @@ INSTALL = "python -m pip install 'moganet_dense[export]'"
 
 
 def require(form: str) -> None:
-    """Raises UserError if what writes the format is not there."""
+    """Sees that what writes the format is there.
+
+    Raises:
+        UserError: it is not.
+    """
     if form == 'onnx':
         try:
             import onnx  # noqa: F401
@@ -48,6 +52,8 @@ def write_onnx(
         graph: in eval mode.
         inputs: an example of them.
         fixed: height and width of images are those of the example.
+        notes: metadata, written as JSON.
+        path: of the file.
     """
     import onnx
 
@@ -141,6 +147,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
         path: of a file with metadata.
         kind: 'dynamic': ranges of activations are found anew for each picture; 'static': they
             are those of ``pictures``.
+        pictures: files; none where ``kind`` is 'dynamic'.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
