@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import mmengine  # noqa: F401  before ours, as in any training
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 import moganet_dense
 
@@ -42,8 +43,13 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r'py:.*', r'(?!moganet_dense)\S+\.\S+.*'),  # torch.Tensor
     (r'py:class', r'moganet_dense\..*\._\w+'),  # a private base
-    (r'py:(class|obj|data|exc)', r'[A-Za-z_]+'),  # int, Path: of signatures and Raises
+    (r'py:class', r'moganet_dense\.apis\.run\.Command'),  # a type variable
+    (r'py:(class|obj|data|exc)', r'\w+'),  # int, Path: of signatures and Raises
+    (r'py:class', r'.* .*'),  # words before a colon in Returns
 ]
+
+# The docstring of a constant is text, also before a colon; napoleon takes that for a type
+GoogleDocstring._consume_inline_attribute = lambda self: ('', self._dedent(self._consume_to_end()))
 
 # Pages that README and index.md name before they are written. To be emptied.
 WAITED_FOR = ('ship', 'scale')

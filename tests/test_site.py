@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from conf import WAITED_FOR
 from conftest import ROOT
 
 from moganet_dense.cli import COMMANDS, commands
@@ -82,3 +83,11 @@ def test_a_command_of_the_pages_exists_with_its_options(line):
     command = commands.get_command(None, name)
     context = click.Context(command)
     command.make_parser(context).parse_args(list(spread(arguments)))  # UsageError if unknown
+
+
+@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'requirements/README.md'])
+def test_links_between_files_lead_somewhere(page):
+    """As a repository's page shows them; those of docs/ the build of the site follows."""
+    links = re.findall(r'\]\((?!https?:)([^)#]+)', (ROOT / page).read_text())
+    absent = {link for link in links if not (ROOT / page).parent.joinpath(link).exists()}
+    assert absent <= {f'docs/{name}.md' for name in WAITED_FOR}

@@ -209,7 +209,8 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
-        check: compare config and data first, see :func:`check_before_testing`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_testing`.
 
     Returns:
         the metrics by name.
