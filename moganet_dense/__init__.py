@@ -12,12 +12,19 @@ import importlib
 from .toolboxes.after_import import after_import
 
 __version__ = '0.1.0'
-__all__ = ['ARCHITECTURES', 'MogaNet']
+__all__ = ['ARCHITECTURES', 'MogaNet', 'create_backbone', 'load_model']
+
+_HOMES = {
+    'ARCHITECTURES': '.models',
+    'MogaNet': '.models',
+    'create_backbone': '.models.create',
+    'load_model': '.apis.inference',
+}
 
 
 def __getattr__(name: str):
-    if name in __all__:
-        return getattr(importlib.import_module('.models', __name__), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

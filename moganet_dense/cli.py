@@ -1,8 +1,11 @@
 """Command line: ``moganet-dense COMMAND``, ``python -m moganet_dense COMMAND``, and tools/.
 
 Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``check`` and ``doctor``:
-errors found); 2 wrong usage; 75 training was stopped by SIGTERM or Ctrl-C and saved, and the
-same command with ``--resume`` goes on; 130 interrupted without saving (a second Ctrl-C).
+errors found); 2 wrong usage; 3 done, but some files could not be read (``predict``); 75 training
+was stopped by SIGTERM or Ctrl-C and saved, and the same command with ``--resume`` goes on; 130
+interrupted without saving (a second Ctrl-C).
+
+Shells complete commands, options and names of models after ``docs/use.md``'s line for them.
 """
 
 import importlib
@@ -15,7 +18,20 @@ import click
 from .commands.options import spread
 from .errors import Stopped, UserError
 
-COMMANDS = ('train', 'test', 'check', 'deploy', 'flops', 'doctor')
+COMMANDS = (
+    'train',
+    'test',
+    'predict',
+    'explain',
+    'demo',
+    'zoo',
+    'check',
+    'deploy',
+    'export',
+    'flops',
+    'benchmark',
+    'doctor',
+)
 """Modules of ``commands``, in the order of the help."""
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
@@ -44,8 +60,8 @@ class Commands(click.Group):
 def commands() -> None:
     """Dense prediction with MogaNet.
 
-    Exit codes: 0 done; 1 a mistake that the message says how to mend; 2 wrong usage; 75 stopped
-    and saved, go on with --resume; 130 interrupted.
+    Exit codes: 0 done; 1 a mistake that the message says how to mend; 2 wrong usage; 3 done, but
+    some files could not be read; 75 stopped and saved, go on with --resume; 130 interrupted.
     """
 
 
@@ -55,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return commands.main(arguments, 'moganet-dense', standalone_mode=False) or 0
     except click.Abort:  # click's word for KeyboardInterrupt
-        print('interrupted; go on with --resume', file=sys.stderr)
+        hint = '; go on with --resume' if 'train' in arguments[:1] else ''
+        print(f'interrupted{hint}', file=sys.stderr)
         return INTERRUPTED
     except click.ClickException as error:
         error.show()
@@ -63,8 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        print(f'error: {error}', file=sys.stderr)
+        rank = os.environ.get('RANK', '0')
+        print(f'rank {rank}: error: {error}' if rank != '0' else f'error: {error}', file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):
+            raise
+        hint = '`moganet-dense doctor` tells how'
+        print(f'error: this needs {error.name}, which is not installed; {hint}', file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
+            print(stopped, file=sys.stderr)
         return STOPPED

@@ -1,6 +1,8 @@
 """Checks all data of a config, and tells what does not fit."""
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from ..data.check import check_all
@@ -13,16 +15,18 @@ def check(job: Job, out: str | None = None) -> int:
 
     Args:
         job: what would be trained.
-        out: file for the report as JSON.
+        out: file for the report as JSON; '-' prints it instead of the words.
 
     Raises:
         UserError: the config cannot be read, or there is nothing to check.
     """
-    cfg = job.read()
-    with one_line('the data cannot be checked'):
-        report = check_all(cfg)
-    print(report.words())
-    if out:
+    with redirect_stdout(sys.stderr):  # what the toolboxes tell is not the report
+        cfg = job.read()
+        with one_line('the data cannot be checked'):
+            report = check_all(cfg)
+    content = json.dumps(report.content(), indent=1)
+    print(content if out == '-' else report.words())
+    if out and out != '-':
         with one_line(f'{out} cannot be written'):
-            Path(out).write_text(json.dumps(report.content(), indent=1), encoding='utf-8')
+            Path(out).write_text(content, encoding='utf-8')
     return int(report.number('error') > 0)

@@ -12,15 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..errors import UserError
-from ..toolboxes.index import package_root
-
-SCOPES = {
-    'mmdet': 'detection',
-    'mmseg': 'segmentation',
-    'mmpose': 'pose',
-    'mmpretrain': 'classification',
-}
-"""Toolbox, as a config's default_scope names it, and its task."""
+from ..toolboxes.metafiles import SCOPES, package_root
 
 
 def find_config(path: str | os.PathLike) -> Path:

@@ -8,7 +8,7 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 
 MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 12)
@@ -166,18 +166,24 @@ def _use() -> Finding:
     return Finding('MogaNet', error, mend, fatal=True)
 
 
-def examine() -> int:
+def examine(as_json: bool = False) -> int:
     """Prints the report.
+
+    Args:
+        as_json: as a list of findings, for programs.
 
     Returns:
         exit code: 1 if training cannot run, else 0.
     """
     found = findings()
+    fatal = sum(f.fatal for f in found)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=1))
+        return int(fatal > 0)
     for finding in found:
         mark = 'FAIL' if finding.fatal else 'note' if finding.mend else 'ok'
         print(f'{mark:5}{finding.what:18}{finding.seen}')
         if finding.mend:
             print(f'{"":23}mend: {finding.mend}')
-    fatal = sum(f.fatal for f in found)
     print('training can run' if not fatal else f'training cannot run: {fatal} to mend')
     return 1 if fatal else 0

@@ -8,7 +8,7 @@ interpolation are not counted. Figures are multiply-adds, what the field prints 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -40,6 +40,10 @@ class Complexity:
     flops: int
     backbone_flops: int
     shape: tuple[int, int]
+
+    def content(self) -> dict[str, Any]:
+        """The figures for programs: plain data, to be written as JSON."""
+        return asdict(self)
 
 
 def build(cfg: Config) -> nn.Module:
@@ -127,8 +131,8 @@ def usual_shape(cfg: Config) -> tuple[int, int]:
     return {'mmdet': (800, 1280), 'mmseg': (512, 2048)}.get(cfg.default_scope, (224, 224))
 
 
-def describe(config: str, shape: Sequence[int] | None = None) -> str:
-    """Parameters and GFLOPs of a config's model, for people.
+def count(config: str, shape: Sequence[int] | None = None) -> Complexity:
+    """Parameters and multiply-adds of a config's model.
 
     Args:
         config: path of a config.
@@ -141,7 +145,11 @@ def describe(config: str, shape: Sequence[int] | None = None) -> str:
     if shape and (len(shape) > 2 or min(shape) < 32):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, each at least 32, found {found}')
-    found = complexity(build(cfg), (shape[0], shape[-1]) if shape else usual_shape(cfg))
+    return complexity(build(cfg), (shape[0], shape[-1]) if shape else usual_shape(cfg))
+
+
+def describe(config: str, found: Complexity) -> str:
+    """What was counted, for people."""
     counted = 'multiply-adds: convolutions, matrix products, norms'
     return (
         f'{config}, one image of {found.shape[0]} x {found.shape[1]} (height x width)\n'

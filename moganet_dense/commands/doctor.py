@@ -1,9 +1,19 @@
 import click
 
+from . import options
+
 
 @click.command()
-def command() -> int:
-    """Print the environment as seen, and mends; exit code 1: training cannot run."""
+@options.json
+def command(json) -> int:
+    """Print the environment as seen, and mends.
+
+    Exit code 1: training cannot run.
+
+    \b
+    moganet-dense doctor
+    moganet-dense doctor --json
+    """
     from ..apis.doctor import examine
 
-    return examine()
+    return examine(json)

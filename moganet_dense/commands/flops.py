@@ -1,3 +1,7 @@
+import contextlib
+import json as to_json
+import sys
+
 import click
 
 from . import options
@@ -12,12 +16,16 @@ from . import options
     metavar='HEIGHT [WIDTH]',
     help='Of the image; default: what published tables of the task use.',
 )
-def command(config, shape) -> None:
+@options.json
+def command(config, shape, json) -> None:
     """Count parameters and FLOPs of a model.
 
     \b
     moganet-dense flops configs/det/retinanet_moganet_s.py --shape 800 1280
+    moganet-dense flops configs/seg/upernet_moganet_t.py --json
     """
-    from ..apis.flops import describe
+    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
+        from ..apis.flops import count, describe
 
-    click.echo(describe(config, list(shape) or None))
+        counted = count(config, list(shape) or None)
+    click.echo(to_json.dumps(counted.content()) if json else describe(config, counted))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 MANY = ('--cfg-options', '--shape')
 """Options that may be followed by several values."""
@@ -41,7 +42,28 @@ def _trust(context: click.Context, option: click.Parameter, value: bool) -> None
         context.with_resource(trusting())
 
 
+class ModelName(click.ParamType):
+    """A name of the zoo, completed by the shell; ``or_file``: or the path of a config."""
+
+    name = 'name'
+
+    def __init__(self, or_file: bool = False) -> None:
+        self.or_file = or_file
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin like what is there; the shell adds files if there are none."""
+        from ..toolboxes.metafiles import names
+
+        found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type='file')] * self.or_file
+
+
 config = click.argument('config', type=click.Path())
+model = click.argument('model', type=ModelName(or_file=True))
+zoo_name = click.argument('name', type=ModelName())
+json = click.option('--json', is_flag=True, help='Print JSON.')
 checkpoint = click.argument('checkpoint', type=click.Path())
 
 mini = click.option('--mini', is_flag=True, help='The small data set that ships.')

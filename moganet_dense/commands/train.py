@@ -28,6 +28,11 @@ from . import options
     is_flag=True,
     help="Scale the learning rate from the config's batch size to the real one.",
 )
+@click.option(
+    '--fsdp',
+    is_flag=True,
+    help='Each process keeps a part of weights, gradients and optimizer; several processes.',
+)
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:
     """Train a model of any task.

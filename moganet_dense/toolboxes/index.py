@@ -13,25 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mmengine.fileio import load
-
 from ..models import MogaNet
 from ..weights.for_mmengine import read_releases_without_code, reading_without_code
 from .after_import import after_import
-
-METAFILES = {
-    'mmdet': 'configs/det/metafile.yml',
-    'mmseg': 'configs/seg/metafile.yml',
-    'mmpose': 'configs/pose/metafile.yml',
-    'mmpretrain': 'configs/cls/metafile.yml',
-}
-"""Where the models of each toolbox are listed, below :func:`package_root`."""
-
-
-def package_root() -> Path:
-    """Folder that holds configs and tools: in the wheel ``.mim``, else the checkout."""
-    package = Path(__file__).resolve().parent.parent
-    return package / '.mim' if (package / '.mim').is_dir() else package.parent
+from .metafiles import METAFILES, entries, package_root
 
 
 def register() -> None:
@@ -39,12 +24,6 @@ def register() -> None:
     read_releases_without_code()
     after_import('mmengine.infer.infer', _add_to_inferencers)
     after_import('mmpretrain.apis.model', _add_to_hub)
-
-
-def entries(scope: str) -> Iterator[dict[str, Any]]:
-    """The models of a toolbox as its metafile lists them, the config as an absolute path."""
-    for model in load(package_root() / METAFILES[scope])['Models']:
-        yield {'Weights': None, **model, 'Config': str(package_root() / model['Config'])}
 
 
 def _add_to_inferencers(module: ModuleType) -> None:

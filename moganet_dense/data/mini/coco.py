@@ -8,23 +8,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from ..coco import CLASSES, category_ids
 from .sprites import SPRITES, Sprite, background, paste
 
-# the 80 classes of https://cocodataset.org, in their order
-CLASSES = (
-    'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
-    'traffic light', 'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat',
-    'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'backpack',
-    'umbrella', 'handbag', 'tie', 'suitcase', 'frisbee', 'skis', 'snowboard', 'sports ball',
-    'kite', 'baseball bat', 'baseball glove', 'skateboard', 'surfboard', 'tennis racket',
-    'bottle', 'wine glass', 'cup', 'fork', 'knife', 'spoon', 'bowl', 'banana', 'apple',
-    'sandwich', 'orange', 'broccoli', 'carrot', 'hot dog', 'pizza', 'donut', 'cake', 'chair',
-    'couch', 'potted plant', 'bed', 'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote',
-    'keyboard', 'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book',
-    'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush',
-)  # fmt: skip
-# COCO numbers its 80 classes from 1 to 90 and leaves these out
-_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 CANVASES = ((192, 144), (160, 160), (144, 192))  # width, height
 SEEDS = {'train': 1_000_000, 'val': 2_000_000}
 JOINTS = (
@@ -60,8 +46,8 @@ class Thing:
 
 def categories() -> list[dict]:
     """All 80 categories as COCO's files list them: id, name, supercategory left empty."""
-    ids = [i for i in range(1, 91) if i not in _GAPS]
-    return [dict(id=i, name=name, supercategory='') for i, name in zip(ids, CLASSES, strict=True)]
+    rows = zip(category_ids(CLASSES), CLASSES, strict=True)
+    return [dict(id=i, name=name, supercategory='') for i, name in rows]
 
 
 def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Thing]]:

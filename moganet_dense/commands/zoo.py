@@ -1,0 +1,51 @@
+import json as to_json
+
+import click
+
+from . import options
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context) -> None:
+    """List the models, show one, or fetch its weights.
+
+    \b
+    moganet-dense zoo
+    moganet-dense zoo list --json
+    moganet-dense zoo show retinanet_moganet_s
+    moganet-dense zoo download retinanet_moganet_s
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_all)
+
+
+@command.command('list')
+@options.json
+def list_all(json=False) -> None:
+    """List all models: task, size, published results, whether weights are published."""
+    from ..apis.zoo import facts, table
+
+    click.echo(to_json.dumps(facts(), indent=1) if json else table())
+
+
+@command.command()
+@options.zoo_name
+@options.json
+def show(name, json) -> None:
+    """Show what is known about a model."""
+    from ..apis.zoo import facts_of, words
+
+    click.echo(to_json.dumps(facts_of(name), indent=1) if json else words(name))
+
+
+@command.command()
+@options.zoo_name
+def download(name) -> None:
+    """Fetch the published weights into PyTorch's cache; prints the file's path.
+
+    NAME is of the list, or moganet://NAME, which names the weights of a backbone.
+    """
+    from ..apis.zoo import download
+
+    click.echo(download(name))

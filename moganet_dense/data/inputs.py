@@ -1,0 +1,136 @@
+"""What people point a model at, as pictures one after another: files, folders, globs, videos."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .pictures import decode
+
+PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
+VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
+"""Endings of what is taken from a folder; a file that is named may have any."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to look at.
+
+    Attributes:
+        file: its path, as given or found.
+        name: what its results are called: its path below the folder that was given, without
+            its ending, and with a number if another has the same.
+    """
+
+    file: str
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        return Path(self.file).suffix.lower() in VIDEOS
+
+    def __len__(self) -> int:
+        """Pictures in it, as far as its header tells."""
+        return (
+            max(1, int(_capture(self.file).get(cv2.CAP_PROP_FRAME_COUNT))) if self.is_video else 1
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture out of a source.
+
+    Attributes:
+        source: where it is from.
+        image: (H, W, 3) uint8, BGR.
+        index: its place in a video, from 0; None: it is no video.
+        fps: frames a second of the video.
+    """
+
+    source: Source
+    image: np.ndarray
+    index: int | None = None
+    fps: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A source that cannot be read, and why: one line that names it."""
+
+    source: Source
+    reason: str
+
+
+def find(inputs: Sequence[str], leave_out: Path | None = None) -> list[Source]:
+    """The files that inputs stand for, in their order; those of a folder, and of the folders
+    in it, by name.
+
+    Args:
+        inputs: files, folders and globs. A file that is not there is listed, too: reading it
+            tells.
+        leave_out: folder that is not looked into: where results go.
+    """
+    found: dict[str, str] = {}  # file to name, each file once
+    for given in inputs:
+        folders = [given] if Path(given).exists() else sorted(glob.glob(given, recursive=True))
+        for path in map(Path, folders or [given]):
+            if path.is_dir():
+                for file in _within(path, leave_out):
+                    found.setdefault(str(file), file.relative_to(path).with_suffix('').as_posix())
+            else:
+                found.setdefault(str(path), path.stem)
+    names: set[str] = set()
+    return [Source(file, _unique(name, names)) for file, name in found.items()]
+
+
+def _within(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    skipped = leave_out.resolve() if leave_out else None
+    for path in sorted(folder.rglob('*')):
+        hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
+        own = skipped is not None and skipped in path.resolve().parents
+        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file() and not (hidden or own):
+            yield path
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number, wanted = 2, name
+    while name in taken:
+        name, number = f'{wanted}_{number}', number + 1
+    taken.add(name)
+    return name
+
+
+def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
+    """The pictures of all sources; a fault in place of a source that cannot be read."""
+    for source in sources:
+        try:
+            if source.is_video:
+                yield from _video(source)
+            else:
+                yield Frame(source, decode(source.file))
+        except UserError as error:
+            yield Fault(source, str(error))
+
+
+def _video(source: Source) -> Iterator[Frame]:
+    if not os.path.isfile(source.file):
+        raise UserError(f'expected a video at {source.file}, found none')
+    capture = _capture(source.file)
+    fps, index = capture.get(cv2.CAP_PROP_FPS) or 25.0, 0
+    while True:
+        whole, image = capture.read()
+        if not whole:
+            break
+        yield Frame(source, image, index, fps)
+        index += 1
+    if index == 0:
+        raise UserError(f'{source.file}: expected a video that OpenCV reads, found none')
+
+
+def _capture(file: str) -> cv2.VideoCapture:
+    return cv2.VideoCapture(file)

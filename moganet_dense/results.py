@@ -1,0 +1,127 @@
+"""What a model answers about one picture, in NumPy: shared by all that runs models.
+
+Places are in pixels of the picture that was given, as it is shown (a photograph that its EXIF tag
+turns is turned): x to the right and y down, both from 0 at the upper left corner's outer edge.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Objects in a picture, the most certain first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
+        scores: (N,) float32, 0 to 1.
+        labels: (N,) int64, indices into ``names``.
+        names: all classes that the model knows.
+        masks: (N, H, W) bool, of the picture's size; None: the model has no masks.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def where(self, score: float = 0.0, name: str | None = None) -> 'Detections':
+        """Those of at least ``score``, and of the class ``name`` unless that is None.
+
+        Raises:
+            ValueError: the model knows no class of this name.
+        """
+        kept = self.scores >= score
+        if name is not None:
+            kept &= self.labels == self.names.index(name)
+        masks = None if self.masks is None else self.masks[kept]
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            scores=self.scores[kept],
+            labels=self.labels[kept],
+            masks=masks,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A class for every pixel.
+
+    Attributes:
+        labels: (H, W) int64, indices into ``names``, of the picture's size.
+        names: all classes that the model knows.
+        palette: (C, 3) uint8, a colour for each class, RGB.
+        scores: (H, W) float32, probability of each pixel's class; None: not computed.
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    palette: np.ndarray
+    scores: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Joints of the persons in a picture.
+
+    Attributes:
+        keypoints: (N, K, 2) float32, x y in pixels.
+        scores: (N, K) float32, height of each joint's peak, about 0 to 1.
+        boxes: (N, 4) float32, x1 y1 x2 y2: where persons were looked for.
+        names: of the K joints.
+        skeleton: pairs of joints, as indices, that a line joins.
+        box_scores: (N,) float32, how certain each box is; None: it was not said.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    names: tuple[str, ...]
+    skeleton: tuple[tuple[int, int], ...]
+    box_scores: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """What a picture shows.
+
+    Attributes:
+        scores: (C,) float32, probability of each class.
+        label: index of the highest.
+        name: its class.
+        names: all classes that the model knows.
+    """
+
+    scores: np.ndarray
+    label: int
+    name: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """Maps of the backbone's stages.
+
+    Attributes:
+        maps: (C_i, h_i, w_i) float32 each.
+        strides: of each, in pixels of what the network saw.
+        channels: C_i of each.
+        input_size: height and width of what the network saw: the picture resized and padded.
+    """
+
+    maps: tuple[np.ndarray, ...]
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
+    input_size: tuple[int, int]
+
+
+Result = Detections | Segmentation | Poses | Classification

@@ -1,0 +1,81 @@
+"""create_backbone: as timm's models are used, with torch and mmengine alone."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+from golden import fill
+
+from moganet_dense import MogaNet, create_backbone
+from moganet_dense.weights.families import WeightsError
+
+ALONE = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'timm'):
+            raise ImportError(name + ' is blocked')
+
+sys.meta_path.insert(0, Block())
+import torch, moganet_dense
+net = moganet_dense.create_backbone('xt', features_only=True).eval()
+with torch.no_grad():
+    maps = net(torch.rand(1, 3, 64, 64))
+print([tuple(m.shape) for m in maps], net.feature_info.channels())
+"""
+
+
+def test_it_needs_torch_and_mmengine_alone():
+    done = subprocess.run(
+        [sys.executable, '-c', ALONE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    shapes = [(1, 32, 16, 16), (1, 64, 8, 8), (1, 96, 4, 4), (1, 192, 2, 2)]
+    assert done.stdout.strip() == f'{shapes} {[32, 64, 96, 192]}'
+
+
+def test_feature_info_tells_the_maps():
+    net = create_backbone('tiny', out_indices=(1, 3))
+    x = torch.rand(2, 3, 96, 64)
+    maps = net.eval()(x)
+    info = net.feature_info
+    assert info.channels() == [m.shape[1] for m in maps] == [64, 256]
+    assert info.reduction() == [96 // m.shape[2] for m in maps] == [8, 32]
+    seen = {}
+    for name in info.module_name():
+        module = net.get_submodule(name)
+        module.register_forward_hook(lambda module, args, out, name=name: seen.update({name: out}))
+    for name, wanted in zip(info.module_name(), net(x), strict=True):
+        assert torch.equal(seen[name], wanted)
+    assert info[0] == dict(num_chs=64, reduction=8, module='net.norm2') and len(info) == 2
+
+
+def test_weights_are_loaded_whole(tmp_path):
+    source = fill(MogaNet('xt')).eval()
+    torch.save(source.state_dict(), tmp_path / 'w.pth')
+    net = create_backbone('xt', pretrained=str(tmp_path / 'w.pth'), features_only=False).eval()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(net(x), source(x)[-1])
+    with pytest.raises(WeightsError, match='does not fit'):
+        create_backbone('t', pretrained=str(tmp_path / 'w.pth'))
+
+
+def test_true_means_the_published_weights_of_the_size(monkeypatch):
+    asked = []
+    monkeypatch.setattr(MogaNet, 'init_weights', lambda net: asked.append(net.init_cfg))
+    create_backbone('xtiny', pretrained=True)
+    create_backbone('s', pretrained='s_in1k_224_openmixup')
+    create_backbone('s')
+    assert [cfg['checkpoint'] for cfg in asked] == [
+        'moganet://xt_in1k_224', 'moganet://s_in1k_224_openmixup',
+    ]  # fmt: skip
+
+
+def test_an_unknown_size_is_an_error():
+    with pytest.raises(ValueError, match='unknown'):
+        create_backbone('huge')
+    with pytest.raises(TypeError):
+        create_backbone('s', num_classes=10)
