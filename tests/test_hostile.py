@@ -57,8 +57,9 @@ def toy(tmp_path, monkeypatch) -> Path:
     """A config of a model of a few numbers, trained for an epoch in the folder ``work``."""
     monkeypatch.chdir(tmp_path)
     config = write_config(tmp_path, length=1)
-    lines = 'test_dataloader = val_dataloader\ntest_evaluator = val_evaluator\ntest_cfg = dict(type="TestLoop")\n'
-    config.write_text(config.read_text() + lines)
+    with open(config, 'a') as file:
+        file.write('test_dataloader = val_dataloader\ntest_evaluator = val_evaluator\n')
+        file.write("test_cfg = dict(type='TestLoop')\n")
     assert main(['train', str(config), '--work-dir', 'work']) == 0
     return config
 
@@ -99,6 +100,12 @@ def theirs(monkeypatch) -> None:
     own[''] = checkpoint.load_from_local
     own['http://'] = own['https://'] = checkpoint.load_from_http
     monkeypatch.setattr(CheckpointLoader, '_schemes', own)
+
+
+def load_model(bad: str) -> None:
+    from moganet_dense import load_model
+
+    load_model('retinanet_moganet_xt', bad)
 
 
 def det_inferencer(bad: str) -> None:
@@ -174,7 +181,7 @@ def their_runner(bad: str) -> None:
 
 
 READERS = [
-    det_inferencer, det_inferencer_of_a_config, seg_inferencer, pose_inferencer,
+    load_model, det_inferencer, det_inferencer_of_a_config, seg_inferencer, pose_inferencer,
     classification_inferencer, get_model, init_detector, init_segmentor, init_pose_estimator,
     pretrained, their_runner,
 ]  # fmt: skip
