@@ -258,7 +258,7 @@ def main() -> int:
                     found |= compare_sharded(task, folder, args.dtype)
                 print(json.dumps({task: found}), flush=True)
             if task in ORACLE:
-                print(json.dumps({task: compare_testing(task, folder)}), flush=True)
+                print(json.dumps({task: compare_testing(task, folder)}, default=float), flush=True)
     return 0
 
 
