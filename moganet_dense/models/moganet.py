@@ -118,7 +118,7 @@ class MogaNet(BaseModule):
         with_cp: gradient checkpointing: keep only the input of each block for backward.
         init_cfg: ``dict(type='Pretrained', checkpoint=..., ema=False)`` loads published
             weights strictly when :meth:`init_weights` is called (see
-            :class:`~moganet_dense.weights.PretrainedWeights`); any other initialiser of
+            :class:`~moganet_dense.weights.loading.PretrainedWeights`); any other initialiser of
             mmengine is accepted too. None: the published initialisation.
 
     Attributes:
