@@ -21,7 +21,7 @@ TORCH_EXPORT = (2, 6)
 """PyTorch since which torch.export has what is used here."""
 NOTES = 'moganet_dense.json'
 """Extra file of a torch.export archive that holds the metadata."""
-INSTALL = "python -m pip install 'moganet_dense[export]'"
+INSTALL = 'python -m pip install onnx onnxruntime'
 
 
 def require(form: str) -> None:
