@@ -68,13 +68,12 @@ def parity(configs: list[str]) -> None:
                     figures = f'{error:.1e} | {size:.0f} | {took:.0f}'
                     name = config + (' --backbone' if backbone else '')
                     name += ' --shape 192 256' if two else ''
-                    print(
-                        f'| `{name}` | {form} | {error:.1e} | {size:.0f} | {took:.0f} |', flush=True
-                    )
+                    print(f'| `{name}` | {form} | {figures} |', flush=True)
 
 
 def int8(config: str, checkpoint: str) -> None:
     from moganet_dense.apis.export import export
+    from moganet_dense.apis.export.files import quantise
     from moganet_dense.apis.run import Job
 
     if config.startswith('det'):
@@ -83,24 +82,16 @@ def int8(config: str, checkpoint: str) -> None:
     else:
         measure = mean_iou
         train, val = Path(ADE, 'images/training'), Path(ADE, 'images/validation')
-    pictures = sorted(val.iterdir())
     print('| file | MB | ms | quality |\n| --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
-        calibration = Path(folder, 'calibration')
-        calibration.mkdir()
-        job = Job(config, mini=True)
-        forms = [(None, None), ('dynamic', None), ('static', str(calibration))]
-        files = []
-        for kind, source in forms:
-            if not any(calibration.iterdir()):
-                job.read()  # draws the pictures at need
-                pictures = sorted(val.iterdir())
-                for picture in sorted(train.iterdir())[:CALIBRATION]:
-                    (calibration / picture.name).write_bytes(picture.read_bytes())
-            out = f'{folder}/{kind}.onnx'
-            export(job, checkpoint, out, int8=kind, calibrate=source)
-            files.append((kind or 'float32', out))
-        models = {kind: model_of(out) for kind, out in files}
+        plain = export(Job(config, mini=True), checkpoint, f'{folder}/float32.onnx')[0]
+        pictures = sorted(val.iterdir())
+        files = [('float32', plain)]
+        for kind in ('dynamic', 'static'):
+            files.append((kind, plain.with_name(f'{kind}.onnx')))
+            files[-1][1].write_bytes(plain.read_bytes())
+            quantise(files[-1][1], kind, sorted(train.iterdir())[:CALIBRATION])
+        models = {kind: model_of(str(out)) for kind, out in files}
         seconds: dict[str, list[float]] = {kind: [] for kind in models}
         for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all
             for kind, model in models.items():

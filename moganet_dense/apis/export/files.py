@@ -149,7 +149,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
     options = dict(
         op_types_to_quantize=['Conv', 'Gemm', 'MatMul'],
         reduce_range=True,
-        extra_options=dict(MatMulConstBOnly=True, CalibMaxIntermediateOutputs=1),
+        extra_options=dict(MatMulConstBOnly=True),
     )
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     if kind == 'dynamic':
