@@ -22,8 +22,12 @@ COMMANDS = (
     'train',
     'test',
     'predict',
+    'explain',
+    'demo',
     'zoo',
     'check',
+    'browse',
+    'report',
     'deploy',
     'export',
     'flops',
@@ -64,7 +68,11 @@ def commands() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code."""
+    """Runs a command; returns the exit code.
+
+    Raises:
+        UserError: the user's mistake, which else is printed, if MOGANET_TRACEBACK is set.
+    """
     arguments = spread(sys.argv[1:] if argv is None else argv)
     try:
         return commands.main(arguments, 'moganet-dense', standalone_mode=False) or 0
@@ -78,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        print(f'error: {error}', file=sys.stderr)
+        rank = os.environ.get('RANK', '0')
+        print(f'rank {rank}: error: {error}' if rank != '0' else f'error: {error}', file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):
@@ -87,5 +96,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: this needs {error.name}, which is not installed; {hint}', file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
+            print(stopped, file=sys.stderr)
         return STOPPED

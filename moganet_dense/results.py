@@ -57,11 +57,13 @@ class Segmentation:
         labels: (H, W) int64, indices into ``names``, of the picture's size.
         names: all classes that the model knows.
         palette: (C, 3) uint8, a colour for each class, RGB.
+        scores: (H, W) float32, probability of each pixel's class; None: not computed.
     """
 
     labels: np.ndarray
     names: tuple[str, ...]
     palette: np.ndarray
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,7 +165,7 @@ def test_other_files_are_read_as_before():
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ['True', 'True', 'moganet_dense.engine.checkpoints']
+    assert done.stdout.split() == ['True', 'True', 'moganet_dense.weights.for_mmengine']
 
 
 ORDERS = ['moganet_dense first', 'toolboxes first']
@@ -283,12 +283,12 @@ def test_a_detector_by_name(tmp_path, cache):
 def test_a_segmentor_by_name(tmp_path):
     from mmseg.apis import MMSegInferencer
 
-    state = published('upernet_moganet_xt', 'mmseg', tmp_path / 'w.pth')
-    inferencer = MMSegInferencer('upernet_moganet_xt', str(tmp_path / 'w.pth'), device='cpu')
+    state = published('sem_fpn_moganet_xt', 'mmseg', tmp_path / 'w.pth')
+    inferencer = MMSegInferencer('sem_fpn_moganet_xt', str(tmp_path / 'w.pth'), device='cpu')
     assert_holds(inferencer.model, state)
     found = inferencer(picture(tmp_path / 'a.png'))['predictions']
     assert found.shape == (48, 64) and 0 <= found.min() <= found.max() < 150
-    ours = load_model('upernet_moganet_xt', tmp_path / 'w.pth', device='cpu')
+    ours = load_model('sem_fpn_moganet_xt', tmp_path / 'w.pth', device='cpu')
     np.testing.assert_array_equal(ours(tmp_path / 'a.png').labels, found)
 
 

@@ -120,12 +120,21 @@ class Predictor:
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
         """The maps of the backbone for one picture, see :meth:`__call__`."""
-        sample = self._sample(as_bgr(image, order))
-        batch = self.model.data_preprocessor(pseudo_collate([sample]), False)['inputs']
+        batch = self.prepared(image, order=order)['inputs']
         backbone = self.model.backbone
         with torch.no_grad():
             maps = [np.asarray(m[0].float().cpu()) for m in backbone(batch)]
         return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
+
+    def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
+        """What the network is given for one picture, see :meth:`__call__`.
+
+        Returns:
+            inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
+            with the toolbox's sample of it.
+        """
+        sample = self._sample(as_bgr(image, order))
+        return self.model.data_preprocessor(pseudo_collate([sample]), False)
 
     def _run(
         self, images: Sequence, order: str | None, batch_size: int, boxes: Sequence | None
@@ -186,7 +195,8 @@ class Predictor:
     def _answer(self, sample: Any) -> Result:
         if self.task == 'segmentation':
             labels = np.asarray(sample.pred_sem_seg.data[0].cpu(), np.int64)
-            return Segmentation(labels, self.classes, self.names.palette)
+            scores = _certainty(sample.seg_logits.data)
+            return Segmentation(labels, self.classes, self.names.palette, scores)
         if self.task == 'classification':
             scores = np.asarray(sample.pred_score.float().cpu())
             best = int(scores.argmax())
@@ -256,6 +266,14 @@ def _pipeline(cfg: Config) -> Compose:
 def _kind(step: dict) -> str:
     kind = step['type']
     return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _certainty(logits: torch.Tensor) -> np.ndarray:
+    """(C, H, W) to (H, W) float32: the highest probability at each pixel."""
+    if len(logits) == 1:  # of two classes, by a sigmoid
+        logits = torch.cat([torch.zeros_like(logits), logits])
+    highest = (logits.amax(0) - logits.logsumexp(0)).exp()
+    return np.asarray(highest.float().cpu())
 
 
 def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:

@@ -1,40 +1,53 @@
 """Training and testing of any task through mmengine's Runner."""
 
+import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from ..data.check import check_before_training
+from ..data.check import check_before_testing, check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
-from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.checkpoints import PlainCheckpointHook
 from ..engine.durable import (
     DurableCheckpointHook,
-    DurableRunner,
     explaining_a_full_disk,
     last_whole,
     read_training,
 )
 from ..engine.exact import make_exact
 from ..engine.finite import FiniteHook
+from ..engine.processes import joined, main_first
+from ..engine.runner import GroupRunner
+from ..engine.statistics import AgreeOnStatistics
 from ..engine.stopping import StopHook
+from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
+from ..report.hook import RecordHook
+from ..toolboxes.coco_eval import fast_coco_eval
+from ..weights.for_mmengine import read_without_code
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
+from .report import facts, file_weights, report_of_run, start_weights
+from .tracking import track
+
+Command = TypeVar('Command', bound=Callable)
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -63,7 +76,7 @@ class Job:
         """The config with what the command line changes in it."""
         cfg = read_config(self.config)
         if self.mini:
-            with one_line('--mini cannot be applied to this config'):
+            with main_first(), one_line('--mini cannot be applied to this config'):
                 apply_mini(cfg)
         if self.from_scratch:
             start_from_scratch(cfg)
@@ -74,6 +87,18 @@ class Job:
         return cfg
 
 
+def in_group(command: Command) -> Command:
+    """Runs a command as one of the processes that its job's launcher started."""
+
+    @functools.wraps(command)
+    def run(job: Job, *args: Any, **options: Any) -> Any:
+        with joined(job.launcher):
+            return command(job, *args, **options)
+
+    return run
+
+
+@in_group
 def train(
     job: Job,
     resume: str | None = None,
@@ -82,6 +107,8 @@ def train(
     auto_scale_lr: bool = False,
     channels_last: bool = False,
     check: bool = True,
+    fsdp: bool = False,
+    trackers: Sequence[str] = (),
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -93,7 +120,10 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
-        check: compare config and data first, see :func:`check_before_training`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_training`.
+        fsdp: each process keeps a part of weights, gradients and optimizer.
+        trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
 
     Returns:
         the work dir.
@@ -105,31 +135,41 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    if check:
+    if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
+    cfg.fsdp = fsdp = fsdp or cfg.get('fsdp', False)
+    if fsdp and amp:
+        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
+    as_asked = deepcopy(cfg)
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)
     _keep_durably(cfg)
+    track(cfg, trackers)
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
+    if fsdp:
+        runner.shard()
     model = getattr(runner.model, 'module', runner.model)
     if channels_last:
         to_channels_last(model)
     if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
         return_float32(model)
-    dataset = _training_set(cfg)
+    dataset = training_set(cfg)
     load_whole(dataset)
     make_exact(runner, dataset)
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
+    runner.register_hook(AgreeOnStatistics())
+    weights = start_weights(cfg)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'train', weights)))
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -138,19 +178,28 @@ def train(
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     if runner._val_loop is not None:
         load_whole(runner.val_dataloader.dataset)
-    with _cause_in_one_line(), explaining_a_full_disk(cfg.work_dir), stop.listening():
+    with (
+        _cause_in_one_line(),
+        explaining_a_full_disk(cfg.work_dir),
+        stop.listening(),
+        workers_ended(runner),
+        fast_coco_eval(),
+    ):
         runner.train()
+    report_of_run(cfg.work_dir)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
 
 
+@in_group
 def test(
     job: Job,
     checkpoint: str,
     out: str | None = None,
     show_dir: str | None = None,
     form: Form | None = None,
+    check: bool = True,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -160,6 +209,7 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
+        check: compare config and data first, see :func:`check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -170,7 +220,11 @@ def test(
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
+    as_asked = deepcopy(cfg)
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
+    if check and is_main_process():
+        with one_line('the data cannot be checked'):
+            check_before_testing(cfg)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:
@@ -187,9 +241,12 @@ def test(
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
-    with _cause_in_one_line():
+    weights = file_weights(checkpoint)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'test', weights)))
+    with _cause_in_one_line(), workers_ended(runner), fast_coco_eval():
         metrics = runner.test()
-    if out and out.endswith('.json'):
+    report_of_run(cfg.work_dir)
+    if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
 
@@ -210,7 +267,7 @@ def _build_runner(cfg: Config) -> Runner:
     read_without_code()
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
     with one_line('the config cannot be built'):
-        return DurableRunner.from_cfg(cfg)
+        return GroupRunner.from_cfg(cfg)
 
 
 def _build_schedulers(runner: Runner) -> None:
@@ -272,7 +329,7 @@ def _skip_pretrained(runner: Runner) -> None:
             module.pretrained, module.init_cfg = None, None
 
 
-def _training_set(cfg: Config) -> Any:
+def training_set(cfg: Config) -> Any:
     """The training data set; an empty one is an error here, and not a riddle later."""
     dataset = ()
     with one_line('the training set cannot be built'):
