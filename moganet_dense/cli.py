@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        print(f'error: {error}', file=sys.stderr)
+        rank = os.environ.get('RANK', '0')
+        print(f'rank {rank}: error: {error}' if rank != '0' else f'error: {error}', file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):
@@ -88,5 +89,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: this needs {error.name}, which is not installed; {hint}', file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
+            print(stopped, file=sys.stderr)
         return STOPPED

@@ -3,9 +3,9 @@ was left alone: ``python tests/kill_test.py --kills 300``.
 
 The toolboxes are imported once, in a parent; every training is a fork of it. Every second
 kill waits until a file is being written (a draft lies in the folder) and strikes at once or a
-random time later; the others strike at a random time. After each, the last checkpoint has to be whole
-and not older than the one before; at the end the weights have to be, bit for bit, those of a
-training that nobody killed.
+random time later; the others strike at a random time. After each, the last checkpoint
+has to be whole and not older than the one before; at the end the weights have to be, bit for
+bit, those of a training that nobody killed.
 """
 
 import argparse

@@ -1,8 +1,59 @@
 """Pages that are written by a command are what the command writes."""
 
+import re
+import shlex
+from pathlib import Path
+
+import click
 import make_benchmarks
+import pytest
 from conftest import ROOT
+from PIL import Image
+from small import small
+
+import moganet_dense
+from moganet_dense import load_model
+from moganet_dense.cli import commands
+from moganet_dense.toolboxes import metafiles
 
 
 def test_the_page_of_benchmarks_is_up_to_date():
     assert (ROOT / 'docs/benchmarks.md').read_text() == make_benchmarks.page()
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    return re.findall(rf'^```{language}\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+
+
+def test_commands_of_the_page_on_use_are_commands():
+    lines = '\n'.join(blocks('docs/use.md', 'bash')).splitlines()
+    lines = [line for line in lines if '_COMPLETE' not in line]
+    calls = [line.partition('moganet-dense ')[2] for line in lines if 'moganet-dense ' in line]
+    assert len(calls) >= 8
+    for call in calls:
+        words = shlex.split(call.partition('>')[0], comments=True)
+        context = click.Context(commands)
+        name, command, rest = commands.resolve_command(context, words)
+        if isinstance(command, click.Group) and rest:
+            name, command, rest = command.resolve_command(click.Context(command), rest)
+        command.make_context(name, rest)  # fails on what it does not know
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page_on_use_runs(tmp_path, monkeypatch, capsys):
+    """With small models in place of those that are to be fetched."""
+    Image.new('RGB', (90, 60), 'red').save(tmp_path / 'photo.jpg')
+    monkeypatch.chdir(tmp_path)
+
+    def load_small(name, **options):
+        entry = metafiles.find(name.replace('_s', '_xt'))
+        cfg = small(Path(entry['Config']).relative_to(ROOT))
+        return load_model(cfg, 'random', **options | dict(device='cpu'))
+
+    monkeypatch.setattr(moganet_dense, 'load_model', load_small, raising=False)
+    use, _, backbone = blocks('docs/use.md', 'python')
+    exec(use, {})
+    exec(backbone, {})
+    said = capsys.readouterr().out
+    assert '(4, 8, 16, 32)' in said and 'nose' in said and '[128, 320, 512] [8, 16, 32]' in said

@@ -15,10 +15,13 @@ from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 from test_classification import PARAMETERS, by_hand, official, tensors_of
 
+from moganet_dense import load_model
+from moganet_dense.toolboxes import metafiles
 from moganet_dense.toolboxes.after_import import after_import
 from moganet_dense.toolboxes.metafiles import METAFILES, entries
 from moganet_dense.weights import zoo
 from moganet_dense.weights.families import WeightsError
+from moganet_dense.weights.loading import _cached_name
 
 mmpretrain = pytest.importorskip('mmpretrain')
 
@@ -162,7 +165,7 @@ def test_other_files_are_read_as_before():
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ['True', 'True', 'moganet_dense.engine.checkpoints']
+    assert done.stdout.split() == ['True', 'True', 'moganet_dense.weights.for_mmengine']
 
 
 ORDERS = ['moganet_dense first', 'toolboxes first']
@@ -240,6 +243,11 @@ def published(name: str, scope: str, path: Path, renamed: tuple[str, str] = ('',
     return state
 
 
+def move_to_cache(file: Path, name: str, cache: Path) -> None:
+    """To where a download of a model's published weights would be."""
+    file.rename(cache / _cached_name(metafiles.find(name)['Weights']))
+
+
 def picture(path: Path) -> str:
     Image.fromarray(np.random.RandomState(3).randint(0, 256, (48, 64, 3), np.uint8)).save(path)
     return str(path)
@@ -252,25 +260,36 @@ def assert_holds(model: torch.nn.Module, state: dict) -> None:
 
 
 @pytest.mark.slow
-def test_a_detector_by_name(tmp_path):
+def test_a_detector_by_name(tmp_path, cache):
     from mmdet.apis import DetInferencer
 
     state = published('retinanet_moganet_xt', 'mmdet', tmp_path / 'w.pth')
     inferencer = DetInferencer('retinanet_moganet_xt', str(tmp_path / 'w.pth'), 'cpu')
     assert_holds(inferencer.model, state)
-    (found,) = inferencer(picture(tmp_path / 'a.png'))['predictions']
+    shown = picture(tmp_path / 'a.png')
+    (found,) = inferencer(shown)['predictions']
     assert len(found['bboxes']) == len(found['scores']) == 100
+    # load_model sees the same, and finds the published file by the name alone, in the cache
+    move_to_cache(tmp_path / 'w.pth', 'retinanet_moganet_xt', cache)
+    ours = load_model('retinanet_moganet_xt', device='cpu')(shown)
+    np.testing.assert_allclose(ours.boxes, found['bboxes'], atol=1e-3)
+    np.testing.assert_allclose(ours.scores, found['scores'], atol=1e-6)
+    assert ours.labels.tolist() == found['labels']
+    by_name = DetInferencer('retinanet_moganet_xt', device='cpu')
+    assert_holds(by_name.model, state)
 
 
 @pytest.mark.slow
 def test_a_segmentor_by_name(tmp_path):
     from mmseg.apis import MMSegInferencer
 
-    state = published('upernet_moganet_xt', 'mmseg', tmp_path / 'w.pth')
-    inferencer = MMSegInferencer('upernet_moganet_xt', str(tmp_path / 'w.pth'), device='cpu')
+    state = published('sem_fpn_moganet_xt', 'mmseg', tmp_path / 'w.pth')
+    inferencer = MMSegInferencer('sem_fpn_moganet_xt', str(tmp_path / 'w.pth'), device='cpu')
     assert_holds(inferencer.model, state)
     found = inferencer(picture(tmp_path / 'a.png'))['predictions']
     assert found.shape == (48, 64) and 0 <= found.min() <= found.max() < 150
+    ours = load_model('sem_fpn_moganet_xt', tmp_path / 'w.pth', device='cpu')
+    np.testing.assert_array_equal(ours(tmp_path / 'a.png').labels, found)
 
 
 @pytest.mark.slow
@@ -285,3 +304,27 @@ def test_a_pose_estimator_by_name(tmp_path):
     assert_holds(inferencer.inferencer.model, state)
     ((found,),) = next(inferencer(picture(tmp_path / 'a.png')))['predictions']
     assert np.shape(found['keypoints']) == (17, 2) and len(found['keypoint_scores']) == 17
+    ours = load_model(name, tmp_path / 'w.pth', device='cpu')(tmp_path / 'a.png')
+    np.testing.assert_allclose(ours.keypoints[0], found['keypoints'], atol=1e-2)
+    np.testing.assert_allclose(ours.scores[0], found['keypoint_scores'], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_pose_estimator_and_a_detector_by_name(tmp_path, cache):
+    """Both from the cache, where a download by name would put them."""
+    from mmpose.apis import MMPoseInferencer
+
+    pose, detector = 'topdown_moganet_xt_256x192', 'retinanet_moganet_xt'
+    published(pose, 'mmpose', tmp_path / 'p.pth')
+    state = published(detector, 'mmdet', tmp_path / 'd.pth')
+    move_to_cache(tmp_path / 'p.pth', pose, cache)
+    move_to_cache(tmp_path / 'd.pth', detector, cache)
+    inferencer = MMPoseInferencer(
+        pose2d=pose, det_model=detector, det_cat_ids=list(range(80)), device='cpu'
+    )
+    found_by = inferencer.inferencer.detector.model
+    assert_holds(found_by, state)
+    found_by.test_cfg.max_per_img = found_by.bbox_head.test_cfg.max_per_img = 2
+    shown = picture(tmp_path / 'a.png')
+    (persons,) = next(inferencer(shown, bbox_thr=0.0, nms_thr=1.0))['predictions']
+    assert 1 <= len(persons) <= 2 and np.shape(persons[0]['keypoints']) == (17, 2)

@@ -4,6 +4,7 @@
     python tools/benchmark.py train            # a step on two images of 320 x 320
     python tools/benchmark.py models           # RetinaNet, UPerNet, pose, at real sizes
     python tools/benchmark.py growth           # time and kept bytes by size and batch
+    python tools/benchmark.py pipeline         # what of a run is not the network
 
 ``--out FILE`` keeps the figures; docs/make_benchmarks.py makes the page of them.
 
@@ -230,14 +231,28 @@ def time_growth(arch: str, rounds: int) -> dict:
     return found
 
 
+def rows_of_pipeline(args: argparse.Namespace) -> dict:
+    from benchmark_pipeline import time_pipeline  # the toolboxes take seconds to import
+
+    return time_pipeline(args.rounds, args.images)
+
+
+ROWS = {
+    'models': lambda args: time_models(args.rounds),
+    'growth': lambda args: time_growth(args.arch, args.rounds),
+    'pipeline': rows_of_pipeline,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='Times backbones side by side.')
-    parser.add_argument('what', choices=['infer', 'train', 'models', 'growth'])
+    parser.add_argument('what', choices=['infer', 'train', 'models', 'growth', 'pipeline'])
     parser.add_argument('--arch', default='s')
     parser.add_argument('--size', type=int, help='side of the image')
     parser.add_argument('--batch', type=int)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--images', type=int, default=5000, help='that pipeline evaluates')
     parser.add_argument('--no-peers', action='store_true')
     parser.add_argument('--out', help='JSON file for the figures')
     args = parser.parse_args()
@@ -250,10 +265,8 @@ def main() -> None:
         cores=os.cpu_count(),
         rounds=args.rounds,
     )
-    if args.what in ('models', 'growth'):
-        models = args.what == 'models'
-        found = time_models(args.rounds) if models else time_growth(args.arch, args.rounds)
-        save(args.out, facts, rows=found)
+    if args.what in ROWS:
+        save(args.out, facts, rows=ROWS[args.what](args))
         return
     training = args.what == 'train'
     size, batch = args.size or (320 if training else 512), args.batch or (2 if training else 1)

@@ -3,7 +3,6 @@ custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
 )
 log_level = 'INFO'
 load_from = None

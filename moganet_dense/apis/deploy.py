@@ -19,7 +19,6 @@ from mmengine.logging import print_log
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..engine.checkpoints import AVERAGE_TAKEN
 from ..errors import UserError
 from ..models import MogaNet
 from ..weights import safetensors, zoo
@@ -30,6 +29,7 @@ from ..weights.families import (
     model_state,
     recorded_gate,
 )
+from ..weights.for_mmengine import AVERAGE_TAKEN
 from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
 from .config import read_config
 from .flops import build, outputs

@@ -10,29 +10,34 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
-from ..data.check import check_before_training
+from ..data.check import check_before_testing, check_before_training
 from ..data.layouts import innermost, require_files
 from ..data.pictures import load_whole
 from ..engine.amp import CpuAmpOptimWrapper
-from ..engine.checkpoints import PlainCheckpointHook, read_without_code
+from ..engine.checkpoints import PlainCheckpointHook
 from ..engine.durable import (
     DurableCheckpointHook,
-    DurableRunner,
     explaining_a_full_disk,
     last_whole,
     read_training,
 )
 from ..engine.exact import make_exact
 from ..engine.finite import FiniteHook
+from ..engine.processes import joined, main_first
+from ..engine.runner import GroupRunner
+from ..engine.statistics import AgreeOnStatistics
 from ..engine.stopping import StopHook
 from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
+from ..toolboxes.coco_eval import fast_coco_eval
+from ..weights.for_mmengine import read_without_code
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
@@ -64,7 +69,7 @@ class Job:
         """The config with what the command line changes in it."""
         cfg = read_config(self.config)
         if self.mini:
-            with one_line('--mini cannot be applied to this config'):
+            with main_first(), one_line('--mini cannot be applied to this config'):
                 apply_mini(cfg)
         if self.from_scratch:
             start_from_scratch(cfg)
@@ -83,6 +88,7 @@ def train(
     auto_scale_lr: bool = False,
     channels_last: bool = False,
     check: bool = True,
+    fsdp: bool = False,
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -95,6 +101,7 @@ def train(
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
         check: compare config and data first, see :func:`check_before_training`.
+        fsdp: each process keeps a part of weights, gradients and optimizer.
 
     Returns:
         the work dir.
@@ -103,12 +110,29 @@ def train(
         UserError: a mistake that the user can mend.
         Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
     """
+    with joined(job.launcher):
+        return _train(job, resume, skip_nonfinite, amp, auto_scale_lr, channels_last, check, fsdp)
+
+
+def _train(
+    job: Job,
+    resume: str | None,
+    skip_nonfinite: int,
+    amp: bool,
+    auto_scale_lr: bool,
+    channels_last: bool,
+    check: bool,
+    fsdp: bool,
+) -> Path:
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    if check:
+    if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
+    cfg.fsdp = fsdp = fsdp or cfg.get('fsdp', False)
+    if fsdp and amp:
+        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
     if amp:
         _enable_amp(cfg)
     if auto_scale_lr:
@@ -120,6 +144,8 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
+    if fsdp:
+        runner.shard()
     model = getattr(runner.model, 'module', runner.model)
     if channels_last:
         to_channels_last(model)
@@ -131,6 +157,7 @@ def train(
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
+    runner.register_hook(AgreeOnStatistics())
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -139,8 +166,13 @@ def train(
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     if runner._val_loop is not None:
         load_whole(runner.val_dataloader.dataset)
-    saving = explaining_a_full_disk(cfg.work_dir)
-    with _cause_in_one_line(), saving, stop.listening(), workers_ended(runner):
+    with (
+        _cause_in_one_line(),
+        explaining_a_full_disk(cfg.work_dir),
+        stop.listening(),
+        workers_ended(runner),
+        fast_coco_eval(),
+    ):
         runner.train()
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
@@ -153,6 +185,7 @@ def test(
     out: str | None = None,
     show_dir: str | None = None,
     form: Form | None = None,
+    check: bool = True,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -162,6 +195,7 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
+        check: compare config and data first, see :func:`check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -169,10 +203,20 @@ def test(
     Raises:
         UserError: a mistake that the user can mend.
     """
+    with joined(job.launcher):
+        return _test(job, checkpoint, out, show_dir, form or Form())
+
+
+def _test(
+    job: Job, checkpoint: str, out: str | None, show_dir: str | None, form: Form
+) -> dict[str, Any]:
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
+    if check:
+        with one_line('the data cannot be checked'):
+            check_before_testing(cfg)
     if out and not out.endswith(('.pkl', '.json')):
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:
@@ -183,15 +227,14 @@ def test(
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
-    form = form or Form()
     load(model, checkpoint, form.deploy)
     form.apply(model)
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
-    with _cause_in_one_line(), workers_ended(runner):
+    with _cause_in_one_line(), workers_ended(runner), fast_coco_eval():
         metrics = runner.test()
-    if out and out.endswith('.json'):
+    if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
 
@@ -212,7 +255,7 @@ def _build_runner(cfg: Config) -> Runner:
     read_without_code()
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
     with one_line('the config cannot be built'):
-        return DurableRunner.from_cfg(cfg)
+        return GroupRunner.from_cfg(cfg)
 
 
 def _build_schedulers(runner: Runner) -> None:

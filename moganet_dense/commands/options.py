@@ -80,6 +80,7 @@ local_rank = click.option(  # torch.distributed.launch passes it; the environmen
 channels_last = click.option(
     '--channels-last', is_flag=True, help='Channels last in memory: faster.'
 )
+no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
 trust = click.option(
     '--trust-checkpoint',
     is_flag=True,

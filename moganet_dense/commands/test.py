@@ -12,6 +12,7 @@ from . import options
 @click.option('--dtype', type=click.Choice(['fp32', 'bf16', 'fp16']), default='fp32')
 @options.channels_last
 @click.option('--compile', is_flag=True, help='Compile the backbone.')
+@options.no_check
 @options.trust
 def command(
     config,
@@ -26,6 +27,7 @@ def command(
     dtype,
     channels_last,
     compile,
+    no_check,
 ) -> None:
     """Evaluate a checkpoint of any task.
 
@@ -40,4 +42,4 @@ def command(
 
     job = Job(config, work_dir, cfg_options, launcher, mini)
     form = Form(deploy, dtype, channels_last, compile)
-    test(job, checkpoint, out=out, show_dir=show_dir, form=form)
+    test(job, checkpoint, out=out, show_dir=show_dir, form=form, check=not no_check)

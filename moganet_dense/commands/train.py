@@ -21,12 +21,17 @@ from . import options
     help='Pass over up to N batches in a row whose loss is not finite; default: stop.',
 )
 @click.option('--amp', is_flag=True, help='Automatic mixed precision.')
-@click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+@options.no_check
 @options.channels_last
 @click.option(
     '--auto-scale-lr',
     is_flag=True,
     help="Scale the learning rate from the config's batch size to the real one.",
+)
+@click.option(
+    '--fsdp',
+    is_flag=True,
+    help='Each process keeps a part of weights, gradients and optimizer; several processes.',
 )
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:

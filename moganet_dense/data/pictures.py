@@ -1,7 +1,8 @@
-"""Whether a picture file is whole, and what the toolboxes would read from it.
+"""Whether a picture and its annotations are whole, and what the toolboxes would read from them.
 
 They decode with OpenCV, which fills the rest of a picture that breaks off with grey and goes on.
-Here that is an error. What is accepted, and how it is read, is in docs/reliability.md.
+Here that is an error, as is a label map that does not fit its picture or its classes. What is
+accepted, and how it is read, is in docs/reliability.md.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,10 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from .annotations import mask
+
+IGNORED = 255
+"""The label of pixels that are none of the classes."""
 
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
@@ -62,31 +67,89 @@ def decode(file: str | Path) -> np.ndarray:
     return image
 
 
-class LoadWhole:
-    """A toolbox's transform that loads a picture or label map, and names the file it fails on.
+def require_fit(labels: np.ndarray, size: tuple[int, int], classes: int | None) -> None:
+    """Whether a label map, as it is trained on, fits: a number a pixel, and no other classes.
 
-    A picture that breaks off is an error, see :func:`read_whole`.
+    Args:
+        labels: numbers from 0 on; IGNORED stands for none of the classes.
+        size: height and width of the picture.
+        classes: their number, or None if it is not known.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    if labels.shape != size:
+        shape = ' x '.join(map(str, labels.shape))
+        raise ValueError(
+            f'expected a number for each of {size[0]} x {size[1]} pixels, found {shape}'
+        )
+    if classes is not None and (odd := labels[(labels >= classes) & (labels != IGNORED)]).size:
+        raise ValueError(f'expected labels of {classes} classes, found {odd.max()}, counted from 0')
+
+
+def require_sound(sample: dict, masks: bool) -> None:
+    """Whether what a sample's annotations hold can be trained on.
+
+    Infinite and NaN coordinates would make the loss NaN. pycocotools asks for all memory there
+    is at a polygon with NaN, and writes beyond its own at run lengths of another size.
+
+    Args:
+        sample: as mmdet's and mmpose's data sets give it to their first transforms.
+        masks: whether its masks are read.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    instances = sample.get('instances') or []
+    numbers = {key: sample.get(key, ()) for key in ('bbox', 'keypoints', 'keypoints_visible')}
+    numbers['boxes'] = [row['bbox'] for row in instances if 'bbox' in row]
+    for what, values in numbers.items():
+        if not np.isfinite(np.asarray(values, float)).all():
+            raise ValueError(f'expected finite numbers in its {what}')
+    for row in instances if masks else ():
+        for severity, rule, found in mask(row.get('mask'), sample['ori_shape'][::-1]):
+            if severity == 'error':
+                raise ValueError(f'{rule}, found {found}')
+
+
+class LoadWhole:
+    """A toolbox's transform that loads a picture or annotations, and names the file it fails on.
+
+    A picture that breaks off is an error, see :func:`read_whole`; so are a label map that does
+    not fit, see :func:`require_fit`, and annotations as in :func:`require_sound`.
     """
 
-    def __init__(self, load: Callable[[dict], dict | None]) -> None:
-        self.load = load
+    def __init__(self, load: Callable[[dict], dict | None], classes: int | None = None) -> None:
+        self.load, self.classes = load, classes
 
     def __call__(self, results: dict) -> dict | None:
         """As the transform.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read, or what it holds does not fit.
         """
-        key = 'seg_map_path' if 'LoadAnnotations' in type(self.load).__name__ else 'img_path'
-        file = results.get(key)
+        annotations = 'LoadAnnotations' in type(self.load).__name__
+        labels = annotations and results.get('seg_map_path')
+        file = labels or results.get('img_path')
         if not file or '://' in str(file):
             return self.load(results)
-        read_whole(file)
         try:
-            return self.load(results)
+            require_sound(results, getattr(self.load, 'with_mask', False))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f'{file}: its annotations cannot be used ({_reason(error)}); `python -m '
+                'moganet_dense check CONFIG` finds all'
+            ) from error
+        if labels or not annotations:
+            read_whole(file)
+        kind = 'label map' if labels else 'annotations' if annotations else 'picture'
+        try:
+            results = self.load(results)
+            if labels:
+                require_fit(results['gt_seg_map'], results['ori_shape'], self.classes)
+            return results
         except Exception as error:
-            reason = ' '.join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f'{file}: the picture cannot be read ({reason})') from error
+            raise UserError(f'{file}: the {kind} cannot be read ({_reason(error)})') from error
 
     def __repr__(self) -> str:
         return repr(self.load)
@@ -97,7 +160,13 @@ def load_whole(dataset: Any) -> None:
     for inner in [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]:
         if inner is not None:
             load_whole(inner)
+    of_scenes = hasattr(dataset, 'reduce_zero_label')  # the classes of others are of boxes
+    classes = len(dataset.metainfo['classes']) if of_scenes else None
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for i, step in enumerate(steps):
         if type(step).__name__ in _LOADERS:
-            steps[i] = LoadWhole(step)
+            steps[i] = LoadWhole(step, classes)
+
+
+def _reason(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200] or type(error).__name__

@@ -6,26 +6,19 @@ after loading, and every checkpoint is read by
 :func:`~moganet_dense.weights.loading.read_checkpoint`.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
-from mmengine.runner import CheckpointLoader
 
-from ..weights import zoo
-from ..weights.families import WeightsError, holds_average, model_state
-from ..weights.loading import check_fit, locate, read_checkpoint
+from ..weights.loading import check_fit
 
 _PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 _PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
-
-AVERAGE_TAKEN = '{}: reading the average that it holds, which the published accuracy is of'
 
 
 @HOOKS.register_module()
@@ -82,60 +75,3 @@ def from_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(from_plain(item) for item in value)
     return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
-
-
-def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) -> dict:
-    """What mmengine's loaders return, read by our reader.
-
-    A classifier comes as its average where the file holds one, and published weights with a
-    note of their gate, so that they do not load into a backbone with the other.
-
-    Raises:
-        WeightsError: it cannot be fetched or read, or it is no dict.
-    """
-    checkpoint = read_checkpoint(locate(filename), map_location)
-    if not isinstance(checkpoint, dict):
-        raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
-    if holds_average(checkpoint):
-        print_log(AVERAGE_TAKEN.format(filename), logger='current')
-        checkpoint['state_dict'] = model_state(checkpoint)
-    if known := zoo.find(filename):
-        _note_gate(checkpoint, known.gate)
-    return checkpoint
-
-
-def _note_gate(checkpoint: dict, gate: str) -> None:
-    """Notes the gate of the backbone as our own checkpoints do, beside the tensors."""
-    state = checkpoint.get('state_dict', checkpoint)
-    noted = OrderedDict(state)  # a plain dict takes no note
-    noted._metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
-    checkpoint['state_dict'] = noted
-
-
-def read_without_code() -> None:
-    """Makes mmengine read every local or fetched checkpoint through our reader."""
-    _read_through_us(
-        '', 'http://', 'https://', 's3://', 'open-mmlab://', 'openmmlab://', 'modelzoo://',
-        'torchvision://', 'mmcls://', 'petrel://', zoo.SCHEME,
-    )  # fmt: skip
-
-
-def read_releases_without_code() -> None:
-    """Makes mmengine read and keep the published files, by name or URL, through our reader;
-    others are read as before."""
-    _read_through_us(zoo.SCHEME, *zoo.RELEASES)
-
-
-@contextmanager
-def reading_without_code() -> Iterator[None]:
-    """:func:`read_without_code` for a while."""
-    before = CheckpointLoader._schemes.copy()
-    read_without_code()
-    try:
-        yield
-    finally:
-        CheckpointLoader._schemes = before
-
-
-def _read_through_us(*prefixes: str) -> None:
-    CheckpointLoader.register_scheme(prefixes, load_from_safe, force=True)

@@ -34,9 +34,16 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class DurableRunner(Runner):
     """mmengine's Runner, whose checkpoints are there whole or not at all."""
 
-    @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **options: Any) -> None:
-        """As mmengine's; returns when the checkpoint would outlive a power cut."""
+        """As mmengine's; returns when the checkpoint would outlive a power cut.
+
+        Before, every process calls its hooks' ``agree_before_saving``; rank 0 alone writes.
+        """
+        self.call_hook('agree_before_saving')
+        self._write_checkpoint(out_dir, filename, *args, **options)
+
+    @master_only
+    def _write_checkpoint(self, out_dir: str, filename: str, *args: Any, **options: Any) -> None:
         if '://' in str(out_dir):  # storage that is no folder puts whole objects in place
             return super().save_checkpoint(out_dir, filename, *args, **options)
         draft = draft_of(Path(out_dir, filename))

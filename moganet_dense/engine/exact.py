@@ -3,7 +3,8 @@
 Every iteration starts from random states that follow from the seed and its number, every
 sample from ones that follow from the seed and its place in the training. So nothing of the
 generators has to be saved, a loader can start anywhere without loading what was seen, and the
-number of its workers does not matter.
+number of its workers does not matter. Nor does the number of processes: batches are drawn for
+all of them together, and each takes its share.
 
 What the loops of mmengine lack for it: a loader that starts in the middle of an epoch
 (epoch-based loops start the epoch again), or where the training stands (iteration-based ones
@@ -13,16 +14,20 @@ start the data again, or load all that was seen).
 import logging
 import random
 from collections.abc import Iterable, Iterator
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dist import all_reduce, get_dist_info, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler
+
+from .sharding import divided_as, whole
 
 VALIDATED = 'validated_iter'  # in the message hub: iteration after which was validated last
 
@@ -67,9 +72,14 @@ class PlacedDataset:
 class PlacedBatches:
     """Batches of (index, place), from any batch of an epoch on.
 
+    With mmengine's two samplers a batch is drawn for all processes together, and sample k of it
+    is for process k modulo their number: W processes of B samples see the data of one process of
+    W B. A batch that falls short is filled up with its own first samples, so that all shares are
+    equal. Another sampler gives each process what it holds for that one's.
+
     Args:
         sampler: of indices.
-        batch_size: of a batch.
+        batch_size: samples of a batch of one process.
         seed: of the training.
         batches: config of the batch sampler; None: torch's.
         drop_last: of torch's: leave the last batch out if it is short.
@@ -90,6 +100,9 @@ class PlacedBatches:
     ) -> None:
         self.sampler, self.batch_size, self.seed = sampler, batch_size, seed
         self.drop_last = drop_last
+        self.rank, self.world = get_dist_info()
+        self.shared = _draws_for_all(sampler)
+        batch_size *= self.world if self.shared else 1
         if batches is None:
             self.batches = BatchSampler(sampler, batch_size, drop_last)
         else:
@@ -103,10 +116,31 @@ class PlacedBatches:
     def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
         if self.start is None:
             return
-        place, start = (self.seed, get_rank(), self.epoch), self.start
+        place, start = (self.seed, self.epoch), self.start
         for number, batch in enumerate(self.batches):
             if number >= start:
-                yield [(index, (*place, number, k)) for k, index in enumerate(batch)]
+                slots = range(self.rank, self.world * self.batch_size, self.world)
+                yield [
+                    (index, (*place, number, slot))
+                    for index, slot in zip(self._share(batch), slots, strict=False)
+                ]
+
+    def _share(self, batch: list[int]) -> list[int]:
+        """What this process takes of a batch."""
+        if not self.shared:
+            return batch
+        lacking = -len(batch) % self.world
+        return [*batch, *islice(cycle(batch), lacking)][self.rank :: self.world]
+
+
+def _draws_for_all(sampler: Iterable[int]) -> bool:
+    """Makes a sampler draw the indices of all processes; whether it is of a kind that can."""
+    if type(sampler) is DefaultSampler:
+        sampler.num_samples = sampler.total_size
+    elif type(sampler) is not InfiniteSampler:
+        return False
+    sampler.rank, sampler.world_size = 0, 1
+    return True
 
 
 class _Exact:
@@ -120,7 +154,7 @@ class _Exact:
 
     def run_iter(self, *args: Any) -> None:
         self.done += 1
-        draw_from(self.runner.seed, self._iter)
+        draw_from(self.runner.seed, self._iter, get_rank())
         super().run_iter(*args)
 
     def _rest_of_epoch(self, epoch: int) -> Iterator[tuple[int, Any]]:
@@ -200,14 +234,24 @@ class ExactResumeHook(Hook):
 
     priority = 'LOW'  # before the checkpoint is saved
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        loop = runner.train_loop
-        checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
-        checkpoint['gradients'] = {
-            name: parameter.grad.cpu()
+    def __init__(self) -> None:
+        self.gradients = {}
+
+    def agree_before_saving(self, runner) -> None:
+        """Gathered gradients are of each process; their mean does in all what they do."""
+        self.gradients = {
+            name: whole(parameter.grad).clone()
             for name, parameter in _model(runner).named_parameters()
             if parameter.grad is not None
         }
+        for gradient in self.gradients.values():
+            all_reduce(gradient, 'mean')
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        loop = runner.train_loop
+        checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
+        checkpoint['gradients'] = {name: value.cpu() for name, value in self.gradients.items()}
+        self.gradients = {}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not runner._resume:
@@ -226,10 +270,10 @@ class ExactResumeHook(Hook):
         gradients = checkpoint.get('gradients', {})
         for name, parameter in _model(runner).named_parameters():
             if name in gradients:
-                parameter.grad = gradients[name].to(parameter)
+                parameter.grad = divided_as(gradients[name], parameter)
 
     def before_val_epoch(self, runner) -> None:
-        draw_from(runner.seed, runner.iter)
+        draw_from(runner.seed, runner.iter, get_rank())
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         runner.message_hub.update_info(VALIDATED, runner.iter)

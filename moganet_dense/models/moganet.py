@@ -21,6 +21,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..weights.for_mmengine import read_files_without_code
 from ..weights.loading import PretrainedWeights, check_form, check_gate
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
@@ -155,6 +156,7 @@ class MogaNet(BaseModule):
         super().__init__(init_cfg)
         sizes = resolve_architecture(arch)
         _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
+        read_files_without_code()  # the toolboxes build a model, then read its checkpoint
         self.pretrained = PretrainedWeights.from_init_cfg(init_cfg)
         self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..engine.checkpoints import read_releases_without_code, reading_without_code
+from ..models import MogaNet
+from ..weights.for_mmengine import read_releases_without_code, reading_without_code
 from .after_import import after_import
 from .metafiles import METAFILES, entries, package_root
 
@@ -51,7 +52,9 @@ def _belongs_to(folder: Path, scope: str) -> bool:
 
 
 def _is_ours(cfg: Any) -> bool:
-    return 'moganet_dense' in (cfg.get('custom_imports') or {}).get('imports', [])
+    """Whether a config (a dict; None where it is in the checkpoint) builds our backbone."""
+    model = (cfg or {}).get('model') or {}
+    return (model.get('backbone') or {}).get('type') in (MogaNet, MogaNet.__name__)
 
 
 def _add_to_hub(module: ModuleType) -> None:

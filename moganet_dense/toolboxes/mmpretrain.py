@@ -1,18 +1,10 @@
-"""mmpretrain's classifier around the backbone; configs bring it in by ``custom_imports``.
-
-Importing this module also makes mmengine read checkpoints without running code, for
-mmpretrain has no other place to say so: whoever builds one of our classifiers by name and
-gives it a file is safe.
-"""
+"""mmpretrain's classifier around the backbone; configs bring it in by ``custom_imports``."""
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
-from ..engine.checkpoints import read_without_code
 from ..weights.families import classifier_state
 from ..weights.loading import check_fit
-
-read_without_code()
 
 
 @MODELS.register_module()

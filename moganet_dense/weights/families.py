@@ -168,6 +168,8 @@ def holds_average(checkpoint: Any) -> bool:
         return False
     state = checkpoint.get('state_dict_ema', checkpoint.get('state_dict', checkpoint))
     keys = {str(key).removeprefix('module.') for key in state} if isinstance(state, Mapping) else ()
+    if not any('blocks1.0.attn.' in key or 'blocks1_0_attn_' in key for key in keys):
+        return False  # of another model
     flat = any(key.startswith('ema_') for key in keys)
     return ('state_dict_ema' in checkpoint or flat) and any(key in CLASSIFIER for key in keys)
 

@@ -298,9 +298,11 @@ def cache_folder() -> Path:
 def fetch(url: str) -> Path:
     """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
 
+    What is cut leaves nothing behind, and the next call starts anew.
+
     Raises:
-        WeightsError: the host does not answer or the file breaks off; names the file, the
-            URL and where a copy fetched by hand goes.
+        WeightsError: the host does not answer, or the file breaks off or is another than its
+            name says; names the file, the URL and where a copy fetched by hand goes.
     """
     _require_https(url)
     name, draft = _cached_name(url), None
@@ -312,7 +314,7 @@ def fetch(url: str) -> Path:
         handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
         with open(handle, 'wb') as part:
             _download(url, part, name)
-        _check_hash(Path(draft), name)
+        _check_hash(Path(draft), url)
         os.replace(draft, target)
     except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
@@ -326,14 +328,17 @@ def fetch(url: str) -> Path:
 
 
 def _require_https(url: str) -> None:
-    """Refuses what others on the way could change; this machine's own server may do without."""
+    """Refuses what others on the way could change.
+
+    Raises:
+        WeightsError: another scheme, or no URL at all.
+    """
     try:
-        parts = urlsplit(url)
+        scheme = urlsplit(url).scheme
     except ValueError as error:
-        raise WeightsError(f'{url} is no URL of a file ({error})') from None
-    local = parts.scheme == 'http' and parts.hostname in ('127.0.0.1', '::1', 'localhost')
-    if parts.scheme != 'https' and not local:
-        raise WeightsError(f'{url} is refused: expected an https:// address of the file')
+        raise WeightsError(f'{url!r} is no URL of a file ({error})') from None
+    if scheme != 'https' or not url.isprintable():
+        raise WeightsError(f'{url!r} is refused: expected an https:// address of the file')
 
 
 class _HttpsOnly(HTTPRedirectHandler):
@@ -342,9 +347,14 @@ class _HttpsOnly(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_hash(file: Path, name: str) -> None:
-    """Names of OpenMMLab's files end in the first eight digits of their SHA-256."""
-    noted = re.search(r'[-_]([0-9a-f]{8})\.pth$', name)
+def _check_hash(file: Path, url: str) -> None:
+    """Names of OpenMMLab's and torchvision's files end in a part of their SHA-256, mmpose's
+    in that and a date; a date alone is none.
+
+    Raises:
+        OSError: the file has another.
+    """
+    noted = re.search(r'-(?!(?:19|20)\d{6}\b)([0-9a-f]{8,64})(?:_\d{8})?\.pth$', zoo.file_name(url))
     if noted is None:
         return
     digest = hashlib.sha256()
@@ -352,12 +362,13 @@ def _check_hash(file: Path, name: str) -> None:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     if not digest.hexdigest().startswith(noted[1]):
-        raise OSError(f'expected SHA-256 {noted[1]}..., found {digest.hexdigest()[:8]}...')
+        found = digest.hexdigest()[: len(noted[1])]
+        raise OSError(f'expected SHA-256 {noted[1]}..., found {found}...')
 
 
 def _cached_name(url: str) -> str:
     """File name in the cache; a file that is not of the zoo gets a mark of its URL, since
-    others may end in the same name.
+    others may end in the same name. No header and no redirect has a say in it.
 
     Raises:
         WeightsError: no file name in the URL.
@@ -367,17 +378,27 @@ def _cached_name(url: str) -> str:
         raise WeightsError(f'{url} is no URL of a file')
     if (known := zoo.find(url)) and known.url == url:
         return name
-    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    plain = re.sub(r'[^\w.+-]', '_', name, flags=re.ASCII)[-100:]
+    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{plain}'
 
 
 def _download(url: str, part: Any, name: str) -> None:
-    """Writes what ``url`` sends to the open file ``part``, with a progress bar."""
+    """Writes what ``url`` sends to the open file ``part``, with a progress bar.
+
+    Raises:
+        OSError: it sends no file, does not say of which size, or sends another size.
+    """
     with build_opener(_HttpsOnly).open(url, timeout=TIMEOUT) as answer:
-        size = int(answer.headers.get('Content-Length') or 0)
+        said = answer.headers.get('Content-Length')
+        if answer.status != 200 or said is None:
+            raise OSError(
+                f'expected a file and its size, found status {answer.status}, size {said}'
+            )
+        size = int(said)
         with wrap_file(answer, total=size, description=name) as stream:
             while chunk := stream.read(1 << 20):
                 part.write(chunk)
-    if size and part.tell() != size:
+    if part.tell() != size:
         raise OSError(f'expected {size} bytes, received {part.tell()}')
     part.flush()
     os.fsync(part.fileno())

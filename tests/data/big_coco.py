@@ -32,13 +32,13 @@ def write_big(file: Path, images: int, objects: int) -> None:
 
 def main(folder: str, images: str = '120000', objects: str = '860000') -> None:
     from moganet_dense.data.check.coco import read_coco
-    from moganet_dense.data.check.objects import of_file
+    from moganet_dense.data.check.objects import Kind, of_file
 
     file = Path(folder) / 'big.json'
     if not file.exists():
         write_big(file, int(images), int(objects))
     start = time.perf_counter()
-    found = sum(1 for _ in of_file(read_coco(str(file)), str(file), None))
+    found = sum(1 for _ in of_file(read_coco(str(file)), str(file), Kind(masks=True)))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f'{file.stat().st_size / 1e6:.0f} MB, {found} findings, {seconds:.1f} s, {peak:.2f} GiB')

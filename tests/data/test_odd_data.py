@@ -9,16 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from handmade import boxes, scenes, write_coco
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
-from test_check import boxes, scenes, write_coco
 from torch.utils.data import DataLoader
 
 from moganet_dense.apis.run import _cause_in_one_line
 from moganet_dense.cli import main
+from moganet_dense.data.annotations import decode_runs
 from moganet_dense.data.check import check_all, check_before_training
 from moganet_dense.data.check.files import Picture, look
-from moganet_dense.data.check.objects import decode_runs, of_file
+from moganet_dense.data.check.objects import Kind, of_file
 from moganet_dense.data.pictures import LoadWhole, load_whole
 from moganet_dense.errors import UserError
 
@@ -151,7 +152,7 @@ def test_boxes_that_are_none_stop_before_training(tmp_path, box):
     content = write_coco(tmp_path)
     content['annotations'][1]['bbox'] = box
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r'annotation 8 of .*boxes\.json') as raised:
+    with pytest.raises(UserError, match=r'id 8 of .*boxes\.json') as raised:
         check_before_training(boxes(tmp_path))
     assert '\n' not in str(raised.value)
 
@@ -183,7 +184,7 @@ ROWS = [
 def test_faulty_annotations_are_named(tmp_path, change, severity, said):
     content = write_coco(tmp_path)
     content['annotations'][0].update(change)
-    found = list(of_file(content, 'boxes.json', None))
+    found = list(of_file(content, 'boxes.json', Kind(masks=True)))
     (fault,) = [f for f in found if 'images without' not in f.rule]
     assert (fault.severity, fault.file) == (severity, 'boxes.json') and said in fault.rule
     assert fault.annotation == change.get('id', 7)
@@ -201,7 +202,7 @@ def test_faulty_annotations_are_named(tmp_path, change, severity, said):
 def test_faulty_joints_are_named(tmp_path, joints, severity, said):
     content = write_coco(tmp_path)
     content['annotations'][0]['keypoints'] = joints
-    (fault,) = of_file(content, 'joints.json', 2)
+    (fault,) = of_file(content, 'joints.json', Kind(joints=2))
     assert fault.severity == severity and said in fault.rule and fault.annotation == 7
 
 
@@ -256,7 +257,7 @@ def test_odd_names(tmp_path):
     content = write_coco(tmp_path)
     content['images'][0]['file_name'] = '../x.jpg'
     content['images'][1]['file_name'] = '/x.jpg'
-    found = [f for f in of_file(content, 'b', None) if 'lead out' in f.rule]
+    found = [f for f in of_file(content, 'b', Kind()) if 'lead out' in f.rule]
     assert [f.severity for f in found] == ['warning'] * 2
 
 

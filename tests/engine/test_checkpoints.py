@@ -9,8 +9,9 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import MultiStepLR
 from mmengine.runner import CheckpointLoader
 
-from moganet_dense.engine.checkpoints import from_plain, read_without_code, to_plain
+from moganet_dense.engine.checkpoints import from_plain, to_plain
 from moganet_dense.weights.families import WeightsError
+from moganet_dense.weights.for_mmengine import read_without_code
 
 
 def test_what_mmengine_keeps_survives_a_file_read_without_code(tmp_path):

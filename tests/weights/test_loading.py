@@ -1,11 +1,7 @@
-"""Files of every published family, every kind of broken file, and downloads."""
+"""Files of every published family, and every kind of broken file."""
 
-import contextlib
-import http.server
 import pickle
-import re
 import tarfile
-import threading
 
 import golden
 import pytest
@@ -400,93 +396,3 @@ def test_the_table_of_weights():
 def test_names_of_mmpose_0_become_those_of_1():
     old = {'backbone.x': torch.ones(1), 'keypoint_head.final_layer.bias': torch.ones(2)}
     assert list(model_state({'state_dict': old})) == ['backbone.x', 'head.final_layer.bias']
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
-    return tmp_path / 'torch' / 'hub' / 'checkpoints'
-
-
-@contextlib.contextmanager
-def serving(body: bytes, claimed: int | None = None):
-    """A web server on this machine that sends ``body`` for any path; yields its address."""
-    requests = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            self.send_response(200)
-            self.send_header('Content-Length', str(claimed or len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f'http://127.0.0.1:{server.server_port}', requests
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_a_url_is_fetched_once_into_the_cache(cache, tmp_path):
-    tensors = backbone_tensors()
-    body = save(official(tensors), tmp_path / 'w.pth').read_bytes()
-    with serving(body) as (address, requests):
-        for _ in range(2):
-            assert_holds(load(f'{address}/release/weights.pth'), tensors)
-    assert requests == ['/release/weights.pth']
-    (kept,) = cache.iterdir()
-    assert re.fullmatch('[0-9a-f]{8}-weights.pth', kept.name)
-
-
-def test_a_download_that_breaks_off_leaves_nothing(cache):
-    said = 'cannot fetch .*w.pth'
-    with serving(b'half', claimed=8) as (url, _), pytest.raises(WeightsError, match=said) as caught:
-        load(f'{url}/w.pth')
-    assert '\n' not in str(caught.value)
-    assert list(cache.iterdir()) == []
-
-
-@pytest.mark.parametrize('url', ['http://127.0.0.1:9/', 'https://[bad', 'http://127.0.0.1:9/a b'])
-def test_a_strange_url_is_one_line(url, cache):
-    with pytest.raises(WeightsError) as caught:
-        load(url)
-    assert url in str(caught.value) and '\n' not in str(caught.value)
-
-
-def test_two_files_of_one_name_do_not_mix_in_the_cache(cache, tmp_path):
-    first, second = backbone_tensors(), other(backbone_tensors())
-    for folder, tensors in [('a', first), ('b', second)]:
-        body = save(official(tensors), tmp_path / folder).read_bytes()
-        with serving(body) as (address, _):
-            assert_holds(load(f'{address}/{folder}/latest.pth'), tensors)
-
-
-def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / 'file').write_text('')
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'file'))
-    with pytest.raises(WeightsError, match='cannot fetch'):
-        load('http://127.0.0.1:9/w.pth')
-
-
-def test_an_unreachable_host_is_one_line_that_helps(cache, monkeypatch):
-    known = zoo.PublishedWeights('near', 'http://127.0.0.1:9/near.pth', 'official', 'single', None)
-    monkeypatch.setitem(zoo.WEIGHTS, 'near', known)
-    with pytest.raises(WeightsError) as caught:
-        load('moganet://near')
-    said = str(caught.value)
-    assert '\n' not in said
-    assert 'near.pth' in said and known.url in said and str(cache / 'near.pth') in said
-
-
-def test_a_copy_fetched_by_hand_is_used(cache):
-    cache.mkdir(parents=True)
-    tensors = backbone_tensors()
-    save(official(tensors), cache / 'moganet_xtiny_sz224_8xbs128_ep300.pth.tar')
-    assert_holds(load('moganet://xt_in1k_224'), tensors)
-    assert loading.cache_folder() == cache

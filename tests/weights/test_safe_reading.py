@@ -1,8 +1,6 @@
 """The allow-list, safetensors, downloads: what is read is right, and nothing runs."""
 
 import json
-import pickle
-import random
 import struct
 from collections import Counter, OrderedDict
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from moganet_dense.weights import loading, safetensors
+from moganet_dense.weights import safetensors
 from moganet_dense.weights.families import WeightsError
 from moganet_dense.weights.loading import read_checkpoint, trusting
 
@@ -127,54 +125,3 @@ def test_written_safetensors_are_what_others_read(tmp_path):
     (tmp_path / 'w').write_bytes(safetensors.packed(state, {'deployed': 'true'}))
     found = other.load_file(tmp_path / 'w')
     assert all(torch.equal(found[k], state[k]) for k in state)
-
-
-@pytest.mark.parametrize(
-    'url', ['http://example.org/w.pth', 'ftp://example.org/w.pth', 'file:///etc/passwd',
-            's3://bucket/w.pth', 'open-mmlab://resnet50'],
-)  # fmt: skip
-def test_only_https_is_fetched(url):
-    with pytest.raises(WeightsError, match='refused: expected an https'):
-        loading.locate(url)
-
-
-@pytest.mark.parametrize('tail', ['%2e%2e%2f%2e%2e%2fx.pth', '..%2f..%2fx.pth', '%2fetc%2fx.pth'])
-def test_a_url_names_nothing_outside_the_cache(tail):
-    name = loading._cached_name(f'https://example.org/a/{tail}')
-    assert name.endswith('-x.pth') and '/' not in name
-
-
-def test_a_hash_in_the_name_is_held_against_the_file(tmp_path):
-    (tmp_path / 'w').write_bytes(b'abc')  # SHA-256 of abc: ba7816bf..., FIPS 180-2, B.1
-    loading._check_hash(tmp_path / 'w', 'model-ba7816bf.pth')
-    loading._check_hash(tmp_path / 'w', 'model.pth')
-    with pytest.raises(OSError, match='expected SHA-256 00000000'):
-        loading._check_hash(tmp_path / 'w', 'model-00000000.pth')
-
-
-def fuzz(folder: Path, seed: int) -> None:
-    """Nothing but our own error comes out of a spoiled checkpoint, of each format."""
-    rng = random.Random(seed)
-    kind = seed % 4
-    file = folder / ('c.safetensors' if kind == 3 else 'c.pth')
-    if kind == 3:
-        content = bytearray(safetensors.packed({'a': torch.ones(2)}, {'x': 'y'}))
-    elif kind == 2:
-        content = bytearray(pickle.dumps({'a': [1, HistoryBuffer([1.0], [1])]}, protocol=2))
-    else:
-        torch.save(resume_file(), file, _use_new_zipfile_serialization=kind == 0)
-        content = bytearray(file.read_bytes())
-    for _ in range(rng.randrange(1, 5)):
-        content[rng.randrange(len(content))] = rng.randrange(256)
-    if rng.random() < 0.2:
-        del content[rng.randrange(len(content)) :]
-    file.write_bytes(content)
-    try:
-        read_checkpoint(file)
-    except WeightsError as error:
-        assert '\n' not in str(error)
-
-
-def test_spoiled_checkpoints(tmp_path):
-    for seed in range(400):
-        fuzz(tmp_path, seed)

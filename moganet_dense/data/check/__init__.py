@@ -1,13 +1,13 @@
 """What does not fit between a config and its data, found before training starts.
 
 A finding is one line: what was expected, what was found, what to do. Each function of
-``coco``, ``labels`` and ``shared`` looks at one thing and yields its findings; those of
-``objects`` and ``files`` look at every annotation and file, which takes longer. Data sets that
+``coco``, ``labels``, ``objects`` and ``shared`` looks at one thing and yields its findings; those
+of ``files`` look at every picture and label map, which takes longer. Data sets that
 are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
 guessed about them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -42,6 +42,12 @@ def check_before_training(cfg: Config) -> None:
         raise UserError(finding)
 
 
+def check_before_testing(cfg: Config) -> None:
+    """:func:`check_before_training` for the data of testing, which may have no annotations."""
+    for finding in findings(cfg, ('test',)):
+        raise UserError(finding)
+
+
 def check_all(cfg: Config) -> Report:
     """Looks at every annotation and every file of training and validation.
 
@@ -50,7 +56,7 @@ def check_all(cfg: Config) -> Report:
     """
     report, pictures = Report(), []
     try:
-        for finding in findings(cfg, pictures):
+        for finding in findings(cfg, pictures=pictures):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
@@ -64,31 +70,35 @@ def check_all(cfg: Config) -> Report:
     return report
 
 
-def findings(cfg: Config, pictures: list[Picture] | None = None) -> Iterator[str | Finding]:
+def findings(
+    cfg: Config, splits: Sequence[str] = ('train', 'val'), pictures: list[Picture] | None = None
+) -> Iterator[str | Finding]:
     """Everything that does not fit, a line each.
 
     Args:
         cfg: the config.
-        pictures: if given, all annotations are looked at, and all pictures are added to it.
+        splits: which of train, val and test.
+        pictures: if given, all there is about annotations is told, and not the first error
+            of each file; all pictures are added to it.
 
     Raises:
         UserError: a file is missing or cannot be read, so that the rest cannot be judged.
     """
-    for split in ('train', 'val'):
+    for split in splits:
         loader = f'{split}_dataloader'
         if not cfg.get(loader):
             continue
         require_files(cfg[loader].dataset, cfg.default_scope)
         parts = list(innermost(cfg[loader].dataset))
         for part in parts:
-            for finding in _of_data_set(cfg, part, split == 'train', pictures):
+            for finding in _of_data_set(cfg, part, split, pictures):
                 yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
-        if split == 'val' and len(parts) == 1:
-            yield from metric_file(cfg.get('val_evaluator'), parts[0])
+        if split != 'train' and len(parts) == 1:
+            yield from metric_file(cfg.get(f'{split}_evaluator'), parts[0], split)
 
 
 def _of_data_set(
-    cfg: Config, part: dict, training: bool, pictures: list[Picture] | None
+    cfg: Config, part: dict, split: str, pictures: list[Picture] | None
 ) -> Iterator[str | Finding]:
     scope = cfg.default_scope
     if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
@@ -105,7 +115,7 @@ def _of_data_set(
         yield from unusable
         if not unusable:  # paths, names and defaults as the toolbox itself understands them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            yield from check(cfg.model, part, dataset, training, pictures)
+            yield from check(cfg.model, part, dataset, split, pictures)
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:

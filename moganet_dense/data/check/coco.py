@@ -8,7 +8,6 @@ own apply (COCO's 80): then the file may list the first of them only.
 
 import gc
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +18,12 @@ from ...errors import UserError
 from . import objects
 from .files import Picture
 from .report import Finding
-from .shared import listed, near, outputs, sample
+from .shared import listed, near, outputs, part_of, sample
 
 _PARTS = ('images', 'annotations', 'categories')
 _ID = (int, str)
 _NUMBER = (int, str, float, type(None))  # what an annotation may refer with, rightly or not
+_BOXES, _MASKS = ('bbox_head', 'roi_head.bbox_head'), ('mask_head', 'roi_head.mask_head')
 _KEYS = ('id', 'image_id', 'category_id')
 
 
@@ -31,7 +31,7 @@ def check_boxes(
     model: dict,
     part: dict,
     dataset: BaseDataset,
-    training: bool,
+    split: str,
     every: list[Picture] | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of boxes (or masks).
@@ -40,32 +40,33 @@ def check_boxes(
         model: the config's model.
         part: the config of the data set.
         dataset: built from it, not loaded.
-        training: whether it is trained on.
-        every: look at every annotation, and add all pictures here.
+        split: train, val or test; only the last may be without annotations.
+        every: tell all there is, not the first error only, and add all pictures here.
     """
     file, classes = dataset.ann_file, list(dataset.metainfo['classes'])
-    content = read_coco(file)
+    content = read_coco(file, labelled=split != 'test')
     names = [category['name'] for category in content['categories']]
     yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
-    heads = ('bbox_head', 'mask_head', 'roi_head.bbox_head', 'roi_head.mask_head')
-    yield from outputs(model, heads, 'num_classes', len(classes), 'classes')
+    yield from outputs(model, (*_BOXES, *_MASKS), 'num_classes', len(classes), 'classes')
     yield from category_numbers(content, file)
     wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
     usable = sum(row.get('category_id') in wanted for row in content['annotations'])
-    yield from annotated(content, usable, f'of the classes {listed(classes)}', file)
-    yield from _images_and_objects(content, dataset, training, every, None)
+    yield from annotated(content, usable, f'of the classes {listed(classes)}', file, split)
+    masks = any(step.get('with_mask') for step in part.get('pipeline') or [])
+    kind = objects.Kind(masks=masks or any(part_of(model, head) for head in _MASKS))
+    yield from _images_and_objects(content, dataset, split, every, kind)
 
 
 def check_joints(
     model: dict,
     part: dict,
     dataset: BaseDataset,
-    training: bool,
+    split: str,
     every: list[Picture] | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
     file, meta = dataset.ann_file, dataset.metainfo
-    content, joints = read_coco(file), meta['num_keypoints']
+    content, joints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
     for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
         if (found := len(meta[key])) != joints:
             yield f'expected {joints} {name}, one a joint of the metainfo, found {found}; mend it'
@@ -74,12 +75,16 @@ def check_joints(
     if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
         yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
     usable = sum(_has_joints(row) for row in content['annotations'])
-    yield from annotated(content, usable, 'with a box and labelled joints', file)
-    yield from _images_and_objects(content, dataset, training, every, joints)
+    yield from annotated(content, usable, 'with a box and labelled joints', file, split)
+    yield from _images_and_objects(content, dataset, split, every, objects.Kind(joints=joints))
 
 
-def read_coco(file: str) -> dict:
+def read_coco(file: str, labelled: bool = True) -> dict:
     """The content of an annotation file.
+
+    Args:
+        file: its path.
+        labelled: whether it has to have annotations, which test sets may keep to themselves.
 
     Raises:
         UserError: the file is no JSON, or of another format.
@@ -94,6 +99,8 @@ def read_coco(file: str) -> dict:
     finally:
         if collecting:
             gc.enable()
+    if isinstance(content, dict) and not labelled:
+        content.setdefault('annotations', [])
     if not isinstance(content, dict) or not set(_PARTS) <= set(content):
         found = listed(content) if isinstance(content, dict) else f'a {type(content).__name__}'
         raise UserError(
@@ -130,19 +137,24 @@ def _are_names(value: object) -> bool:
 def _images_and_objects(
     content: dict,
     dataset: BaseDataset,
-    training: bool,
+    split: str,
     every: list[Picture] | None,
-    joints: int | None,
+    kind: objects.Kind,
 ) -> Iterator[str | Finding]:
+    found = objects.of_file(content, dataset.ann_file, kind)
     if every is None:
         yield from images_of(content, dataset)
-        yield from usable_boxes(content, dataset.ann_file)
+        yield from (
+            f'{f.rule}, found {f.found} ({f.where()}); '
+            '`python -m moganet_dense check CONFIG` finds all'
+            for f in found
+            if f.severity == 'error'
+        )
         return
-    yield from objects.of_file(content, dataset.ann_file, joints)
+    yield from found
     for image in content['images']:
         file = os.path.join(dataset.data_prefix['img'], image['file_name'])
-        size = objects.size_of(image)
-        every.append(Picture(file, 'train' if training else 'val', size))
+        every.append(Picture(file, split, objects.size_of(image)))
 
 
 def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
@@ -176,9 +188,10 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
         )
 
 
-def annotated(content: dict, usable: int, which: str, file: str) -> Iterator[str]:
-    """An empty data set."""
-    if not content['images'] or not usable:
+def annotated(content: dict, usable: int, which: str, file: str, split: str) -> Iterator[str]:
+    """An empty data set; one to test on may have no annotations at all."""
+    unlabelled = split == 'test' and not content['annotations']
+    if not content['images'] or not (usable or unlabelled):
         yield (
             f'the data set is empty: expected images, and annotations {which}, in {file}; found '
             f'{len(content["images"])} images and {usable} such among '
@@ -195,20 +208,6 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
             f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
             'data_prefix'
         )
-
-
-def usable_boxes(content: dict, file: str) -> Iterator[str]:
-    """The first box that is none: NaN, for one, would pass into the loss."""
-    for row in content['annotations']:
-        if 'bbox' not in row:
-            continue
-        for severity, rule, found in objects.box(row['bbox'], (math.inf, math.inf)):
-            if severity == 'error':
-                yield (
-                    f'{rule}, found {found} in annotation {row.get("id")!r} of {file}; '
-                    '`python -m moganet_dense check CONFIG` finds all'
-                )
-                return
 
 
 def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:

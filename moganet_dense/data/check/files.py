@@ -15,10 +15,8 @@ from PIL import Image
 from rich.progress import track
 
 from ...errors import UserError
-from ..pictures import decode, read_whole
+from ..pictures import IGNORED, decode, read_whole
 from .report import Finding
-
-IGNORED = 255
 
 FEW = 64
 """So many pictures are not worth a process of their own."""

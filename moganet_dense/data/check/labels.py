@@ -12,7 +12,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from .files import IGNORED, Picture, no_class, read_labels
+from ..pictures import IGNORED
+from .files import Picture, no_class, read_labels
 from .shared import listed, near, outputs, sample
 
 MANY = 500
@@ -23,7 +24,7 @@ def check_labels(
     model: dict,
     part: dict,
     dataset: BaseDataset,
-    training: bool,
+    split: str,
     every: list[Picture] | None = None,
 ) -> Iterator[str]:
     """Findings of a folder of pictures and label maps.
@@ -32,7 +33,7 @@ def check_labels(
         model: the config's model.
         part: the config of the data set.
         dataset: built from it, not loaded.
-        training: whether it is trained on.
+        split: train, val or test; only the last may be without label maps.
         every: add all pictures with their label maps here.
     """
     classes = len(dataset.metainfo['classes'])
@@ -40,12 +41,15 @@ def check_labels(
     yield from outputs(model, heads, 'num_classes', classes, 'classes')
     yield from one_rule_for_zero(part, dataset)
     rows = dataset.load_data_list()
+    if split == 'test' and not all('seg_map_path' in row for row in rows):
+        yield from pictures(rows, dataset)
+        return
     count = classes if dataset.label_map is None else len(dataset.label_map)
     if every is not None:
         every += [
             Picture(
                 row['img_path'],
-                'train' if training else 'val',
+                split,
                 labels=row['seg_map_path'],
                 classes=count,
                 reduced=dataset.reduce_zero_label,
@@ -62,7 +66,7 @@ def check_labels(
     if coloured:
         return
     yield from labels_in_range(maps, count, dataset.reduce_zero_label)
-    if training and dataset.reduce_zero_label:
+    if split == 'train' and dataset.reduce_zero_label:
         yield from first_class_ignored(maps, count)
 
 

@@ -26,10 +26,13 @@ class Finding:
     annotation: int | str | None = None
     severity: str = 'error'
 
+    def where(self) -> str:
+        """'id 7 of boxes.json', without what is not known."""
+        return ('' if self.annotation is None else f'id {self.annotation!r} of ') + self.file
+
     def place(self) -> str:
-        """'annotation 7 of boxes.json: found ...', without what is not known."""
-        which = '' if self.annotation is None else f'id {self.annotation!r} of '
-        return f'{which}{self.file}: {self.found}' if self.file else self.found
+        """'id 7 of boxes.json: found ...', without what is not known."""
+        return f'{self.where()}: {self.found}' if self.file else self.found
 
 
 @dataclass

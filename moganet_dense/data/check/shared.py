@@ -32,9 +32,7 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
         what: what is counted, for the message.
     """
     for path in heads:
-        head: Any = model
-        for word in path.split('.'):
-            head = head.get(word) or {}
+        head = part_of(model, path)
         several = isinstance(head, (list, tuple))
         for i, one in enumerate(head if several else [head]):
             if key in one and one[key] != expected and not one.get('class_agnostic'):
@@ -44,7 +42,15 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
                 )
 
 
-def metric_file(metrics: Any, part: dict) -> Iterator[str]:
+def part_of(model: dict, path: str) -> Any:
+    """What is at a place such as 'roi_head.bbox_head' in a config; {} if nothing is."""
+    found: Any = model
+    for word in path.split('.'):
+        found = found.get(word) or {}
+    return found
+
+
+def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
     """A metric that reads another annotation file than the data set it judges."""
     used = full_path(part, part.get('ann_file') or '')
     for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics or {}]:
@@ -52,8 +58,8 @@ def metric_file(metrics: Any, part: dict) -> Iterator[str]:
         if not file or '://' in file or Path(file).resolve() == Path(used).resolve():
             continue
         yield (
-            f'val_evaluator: expected ann_file={used!r}, which val_dataloader reads, found '
-            f'{file!r}; set it in val_evaluator, and in test_evaluator'
+            f'{split}_evaluator: expected ann_file={used!r}, which {split}_dataloader reads, '
+            f'found {file!r}; set it in val_evaluator, and in test_evaluator'
         )
 
 

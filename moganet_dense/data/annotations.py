@@ -1,0 +1,135 @@
+"""What a box, a mask and joints in COCO's format have to be, one rule a function.
+
+A fault is a severity ('error' or 'warning', see ``check/objects.py``), what was expected, and what
+was found.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+SLACK = 1.0
+"""Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
+
+Fault = tuple[str, str, str]
+
+
+def box(found: Any, size: tuple) -> Iterator[Fault]:
+    """[x, y, width, height] in pixels: finite, positive, inside."""
+    if not (isinstance(found, list) and len(found) == 4 and all(map(is_number, found))):
+        yield 'error', 'expected bbox=[x, y, width, height], four finite numbers', _short(found)
+        return
+    x, y, w, h = found
+    if w < 0 or h < 0:
+        yield 'error', 'expected boxes of a positive width and height', _short(found)
+    elif w < 1 or h < 1:
+        yield 'warning', 'boxes of less than a pixel: left out by detectors', _short(found)
+    elif min(x, y) < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK:
+        outside = x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0
+        what = 'boxes outside their image: left out' if outside else 'boxes that stand out'
+        yield 'warning', what, f'{_short(found)} in {size[0]} x {size[1]}'
+
+
+def keypoints(found: Any, joints: int, size: tuple, labelled: Any) -> Iterator[Fault]:
+    """x, y, visibility of each joint: finite; 0, 1 or 2; inside where labelled."""
+    if not (isinstance(found, list) and len(found) == 3 * joints):
+        yield 'error', f'expected keypoints of {3 * joints} numbers', _short(found)
+        return
+    if not all(map(is_number, found)):
+        yield 'error', 'expected finite numbers in keypoints', _short(found)
+        return
+    xs, ys, seen = found[0::3], found[1::3], found[2::3]
+    if odd := set(seen) - {0, 1, 2}:
+        yield 'error', 'expected the visibility of joints to be 0, 1 or 2', _short(sorted(odd))
+    for x, y, v in zip(xs, ys, seen, strict=True):
+        if v and not (-SLACK <= x <= size[0] + SLACK and -SLACK <= y <= size[1] + SLACK):
+            yield 'warning', 'labelled joints outside their image', f'({x}, {y})'
+    if labelled is not None and labelled != (count := sum(v > 0 for v in seen)):
+        yield (
+            'warning',
+            'num_keypoints is not the number of labelled joints',
+            (f'{_short(labelled)}, counted {count}'),
+        )
+
+
+def mask(found: Any, size: tuple) -> Iterator[Fault]:
+    """Polygons [[x, y, x, y, ...], ...], or run lengths {'size': [h, w], 'counts': ...}."""
+    if isinstance(found, dict):
+        yield from _runs(found, size)
+        return
+    if not isinstance(found, list) or not found:
+        yield 'error', 'expected a segmentation of polygons or run lengths', _short(found)
+        return
+    for polygon in found:
+        if not _are_finite(polygon):
+            yield 'error', 'expected polygons of finite numbers', _short(polygon)
+        elif len(polygon) % 2 or len(polygon) < 6:
+            yield (
+                'warning',
+                'polygons of an odd number of values or fewer than three corners: left out',
+                _short(polygon),
+            )
+
+
+def _runs(found: dict, size: tuple) -> Iterator[Fault]:
+    shape, counts = found.get('size'), found.get('counts')
+    lengths = counts if isinstance(counts, list) else decode_runs(counts)
+    if not (isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)):
+        yield 'error', 'expected run lengths to have size=[height, width]', _short(shape)
+    elif lengths is None or not all(type(n) is int and n >= 0 for n in lengths):
+        yield 'error', 'expected counts of run lengths, whole numbers or their text', _short(counts)
+    elif sum(lengths) != shape[0] * shape[1]:
+        yield (
+            'error',
+            'expected run lengths that sum to height * width',
+            (f'{sum(lengths)} for {shape[0]} * {shape[1]}'),
+        )
+    elif tuple(reversed(shape)) != size and math.inf not in size:
+        yield (
+            'error',
+            'expected run lengths of the size of their image',
+            (f'{shape[1]} x {shape[0]} in {size[0]} x {size[1]}'),
+        )
+
+
+def decode_runs(text: Any) -> list[int] | None:
+    """Run lengths from COCO's text for them; None if it is none.
+
+    Six bits a character from '0' on: five of the number, lowest first, and one that says that
+    more follow; from the third number on, what is noted is the difference to the one two before
+    (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, rleFrString).
+    """
+    if not isinstance(text, str):
+        return None
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    return None if shift else lengths
+
+
+def _are_finite(values: Any) -> bool:
+    """Whether it is a list of finite numbers: else the sum is none, or not finite."""
+    try:
+        return isinstance(values, list) and math.isfinite(sum(values))
+    except (TypeError, OverflowError):
+        return False
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -math.inf < value < math.inf
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'

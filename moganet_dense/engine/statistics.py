@@ -1,0 +1,101 @@
+"""Statistics of batch norms in several processes: of the whole batch where a config says SyncBN,
+and the same in all of them where weights are tested or saved."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import EMAHook, Hook
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class CpuSyncBatchNorm(_BatchNorm):
+    """torch's SyncBatchNorm, whose training needs a GPU, on CPUs.
+
+    Mean and variance are those of the batches of all processes together, and so are their
+    gradients: a sum over processes has the sum of the gradients as its gradient. It is no
+    SyncBatchNorm by type, since DDP refuses those on CPUs.
+    """
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f'expected (B, C, ...), found {tuple(x.shape)}')
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalises x, (B, C, ...), over all but C and over the processes."""
+        self._check_input_dim(x)
+        if not self.training or not dist.is_initialized():
+            return super().forward(x)
+        axes = [0, *range(2, x.ndim)]
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        count = values.new_tensor([values.numel() // values.shape[1]])
+        total = differentiable_all_reduce(torch.cat([values.sum(axes), count]))
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        centred = values - mean.view(shape)
+        variance = differentiable_all_reduce(centred.square().sum(axes)) / count
+        self._note(mean.detach(), variance.detach() * count / (count - 1))
+        result = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            result = result * self.weight.view(shape) + self.bias.view(shape)
+        return result.to(x.dtype)
+
+    @torch.no_grad()
+    def _note(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Moves the running statistics, as torch's do."""
+        if not self.track_running_stats:
+            return
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+def synchronise_on_cpu(model: nn.Module, all_norms: bool = False) -> None:
+    """Turns torch's SyncBatchNorms of a model, in place, into ones that train on CPUs.
+
+    Args:
+        model: of any kind.
+        all_norms: turn all batch norms, as mmengine's option ``sync_bn`` does on GPUs.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm if all_norms else nn.SyncBatchNorm):
+            module.__class__ = CpuSyncBatchNorm  # the same state, another forward
+
+
+class AgreeOnStatistics(Hook):
+    """Averages running statistics over the processes before validation and saving.
+
+    Plain batch norms follow each process's own images; without this every process would
+    validate another model, and the checkpoint would hold that of rank 0.
+    """
+
+    priority = 'LOWEST'  # after a moving average has taken the model's place
+
+    def before_val_epoch(self, runner) -> None:
+        _average(runner)
+
+    def agree_before_saving(self, runner) -> None:
+        _average(runner)
+
+
+def _average(runner) -> None:
+    if get_world_size() > 1:
+        for buffer in _buffers(runner):
+            all_reduce(buffer, 'mean')
+
+
+def _buffers(runner) -> Iterator[torch.Tensor]:
+    """Those that are numbers, of the model and of its moving averages."""
+    averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for model in (runner.model, *averages):
+        for buffer in model.buffers():
+            if buffer.is_floating_point():
+                yield buffer

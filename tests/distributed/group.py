@@ -1,0 +1,61 @@
+"""Groups of processes as a launcher starts them, forked from one that has done its imports."""
+
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as door:
+        return door.getsockname()[1]
+
+
+class Group:
+    """``size`` processes that each run ``work()`` as a rank; outputs go to ``folder``."""
+
+    def __init__(self, size: int, work: Callable[[], Any], folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.place = dict(
+            WORLD_SIZE=str(size), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port())
+        )
+        self.children = [self._fork(rank, work) for rank in range(size)]
+
+    def _fork(self, rank: int, work: Callable[[], Any]) -> int:
+        sys.stdout.flush()
+        if child := os.fork():
+            return child
+        code = 1
+        try:
+            with open(self.folder / f'log{rank}', 'w') as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            os.environ.update(self.place, RANK=str(rank), LOCAL_RANK=str(rank))
+            (self.folder / f'result{rank}').write_bytes(pickle.dumps(work()))
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def results(self) -> list[Any]:
+        """What each rank returned, after the last has ended."""
+        codes = [os.waitpid(child, 0)[1] for child in self.children]
+        if any(codes):
+            logs = [(self.folder / f'log{r}').read_text()[-3000:] for r in range(len(codes))]
+            raise RuntimeError(f'{self.folder}: ended with {codes}\n' + '\n----\n'.join(logs))
+        return [pickle.loads((self.folder / f'result{r}').read_bytes()) for r in range(len(codes))]
+
+
+def run(size: int, work: Callable[[], Any]) -> list[Any]:
+    """Runs ``work`` in ``size`` processes; what each returned."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Group(size, work, Path(folder)).results()
