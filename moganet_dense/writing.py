@@ -22,6 +22,9 @@ from .results import Classification, Detections, Poses, Result, Segmentation
 TOP = 5
 """Classes that are told of a classified picture."""
 
+SEEN = 0.2
+"""Score of the joints that a person's score is the mean of, times its box's: as mmpose has it."""
+
 
 def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
     """A result in plain data, one dict for each thing.
@@ -263,7 +266,8 @@ def _of_poses(found: Poses, score_thr: float) -> list[dict]:
     for i in range(len(found)):
         joints = np.column_stack([found.keypoints[i], found.scores[i]])
         x1, y1, x2, y2 = (round(float(n), 2) for n in found.boxes[i])
-        score = float(sure[i] * found.scores[i].mean())
+        seen = found.scores[i][found.scores[i] > SEEN]
+        score = float(sure[i] * seen.mean()) if len(seen) else 0.0
         listed.append(dict(
             category_id=1,
             keypoints=[round(float(n), 3) for n in joints.ravel()],

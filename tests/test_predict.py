@@ -21,7 +21,7 @@ from moganet_dense import load_model
 from moganet_dense.apis.predict import SKIPPED, WrittenBoxes, predict, whole_pictures
 from moganet_dense.cli import main
 from moganet_dense.data.coco import CLASSES
-from moganet_dense.data.inputs import find
+from moganet_dense.data.inputs import Frame, find
 from moganet_dense.drawing import colours, draw
 from moganet_dense.errors import UserError
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
@@ -252,6 +252,15 @@ def test_persons_of_a_coco_file(photos):
     content = json.loads(Path('whole/predictions.json').read_text())
     assert content['annotations'][0]['keypoints'] == [40, 30, 0.5]
     assert content['categories'][0]['keypoints'] == ['middle']
+    # a data set that numbers persons otherwise, of the frames of a video
+    images = [dict(id=k + 1, file_name='clip.avi', frame=k) for k in range(2)]
+    rows = [dict(image_id=2, category_id=4, bbox=[10, 10, 20, 20]), BOXES[0] | dict(image_id=1)]
+    told = [dict(id=1, name='dog'), dict(id=4, name='person')]
+    Path('set.json').write_text(json.dumps(dict(images=images, annotations=rows, categories=told)))
+    written, source = WrittenBoxes('set.json', 0.3), find(['clip.avi'])[0]
+    first, second, third = written([Frame(source, None, k, 25) for k in range(3)])
+    assert len(first) == 0 and second.boxes.tolist() == [[10, 10, 30, 30]]
+    assert third == 'clip.avi: no boxes for it in set.json'
     for text in ('{', '{}', '[{"bbox": 3}]', '[[1]]'):
         Path('bad.json').write_text(text)
         with pytest.raises(UserError, match=r'bad.json: expected boxes in the format of COCO'):

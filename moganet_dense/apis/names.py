@@ -63,6 +63,9 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
                 f'{source} names {len(classes)} classes or joints, {name} has {count}; set '
                 'metainfo in test_dataloader.dataset to those of the model'
             )
+    if cfg.default_scope == 'mmseg' and meta.get('palette') is None:
+        told = _of_data_set(cfg)  # same classes, same colours
+        meta = dict(meta, palette=told.get('palette') if find(told) == classes else None)
     skeleton = tuple((int(a), int(b)) for a, b in meta.get('skeleton_links') or ())
     return Names(classes, _palette(meta, len(classes)), skeleton, meta)
 
@@ -99,7 +102,7 @@ def _joints(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
-    palette = np.asarray(meta.get('palette') or ())
+    palette = np.asarray(() if meta.get('palette') is None else meta['palette'])
     return palette.astype(np.uint8) if palette.shape == (count, 3) else colours(count)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..data.inputs import Fault, Frame, Source, find, frames
+from ..data.inputs import Fault, Frame, find, frames
 from ..errors import UserError
 from ..results import Detections
 from ..writing import Writer, about, rows
@@ -70,7 +70,7 @@ def predict(
                     given.append(where)
             options = dict(boxes=given) if boxes else {}
             images = [frame.image for frame in known]
-            found = model(images, order='bgr', batch_size=batch_size, **options)
+            found = images and model(images, order='bgr', batch_size=batch_size, **options)
             for frame, result in zip(known, found, strict=True):
                 if writer:
                     writer.add(frame, result)
@@ -109,10 +109,12 @@ class DetectedBoxes:
 
 
 class WrittenBoxes:
-    """Persons of a file in COCO's format: a list of results, or a data set with annotations.
+    """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
+    :class:`~moganet_dense.writing.Writer` writes it.
 
     Pictures are known by their file name, where the file lists names, else by their number, as
-    COCO names its files: ``000000000785.jpg`` is picture 785.
+    COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the category of that
+    name, where the file lists categories, else category 1.
 
     Args:
         file: the JSON file.
@@ -128,12 +130,22 @@ class WrittenBoxes:
             content = json.loads(Path(file).read_text(encoding='utf-8'))
             listed = content if isinstance(content, list) else content['annotations']
             images = [] if isinstance(content, list) else content['images']
-            self.numbers = {Path(image['file_name']).name: image['id'] for image in images}
+            self.numbers = {
+                (Path(image['file_name']).name, image.get('frame')): image['id'] for image in images
+            }
+            persons = {1}
+            if not isinstance(content, list) and 'categories' in content:
+                persons = {row['id'] for row in content['categories'] if row['name'] == PERSON}
             self.found: dict[Any, list] = {number: [] for number in self.numbers.values()}
             for row in listed:
                 x, y, width, height = map(float, row['bbox'])
                 score = float(row.get('score', 1))
-                if row['category_id'] == 1 and score >= score_thr and width > 0 and height > 0:
+                if (
+                    row['category_id'] in persons
+                    and score >= score_thr
+                    and width > 0
+                    and height > 0
+                ):
                     self.found.setdefault(row['image_id'], []).append(
                         [x, y, x + width, y + height, score]
                     )
@@ -145,15 +157,15 @@ class WrittenBoxes:
             ) from None
 
     def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
-        return [self._of(frame.source) for frame in pictures]
+        return [self._of(frame) for frame in pictures]
 
-    def _of(self, source: Source) -> Detections | str:
-        path = Path(source.file)
-        number = self.numbers.get(path.name)
-        if number is None and path.stem.isascii() and path.stem.isdigit():
+    def _of(self, frame: Frame) -> Detections | str:
+        path = Path(frame.source.file)
+        number = self.numbers.get((path.name, frame.index))
+        if number is None and not self.numbers and path.stem.isascii() and path.stem.isdigit():
             number = int(path.stem)
         if number not in self.found:
-            return f'{source.file}: no boxes for it in {self.file}'
+            return f'{path}: no boxes for it in {self.file}'
         table = np.array(self.found[number], np.float32).reshape(-1, 5)
         labels = np.zeros(len(table), np.int64)
         return Detections(table[:, :4], table[:, 4], labels, (PERSON,))

@@ -204,11 +204,11 @@ def test(
         UserError: a mistake that the user can mend.
     """
     with joined(job.launcher):
-        return _test(job, checkpoint, out, show_dir, form or Form())
+        return _test(job, checkpoint, out, show_dir, form or Form(), check)
 
 
 def _test(
-    job: Job, checkpoint: str, out: str | None, show_dir: str | None, form: Form
+    job: Job, checkpoint: str, out: str | None, show_dir: str | None, form: Form, check: bool
 ) -> dict[str, Any]:
     cfg = job.read()
     if not cfg.get('test_dataloader'):

@@ -217,6 +217,16 @@ def test_names_come_from_the_checkpoint_first(models, tmp_path):
     assert model.classes[0] == 'person' and model.classes[79] == 'toothbrush'
 
 
+def test_colours_of_known_classes_do_not_need_to_be_noted(models, tmp_path):
+    model = models(SEG)
+    noted = saved(model, tmp_path / 'a.pth', CLASSES=model.classes)
+    found = load_model(small(SEG), noted, device='cpu')
+    np.testing.assert_array_equal(found.names.palette, model.names.palette)
+    other = saved(model, tmp_path / 'b.pth', CLASSES=[f'c{k}' for k in range(150)])
+    found = load_model(small(SEG), other, device='cpu')
+    assert not np.array_equal(found.names.palette, model.names.palette)
+
+
 def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
     few = saved(models(DET), tmp_path / 'few.pth', dataset_meta=dict(classes=('a', 'b')))
     with pytest.raises(UserError, match='checkpoint names 2 classes.*bbox_head has 80'):
