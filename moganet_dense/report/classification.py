@@ -17,7 +17,8 @@ POINTS = 100
 def evaluation(
     results: Sequence[dict], names: Sequence[str], path: Callable[[int], str]
 ) -> Evaluation:
-    """
+    """What a report tells of a classification.
+
     Args:
         results: of the metric, in the order of the data set: 'pred_score' (C,), 'gt_label' (1,).
         names: of the C classes.

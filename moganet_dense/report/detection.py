@@ -31,7 +31,10 @@ def match(
     taken as a confusion only if it is not needed as a hit.
 
     Args:
-        truth, boxes: (G, 4), (D, 4): x1 y1 x2 y2.
+        truth: (G, 4), x1 y1 x2 y2.
+        true_labels: (G,), classes.
+        boxes: (D, 4), x1 y1 x2 y2.
+        labels: (D,), classes.
 
     Returns:
         (object, prediction, IoU).
@@ -61,7 +64,8 @@ def quality(right: Sequence[float], missed: int, false: int) -> float:
 
     Args:
         right: overlaps of the pairs of one class.
-        missed, false: objects and predictions without such a pair.
+        missed: objects without such a pair.
+        false: predictions without one.
     """
     weight = len(right) + (missed + false) / 2
     return float(sum(right) / weight) if weight else 1.0
@@ -87,7 +91,8 @@ class DetectionRecord:
     def evaluation(
         self, results: Iterable[tuple[dict, dict]], precisions: Iterable[Precision]
     ) -> Evaluation:
-        """
+        """What is told of all images.
+
         Args:
             results: pairs of ground truth and prediction, as the metric has them.
             precisions: of the evaluations that the metric ran.

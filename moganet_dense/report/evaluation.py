@@ -158,9 +158,11 @@ def confusion(
     """A confusion matrix for people: of the classes that occur, at most CLASSES_SHOWN.
 
     Args:
+        title: above it.
         counts: (C, C), integers; the diagonal is right. With ``beyond`` (C + 1, C + 1).
         names: of the C classes.
         beyond: names of the last row and column, for what is not there and for what was missed.
+        note: below it.
     """
     rows, columns = ([*names, name] for name in beyond) if beyond else (names, names)
     errors = counts.copy()

@@ -68,9 +68,12 @@ def plot(
     """Lines by name, of one run or of several: the first is solid, the second dashed.
 
     Args:
+        title: above it.
         runs: for each run its lines.
+        x_label: below the axis.
         dots: draw dots and no lines.
         unit_square: both axes go from 0 to 1.
+        note: below it.
     """
     names = list(dict.fromkeys(name for lines in runs for name in lines))
     colors = {name: COLORS[k % len(COLORS)] for k, name in enumerate(names)}

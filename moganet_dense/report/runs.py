@@ -104,7 +104,8 @@ class WorkDir:
 
 
 def read_work_dir(path: Path) -> WorkDir:
-    """
+    """What all runs of a work dir noted.
+
     Raises:
         UserError: there is no run in it.
     """

@@ -48,6 +48,8 @@ def write_onnx(
         graph: in eval mode.
         inputs: an example of them.
         fixed: height and width of images are those of the example.
+        notes: metadata, texts by name.
+        path: of the file.
     """
     import onnx
 
@@ -141,6 +143,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
         path: of a file with metadata.
         kind: 'dynamic': ranges of activations are found anew for each picture; 'static': they
             are those of ``pictures``.
+        pictures: files to calibrate on.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
