@@ -1,6 +1,8 @@
 """Fixtures: the mini data set drawn once, and an empty folder to work in that sees it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,22 @@ def photographs() -> Path:
     if not PHOTOGRAPHS.is_dir():
         pytest.skip(f'no real pictures at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
     return PHOTOGRAPHS
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory) -> Path:
+    """The project as a wheel."""
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'
+    listed = subprocess.run(
+        ['git', 'ls-files', '-co', '--exclude-standard'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:  # a copy: building leaves files in the source
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
+    subprocess.run([*command, '--wheel-dir', folder, source], check=True)
+    (found,) = folder.glob('*.whl')
+    return found

@@ -294,7 +294,7 @@ def read_spoiled_label_map(folder: Path, case: bytes) -> None:
         Image.new('RGB', (4, 4)).save(picture)
     labels.write_bytes(case)
     found = look(Picture(str(picture), 'train', None, str(labels), 3))[1]
-    load = LoadWhole(LoadAnnotations())
+    load = LoadWhole(LoadAnnotations(), classes=3)
     row = dict(seg_map_path=str(labels), reduce_zero_label=False, label_map=None, seg_fields=[])
     _expect_ours(load, dict(row, img_shape=(4, 4), ori_shape=(4, 4)))
     assert all('\n' not in finding.place() for finding in found)

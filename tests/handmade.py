@@ -20,7 +20,7 @@ def write_coco(folder: Path, **changes) -> dict:
         categories=[dict(id=3, name='cat'), dict(id=5, name='dog')],
     )
     content.update(changes)
-    (folder / 'images').mkdir(exist_ok=True)
+    (folder / 'images').mkdir(exist_ok=True, parents=True)
     for image in content['images']:
         Image.new('RGB', (8, 8)).save(folder / 'images' / image['file_name'])
     (folder / 'boxes.json').write_text(json.dumps(content))
@@ -40,6 +40,7 @@ def boxes(folder: Path, classes=('cat', 'dog'), num_classes=2, model=None) -> Co
             train_dataloader=dict(dataset=part),
             val_dataloader=dict(dataset=dict(part, test_mode=True)),
             val_evaluator=dict(type='CocoMetric', ann_file=str(folder / 'boxes.json')),
+            test_dataloader=dict(dataset=dict(part, test_mode=True)),
         )
     )
 
@@ -85,4 +86,5 @@ def joints(folder: Path, count=3, outputs=3, names=None, **model) -> Config:
     part = dict(type='CocoDataset', data_root=str(folder), ann_file='boxes.json', metainfo=meta,
                 data_prefix=dict(img='images/'))  # fmt: skip
     pose = dict(head=dict(out_channels=outputs, **model))
-    return Config(dict(default_scope='mmpose', model=pose, train_dataloader=dict(dataset=part)))
+    loaders = {f'{split}_dataloader': dict(dataset=part) for split in ('train', 'test')}
+    return Config(dict(default_scope='mmpose', model=pose, **loaders))

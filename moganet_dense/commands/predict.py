@@ -35,10 +35,17 @@ WHOLE = 'whole'
 @click.option('--batch-size', type=click.IntRange(1), default=1, show_default=True)
 @click.option('--device', help='As in PyTorch, cuda:1; default: the GPU if there is one.')
 @click.option('--deploy', is_flag=True, help='In the deploy form, which is faster.')
+@click.option(
+    '--runtime',
+    type=click.Choice(['torch', 'onnx']),
+    default='torch',
+    show_default=True,
+    help='onnx: MODEL, and a DETECTOR, are files that `export` wrote; torch is not needed.',
+)
 @options.trust
 def command(
     model, inputs, weights, out, json, score_thr, boxes, boxes_weights, boxes_thr, batch_size,
-    device, deploy,
+    device, deploy, runtime,
 ) -> int:  # fmt: skip
     """Look at pictures and videos with a model.
 
@@ -54,23 +61,35 @@ def command(
     moganet-dense predict mask_rcnn_moganet_s photos/ --out found
     moganet-dense predict upernet_moganet_t street.mp4 --device cuda --deploy
     moganet-dense predict topdown_moganet_s_256x192 a.jpg --boxes retinanet_moganet_s
+    moganet-dense predict retinanet.onnx photos/ --runtime onnx
     find . -name '*.png' | moganet-dense predict my_config.py - --weights best.pth --json
     """
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
-        from ..apis.inference import load_model
         from ..apis.predict import predict
 
-        form = dict(device=device, deploy=deploy)
-        predictor = load_model(model, weights, **form)
-        where = _boxes(predictor.task, boxes, boxes_weights, boxes_thr, batch_size, form)
+        load = _loader(runtime, device, deploy, weights or boxes_weights)
+        predictor = load(model, weights)
+        where = _boxes(predictor.task, boxes, boxes_weights, boxes_thr, batch_size, load)
         return predict(predictor, inputs, folder, lines, batch_size, score_thr, where)
 
 
-def _boxes(task, boxes, weights, score_thr, batch_size, form):
-    """Where the persons are looked for; None for other tasks."""
+def _loader(runtime, device, deploy, weights):
+    """What makes a model of a name, or of a file of ONNX, and weights."""
+    if runtime == 'onnx':
+        from ..runtime import load
+
+        if device or deploy or weights:
+            raise click.UsageError('--runtime onnx takes no weights, --device or --deploy')
+        return lambda file, _: load(file)
     from ..apis.inference import load_model
+
+    return lambda name, weights: load_model(name, weights, device=device, deploy=deploy)
+
+
+def _boxes(task, boxes, weights, score_thr, batch_size, load):
+    """Where the persons are looked for; None for other tasks."""
     from ..apis.predict import DetectedBoxes, WrittenBoxes, whole_pictures
 
     if (task == 'pose') != (boxes is not None):
@@ -82,4 +101,4 @@ def _boxes(task, boxes, weights, score_thr, batch_size, form):
         return whole_pictures if boxes else None
     if boxes.endswith('.json'):
         return WrittenBoxes(boxes, score_thr)
-    return DetectedBoxes(load_model(boxes, weights, **form), score_thr, batch_size)
+    return DetectedBoxes(load(boxes, weights), score_thr, batch_size)

@@ -155,8 +155,35 @@ class LoadWhole:
         return repr(self.load)
 
 
+class Prepare:
+    """The transforms of a data set, naming the picture that one of them fails on."""
+
+    def __init__(self, pipeline: Callable[[dict], Any]) -> None:
+        self.pipeline = pipeline
+
+    def __call__(self, sample: dict) -> Any:
+        """As the transforms.
+
+        Raises:
+            UserError: one of them fails, such as a resizing that leaves less than a pixel.
+        """
+        file = sample.get('img_path')
+        try:
+            return self.pipeline(sample)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f'{file}: the picture cannot be prepared ({_reason(error)})') from error
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'pipeline':  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.pipeline, name)
+
+
 def load_whole(dataset: Any) -> None:
-    """Puts :class:`LoadWhole` around what loads files in a data set, wrappers included."""
+    """Puts :class:`LoadWhole` around what loads files in a data set, wrappers included, and
+    :class:`Prepare` around all of its transforms."""
     for inner in [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]:
         if inner is not None:
             load_whole(inner)
@@ -166,6 +193,8 @@ def load_whole(dataset: Any) -> None:
     for i, step in enumerate(steps):
         if type(step).__name__ in _LOADERS:
             steps[i] = LoadWhole(step, classes)
+    if steps:
+        dataset.pipeline = Prepare(dataset.pipeline)
 
 
 def _reason(error: Exception) -> str:

@@ -152,6 +152,10 @@ def convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d)
         arguments: its arguments, (B, C, H, W); they alone are kept for backward.
         convs: convolutions of stride 1 and dilation 1 with a bias.
     """
+    if not torch.is_grad_enabled():
+        value = cheap.value(*arguments)
+        if value.dtype == arguments[0].dtype:  # else the convolutions have to be guarded too
+            return tuple(conv(value) for conv in convs)
     geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
     weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
     return _apply(cheap, geometries, *arguments, *weights, *biases)
@@ -171,9 +175,10 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
     each of the n * n interleaved pictures can be convolved alone, without dilation. On CPUs
     that is several times faster, forward and backward; and with channels last in bfloat16
     oneDNN's gradient by a dilated weight is wrong (PyTorch 2.1 to 2.10): it takes in memory
-    that nobody has written.
+    that nobody has written. A file that is exported keeps the one convolution: those who run
+    it have kernels of their own.
     """
-    if x.device.type != 'cpu':
+    if x.device.type != 'cpu' or _exporting():
         return conv(x)
     (n, _), (height, width) = conv.dilation, x.shape[2:]
     at = Geometry((conv.padding[0] // n, conv.padding[1] // n), conv.groups)
@@ -192,6 +197,12 @@ def _compiling() -> bool:
     if hasattr(torch.compiler, 'is_compiling'):  # since PyTorch 2.3
         return torch.compiler.is_compiling()
     return torch._dynamo.is_compiling()
+
+
+def _exporting() -> bool:
+    """Whether the forward pass is being written to a file, for other programs to run."""
+    exporting = getattr(torch.compiler, 'is_exporting', None)  # since PyTorch 2.6
+    return torch.onnx.is_in_onnx_export() or bool(exporting and exporting())
 
 
 def _unpacked(tensors: Tensors, convs: int) -> tuple[Tensors, Tensors, Tensors]:

@@ -1,25 +1,23 @@
-"""The table of docs/reliability.md: odd pictures and annotations, in training and the check."""
+"""The tables of docs/reliability.md: odd pictures and label maps, in training and the check."""
 
-import json
-import random
 import re
-import string
+import struct
 from pathlib import Path
+from zlib import compress, crc32
 
 import cv2
 import numpy as np
 import pytest
-from handmade import boxes, scenes, write_coco
-from mmcv.transforms import LoadImageFromFile
+from handmade import scenes
+from mmcv.transforms import LoadImageFromFile, Resize
+from mmengine.dataset import Compose
+from mmengine.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from moganet_dense.apis.run import _cause_in_one_line
-from moganet_dense.cli import main
-from moganet_dense.data.annotations import decode_runs
-from moganet_dense.data.check import check_all, check_before_training
+from moganet_dense.data.check import check_all, check_before_testing
 from moganet_dense.data.check.files import Picture, look
-from moganet_dense.data.check.objects import Kind, of_file
 from moganet_dense.data.pictures import LoadWhole, load_whole
 from moganet_dense.errors import UserError
 
@@ -53,6 +51,25 @@ def turned(folder: Path) -> Path:
     return saved(folder / 'a.jpg', Image.fromarray(noise()), exif=exif)
 
 
+def damaged(file: Path) -> Path:
+    """Bytes changed in the middle of what is compressed."""
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(20)
+    return written(file, bytes(content))
+
+
+def huge(file: Path, width: int, height: int) -> Path:
+    """A PNG that says so, with nothing in it: https://www.w3.org/TR/png-3/, 11.2.1."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', crc32(kind + data))
+
+    header = struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)
+    parts = chunk(b'IHDR', header), chunk(b'IDAT', compress(b'')), chunk(b'IEND', b'')
+    return written(file, b'\x89PNG\r\n\x1a\n' + b''.join(parts))
+
+
 def frames() -> list[Image.Image]:
     return [Image.fromarray(np.full((24, 32, 3), value, np.uint8)) for value in (10, 200)]
 
@@ -70,6 +87,9 @@ REFUSED = {
     'text': lambda f: written(f / 'a.jpg', b'<html>not found</html>'),
     'missing': lambda f: f / 'a.jpg',
     'zero in the name': lambda f: f / 'a\0.jpg',
+    'a folder': lambda f: f,
+    'damaged inside, png': lambda f: damaged(saved(f / 'a.png', Image.fromarray(noise(99, 99)))),
+    'more than 2^30 pixels': lambda f: huge(f / 'a.png', 40000, 40000),
 }
 ACCEPTED = {
     'grey': (lambda f: saved(f / 'a.jpg', Image.fromarray(noise(bands=1))), (24, 32)),
@@ -82,6 +102,17 @@ ACCEPTED = {
     'animated png': (
         lambda f: saved(f / 'a.png', frames()[0], save_all=True, append_images=frames()[1:]),
         (24, 32),
+    ),
+    'animated webp': (
+        lambda f: saved(f / 'a.webp', frames()[0], save_all=True, append_images=frames()[1:],
+                        lossless=True),
+        (24, 32),
+    ),
+    'damaged inside, jpg': (
+        lambda f: damaged(saved(f / 'a.jpg', Image.fromarray(noise(99, 99)))), (99, 99),
+    ),
+    'damaged inside, webp': (
+        lambda f: damaged(saved(f / 'a.webp', Image.fromarray(noise(99, 99)))), (99, 99),
     ),
     'unicode and spaces': (
         lambda f: saved(f / 'ein Bär 熊.png', Image.fromarray(noise())), (24, 32),
@@ -116,129 +147,85 @@ def test_what_is_accepted_means(tmp_path):
     assert np.abs(found[..., 0].astype(int) - wanted // 256).max() <= 1  # the high byte
     file = saved(tmp_path / 'x.png', frames()[0], save_all=True, append_images=frames()[1:])
     assert (LoadImageFromFile()(dict(img_path=str(file)))['img'] == 10).all()  # the first frame
+    file = saved(tmp_path / 'x.webp', frames()[0], save_all=True, append_images=frames()[1:],
+                 lossless=True)  # fmt: skip
+    assert (LoadImageFromFile()(dict(img_path=str(file)))['img'] == 10).all()
+    grey = noise(bands=1)
+    file = saved(tmp_path / 'g.png', Image.fromarray(grey))
+    assert (LoadImageFromFile()(dict(img_path=str(file)))['img'] == grey[..., None]).all()
+    inks = Image.merge('CMYK', [Image.new('L', (32, 24), value) for value in (255, 0, 0, 0)])
+    cyan = LoadImageFromFile()(dict(img_path=str(saved(tmp_path / 'c.jpg', inks))))['img']
+    assert np.abs(cyan.astype(int) - (255, 255, 0)).max() < 5  # blue, green, red
     alpha = noise(bands=4)
     file = saved(tmp_path / 'y.png', Image.fromarray(alpha))  # alpha is dropped, not blended
     assert (LoadImageFromFile()(dict(img_path=str(file)))['img'] == alpha[..., 2::-1]).all()
 
 
+def test_an_exif_tag_turns_the_picture(tmp_path):
+    """Tag 6: what is stored at the left is shown at the top (CIPA DC-008, orientation)."""
+    stored = np.zeros((24, 32, 3), np.uint8)
+    stored[:, 16:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = str(saved(tmp_path / 'a.jpg', Image.fromarray(stored), exif=exif))
+    image = LoadImageFromFile()(dict(img_path=file))['img']
+    assert image.shape == (32, 24, 3) and image[:14].max() < 20 and image[18:].min() > 235
+    assert look(Picture(file, 'train', (24, 32)))[1] == []
+    (found,) = look(Picture(file, 'train', (32, 24)))[1]
+    assert 'of the size that the annotations state' in found.rule
+    assert found.found == '24 x 32, stated 32 x 24'
+
+
+def test_a_gif_is_its_first_frame_or_stops(tmp_path):
+    """OpenCV reads GIF since 4.12, if it was built so."""
+    file = str(saved(tmp_path / 'a.gif', frames()[0], save_all=True, append_images=frames()[1:]))
+    load = LoadWhole(LoadImageFromFile())
+    if cv2.haveImageReader(file):
+        assert np.abs(load(dict(img_path=file))['img'].astype(int) - 10).max() < 5
+        return
+    with pytest.raises(UserError, match=r'a\.gif'):
+        load(dict(img_path=file))
+    assert look(Picture(file, 'train'))[1][0].severity == 'error'
+
+
 class OneFile:
     """A data set of one picture."""
 
-    class pipeline:
-        transforms = [LoadImageFromFile()]  # noqa: RUF012
-
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, *steps) -> None:
+        self.file, self.pipeline = file, Compose([LoadImageFromFile(), *steps])
+        load_whole(self)
 
     def __len__(self) -> int:
         return 1
 
     def __getitem__(self, i: int):
-        return self.pipeline.transforms[0](dict(img_path=self.file))
+        return self.pipeline(dict(img_path=self.file))['img']
+
+
+@pytest.mark.parametrize('size', [(1, 1), (20, 20000)])
+def test_the_smallest_and_the_widest_are_resized(tmp_path, size):
+    file = str(saved(tmp_path / 'a.png', Image.fromarray(noise(*size))))
+    image = OneFile(file, Resize(scale=(1333, 800), keep_ratio=True))[0]
+    assert min(image.shape[:2]) >= 1 and max(image.shape[:2]) <= 1333 and image.dtype == np.uint8
+
+
+FAULTS = {
+    'cut': (lambda f: cut(f / 'a', '.jpg'), r'a\.jpg: the picture breaks off'),
+    'too narrow': (
+        lambda f: saved(f / 'a.png', Image.new('RGB', (20000, 3))),
+        r'a\.png: the picture cannot be prepared \(.*resize',
+    ),
+}
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_out_of_a_loaders_process_it_is_one_line_too(tmp_path, workers, monkeypatch):
-    monkeypatch.setattr(OneFile.pipeline, 'transforms', [LoadImageFromFile()])
-    load_whole(data := OneFile(str(cut(tmp_path / 'a', '.jpg'))))
-    said = r'a\.jpg: the picture breaks off'
+@pytest.mark.parametrize('kind', FAULTS)
+def test_out_of_a_loaders_process_it_is_one_line_too(tmp_path, workers, kind):
+    make, said = FAULTS[kind]
+    data = OneFile(str(make(tmp_path)), Resize(scale=(1333, 800), keep_ratio=True))
     with pytest.raises(UserError, match=said) as raised, _cause_in_one_line():
         list(DataLoader(data, num_workers=workers))
     assert '\n' not in str(raised.value)
-
-
-@pytest.mark.parametrize('box', [[1, 1, float('nan'), 4], [4, 4, -3, 2], [1, 1, 4]])
-def test_boxes_that_are_none_stop_before_training(tmp_path, box):
-    content = write_coco(tmp_path)
-    content['annotations'][1]['bbox'] = box
-    (tmp_path / 'boxes.json').write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r'id 8 of .*boxes\.json') as raised:
-        check_before_training(boxes(tmp_path))
-    assert '\n' not in str(raised.value)
-
-
-NAN, INF = float('nan'), float('inf')
-ROWS = [
-    (dict(bbox=[NAN, 1, 4, 4]), 'error', 'four finite numbers'),
-    (dict(bbox=[1, INF, 4, 4]), 'error', 'four finite numbers'),
-    (dict(bbox=[1, 1, 4]), 'error', 'four finite numbers'),
-    (dict(bbox='1 1 4 4'), 'error', 'four finite numbers'),
-    (dict(bbox=[4, 4, -3, 2]), 'error', 'positive width'),
-    (dict(bbox=[1, 1, 0, 4]), 'warning', 'less than a pixel'),
-    (dict(bbox=[-3, 1, 5, 4]), 'warning', 'stand out'),
-    (dict(bbox=[90, 1, 5, 4]), 'warning', 'outside their image'),
-    (dict(area=None), 'error', "an 'area'"),
-    (dict(id=8), 'error', 'annotations once'),
-    (dict(image_id=99), 'error', "one of the file's images"),
-    (dict(segmentation=[]), 'error', 'polygons or run lengths'),
-    (dict(segmentation=[[1, 1, 2]]), 'warning', 'fewer than three corners'),
-    (dict(segmentation=[[1, 1, NAN, 2, 3, 3]]), 'error', 'polygons of finite'),
-    (dict(segmentation=[[1, 1, 'a', 2, 3, 3]]), 'error', 'polygons of finite'),
-    (dict(segmentation=dict(size=[8, 8], counts=[60, 3])), 'error', 'sum to height'),
-    (dict(segmentation=dict(size=[4, 16], counts=[60, 4])), 'error', 'size of their image'),
-    (dict(segmentation=dict(size=[8, 8], counts='\u2603')), 'error', 'counts of run lengths'),
-]
-
-
-@pytest.mark.parametrize('change, severity, said', ROWS)
-def test_faulty_annotations_are_named(tmp_path, change, severity, said):
-    content = write_coco(tmp_path)
-    content['annotations'][0].update(change)
-    found = list(of_file(content, 'boxes.json', Kind(masks=True)))
-    (fault,) = [f for f in found if 'images without' not in f.rule]
-    assert (fault.severity, fault.file) == (severity, 'boxes.json') and said in fault.rule
-    assert fault.annotation == change.get('id', 7)
-
-
-@pytest.mark.parametrize(
-    'joints, severity, said',
-    [
-        ([1, 1, 3, 2, 2, 1], 'error', '0, 1 or 2'),
-        ([1, 1, 2, 2, 2], 'error', '6 numbers'),
-        ([NAN, 1, 2, 2, 2, 1], 'error', 'finite'),
-        ([1, 1, 2, 20, 2, 1], 'warning', 'outside'),
-    ],
-)
-def test_faulty_joints_are_named(tmp_path, joints, severity, said):
-    content = write_coco(tmp_path)
-    content['annotations'][0]['keypoints'] = joints
-    (fault,) = of_file(content, 'joints.json', Kind(joints=2))
-    assert fault.severity == severity and said in fault.rule and fault.annotation == 7
-
-
-def test_run_lengths_from_text():
-    mask = pytest.importorskip('pycocotools.mask')
-    for _ in range(20):
-        drawn = np.asfortranarray(RNG.random((40, 30)) < RNG.random(), dtype=np.uint8)
-        lengths = decode_runs(mask.encode(drawn)['counts'].decode())
-        ends = np.flatnonzero(np.diff(drawn.ravel('F'), prepend=0)).tolist()
-        assert lengths == np.diff([0, *ends, drawn.size]).tolist()
-
-
-def test_the_command_reports_and_says_so_by_its_exit_code(tmp_path, capsys):
-    content = write_coco(tmp_path)
-    cfg = boxes(tmp_path)
-    cfg.dump(tmp_path / 'c.py')
-    arguments = ['check', str(tmp_path / 'c.py'), '--json', str(tmp_path / 'r.json')]
-    assert main(arguments) == 1  # the same pictures in train and val
-    assert 'expected different pictures in train and val' in capsys.readouterr().out
-    other = tmp_path / 'other'
-    other.mkdir()
-    write_coco(other)
-    for i in (1, 2):
-        Image.fromarray(noise(8, 8)).save(other / f'images/{i}.jpg')
-        Image.fromarray(noise(8, 8)).save(tmp_path / f'images/{i}.jpg')
-    cfg.val_dataloader.dataset.data_root = str(other)
-    cfg.val_evaluator.ann_file = str(other / 'boxes.json')
-    cfg.dump(tmp_path / 'c.py')
-    assert main(arguments) == 0
-    assert '0 errors, 0 warnings; looked at 4 pictures' in capsys.readouterr().out
-    content['annotations'][1]['bbox'] = [1, 1, NAN, 4]
-    (tmp_path / 'boxes.json').write_text(json.dumps(content))
-    assert main(arguments) == 1
-    (rule,) = json.loads((tmp_path / 'r.json').read_text())['rules']
-    assert rule['count'] == 1 and rule['first'][0]['annotation'] == 8
-    assert main(['check', str(tmp_path / 'absent.py')]) == 1
 
 
 def test_label_maps_are_all_looked_at(tmp_path):
@@ -253,86 +240,58 @@ def test_label_maps_are_all_looked_at(tmp_path):
     assert re.search(r'label maps that can be read\n .*19.png: .*empty file', words)
 
 
-def test_odd_names(tmp_path):
-    content = write_coco(tmp_path)
-    content['images'][0]['file_name'] = '../x.jpg'
-    content['images'][1]['file_name'] = '/x.jpg'
-    found = [f for f in of_file(content, 'b', Kind()) if 'lead out' in f.rule]
-    assert [f.severity for f in found] == ['warning'] * 2
+LABELS = {  # how a label map is spoiled; what is said of it
+    'missing': (lambda f: f.unlink(), 'expected a picture at .*, found none'),
+    'empty': (lambda f: f.write_bytes(b''), 'an empty file'),
+    'cut': (lambda f: f.write_bytes(f.read_bytes()[:-20]), 'breaks off'),
+    'no picture': (lambda f: f.write_bytes(b'<html>'), 'cannot be read .*cannot identify'),
+    'too large': (lambda f: huge(f, 30000, 30000), 'cannot be read .*exceeds limit'),
+    'of another size': (
+        lambda f: saved(f, Image.new('L', (3, 2))),
+        'number for each of 2 x 2 pixels, found 2 x 3|^3 x 2, picture 2 x 2',
+    ),
+    'coloured': (
+        lambda f: saved(f, Image.new('RGB', (2, 2))), '2 x 2 pixels, found 2 x 2 x 3|3 channels',
+    ),
+    'of no class': (
+        lambda f: saved(f, Image.new('L', (2, 2), 3)), r'labels of 3 classes, found 3|labels \[3\]',
+    ),
+}  # fmt: skip
 
 
-def test_what_fuzzing_found(tmp_path):
-    """Ids of two kinds, and half a character in a name: once a TypeError and a codec's."""
-    content = write_coco(tmp_path)
-    content['categories'][0]['id'] = ''
-    content['images'][0]['file_name'] = '\ud800.jpg'
-    (tmp_path / 'boxes.json').write_text(json.dumps(content))
-    words = check_all(boxes(tmp_path)).words()
-    assert "one of its categories, '', 5, found 3" in words and '\\ud800.jpg' in words
-    words.encode()
+@pytest.mark.parametrize('kind', LABELS)
+def test_a_label_map_that_does_not_fit(kind, tmp_path):
+    spoil, said = LABELS[kind]
+    cfg = scenes(tmp_path, [[[0, 1], [2, 255]]])
+    part = cfg.train_dataloader.dataset
+    part.pipeline = [*part.pipeline, dict(type='PackSegInputs')]
+    with DATASETS.switch_scope_and_registry('mmseg') as registry:
+        dataset = registry.build(part.to_dict())
+    load_whole(dataset)
+    assert dataset[0]['data_samples'].gt_sem_seg.data.tolist() == [[[0, 1], [2, 255]]]
+    spoil(file := tmp_path / 'labels/0.png')
+    with pytest.raises(UserError, match=said) as raised:
+        dataset[0]
+    assert str(file) in str(raised.value) and '\n' not in str(raised.value)
+    found = look(Picture(str(tmp_path / 'images/0.jpg'), 'train', None, str(file), 3))[1]
+    assert found[0].severity == 'error' and found[0].file == str(file)
+    assert re.search(said, found[0].found), found[0].found
 
 
-def test_options_of_the_command_line_run_no_code(tmp_path, capsys):
-    write_coco(tmp_path)
-    boxes(tmp_path).dump(tmp_path / 'c.py')
-    marker = tmp_path / 'ran'
-    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
-    for option in (f'model={code}', f'model.a=[{code}]', f'model._delete_={code}',
-                   f'train_dataloader.dataset.ann_file={code}',
-                   'train_dataloader.dataset.type=os.system'):  # fmt: skip
-        main(['check', str(tmp_path / 'c.py'), '--cfg-options', option])
-        assert 'Traceback' not in capsys.readouterr().err
-    assert not marker.exists()
-
-
-# --- fuzzing: short here; docs/reliability.md has the long run
-
-
-def spoiled(value, rng: random.Random):
-    """A copy of plain data with one place in it replaced by something odd."""
-    odd = [None, NAN, -1, 10**30, '', 'x' * 99, [], {}, [[]], {'id': 1}, True, '\ud800']
-    if rng.random() < 0.15 or not isinstance(value, (dict, list)) or not value:
-        return rng.choice(odd)
-    copy = value.copy()
-    key = rng.choice(list(copy) if isinstance(copy, dict) else range(len(copy)))
-    copy[key] = spoiled(copy[key], rng)
-    return copy
-
-
-def fuzz_annotations(folder: Path, seed: int) -> None:
-    """Nothing but our own errors, and findings, come out of a spoiled annotation file."""
-    rng = random.Random(seed)
-    content = write_coco(folder) if seed == 0 else json.loads((folder / 'first').read_text())
-    if seed == 0:
-        content['annotations'][0]['segmentation'] = [[1, 1, 4, 1, 4, 4]]
-        content['annotations'][1]['segmentation'] = dict(size=[8, 8], counts='`11o')
-        (folder / 'first').write_text(json.dumps(content))
-    text = json.dumps(spoiled(content, rng))
-    if rng.random() < 0.3:
-        at = rng.randrange(len(text))
-        text = text[:at] + rng.choice(string.printable) + text[at + rng.randrange(9) :]
-    (folder / 'boxes.json').write_text(text)
-    check_all(boxes(folder)).words()
-
-
-def fuzz_label_map(folder: Path, seed: int) -> None:
-    """The same of a spoiled label map."""
-    rng = random.Random(seed)
-    if seed == 0:
-        scenes(folder, [[[0, 1], [2, 1]]])
-        (folder / 'first').write_bytes((folder / 'labels/0.png').read_bytes())
-    content = bytearray((folder / 'first').read_bytes())
-    for _ in range(rng.randrange(1, 4)):
-        content[rng.randrange(len(content))] = rng.randrange(256)
-    (folder / 'labels/0.png').write_bytes(content[: rng.randrange(1, len(content) * 2)])
-    look(Picture(str(folder / 'images/0.jpg'), 'train', None, str(folder / 'labels/0.png'), 3))
-
-
-def test_spoiled_annotations(tmp_path):
-    for seed in range(150):
-        fuzz_annotations(tmp_path, seed)
-
-
-def test_spoiled_label_maps(tmp_path):
-    for seed in range(300):
-        fuzz_label_map(tmp_path, seed)
+def test_label_maps_in_testing_are_compared_with_the_picture_as_it_was(tmp_path):
+    """mmseg loads them after the picture is resized; without label maps, pictures are enough."""
+    cfg = scenes(tmp_path, [[[0, 1], [2, 1]]])
+    part = cfg.train_dataloader.dataset
+    load, labels = part.pipeline
+    part.pipeline = [load, dict(type='Resize', scale=(8, 8)), labels, dict(type='PackSegInputs')]
+    cfg.test_dataloader = dict(dataset=dict(part, test_mode=True))
+    check_before_testing(cfg)
+    with DATASETS.switch_scope_and_registry('mmseg') as registry:
+        dataset = registry.build(cfg.test_dataloader.dataset.to_dict())
+    load_whole(dataset)
+    assert dataset[0]['data_samples'].gt_sem_seg.data.shape == (1, 2, 2)
+    cfg.test_dataloader.dataset.data_prefix = dict(img_path='images')
+    check_before_testing(cfg)
+    (tmp_path / 'images/0.jpg').unlink()
+    with pytest.raises(UserError, match='test_dataloader: the data set is empty'):
+        check_before_testing(cfg)

@@ -1,0 +1,173 @@
+"""Models as files that run without this package: ONNX and torch.export."""
+
+import copy
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+
+from ...data.inputs import find
+from ...errors import UserError
+from ..config import one_line
+from ..deploy import adopt_gate, load, switch
+from ..flops import build
+from ..names import names_of
+from ..run import Job
+from .check import TOLERANCE, largest_difference, use_low_threshold
+from .describe import crop_size, notes_of
+from .files import (
+    quantise,
+    require,
+    run_onnx,
+    run_torch_export,
+    set_threshold,
+    write_onnx,
+    write_torch_export,
+)  # fmt: skip
+from .graphs import DetectionGraph, Graph, TwoStageGraph, graph_of
+
+FORMATS = ('onnx', 'torch-export')
+INT8 = ('dynamic', 'static')
+SHAPES = ((2, 192, 256), (1, 224, 160))
+"""Images, height and width that a file of free size is written and checked at."""
+
+
+def export(
+    job: Job,
+    checkpoint: str,
+    out: str,
+    form: str = 'onnx',
+    shape: Sequence[int] | None = None,
+    backbone: bool = False,
+    int8: str | None = None,
+    calibrate: str | None = None,
+) -> tuple[Path, float]:
+    """Writes a model, in the deploy form and with its post-processing, as one file.
+
+    Args:
+        job: tells the config.
+        checkpoint: path, URL or name; it has to fit the model, key by key.
+        out: file to write.
+        form: one of FORMATS.
+        shape: height and width that the file is held to; None: free.
+        backbone: write the backbone alone.
+        int8: one of INT8: quantise an ONNX file.
+        calibrate: folder of pictures for 'static'.
+
+    Returns:
+        the file, and its largest difference from PyTorch before it is quantised.
+
+    Raises:
+        UserError: a mistake that the user can mend; or the file does not compute what PyTorch
+            does. Nothing is written then.
+    """
+    require(form)
+    pictures = _calibration(form, int8, calibrate)
+    cfg = job.read()
+    adopt_gate(cfg, checkpoint, job.cfg_options)
+    plain = build(cfg).eval()
+    content = load(plain, checkpoint, deploy=True)
+    names = None if backbone else names_of(cfg, content, plain)
+    model = copy.deepcopy(plain)
+    switch(model)
+    graph = graph_of(model, backbone)
+    shape = _shape(cfg, graph, form, shape)
+    notes = notes_of(cfg, str(job.config), model, names, shape)
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as folder:
+        draft = Path(folder) / (
+            'draft.onnx' if form == 'onnx' else 'draft.pt2'
+        )  # which torch wants
+        error = _write_checked(graph, plain, form, shape, notes, draft)
+        if int8:
+            with one_line('the file cannot be quantised'):
+                quantise(draft, int8, pictures)
+                run_onnx(draft)(*(each.numpy() for each in _trials(graph, shape)[0]))
+        os.replace(draft, target)
+    print_log(f'Wrote {out}; it differs from PyTorch by at most {error:.1e}', 'current')
+    return target, error
+
+
+def _write_checked(
+    graph: Graph,
+    plain: torch.nn.Module,
+    form: str,
+    shape: tuple[int, int] | None,
+    notes: dict,
+    draft: Path,
+) -> float:
+    """Writes the draft and returns its largest difference from PyTorch."""
+    trials = _trials(graph, shape)
+    write = write_onnx if form == 'onnx' else write_torch_export
+    with one_line(f'{type(graph).__name__[:-5]} cannot be written as {form}'):
+        write(graph, trials[0], shape is not None, notes, draft)
+    error = 0.0
+    for inputs in trials:
+        real = low = None
+        if isinstance(graph, DetectionGraph):
+            real = use_low_threshold(graph, inputs)
+            low = float(graph.threshold)
+        if form == 'onnx':
+            if low is not None:
+                set_threshold(draft, low)
+            run = run_onnx(draft)
+        else:
+            run = run_torch_export(draft, low)
+        with one_line('the file cannot be run'):
+            error = max(error, largest_difference(run, graph, plain, inputs))
+        if real is not None:
+            graph.set_threshold(real)
+            if form == 'onnx':
+                set_threshold(draft, real)
+    if not error <= TOLERANCE:
+        raise UserError(
+            f'the file differs from PyTorch by {error:.1e}, expected at most {TOLERANCE:.0e}; '
+            'nothing was written'
+        )
+    return error
+
+
+def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
+    """Inputs of two sizes, or of two batches where height and width are held."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
+    return [
+        graph.examples(torch.randn(count, 3, *size, generator=generator)) for count, *size in shapes
+    ]
+
+
+def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:
+    """Height and width that the file is held to."""
+    if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
+        found = ' '.join(map(str, shape))
+        raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
+    own = crop_size(cfg)
+    if own and shape and tuple(shape) != own:
+        raise UserError(
+            f'--shape: persons are cut out at {own[0]} {own[1]} (height, width) in this config, '
+            f'found {shape[0]} {shape[1]}'
+        )
+    if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
+        raise UserError(
+            'torch.export holds a two-stage detector to one height and width; say --shape H W, or '
+            'use --format onnx'
+        )
+    return own or (tuple(shape) if shape else None)
+
+
+def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
+    """Pictures that ranges are taken from."""
+    if int8 and form != 'onnx':
+        raise UserError(f'--int8 is for --format onnx, found {form}')
+    if (int8 == 'static') != (folder is not None):
+        raise UserError('--int8 static and --calibrate DIR, a folder of pictures, go together')
+    if folder is None:
+        return []
+    pictures = [Path(source.file) for source in find([folder]) if not source.is_video]
+    if not pictures:
+        raise UserError(f'--calibrate: no pictures in {folder}')
+    return pictures

@@ -1,0 +1,42 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.config
+@options.checkpoint
+@click.argument('out', type=click.Path())
+@click.option(
+    '--format', 'form', type=click.Choice(['onnx', 'torch-export']), default='onnx',
+    show_default=True,
+)  # fmt: skip
+@click.option(
+    '--shape', multiple=True, type=int, metavar='HEIGHT WIDTH',
+    help='Hold the file to one size; default: free, where the model allows.',
+)  # fmt: skip
+@click.option('--backbone', is_flag=True, help='The backbone alone: its maps.')
+@click.option('--int8', type=click.Choice(['dynamic', 'static']), help='Quantise (ONNX).')
+@options.mini
+@options.cfg_options
+@click.option('--calibrate', metavar='DIR', help='Pictures that static ranges are taken from.')
+@options.trust
+def command(
+    config, checkpoint, out, form, shape, backbone, int8, mini, cfg_options, calibrate
+) -> None:
+    """Write a model as a file that runs without this package.
+
+    With its post-processing, from the deploy form: RetinaNet, Faster and Mask R-CNN,
+    segmentation, top-down pose. The file is compared with PyTorch before it is written to OUT.
+
+    \b
+    moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT retinanet.onnx
+    moganet-dense export configs/seg/upernet_moganet_t.py CHECKPOINT out.onnx --shape 512 512
+    moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT small.onnx \\
+        --int8 static --calibrate photos/
+    """
+    from ..apis.export import export
+    from ..apis.run import Job
+
+    job = Job(config, cfg_options=cfg_options, mini=mini)
+    export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate)

@@ -1,0 +1,175 @@
+"""A model out of an ONNX file that ``moganet-dense export`` wrote."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.images import as_bgr
+from ..errors import UserError
+from ..results import Detections, Poses, Pyramid, Result, Segmentation
+from .masks import paste
+from .persons import Cutter, checked
+from .pictures import Fitted, Preparation
+
+FORMAT = 1
+"""Of the metadata; a file with another number is refused."""
+
+
+def load(path: str | os.PathLike, threads: int | None = None) -> 'OnnxModel':
+    """The model in a file.
+
+    Args:
+        path: of a file that ``moganet-dense export --format onnx`` wrote.
+        threads: that it computes with; None: one for each core.
+
+    Raises:
+        UserError: no such file, none of ours, or onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            'running ONNX files needs onnxruntime; python -m pip install onnxruntime'
+        ) from None
+    if not Path(path).is_file():
+        raise UserError(f'no such file: {path}')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            os.fspath(path), options, providers=['CPUExecutionProvider']
+        )
+    except Exception as error:  # onnxruntime's have no common class
+        reason = ' '.join(str(error).split())
+        raise UserError(f'{path} cannot be read as ONNX: {reason}') from None
+    texts = session.get_modelmeta().custom_metadata_map
+    if texts.get('format') != str(FORMAT):
+        raise UserError(
+            f'{path}: expected a file that `moganet-dense export` wrote (format={FORMAT}), '
+            f'found format={texts.get("format")}'
+        )
+    return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
+
+
+class OnnxModel:
+    """Called on pictures as :class:`~moganet_dense.apis.inference.Predictor` is.
+
+    Attributes:
+        task: 'detection', 'instance segmentation', 'segmentation', 'pose' or 'backbone'.
+        classes: names that labels are indices into; of a pose estimator, its joints.
+        notes: all metadata of the file.
+    """
+
+    def __init__(self, session: Any, notes: dict[str, Any]) -> None:
+        self.session, self.notes = session, notes
+        self.task: str = notes['task']
+        self.classes = tuple(notes['classes'])
+        self.prepare = Preparation(notes)
+        self.cutter = Cutter(notes['crop']) if notes['crop'] else None
+
+    def __repr__(self) -> str:
+        return f'OnnxModel({self.task}, {self.notes["config"]}, {len(self.classes)} names)'
+
+    def __call__(
+        self,
+        images: Any,
+        *,
+        order: str | None = None,
+        batch_size: int = 1,
+        boxes: Any = None,
+    ) -> Result | Pyramid | list:
+        """What the model sees in a picture, or in each of a list.
+
+        Args:
+            images: path, PIL image or array, see :func:`~moganet_dense.data.images.as_bgr`; or
+                a list or tuple of them.
+            order: of arrays' channels, 'rgb' or 'bgr'.
+            batch_size: for pose, how many boxes go through the network at once; pictures of
+                other tasks go one by one.
+            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels; with a list
+                of pictures a list of these. None: the whole picture is one person's.
+
+        Returns:
+            a result of :mod:`moganet_dense.results`, or a list of them.
+
+        Raises:
+            UserError: a picture cannot be read, or an argument does not fit.
+        """
+        if boxes is not None and self.task != 'pose':
+            raise UserError(f'boxes are for pose estimators, this model does {self.task}')
+        if not isinstance(images, (list, tuple)):
+            return self._look(as_bgr(images, order), boxes, batch_size)
+        given: Sequence = [None] * len(images) if boxes is None else boxes
+        if len(given) != len(images):
+            raise UserError(
+                f'boxes: expected {len(images)}, one array a picture; found {len(given)}'
+            )
+        return [
+            self._look(as_bgr(image, order), own, batch_size)
+            for image, own in zip(images, given, strict=True)
+        ]
+
+    def inputs(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network gets for a picture, by name; of a pose estimator, as one person."""
+        if self.cutter:
+            pixels, _ = self.cutter.cut(picture, checked(None, picture)[0])
+            return dict(images=self.prepare.tensor(pixels))
+        return self._feed(self.prepare.fit(picture))
+
+    def _feed(self, fitted: Fitted) -> dict[str, np.ndarray]:
+        feed = dict(images=self.prepare.tensor(fitted.pixels))
+        if self.task == 'segmentation':
+            feed['size'] = np.array(fitted.size, np.int64)
+        elif self.task != 'backbone':
+            feed['sizes'] = np.array([fitted.pixels.shape[:2]], np.float32)
+        return feed
+
+    def _look(self, picture: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
+        if self.task == 'pose':
+            return self._poses(picture, checked(boxes, picture), batch_size)
+        if self.task == 'backbone':
+            return self._pyramid(self.inputs(picture))
+        fitted = self.prepare.fit(picture)
+        found = self.session.run(None, self._feed(fitted))
+        if self.task == 'segmentation':
+            palette = np.array(self.notes['palette'], np.uint8)
+            return Segmentation(found[0][0], self.classes, palette)
+        return self._detections(found, fitted)
+
+    def _pyramid(self, feed: dict[str, np.ndarray]) -> Pyramid:
+        maps = tuple(level[0] for level in self.session.run(None, feed))
+        strides, channels = tuple(self.notes['strides']), tuple(self.notes['channels'])
+        return Pyramid(maps, strides, channels, tuple(feed['images'].shape[2:]))
+
+    def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
+        boxes, scores, labels, _, *probabilities = found
+        boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
+        masks = None
+        if probabilities:
+            masks = paste(probabilities[0], boxes, fitted.size, self.notes['mask_threshold'])
+        return Detections(boxes, scores, labels, self.classes, masks)
+
+    def _poses(self, picture: np.ndarray, boxes: np.ndarray, batch_size: int) -> Poses:
+        if batch_size < 1:
+            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
+        joints, scores = [], []
+        for start in range(0, len(boxes), batch_size):
+            cuts = [self.cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
+            batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
+            found, certain = self.session.run(None, dict(images=batch))
+            joints += [self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)]
+            scores += list(certain)
+        count = len(self.classes)
+        skeleton = tuple(map(tuple, self.notes['skeleton']))
+        return Poses(
+            np.array(joints, np.float32).reshape(-1, count, 2),
+            np.array(scores, np.float32).reshape(-1, count),
+            boxes,
+            self.classes,
+            skeleton,
+        )

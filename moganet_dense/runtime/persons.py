@@ -1,0 +1,77 @@
+"""Persons cut out of a picture for a pose estimator, and their joints put back."""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+
+
+class Crop(NamedTuple):
+    """Where a person was cut out.
+
+    Attributes:
+        centre: x and y of its middle, in pixels of the picture.
+        extent: its width and height, there.
+    """
+
+    centre: np.ndarray
+    extent: np.ndarray
+
+
+class Cutter:
+    """Cuts boxes out at the network's size, as mmpose's TopdownAffine does.
+
+    Args:
+        notes: metadata ``crop`` of the file: size (width, height), padding, udp.
+    """
+
+    def __init__(self, notes: dict[str, Any]) -> None:
+        self.size, self.padding, self.udp = tuple(notes['size']), notes['padding'], notes['udp']
+
+    def cut(self, picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, Crop]:
+        """Pixels (height, width, 3) of a box, x1 y1 x2 y2, and where they are from."""
+        width, height = self.size
+        centre = (box[2:] + box[:2]) * np.float32(0.5)
+        w, h = (box[2:] - box[:2]) * np.float32(self.padding)
+        aspect = width / height
+        extent = np.array([w, w / aspect] if w > h * aspect else [h * aspect, h], np.float32)
+        matrix = self._matrix(centre, extent)
+        return cv2.warpAffine(picture, matrix, self.size, flags=cv2.INTER_LINEAR), Crop(
+            centre, extent
+        )
+
+    def place(self, keypoints: np.ndarray, crop: Crop) -> np.ndarray:
+        """Joints (K, 2) of the cut-out in pixels of the picture."""
+        return keypoints / np.array(self.size) * crop.extent + crop.centre - 0.5 * crop.extent
+
+    def _matrix(self, centre: np.ndarray, extent: np.ndarray) -> np.ndarray:
+        """(2, 3): from the picture to the cut-out. With UDP corners of pixels' grids meet."""
+        if self.udp:
+            factor = (np.array(self.size) - 1) / extent
+            shift = factor * (0.5 * extent - centre)
+            return np.array([[factor[0], 0, shift[0]], [0, factor[1], shift[1]]], np.float32)
+        width, height = self.size
+        left = centre - [extent[0] * 0.5, 0]
+        source = np.float32([centre, left, left + [0, extent[0] * 0.5]])
+        middle = [width * 0.5, height * 0.5]
+        target = np.float32([middle, [0, middle[1]], [0, middle[1] + width * 0.5]])
+        return cv2.getAffineTransform(source, target)
+
+
+def checked(given: Any, picture: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) float32; the whole picture if none are given.
+
+    Raises:
+        UserError: they are no boxes.
+    """
+    if given is None:
+        height, width = picture.shape[:2]
+        return np.array([[0, 0, width, height]], np.float32)
+    boxes = np.asarray(getattr(given, 'boxes', given), np.float32)
+    if boxes.size == 0:
+        return boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise UserError(f'boxes: expected (N, 4), x1 y1 x2 y2 with x1 < x2, found {boxes.shape}')
+    return boxes

@@ -1,0 +1,75 @@
+"""What a config's test pipeline does to a picture, from what the file notes about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture as the network sees it.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, BGR, resized, not padded.
+        scale: factors of x and y that it was resized by.
+        size: height and width of the picture that was given.
+    """
+
+    pixels: np.ndarray
+    scale: tuple[float, float]
+    size: tuple[int, int]
+
+
+class Preparation:
+    """Resizing, normalising and padding.
+
+    Args:
+        notes: metadata of the file, see docs/ship.md.
+    """
+
+    def __init__(self, notes: dict[str, Any]) -> None:
+        self.resize, self.shape = notes['resize'], notes['shape']
+        self.divisor, self.pad_value = notes['pad']['divisor'], notes['pad']['value']
+        self.fill = notes['task'] == 'segmentation'  # a margin would be labelled
+        self.flip = notes['order'] == 'rgb'
+        self.mean, self.std = (
+            np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
+        )
+
+    def fit(self, picture: np.ndarray) -> Fitted:
+        """The picture at the size that the network sees.
+
+        Args:
+            picture: (H, W, 3) uint8, BGR.
+        """
+        height, width = picture.shape[:2]
+        to_width, to_height = self._target(width, height)
+        pixels = cv2.resize(picture, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
+        if multiple := self.resize.get('multiple'):
+            to_width, to_height = (-(-n // multiple) * multiple for n in (to_width, to_height))
+            pixels = cv2.resize(pixels, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
+        return Fitted(pixels, (to_width / width, to_height / height), (height, width))
+
+    def tensor(self, pixels: np.ndarray) -> np.ndarray:
+        """A fitted picture, normalised and padded, (1, 3, H, W) float32."""
+        channels = pixels[..., ::-1] if self.flip else pixels
+        normalised = (channels.transpose(2, 0, 1).astype(np.float32) - self.mean) / self.std
+        height, width = pixels.shape[:2]
+        full = self.shape or [-(-n // self.divisor) * self.divisor for n in (height, width)]
+        margins = (0, 0), (0, full[0] - height), (0, full[1] - width)
+        return np.pad(normalised, margins, constant_values=self.pad_value)[None]
+
+    def _target(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after the first resizing."""
+        scale = self.resize['scale']
+        if self.shape and (self.fill or not self.resize['keep_ratio']):
+            return self.shape[1], self.shape[0]
+        if not self.resize['keep_ratio']:
+            return scale[0], scale[1]
+        if self.shape:
+            factor = min(self.shape[1] / width, self.shape[0] / height)
+        else:
+            factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
+        return max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
