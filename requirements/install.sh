@@ -77,6 +77,8 @@ step mmpose 'installing mmpose (1 minute)' \
 # the one without windows has to be the last to write there
 step opencv 'installing OpenCV without windows' \
     "$pins" -- --no-deps --force-reinstall "$(grep '^opencv-python-headless==' "$pins")"
+step export 'installing what writes and runs ONNX files' \
+    "$here/export.txt" "$pins" -- -r "$here/export.txt" -c "$pins"
 step extras 'installing what explain and demo need beside them' \
     "$here/extras.txt" "$pins" -- -r "$here/extras.txt" -c "$pins"
 step dev 'installing the test tools' \

@@ -49,7 +49,7 @@ def test_a_name_that_is_not_registered():
     with pytest.raises(KeyError) as caught:
         MODELS.build(dict(type='MogaNett'))
     here = str(caught.value.args[0])
-    middle = 'registry. Please check whether the value of `MogaNett` is correct or it was '
+    middle = 'registry. Please check whether the value of `MogaNett` is correct or it was'
     assert middle in here and any(middle in text for text in PRINTED)
 
 

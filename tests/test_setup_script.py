@@ -48,8 +48,7 @@ def test_an_interpreter_that_does_not_fit_is_one_line(tmp_path):
 @pytest.mark.parametrize('stack', ['onedl', 'upstream'])
 def test_every_requirement_is_pinned(stack):
     files = [*(ROOT / 'requirements' / stack).glob('*.txt')]
-    files += [ROOT / 'requirements/runtime.txt', ROOT / 'requirements/dev.txt']
-    files += [ROOT / 'requirements/extras.txt']
+    files += [ROOT / f'requirements/{name}.txt' for name in ('runtime', 'extras', 'export', 'dev')]
     constraints = (ROOT / 'requirements' / stack / 'constraints.txt').read_text().splitlines()
     pinned = {line.split('==')[0] for line in constraints if '==' in line}
     for file in files:

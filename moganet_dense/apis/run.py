@@ -267,8 +267,18 @@ def _cause_in_one_line() -> Iterator[None]:
 def _build_runner(cfg: Config) -> Runner:
     read_without_code()
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
+    _share_evenly(cfg)
     with one_line('the config cannot be built'):
         return GroupRunner.from_cfg(cfg)
+
+
+def _share_evenly(cfg: Config) -> None:
+    """Gives all processes equally many images to evaluate; what is evaluated twice for that is
+    counted once. Else some would be waited for in vain."""
+    for name in ('val_dataloader', 'test_dataloader'):
+        sampler = (cfg.get(name) or {}).get('sampler') or {}
+        if sampler.get('type') == 'DefaultSampler':
+            sampler.round_up = True
 
 
 def _build_schedulers(runner: Runner) -> None:

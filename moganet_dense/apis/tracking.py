@@ -9,9 +9,10 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..engine.mlflow import MLflowWithPictures
 from ..errors import UserError
 
-TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': 'MLflowVisBackend'}
+TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowWithPictures.__name__}
 """Those that have to be asked for, by the package that each needs."""
 
 _LOCAL = ('tensorboard', 'TensorboardVisBackend')

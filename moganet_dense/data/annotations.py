@@ -127,7 +127,7 @@ def _are_finite(values: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a JSON file is a finite number; true and false are none."""
+    """Whether it is a finite number, and no bool."""
     return type(value) in (int, float) and -math.inf < value < math.inf
 
 

@@ -17,7 +17,7 @@ POINTS = 100
 def evaluation(
     results: Sequence[dict], names: Sequence[str], path: Callable[[int], str]
 ) -> Evaluation:
-    """What is told of a classifier.
+    """What a report tells of a classification.
 
     Args:
         results: of the metric, in the order of the data set: 'pred_score' (C,), 'gt_label' (1,).

@@ -32,9 +32,9 @@ def match(
 
     Args:
         truth: (G, 4), x1 y1 x2 y2.
-        true_labels: (G,), integers.
-        boxes: (D, 4), predicted.
-        labels: (D,), predicted.
+        true_labels: (G,), classes.
+        boxes: (D, 4), x1 y1 x2 y2.
+        labels: (D,), classes.
 
     Returns:
         (object, prediction, IoU).
@@ -65,7 +65,7 @@ def quality(right: Sequence[float], missed: int, false: int) -> float:
     Args:
         right: overlaps of the pairs of one class.
         missed: objects without such a pair.
-        false: predictions without such a pair.
+        false: predictions without one.
     """
     weight = len(right) + (missed + false) / 2
     return float(sum(right) / weight) if weight else 1.0
@@ -91,7 +91,7 @@ class DetectionRecord:
     def evaluation(
         self, results: Iterable[tuple[dict, dict]], precisions: Iterable[Precision]
     ) -> Evaluation:
-        """What is told of a detector.
+        """What is told of all images.
 
         Args:
             results: pairs of ground truth and prediction, as the metric has them.

@@ -76,10 +76,10 @@ def draw_label_map(
     """A class for each pixel as a tint, named at its largest region; what is no class is striped.
 
     Args:
-        image: (H, W, 3), uint8.
+        image: (H, W, 3).
+        labels: (H, W), integers; those below 0 or from ``len(names)`` on are ignored pixels.
         palette: a colour for each class.
         names: of the classes.
-        labels: (H, W), integers; those below 0 or from ``len(names)`` on are ignored pixels.
     """
     image = image.copy()
     known = (labels >= 0) & (labels < len(names))

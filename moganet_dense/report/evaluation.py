@@ -159,10 +159,10 @@ def confusion(
 
     Args:
         title: above it.
-        note: below it.
         counts: (C, C), integers; the diagonal is right. With ``beyond`` (C + 1, C + 1).
         names: of the C classes.
         beyond: names of the last row and column, for what is not there and for what was missed.
+        note: below it.
     """
     rows, columns = ([*names, name] for name in beyond) if beyond else (names, names)
     errors = counts.copy()

@@ -25,9 +25,9 @@ def similarities(
     exp(-d^2 / (2 s k^2)) with k = 2 sigma, as https://cocodataset.org/#keypoints-eval.
 
     Args:
-        truth: (K, 2), pixels.
-        joints: (K, 2), predicted.
+        truth: (K, 2), annotated, in pixels.
         area: of the person, in square pixels.
+        joints: (K, 2), predicted.
         sigmas: (K,) of the data set.
     """
     squared = ((truth - joints) ** 2).sum(1)

@@ -69,11 +69,11 @@ def plot(
 
     Args:
         title: above it.
-        x_label: below the x axis.
-        note: below it.
         runs: for each run its lines.
+        x_label: below the axis.
         dots: draw dots and no lines.
         unit_square: both axes go from 0 to 1.
+        note: below it.
     """
     names = list(dict.fromkeys(name for lines in runs for name in lines))
     colors = {name: COLORS[k % len(COLORS)] for k, name in enumerate(names)}

@@ -104,7 +104,7 @@ class WorkDir:
 
 
 def read_work_dir(path: Path) -> WorkDir:
-    """Reads a work dir.
+    """What all runs of a work dir noted.
 
     Raises:
         UserError: there is no run in it.

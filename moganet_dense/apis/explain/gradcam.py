@@ -22,8 +22,8 @@ def grad_cam(model: nn.Module, score: Score, layers: Sequence[nn.Module], image:
 
     Args:
         model: in eval mode.
-        score: runs ``model``.
         layers: modules of it that return (1, C, h, w).
+        score: what is followed back; it runs ``model``.
         image: (1, 3, H, W), normalised.
 
     Returns:
@@ -83,7 +83,7 @@ def best_object(model: nn.Module, label: int, sample) -> Score:
     best box.
 
     Args:
-        model: the detector, in eval mode.
+        model: a detector.
         label: the class.
         sample: the DetDataSample that belongs to the image.
     """

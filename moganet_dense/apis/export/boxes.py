@@ -132,8 +132,8 @@ def candidates_of_level(
         scores: (B, A classes, h, w) before the sigmoid, which keeps their order.
         deltas: (B, A 4, h, w).
         anchors: (h w A, 4).
-        classes: of the head.
-        most: boxes that are kept of an image, k.
+        classes: how many there are.
+        most: k, or all if there are fewer.
     """
     value, place = best(rows(scores, classes).flatten(1), most)
     anchor = place // classes
@@ -157,10 +157,10 @@ def suppress(
     Args:
         boxes: (N, 4).
         scores: (N,).
-        group: (N,), integers: the class, or the level.
-        image: (N,), integers below B.
+        group: (N,), class or level of each.
+        image: (N,), its place in the batch.
         sizes: (B, 2), height and width that boxes were clipped to.
-        choice: overlap and number of those that stay.
+        choice: overlap that suppresses, and how many stay of an image.
     """
     apart = torch.stack([group, group + image], dim=1) * (sizes.max() + 1)
     kept = nms(boxes + apart.repeat(1, 2), scores, choice.iou)
@@ -173,7 +173,7 @@ def pool(extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor) -> 
     """What mmdet's SingleRoIExtractor gives: each region from the level of its size.
 
     Args:
-        extractor: the SingleRoIExtractor.
+        extractor: mmdet's.
         maps: of the levels, (B, C, h_i, w_i).
         rois: (N, 5), image and box.
 
