@@ -78,7 +78,8 @@ def explain(
         the path of explain.json.
 
     Raises:
-        UserError: see :func:`~moganet_dense.apis.inference.load_model`; the model does not see the class; a
+        UserError: see :func:`~moganet_dense.apis.inference.load_model`; the model does not see
+            the class; a
             part that the task does not have.
     """
     predictor = load_model(model, weights, device=device)
