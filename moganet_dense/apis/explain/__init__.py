@@ -79,8 +79,7 @@ def explain(
 
     Raises:
         UserError: see :func:`~moganet_dense.apis.inference.load_model`; the model does not see
-            the class; a
-            part that the task does not have.
+            the class; a part that the task does not have.
     """
     predictor = load_model(model, weights, device=device)
     parts = _parts(predictor.task, parts)
