@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moganet_dense import MogaNet
 from moganet_dense.apis.config import read_config
-from moganet_dense.apis.deploy import switch
+from moganet_dense.apis.deploy import Form
 from moganet_dense.apis.flops import build, outputs
 
 sys.path.insert(0, str(Path(__file__).parent.parent / 'tests'))
@@ -116,6 +116,8 @@ def runner(
 ) -> Callable:
     """What is timed: a forward pass without gradients, or a step without the optimizer."""
     net = copy.deepcopy(net).to(memory_format=layout)
+    if getattr(net, 'deployed', False):
+        net.pack()  # as tools/test.py --deploy
     x = x.to(next(net.parameters()).dtype).contiguous(memory_format=layout)
 
     def infer() -> None:
@@ -173,7 +175,7 @@ def model_variants(config: str) -> dict[str, tuple[nn.Module, torch.memory_forma
     ours = build(cfg).eval()
     plain, deployed = copy.deepcopy(ours), copy.deepcopy(ours)
     plain.backbone = Plain(plain.backbone)
-    switch(deployed)
+    Form(deploy=True).apply(deployed)
     found = {
         'plain': (plain, FIRST),
         'ours, channels_last': (ours, LAST),

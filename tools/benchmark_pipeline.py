@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from benchmark import LAST, switch, timed
+from benchmark import LAST, Form, timed
 from drawn_coco import draw
 from mmdet.evaluation.metrics import CocoMetric as DetMetric
 from mmdet.structures.mask import encode_mask_results
@@ -97,8 +97,7 @@ def time_task(config: str, rounds: int) -> dict[str, Seconds]:
     cfg = read_config(config)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = build(cfg).eval()
-        switch(model)
-        model.to(memory_format=LAST)
+        Form(deploy=True, channels_last=True).apply(model)
         trained, batch = time_loading(cfg, 'train', rounds)
         trained |= each(
             {'collated': lambda: model.data_preprocessor(batch, True)}, rounds, len(batch['inputs'])
@@ -218,8 +217,8 @@ def time_evaluation(images: int) -> dict[str, Seconds]:
 def evaluated(make: Callable, *arguments: Any) -> Iterator[tuple[str, list[float]]]:
     metrics = []
     for name, context in [
-        ('pycocotools', contextlib.nullcontext()),
-        ('faster-coco-eval', fast_coco_eval()),
+        ('as the toolbox has it', contextlib.nullcontext()),
+        ('in our runs', fast_coco_eval()),
     ]:
         metric, results = make(*arguments)
         with context:

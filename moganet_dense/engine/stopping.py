@@ -1,6 +1,8 @@
 """SIGTERM and Ctrl-C: the iteration is finished and saved before training stops."""
 
+import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,10 @@ from .durable import INTERRUPTED, point_to
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+ECHO = 1.0
+"""Seconds in which a second signal to one of several processes is taken for the first one again:
+torchrun passes on what a terminal or scheduler has sent to all of them already."""
+
 
 class StopHook(Hook):
     """Saves and stops after the iteration in which a signal arrives.
@@ -25,7 +31,7 @@ class StopHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received, self.since = 0, 0.0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -38,10 +44,18 @@ class StopHook(Hook):
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: object) -> None:
-        self.received = number
+        first, now = not self.received, time.monotonic()
+        if first:
+            self.received, self.since = number, now
+            if get_world_size() > 1:
+                return
+        elif now - self.since < ECHO:
+            return
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not first:
+            os.kill(os.getpid(), number)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if number := self._received_by_any():

@@ -25,6 +25,7 @@ from mmengine.registry import HOOKS
 
 from moganet_dense.apis import mini
 from moganet_dense.apis.run import Job, test, train
+from moganet_dense.engine.sharding import fully_shard
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSES, WEIGHTS = 'losses.json', 'weights.pth'
@@ -246,7 +247,8 @@ def main() -> int:
     parser.add_argument('task', nargs='*', default=list(CONFIGS))
     parser.add_argument('--dtype', choices=['float64', 'float32'], default='float64')
     parser.add_argument('--keep', help='folder to work in')
-    parser.add_argument('--no-train', action='store_true')
+    for part in ('train', 'shard', 'test'):
+        parser.add_argument(f'--no-{part}', action='store_true')
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
@@ -254,11 +256,11 @@ def main() -> int:
         for task in args.task:
             if not args.no_train:
                 found = dict(training=compare_training(task, folder, args.dtype))
-                if task == 'seg':
+                if task == 'pose' and fully_shard is not None and not args.no_shard:
                     found |= compare_sharded(task, folder, args.dtype)
                 print(json.dumps({task: found}), flush=True)
-            if task in ORACLE:
-                print(json.dumps({task: compare_testing(task, folder)}), flush=True)
+            if task in ORACLE and not args.no_test:
+                print(json.dumps({task: compare_testing(task, folder)}, default=float), flush=True)
     return 0
 
 

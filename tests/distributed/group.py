@@ -4,7 +4,7 @@ import os
 import pickle
 import socket
 import sys
-import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +33,7 @@ class Group:
             return child
         code = 1
         try:
+            os.setpgrp()  # by which its own children are found
             with open(self.folder / f'log{rank}', 'w') as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
@@ -46,16 +47,29 @@ class Group:
             sys.stderr.flush()
             os._exit(code)
 
+    def codes(self) -> list[int]:
+        """Exit codes, after the last has ended; minus the signal where one ended it."""
+        return [os.waitstatus_to_exitcode(os.waitpid(c, 0)[1]) for c in self.children]
+
+    def left_after(self, seconds: float) -> int:
+        """Groups of processes, of ranks that have ended, of which some still run after a time."""
+        end = time.monotonic() + seconds
+        while (left := sum(map(_runs, self.children))) and time.monotonic() < end:
+            time.sleep(0.2)
+        return left
+
     def results(self) -> list[Any]:
         """What each rank returned, after the last has ended."""
-        codes = [os.waitpid(child, 0)[1] for child in self.children]
+        codes = self.codes()
         if any(codes):
             logs = [(self.folder / f'log{r}').read_text()[-3000:] for r in range(len(codes))]
             raise RuntimeError(f'{self.folder}: ended with {codes}\n' + '\n----\n'.join(logs))
         return [pickle.loads((self.folder / f'result{r}').read_bytes()) for r in range(len(codes))]
 
 
-def run(size: int, work: Callable[[], Any]) -> list[Any]:
-    """Runs ``work`` in ``size`` processes; what each returned."""
-    with tempfile.TemporaryDirectory() as folder:
-        return Group(size, work, Path(folder)).results()
+def _runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -30,8 +30,8 @@ class Oracle(BaseModel):
 
     def det(self, sample):
         truth, dice = sample.gt_instances, np.random.default_rng(int(sample.img_id))
+        # in the image as it was: the test pipeline loads them after it has resized
         boxes = getattr(truth.bboxes, 'tensor', truth.bboxes)
-        boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
         height, width = sample.ori_shape
         found = InstanceData(
             bboxes=boxes + torch.as_tensor(dice.normal(0, self.moved, boxes.shape)).to(boxes),

@@ -266,6 +266,7 @@ def log_odds(model: torch.nn.Module, inputs: torch.Tensor, label: int) -> Value:
     The others have the mean colour of the data, which is zero in what the network is given.
 
     Args:
+        model: a classifier.
         inputs: (1, 3, H, W), normalised.
         label: the class.
 

@@ -1,0 +1,115 @@
+"""Several processes: the numbers of one, and the end of all when one is killed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import ROOT
+from faults import killed_config
+
+from moganet_dense.cli import main
+from moganet_dense.engine.runner import GroupRunner
+from moganet_dense.engine.sharding import fully_shard
+
+HERE = Path(__file__).parent
+
+
+def environment() -> dict[str, str]:
+    path = [str(p) for p in (ROOT, HERE.parent, HERE)] + [os.environ.get('PYTHONPATH', '')]
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(path), 'PYTHON': sys.executable}
+
+
+def lines_of(script: str, *arguments: str) -> list[dict]:
+    """The JSON that a script of this folder prints."""
+    done = subprocess.run(
+        [sys.executable, HERE / script, *arguments],
+        capture_output=True, text=True, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr[-5000:]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', ['det', 'seg', 'pose'])
+def test_two_processes_train_as_one(workspace, task):
+    (found,) = lines_of('equality.py', task, '--no-test', '--no-shard')
+    assert found[task]['training']['loss'] <= 1e-5
+    assert found[task]['training']['weight'] <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(fully_shard is None, reason='torch before 2.6')
+def test_sharded_training_equals_ddp_and_resumes(workspace):
+    (found,) = lines_of('equality.py', 'pose', '--no-test')
+    for name in ('sharded', 'whole'):
+        assert found['pose'][name]['loss'] <= 1e-4
+        assert found['pose'][name]['weight'] <= 1e-4
+
+
+@pytest.mark.slow
+def test_an_odd_number_of_images_scores_the_same_in_1_2_and_3_processes(workspace):
+    for found in lines_of('equality.py', 'mask', 'seg', 'pose', '--no-train'):
+        for one, *others in found.values():
+            assert others == [one, one]
+            assert max(one.values()) > 0.05
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_job_and_resuming_goes_on():
+    for found in lines_of('faults.py', '--quick'):
+        assert found['seconds'] < 30 and found['left'] == 0, found
+        assert f'rank {found["rank"]} of 2' in found['said'][0]
+        assert found['difference'] == 0
+
+
+@pytest.mark.slow
+def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
+    config = killed_config(tmp_path, 'after_train_iter', 1)
+    config.write_text(config.read_text().replace("'WARNING'", "'INFO'").replace('=100)', '=1)'))
+    work_dir = tmp_path / 'work'
+    done = subprocess.run(
+        ['bash', ROOT / 'tools/dist_train.sh', config, '2', '--work-dir', work_dir],
+        capture_output=True, text=True, env=environment(),
+    )  # fmt: skip
+    seconds = time.time() - float((work_dir / 'killed').read_text())
+    said = done.stdout + done.stderr
+    assert done.returncode and seconds < 30
+    assert 'error: rank 1 of 2' in said and 'SIGKILL' in said
+    assert len(re.findall(r'Epoch\(train\)\s+\[1\]\[1/3\]', said)) == 1
+    for rank in range(2):
+        (log,) = work_dir.rglob(f'*rank{rank}.log')
+        assert 'Epoch(train)' in log.read_text()
+
+
+@pytest.mark.parametrize(('gathered', 'expected'), [(1, 0.5), (4, 2.0)])
+def test_the_rate_follows_the_images_of_a_step(gathered, expected):
+    runner = SimpleNamespace(
+        _train_dataloader=dict(batch_size=8), logger=SimpleNamespace(info=lambda text: None)
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    wrapper = SimpleNamespace(_accumulative_counts=gathered, optimizer=optimizer)
+    GroupRunner.scale_lr(runner, wrapper, dict(enable=True, base_batch_size=16))
+    assert optimizer.param_groups[0]['lr'] == expected
+
+
+@pytest.mark.parametrize(('launcher', 'name'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID')])
+def test_a_launcher_that_is_not_there_is_one_line(monkeypatch, capsys, launcher, name):
+    monkeypatch.delenv(name, raising=False)
+    assert main(['train', 'cls/moganet_xt.py', '--launcher', launcher]) == 1
+    assert f'--launcher {launcher} expects {name}' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(fully_shard is None, reason='torch before 2.6')
+def test_sharding_one_process_is_one_line(tmp_path, capsys):
+    from toy import write_config
+
+    config = write_config(tmp_path)
+    assert main(['train', str(config), '--fsdp', '--work-dir', str(tmp_path / 'w')]) == 1
+    assert 'tools/dist_train.sh' in capsys.readouterr().err

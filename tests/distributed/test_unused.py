@@ -1,0 +1,85 @@
+"""DDP waits for the gradient of every parameter: all must get one, whatever the images hold."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+
+from moganet_dense.apis.config import read_config
+from moganet_dense.apis.flops import build
+
+ARCH = dict(embed_dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
+KINDS = [
+    'det/retinanet_moganet_xt.py',
+    'det/faster_rcnn_moganet_s.py',
+    'det/mask_rcnn_moganet_xt.py',
+    'det/cascade_rcnn_moganet_s.py',
+    'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py',
+    'seg/sem_fpn_moganet_xt.py',
+    'seg/upernet_moganet_xt.py',
+    'pose/topdown_moganet_xt_256x192.py',
+    'cls/moganet_xt.py',
+]
+"""A config of every kind of model."""
+
+
+def test_no_config_asks_for_unused_parameters():
+    for path in (ROOT / 'configs').glob('[a-z]*/*.py'):
+        assert not read_config(path).get('find_unused_parameters'), path
+
+
+def narrow(model: dict) -> None:
+    """Fits heads and necks to the widths of :data:`ARCH`."""
+    model.backbone.arch = ARCH
+    for name in ('neck', 'decode_head', 'auxiliary_head', 'head'):
+        part = model.get(name) or {}
+        if 'in_channels' in part and not (name == 'decode_head' and model.get('neck')):
+            many = isinstance(part.in_channels, (list, tuple))
+            part.in_channels = [8] * 4 if many else 8
+
+
+def sample(scope: str, empty: bool):
+    """A batch of two images as the task's data preprocessor returns it."""
+    if scope == 'mmdet':
+        from mmdet.testing import demo_mm_inputs
+
+        count = [0, 0] if empty else [2, 3]
+        packed = demo_mm_inputs(2, [[3, 64, 64]] * 2, num_items=count, with_mask=True)
+        return torch.rand(2, 3, 64, 64), packed['data_samples']
+    if scope == 'mmpose':
+        from mmpose.testing import get_packed_inputs
+
+        packed = get_packed_inputs(2, input_size=(192, 256), heatmap_size=(48, 64))
+        return torch.rand(2, 3, 256, 192), packed['data_samples']
+    if scope == 'mmseg':
+        from mmseg.structures import SegDataSample
+
+        labels = torch.full((1, 64, 64), 255) if empty else torch.randint(0, 150, (1, 64, 64))
+        made = [SegDataSample(gt_sem_seg=PixelData(data=labels)) for _ in range(2)]
+        for one in made:
+            one.set_metainfo(dict(img_shape=(64, 64)))
+        return torch.rand(2, 3, 64, 64), made
+    from mmpretrain.structures import DataSample
+
+    return torch.rand(2, 3, 64, 64), [DataSample().set_gt_label(np.int64(k)) for k in (1, 2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('empty', [False, True], ids=['objects', 'none'])
+@pytest.mark.parametrize('config', KINDS)
+def test_every_parameter_gets_a_gradient(config, empty):
+    cfg = read_config(config)
+    if empty and cfg.default_scope in ('mmpose', 'mmpretrain'):
+        pytest.skip('every sample has a person, or a class')
+    narrow(cfg.model)
+    if cfg.default_scope == 'mmdet':  # masks of demo_mm_inputs, and no batch norm over one value
+        cfg.model.data_preprocessor.pad_size_divisor = 32
+    model = build(cfg).train()
+    inputs, samples = sample(cfg.default_scope, empty)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        loss, _ = model.parse_losses(model(inputs, samples, mode='loss'))
+    loss.backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
