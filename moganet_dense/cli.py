@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         UserError: the user's mistake, which else is printed, if MOGANET_TRACEBACK is set.
+        ModuleNotFoundError: the same of a package that is not installed.
     """
     arguments = spread(sys.argv[1:] if argv is None else argv)
     try:

@@ -32,9 +32,6 @@ ELSEWHERE = {
     'moganet-dense demo': 'tests/apis/demo',  # it serves until it is stopped
     'moganet-dense doctor': 'tests/apis/test_doctor.py',
 }
-WAITED_FOR = {'browse', 'report', 'predict', 'explain', 'demo', 'export', 'zoo', 'load_model'}
-"""What the README tells of and is not merged. To be emptied."""
-
 CONFIG = 'configs/det/retinanet_moganet_xt.py'
 WORK_DIR = 'work_dirs/retinanet_moganet_xt_mini'
 SMALL = {
@@ -84,15 +81,14 @@ def test_it_is_short():
 
 def test_every_command_is_told_of_and_there():
     named = {line.split()[1] for line in ROWS}
-    assert named - WAITED_FOR <= set(COMMANDS)
-    assert WAITED_FOR.isdisjoint(COMMANDS), 'merged: take it out of WAITED_FOR'
+    assert named <= set(COMMANDS)
 
 
 def test_every_line_is_run_or_said_where():
     for line in LINES:
         assert name_of(line) in ELSEWHERE or line.startswith('moganet-dense '), line
     for line, place in ELSEWHERE.items():
-        assert (ROOT / place).exists() or line.split()[1] in WAITED_FOR, place
+        assert (ROOT / place).exists(), line
 
 
 @pytest.mark.parametrize('target', sorted(set(re.findall(r'`?make (\w+)', PAGE)) - {'up'}))
@@ -110,12 +106,12 @@ def test_commands_and_python_blocks_run(workspace, mini):
     done, steps = set(), []
     for line in LINES + ROWS:
         command = line.split()[1]
-        if name_of(line) not in ELSEWHERE and command not in done | WAITED_FOR:
+        if name_of(line) not in ELSEWHERE and command not in done:
             steps.append(('command', small(line)))
             done.add(command)
     checkpoint = SMALL['CHECKPOINT']
     for kind, text in BLOCKS:
-        if kind == 'python' and not any(f'import {name}' in text for name in WAITED_FOR):
+        if kind == 'python':
             loaded = f"load_model('{CONFIG}', '{checkpoint}')"
             steps.append((kind, text.replace("load_model('retinanet_moganet_s')", loaded)))
     ran = subprocess.run(

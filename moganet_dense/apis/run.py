@@ -209,7 +209,8 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
-        check: compare config and data first, see :func:`check_before_testing`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -340,7 +341,11 @@ def _skip_pretrained(runner: Runner) -> None:
 
 
 def training_set(cfg: Config) -> Any:
-    """The training data set; an empty one is an error here, and not a riddle later."""
+    """The training data set; an empty one is an error here, and not a riddle later.
+
+    Raises:
+        UserError: it cannot be built, or is empty.
+    """
     dataset = ()
     with one_line('the training set cannot be built'):
         try:

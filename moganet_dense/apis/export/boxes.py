@@ -20,7 +20,11 @@ WIDEST = math.log(1000 / 16)
 
 
 def expect(module: Any, kind: str, what: str) -> None:
-    """Raises UserError unless ``module`` is of exactly this class, by name."""
+    """Sees that a module is of exactly this class, by name.
+
+    Raises:
+        UserError: it is of another.
+    """
     if type(module).__name__ != kind:
         raise UserError(
             f'export writes a {what} of type {kind}, this model has {type(module).__name__}'

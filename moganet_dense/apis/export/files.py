@@ -25,7 +25,11 @@ INSTALL = 'python -m pip install onnx onnxruntime'
 
 
 def require(form: str) -> None:
-    """Raises UserError if what writes the format is not there."""
+    """Sees that what writes the format is there.
+
+    Raises:
+        UserError: it is not.
+    """
     if form == 'onnx':
         try:
             import onnx  # noqa: F401
