@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from benchmark import LAST, Form, timed
+from benchmark import LAST, Form
 from drawn_coco import draw
 from mmdet.evaluation.metrics import CocoMetric as DetMetric
 from mmdet.structures.mask import encode_mask_results
@@ -58,13 +58,7 @@ Seconds = dict[str, list[float]]
 
 
 def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
-    """Seconds of each transform on one sample, and a batch of what comes out.
-
-    On one thread, as in a loader's process, and seconds of the processor.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+    """Seconds of each transform on one sample, and a batch of what comes out."""
     dataset = cfg[f'{part}_dataloader'].dataset
     dataset.update(PHOTOGRAPHED[cfg.default_scope])
     dataset = DATASETS.build(dataset)
@@ -79,7 +73,6 @@ def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
                 name = type(getattr(step, 'load', step)).__name__
                 seconds[name].append(time.process_time() - start)
             samples.append(sample)
-    torch.set_num_threads(threads)
     count = len(samples) // (rounds + 1)
     seconds = {name: values[count:] for name, values in seconds.items()}
     size = BATCH[cfg.default_scope]
@@ -88,8 +81,14 @@ def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
 
 
 def each(runs: dict[str, Callable], rounds: int, share: int = 1) -> Seconds:
-    """Seconds of each run, a ``share``-th of each."""
-    return {n: [v / share for v in values] for n, values in timed(runs, rounds).items()}
+    """Seconds of the processor of each run, a ``share``-th of them; the first round left out."""
+    seconds = defaultdict(list)
+    for _ in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            seconds[name].append((time.process_time() - start) / share)
+    return {name: values[1:] for name, values in seconds.items()}
 
 
 def time_task(config: str, rounds: int) -> dict[str, Seconds]:
@@ -282,7 +281,13 @@ def pose_metric(file: str, kind: str, data: dict, results: list[dict]) -> tuple[
 
 
 def time_tasks(rounds: int) -> dict[str, Seconds]:
-    """Training up to the network, and testing, step by step for each task."""
+    """Training up to the network, and testing, step by step for each task.
+
+    Seconds of the processor on one thread, as in a loader's process: so that steps can be
+    compared, and other work on the machine does not count.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
     logging.disable(logging.INFO)
     found = {}
     for config in (DET, SEG, POSE):
