@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import make_benchmarks
+import make_scale
 import pytest
 from conftest import ROOT
 from PIL import Image
@@ -19,6 +20,10 @@ from moganet_dense.toolboxes import metafiles
 
 def test_the_page_of_benchmarks_is_up_to_date():
     assert (ROOT / 'docs/benchmarks.md').read_text() == make_benchmarks.page()
+
+
+def test_the_tables_of_scale_are_those_of_the_figures():
+    assert (ROOT / 'docs/scale.md').read_text() == make_scale.page()
 
 
 def blocks(page: str, language: str) -> list[str]:

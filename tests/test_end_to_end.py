@@ -64,7 +64,7 @@ def test_the_detector_of_make_train_learns(workspace):
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert rows[-1]['coco/bbox_mAP_50'] >= 0.2
     last = (workspace / 'work_dirs/retinanet_moganet_s_mini/last_checkpoint').read_text()
-    forms = [(['--deploy', '--channels-last'], 1e-3), (['--deploy', '--dtype', 'bf16'], 1e-2)]
+    forms = [(['--deploy', '--channels-last'], 1e-3), (['--deploy', '--dtype', 'bf16'], 2.1e-3)]
     for form, tolerance in forms:
         run('test', config, last, '--mini', *form, '--out', 'm.json', cwd=workspace)
         found = json.loads((workspace / 'm.json').read_text())

@@ -16,7 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,22 +58,24 @@ def joined(launcher: str) -> Iterator[None]:
     if launcher == 'none' or dist.is_initialized():
         yield
         return
-    _join(launcher)
-    lifeline = Lifeline()
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, Stopped):
-            lifeline.leave()
-        else:
-            lifeline.fail()
-        raise
-    lifeline.leave()
-    dist.destroy_process_group()
+    rank = _read_place(launcher)
+    with _silenced() if rank else nullcontext():
+        dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo', timeout=TIMEOUT)
+        lifeline = Lifeline()
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Stopped):
+                lifeline.leave()
+            else:
+                lifeline.fail()
+            raise
+        lifeline.leave()
+        dist.destroy_process_group()
 
 
-def _join(launcher: str) -> None:
-    """Forms the group from what the launcher put into the environment."""
+def _read_place(launcher: str) -> int:
+    """Translates what the launcher put into the environment, takes a GPU; this one's rank."""
     names = ENVIRONMENT[launcher]
     if absent := [name for name in (*names, 'MASTER_ADDR') if name not in os.environ]:
         raise UserError(
@@ -83,15 +85,32 @@ def _join(launcher: str) -> None:
     rank, world, local = (int(os.environ[name]) for name in names)
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(local))
     os.environ.setdefault('MASTER_PORT', '29500')
-    gpus = torch.cuda.device_count()
-    if gpus:
+    if gpus := torch.cuda.device_count():
         if local >= gpus:
             raise UserError(
                 f'process {local} of this machine has no GPU: there are {gpus}; start at most as '
                 'many processes, or none with a GPU (CUDA_VISIBLE_DEVICES=)'
             )
         torch.cuda.set_device(local)
-    dist.init_process_group('nccl' if gpus else 'gloo', timeout=TIMEOUT)
+    return rank
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Within it nothing reaches the screen but errors; see also :func:`speak_into`."""
+    sys.stdout.flush()
+    screen = os.dup(1)
+    with open(os.devnull, 'w') as nothing:
+        os.dup2(nothing.fileno(), 1)
+    show = warnings.showwarning
+    warnings.showwarning = lambda *what: print(warnings.formatwarning(*what[:4]))
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+        sys.stdout.flush()
+        os.dup2(screen, 1)
+        os.close(screen)
 
 
 @contextmanager
@@ -106,14 +125,11 @@ def main_first() -> Iterator[None]:
 
 
 def speak_into(path: str | os.PathLike) -> None:
-    """What this process prints or warns of goes to a file; errors stay on the screen."""
+    """From now on what this process prints goes to a file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout = open(path, 'a', buffering=1)  # noqa: SIM115 (until the process ends)
-
-    def show(*warning) -> None:
-        sys.stdout.write(warnings.formatwarning(*warning[:4]))
-
-    warnings.showwarning = show
+    sys.stdout.flush()
+    with open(path, 'a') as file:
+        os.dup2(file.fileno(), 1)
 
 
 class Lifeline:

@@ -26,39 +26,50 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(path), 'PYTHON': sys.executable}
 
 
-def lines_of(script: str, *arguments: str) -> list[dict]:
+def lines_of(script: str, *arguments: str, folder: Path | None = None) -> list[dict]:
     """The JSON that a script of this folder prints."""
     done = subprocess.run(
         [sys.executable, HERE / script, *arguments],
-        capture_output=True, text=True, env=environment(),
+        capture_output=True, text=True, env=environment(), cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-5000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
 
 
+@pytest.fixture(scope='module')
+def compared(mini, tmp_path_factory) -> dict[str, list]:
+    """What one, two and three processes differ by: per task, trained and tested."""
+    folder = tmp_path_factory.mktemp('compared')
+    (folder / 'data').mkdir()
+    (folder / 'data' / 'mini').symlink_to(mini)
+    found = {}
+    for line in lines_of('equality.py', '--quick', folder=folder):
+        for task, result in line.items():
+            found.setdefault(task, []).append(result)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('task', ['det', 'seg', 'pose'])
-def test_two_processes_train_as_one(workspace, task):
-    (found,) = lines_of('equality.py', task, '--no-test', '--no-shard')
-    assert found[task]['training']['loss'] <= 1e-5
-    assert found[task]['training']['weight'] <= 1e-5
+def test_two_processes_train_as_one(compared, task):
+    assert compared[task][0]['training']['loss'] <= 1e-5
+    assert compared[task][0]['training']['weight'] <= 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(fully_shard is None, reason='torch before 2.6')
-def test_sharded_training_equals_ddp_and_resumes(workspace):
-    (found,) = lines_of('equality.py', 'pose', '--no-test')
-    for name in ('sharded', 'whole'):
-        assert found['pose'][name]['loss'] <= 1e-4
-        assert found['pose'][name]['weight'] <= 1e-4
+@pytest.mark.parametrize('resumed', ['sharded', 'whole'])
+def test_sharded_training_equals_ddp_and_resumes(compared, resumed):
+    assert compared['pose'][0][resumed]['loss'] <= 1e-4
+    assert compared['pose'][0][resumed]['weight'] <= 1e-4
 
 
 @pytest.mark.slow
-def test_an_odd_number_of_images_scores_the_same_in_1_2_and_3_processes(workspace):
-    for found in lines_of('equality.py', 'mask', 'seg', 'pose', '--no-train'):
-        for one, *others in found.values():
-            assert others == [one, one]
-            assert max(one.values()) > 0.05
+@pytest.mark.parametrize('task', ['mask', 'seg', 'pose'])
+def test_an_odd_number_of_images_scores_the_same_in_1_2_and_3_processes(compared, task):
+    one, *others = compared[task][-1]
+    assert others == [one, one]
+    assert max(one.values()) > 0.05
 
 
 @pytest.mark.slow
