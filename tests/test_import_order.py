@@ -18,7 +18,13 @@ print('moganet://' in CheckpointLoader._schemes)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'first', ['from moganet_dense import MogaNet', 'import mmengine, moganet_dense']
+    'first',
+    [
+        'from moganet_dense import MogaNet',
+        'import mmengine, moganet_dense',
+        'import moganet_dense.weights.loading',
+        'import moganet_dense.apis.run',
+    ],
 )
 def test_registered(first):
     command = [sys.executable, '-W', 'error::UserWarning', '-c', CODE.format(first)]

@@ -21,8 +21,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..weights.for_mmengine import read_files_without_code
-from ..weights.loading import PretrainedWeights, check_form, check_gate
+from ..weights import for_mmengine, loading  # names of them later: they may import this
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 from .deploy import DeployedBlock, DeployError, deployed_patch_embed
@@ -157,8 +156,8 @@ class MogaNet(BaseModule):
         super().__init__(init_cfg)
         sizes = resolve_architecture(arch)
         _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
-        read_files_without_code()  # the toolboxes build a model, then read its checkpoint
-        self.pretrained = PretrainedWeights.from_init_cfg(init_cfg)
+        for_mmengine.read_files_without_code()  # the toolboxes build a model, then read its checkpoint
+        self.pretrained = loading.PretrainedWeights.from_init_cfg(init_cfg)
         self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)
         self.channels = tuple(sizes['embed_dims'][i] for i in self.out_indices)
@@ -206,7 +205,7 @@ class MogaNet(BaseModule):
         """Loads the weights that ``init_cfg`` names; else initialises as mmengine does.
 
         Raises:
-            WeightsError: see :meth:`PretrainedWeights.load_into`.
+            WeightsError: see :meth:`~moganet_dense.weights.loading.PretrainedWeights.load_into`.
         """
         if self.pretrained is None or self.is_init:
             super().init_weights()
@@ -220,9 +219,9 @@ class MogaNet(BaseModule):
             destination._metadata.setdefault(prefix[:-1], {})['gate'] = self.gate
 
     def _load_from_state_dict(self, state_dict, prefix: str, local_metadata: dict, *rest) -> None:
-        check_gate(local_metadata.get('gate'), self)
+        loading.check_gate(local_metadata.get('gate'), self)
         if names := [key for key in state_dict if key.startswith(prefix)]:
-            check_form(names, self.deployed)
+            loading.check_form(names, self.deployed)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def stage(self, i: int) -> tuple[nn.Module, nn.ModuleList, nn.Module]:

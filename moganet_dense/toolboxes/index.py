@@ -14,14 +14,14 @@ from types import ModuleType
 from typing import Any
 
 from ..models.moganet import MogaNet
-from ..weights.for_mmengine import read_releases_without_code, reading_without_code
+from ..weights import for_mmengine
 from .after_import import after_import
 from .metafiles import METAFILES, entries, package_root
 
 
 def register() -> None:
     """Tells the toolboxes of our names, those that are imported and those that will be."""
-    read_releases_without_code()
+    for_mmengine.read_releases_without_code()
     after_import('mmengine.infer.infer', _add_to_inferencers)
     after_import('mmpretrain.apis.model', _add_to_hub)
 
@@ -39,7 +39,7 @@ def _add_to_inferencers(module: ModuleType) -> None:
 
     @functools.wraps(init_model)
     def init_model_safely(self, cfg, *args, **options):
-        with reading_without_code() if _is_ours(cfg) else nullcontext():
+        with for_mmengine.reading_without_code() if _is_ours(cfg) else nullcontext():
             return init_model(self, cfg, *args, **options)
 
     base._get_models_from_metafile = staticmethod(list_all)

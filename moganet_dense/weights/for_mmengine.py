@@ -12,9 +12,8 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
-from . import zoo
+from . import loading, zoo
 from .families import WeightsError, holds_average, model_state
-from .loading import locate, read_checkpoint
 
 _FILES = ('', 'http://', 'https://')
 
@@ -30,7 +29,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
     Raises:
         WeightsError: it cannot be fetched or read, or it is no dict.
     """
-    checkpoint = read_checkpoint(locate(filename), map_location)
+    checkpoint = loading.read_checkpoint(loading.locate(filename), map_location)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if holds_average(checkpoint):
