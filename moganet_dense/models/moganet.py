@@ -156,7 +156,7 @@ class MogaNet(BaseModule):
         super().__init__(init_cfg)
         sizes = resolve_architecture(arch)
         _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
-        for_mmengine.read_files_without_code()  # the toolboxes build a model, then read its checkpoint
+        for_mmengine.read_files_without_code()  # toolboxes build a model, then read its checkpoint
         self.pretrained = loading.PretrainedWeights.from_init_cfg(init_cfg)
         self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)
