@@ -1,6 +1,8 @@
 # make train   set-up, then the detector on the data set that ships
 # make test    set-up, then all tests
 # make check   set-up, then ruff and the quick tests
+# make docs    set-up, then the documentation: docs/_build/index.html
+# make links   set-up, then a look at every link to other sites (needs the network)
 #
 # STACK=onedl (default) or upstream; VENV=folder of the environment; PYTHON=interpreter.
 
@@ -12,7 +14,7 @@ CONFIG := configs/det/retinanet_moganet_s.py
 WORK_DIR := work_dirs/retinanet_moganet_s_mini
 BIN := "$(VENV)/bin"
 
-.PHONY: setup train test check doctor
+.PHONY: setup train test check docs links doctor
 
 setup:
 	@bash requirements/install.sh "$(VENV)" "$(STACK)" "$(PYTHON)"
@@ -32,6 +34,13 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+docs: setup
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
+	@echo "== written: docs/_build/index.html"
+
+links: setup
+	$(BIN)/python -m sphinx -b linkcheck -q docs docs/_build/links
 
 doctor: setup
 	$(BIN)/python -m moganet_dense doctor

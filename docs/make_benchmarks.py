@@ -24,6 +24,8 @@ TITLES = {
     'train': 'A training step of the backbone, without the optimizer',
     'models': 'Whole models, up to the choice of boxes',
     'growth': 'Growth with size and batch',
+    'pipeline': 'What of a run is not the network',
+    'evaluation': "COCO's metrics",
 }
 GIGA = 1e9
 
@@ -96,9 +98,39 @@ def of_growth(result: dict) -> str:
     return text + table(head, rows) + '\n![growth](benchmarks.svg)\n'
 
 
+def of_steps(result: dict) -> str:
+    """Milliseconds of an image or person, a table for training and testing of each task."""
+    text = (
+        'Seconds of the processor on one thread, as in a process of a loader, so that other work '
+        'on the machine counts\nlittle; ms of an image, of a person for pose. Photographs of '
+        'COCO and ADE20K in their own size.\n'
+    )
+    for name, steps in result['rows'].items():
+        rows = []
+        for step, values in steps.items():
+            low, _, high = (1e3 * q for q in quantiles(values, n=4))
+            rows.append([step, f'{1e3 * median(values):.1f}', f'{low:.1f} to {high:.1f}'])
+        text += f'\n`configs/{name.replace(",", "`,")}\n' + table(['step', 'ms', 'quartiles'], rows)
+    return text
+
+
+def of_evaluation(result: dict) -> str:
+    first = next(iter(result['rows'].values()))
+    rows = []
+    for name, seconds in result['rows'].items():
+        theirs, ours = (values[0] for values in seconds.values())
+        rows.append([name, f'{theirs:.1f}', f'{ours:.1f}', f'{theirs / ours:.1f}'])
+    text = (
+        'Seconds of the processor for a whole metric, once, on drawn annotations and results; '
+        'both give the same\nnumbers.\n'
+    )
+    return text + table(['', *first, 'times'], rows)
+
+
 def page() -> str:
     """The text of docs/benchmarks.md."""
     writers = dict(infer=of_backbones, train=of_backbones, models=of_models, growth=of_growth)
+    writers |= dict(pipeline=of_steps, evaluation=of_evaluation)
     text = HEAD
     for what, title in TITLES.items():
         if result := newest(what):

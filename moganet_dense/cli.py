@@ -26,6 +26,8 @@ COMMANDS = (
     'demo',
     'zoo',
     'check',
+    'browse',
+    'report',
     'deploy',
     'export',
     'flops',
@@ -66,7 +68,12 @@ def commands() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code."""
+    """Runs a command; returns the exit code.
+
+    Raises:
+        UserError: the user's mistake, which else is printed, if MOGANET_TRACEBACK is set.
+        ModuleNotFoundError: the same of a package that is not installed.
+    """
     arguments = spread(sys.argv[1:] if argv is None else argv)
     try:
         return commands.main(arguments, 'moganet-dense', standalone_mode=False) or 0

@@ -77,9 +77,13 @@ step mmpose 'installing mmpose (1 minute)' \
 # the one without windows has to be the last to write there
 step opencv 'installing OpenCV without windows' \
     "$pins" -- --no-deps --force-reinstall "$(grep '^opencv-python-headless==' "$pins")"
+step export 'installing what writes and runs ONNX files' \
+    "$here/export.txt" "$pins" -- -r "$here/export.txt" -c "$pins"
 step extras 'installing what explain and demo need beside them' \
     "$here/extras.txt" "$pins" -- -r "$here/extras.txt" -c "$pins"
 step dev 'installing the test tools' \
     "$here/dev.txt" "$pins" -- -r "$here/dev.txt" -c "$pins"
+step docs 'installing what builds the documentation' \
+    "$here/docs.txt" "$pins" -- -r "$here/docs.txt" -c "$pins"
 step project 'installing moganet_dense itself, in place' \
     "$here/../setup.py" "$here/../pyproject.toml" -- --no-deps --no-build-isolation --editable "$here/.."

@@ -19,6 +19,7 @@ from moganet_dense.cli import main
 from moganet_dense.runtime import load
 from moganet_dense.runtime.masks import paste
 from moganet_dense.runtime.persons import Cutter
+from moganet_dense.runtime.pictures import Preparation
 
 NEEDED = ('numpy', 'opencv-python-headless', 'onnxruntime')
 
@@ -102,6 +103,22 @@ def test_nothing_of_the_stack_is_imported():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == '[]\n', done.stderr
+
+
+def test_files_of_one_size_get_pictures_of_it():
+    notes = dict(
+        task='detection', resize=dict(scale=[1333, 800], keep_ratio=True), shape=[64, 96],
+        pad=dict(divisor=32, value=7), order='rgb', mean=[10, 20, 30], std=[1, 2, 4],
+    )  # fmt: skip
+    picture = np.full((100, 100, 3), (50, 40, 30), np.uint8)  # BGR
+    fitted = Preparation(notes).fit(picture)
+    assert fitted.pixels.shape == (64, 64, 3) and fitted.scale == (0.64, 0.64)
+    tensor = Preparation(notes).tensor(fitted.pixels)
+    assert tensor.shape == (1, 3, 64, 96) and tensor.dtype == np.float32
+    assert (tensor[0, :, :, :64] == np.array([20, 10, 5])[:, None, None]).all()
+    assert (tensor[0, :, :, 64:] == 7).all()
+    notes['task'] = 'segmentation'  # which has no margin to leave out
+    assert Preparation(notes).fit(picture).pixels.shape == (64, 96, 3)
 
 
 def test_a_mask_of_one_place_fills_its_box():

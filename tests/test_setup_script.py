@@ -48,8 +48,7 @@ def test_an_interpreter_that_does_not_fit_is_one_line(tmp_path):
 @pytest.mark.parametrize('stack', ['onedl', 'upstream'])
 def test_every_requirement_is_pinned(stack):
     files = [*(ROOT / 'requirements' / stack).glob('*.txt')]
-    files += [ROOT / 'requirements/runtime.txt', ROOT / 'requirements/dev.txt']
-    files += [ROOT / 'requirements/extras.txt']
+    files += [ROOT / f'requirements/{name}.txt' for name in ('runtime', 'extras', 'export', 'dev')]
     constraints = (ROOT / 'requirements' / stack / 'constraints.txt').read_text().splitlines()
     pinned = {line.split('==')[0] for line in constraints if '==' in line}
     for file in files:
@@ -65,3 +64,15 @@ def test_the_two_lines_never_mix():
     assert all(line.startswith('onedl-') for line in onedl)
     upstream = (ROOT / 'requirements/upstream').glob('*.txt')
     assert not any('onedl' in file.read_text() for file in upstream)
+
+
+@pytest.mark.parametrize('stack', ['onedl', 'upstream'])
+def test_what_builds_the_documentation_is_pinned_and_contradicts_no_other_pin(stack):
+    def pins(file: str) -> dict[str, str]:
+        lines = (ROOT / 'requirements' / file).read_text().splitlines()
+        return dict(line.split('==') for line in lines if line and not line.startswith('#'))
+
+    others, docs = pins(f'{stack}/constraints.txt'), pins('docs.txt')
+    assert {name: others[name] for name in docs.keys() & others.keys()} == {
+        name: docs[name] for name in docs.keys() & others.keys()
+    }

@@ -5,6 +5,7 @@
     python tools/benchmark.py models           # RetinaNet, UPerNet, pose, at real sizes
     python tools/benchmark.py growth           # time and kept bytes by size and batch
     python tools/benchmark.py pipeline         # what of a run is not the network
+    python tools/benchmark.py evaluation       # COCO's metrics on 5000 images
 
 ``--out FILE`` keeps the figures; docs/make_benchmarks.py makes the page of them.
 
@@ -32,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moganet_dense import MogaNet
 from moganet_dense.apis.config import read_config
-from moganet_dense.apis.deploy import switch
+from moganet_dense.apis.deploy import Form
 from moganet_dense.apis.flops import build, outputs
 
 sys.path.insert(0, str(Path(__file__).parent.parent / 'tests'))
@@ -95,9 +96,11 @@ def forms(arch: str, training: bool) -> dict[str, tuple[nn.Module, torch.memory_
         with_cp = fill(MogaNet(arch, with_cp=True)).train()
         return found | {'ours, channels_last, with_cp': (with_cp, LAST)}
     deployed = copy.deepcopy(net).switch_to_deploy()
+    packed = copy.deepcopy(deployed).pack()  # as tools/test.py --deploy
     return found | {
-        'deploy, channels_last': (deployed, LAST),
-        'deploy, channels_last, bf16': (copy.deepcopy(deployed).bfloat16(), LAST),
+        'deploy, channels_last, not packed': (deployed, LAST),
+        'deploy, channels_last': (packed, LAST),
+        'deploy, channels_last, bf16': (copy.deepcopy(packed).bfloat16(), LAST),
     }
 
 
@@ -173,7 +176,7 @@ def model_variants(config: str) -> dict[str, tuple[nn.Module, torch.memory_forma
     ours = build(cfg).eval()
     plain, deployed = copy.deepcopy(ours), copy.deepcopy(ours)
     plain.backbone = Plain(plain.backbone)
-    switch(deployed)
+    Form(deploy=True).apply(deployed)
     found = {
         'plain': (plain, FIRST),
         'ours, channels_last': (ours, LAST),
@@ -232,27 +235,28 @@ def time_growth(arch: str, rounds: int) -> dict:
 
 
 def rows_of_pipeline(args: argparse.Namespace) -> dict:
-    from benchmark_pipeline import time_pipeline  # the toolboxes take seconds to import
+    from benchmark_pipeline import time_evaluation, time_tasks  # imports the toolboxes
 
-    return time_pipeline(args.rounds, args.images)
+    return time_tasks(args.rounds) if args.what == 'pipeline' else time_evaluation(args.images)
 
 
 ROWS = {
     'models': lambda args: time_models(args.rounds),
     'growth': lambda args: time_growth(args.arch, args.rounds),
     'pipeline': rows_of_pipeline,
+    'evaluation': rows_of_pipeline,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description='Times backbones side by side.')
-    parser.add_argument('what', choices=['infer', 'train', 'models', 'growth', 'pipeline'])
+    parser.add_argument('what', choices=['infer', 'train', *ROWS])
     parser.add_argument('--arch', default='s')
     parser.add_argument('--size', type=int, help='side of the image')
     parser.add_argument('--batch', type=int)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=9)
-    parser.add_argument('--images', type=int, default=5000, help='that pipeline evaluates')
+    parser.add_argument('--images', type=int, default=5000, help='that are evaluated')
     parser.add_argument('--no-peers', action='store_true')
     parser.add_argument('--out', help='JSON file for the figures')
     args = parser.parse_args()

@@ -1,8 +1,8 @@
 """What of a run is not the network: loading, choice of boxes, masks, drawing, evaluation.
 
-``python tools/benchmark.py pipeline``. Photographs of true size come from the folder that
-MOGANET_TEST_DATA names (coco4, ade3, as in the tests); what a trained network would give, and
-annotations in COCO's number, are drawn. Loading and network are timed by the shipped configs.
+``python tools/benchmark.py pipeline`` and ``evaluation``. Photographs of true size come from the
+folder that MOGANET_TEST_DATA names (coco4, ade3, as in the tests); what a trained network would
+give, and annotations in COCO's number, are drawn.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from benchmark import LAST, switch, timed
+from benchmark import LAST, Form
 from drawn_coco import draw
 from mmdet.evaluation.metrics import CocoMetric as DetMetric
 from mmdet.structures.mask import encode_mask_results
@@ -58,13 +58,7 @@ Seconds = dict[str, list[float]]
 
 
 def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
-    """Seconds of each transform on one sample, and a batch of what comes out.
-
-    On one thread, as in a loader's process.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+    """Seconds of each transform on one sample, and a batch of what comes out."""
     dataset = cfg[f'{part}_dataloader'].dataset
     dataset.update(PHOTOGRAPHED[cfg.default_scope])
     dataset = DATASETS.build(dataset)
@@ -74,12 +68,11 @@ def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
         for index in range(min(4, len(dataset))):
             sample = dataset.get_data_info(index)
             for step in dataset.pipeline.transforms:
-                start = time.perf_counter()
+                start = time.process_time()
                 sample = step(sample)
                 name = type(getattr(step, 'load', step)).__name__
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
             samples.append(sample)
-    torch.set_num_threads(threads)
     count = len(samples) // (rounds + 1)
     seconds = {name: values[count:] for name, values in seconds.items()}
     size = BATCH[cfg.default_scope]
@@ -88,8 +81,14 @@ def time_loading(cfg: Config, part: str, rounds: int) -> tuple[Seconds, dict]:
 
 
 def each(runs: dict[str, Callable], rounds: int, share: int = 1) -> Seconds:
-    """Seconds of each run, a ``share``-th of each."""
-    return {n: [v / share for v in values] for n, values in timed(runs, rounds).items()}
+    """Seconds of the processor of each run, a ``share``-th of them; the first round left out."""
+    seconds = defaultdict(list)
+    for _ in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            seconds[name].append((time.process_time() - start) / share)
+    return {name: values[1:] for name, values in seconds.items()}
 
 
 def time_task(config: str, rounds: int) -> dict[str, Seconds]:
@@ -97,8 +96,7 @@ def time_task(config: str, rounds: int) -> dict[str, Seconds]:
     cfg = read_config(config)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = build(cfg).eval()
-        switch(model)
-        model.to(memory_format=LAST)
+        Form(deploy=True, channels_last=True).apply(model)
         trained, batch = time_loading(cfg, 'train', rounds)
         trained |= each(
             {'collated': lambda: model.data_preprocessor(batch, True)}, rounds, len(batch['inputs'])
@@ -199,7 +197,11 @@ AFTER = {'mmdet': after_detector, 'mmseg': after_segmentor, 'mmpose': after_pose
 
 
 def time_evaluation(images: int) -> dict[str, Seconds]:
-    """Whole metrics on results of the number of COCO's val2017, in Python and in C++, once."""
+    """Whole metrics, as many results as of COCO's val2017 if ``images`` is 5000, once.
+
+    Seconds of the processor, of all threads: other work on the machine does not count.
+    """
+    logging.disable(logging.INFO)
     found = {}
     for kind, detections in [('bbox', BOXES), ('segm', BOXES), ('keypoints', 20)]:
         persons = kind == 'keypoints'
@@ -218,14 +220,14 @@ def time_evaluation(images: int) -> dict[str, Seconds]:
 def evaluated(make: Callable, *arguments: Any) -> Iterator[tuple[str, list[float]]]:
     metrics = []
     for name, context in [
-        ('pycocotools', contextlib.nullcontext()),
-        ('faster-coco-eval', fast_coco_eval()),
+        ('as the toolbox has it', contextlib.nullcontext()),
+        ('in our runs', fast_coco_eval()),
     ]:
         metric, results = make(*arguments)
         with context:
-            start = time.perf_counter()
+            start = time.process_time()
             metrics.append(metric.compute_metrics(results))
-            yield name, [time.perf_counter() - start]
+            yield name, [time.process_time() - start]
     assert metrics[0] == metrics[1] or np.allclose(*(list(m.values()) for m in metrics), atol=1e-9)
 
 
@@ -278,10 +280,16 @@ def pose_metric(file: str, kind: str, data: dict, results: list[dict]) -> tuple[
     return metric, rows
 
 
-def time_pipeline(rounds: int, images: int) -> dict[str, Seconds]:
-    """All of it: step by step for each task, and the evaluation of COCO's number of images."""
+def time_tasks(rounds: int) -> dict[str, Seconds]:
+    """Training up to the network, and testing, step by step for each task.
+
+    Seconds of the processor on one thread, as in a loader's process: so that steps can be
+    compared, and other work on the machine does not count.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
     logging.disable(logging.INFO)
     found = {}
     for config in (DET, SEG, POSE):
         found |= time_task(config, rounds)
-    return found | time_evaluation(images)
+    return found

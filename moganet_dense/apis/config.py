@@ -83,6 +83,9 @@ def one_line(what: str) -> Iterator[None]:
 
     For what reads or builds what the user wrote; the error itself stays as the cause, and
     the command line shows it with MOGANET_TRACEBACK=1.
+
+    Raises:
+        UserError: there was one; one of ours passes as it is.
     """
     try:
         yield

@@ -44,7 +44,7 @@ class Form:
     """In which form a model is evaluated.
 
     Attributes:
-        deploy: folded, see :func:`switch`.
+        deploy: folded, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
         dtype: a key of DTYPES; fp32 changes nothing.
         channels_last: images and maps lie in memory with their channels last.
         compiled: the backbone goes through torch.compile: a minute before the first image.
@@ -67,6 +67,8 @@ class Form:
             to_channels_last(model)
         if dtype := DTYPES[self.dtype]:
             to_precision(model, dtype)
+        if self.deploy and not self.compiled:
+            model.backbone.pack()
         if self.compiled:
             model.backbone.forward = torch.compile(model.backbone.forward)
 

@@ -173,7 +173,7 @@ def examine(as_json: bool = False) -> int:
         as_json: as a list of findings, for programs.
 
     Returns:
-        exit code: 1 if training cannot run, else 0.
+        the exit code, 1 if training cannot run, else 0.
     """
     found = findings()
     fatal = sum(f.fatal for f in found)

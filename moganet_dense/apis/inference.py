@@ -119,7 +119,7 @@ class Predictor:
         return self._run([images], order, batch_size, None if boxes is None else [boxes])[0]
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
-        """The maps of the backbone for one picture, see :meth:`__call__`."""
+        """The maps of the backbone for one picture, see ``__call__``."""
         batch = self.prepared(image, order=order)['inputs']
         backbone = self.model.backbone
         with torch.no_grad():
@@ -127,7 +127,7 @@ class Predictor:
         return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
 
     def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
-        """What the network is given for one picture, see :meth:`__call__`.
+        """What the network is given for one picture, see ``__call__``.
 
         Returns:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list

@@ -1,12 +1,14 @@
 """Training and testing of any task through mmengine's Runner."""
 
+import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
@@ -36,11 +38,16 @@ from ..engine.stopping import StopHook
 from ..engine.workers import workers_ended
 from ..errors import UserError
 from ..models import MogaNet
+from ..report.hook import RecordHook
 from ..toolboxes.coco_eval import fast_coco_eval
 from ..weights.for_mmengine import read_without_code
 from .config import one_line, parse_options, read_config, set_options
 from .deploy import Form, adopt_gate, load, return_float32, to_channels_last
 from .mini import apply_mini, start_from_scratch
+from .report import facts, file_weights, report_of_run, start_weights
+from .tracking import track
+
+Command = TypeVar('Command', bound=Callable)
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -80,6 +87,18 @@ class Job:
         return cfg
 
 
+def in_group(command: Command) -> Command:
+    """Runs a command as one of the processes that its job's launcher started."""
+
+    @functools.wraps(command)
+    def run(job: Job, *args: Any, **options: Any) -> Any:
+        with joined(job.launcher):
+            return command(job, *args, **options)
+
+    return run
+
+
+@in_group
 def train(
     job: Job,
     resume: str | None = None,
@@ -89,6 +108,7 @@ def train(
     channels_last: bool = False,
     check: bool = True,
     fsdp: bool = False,
+    trackers: Sequence[str] = (),
 ) -> Path:
     """Trains, validates on the way, and keeps checkpoints.
 
@@ -100,8 +120,10 @@ def train(
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
-        check: compare config and data first, see :func:`check_before_training`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_training`.
         fsdp: each process keeps a part of weights, gradients and optimizer.
+        trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
 
     Returns:
         the work dir.
@@ -110,20 +132,6 @@ def train(
         UserError: a mistake that the user can mend.
         Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
     """
-    with joined(job.launcher):
-        return _train(job, resume, skip_nonfinite, amp, auto_scale_lr, channels_last, check, fsdp)
-
-
-def _train(
-    job: Job,
-    resume: str | None,
-    skip_nonfinite: int,
-    amp: bool,
-    auto_scale_lr: bool,
-    channels_last: bool,
-    check: bool,
-    fsdp: bool,
-) -> Path:
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
@@ -139,8 +147,10 @@ def _train(
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
+    as_asked = deepcopy(cfg)
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)
     _keep_durably(cfg)
+    track(cfg, trackers)
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
@@ -151,13 +161,15 @@ def _train(
         to_channels_last(model)
     if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
         return_float32(model)
-    dataset = _training_set(cfg)
+    dataset = training_set(cfg)
     load_whole(dataset)
     make_exact(runner, dataset)
     stop = StopHook()
     runner.register_hook(FiniteHook(skip_nonfinite))
     runner.register_hook(stop)
     runner.register_hook(AgreeOnStatistics())
+    weights = start_weights(cfg)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'train', weights)))
     with one_line('the training cannot be built'):
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -174,11 +186,13 @@ def _train(
         fast_coco_eval(),
     ):
         runner.train()
+    report_of_run(cfg.work_dir)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
 
 
+@in_group
 def test(
     job: Job,
     checkpoint: str,
@@ -195,7 +209,8 @@ def test(
         out: file for the predictions (.pkl) or for the metrics (.json).
         show_dir: folder for pictures of the predictions.
         form: the form that is evaluated; None: as the config has it.
-        check: compare config and data first, see :func:`check_before_testing`.
+        check: compare config and data first, see
+            :func:`~moganet_dense.data.check.check_before_testing`.
 
     Returns:
         the metrics by name.
@@ -203,16 +218,10 @@ def test(
     Raises:
         UserError: a mistake that the user can mend.
     """
-    with joined(job.launcher):
-        return _test(job, checkpoint, out, show_dir, form or Form(), check)
-
-
-def _test(
-    job: Job, checkpoint: str, out: str | None, show_dir: str | None, form: Form, check: bool
-) -> dict[str, Any]:
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
+    as_asked = deepcopy(cfg)
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if check and is_main_process():
         with one_line('the data cannot be checked'):
@@ -227,13 +236,17 @@ def _test(
     cfg.load_from, cfg.resume = None, False
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
+    form = form or Form()
     load(model, checkpoint, form.deploy)
     form.apply(model)
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)
+    weights = file_weights(checkpoint)
+    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'test', weights)))
     with _cause_in_one_line(), workers_ended(runner), fast_coco_eval():
         metrics = runner.test()
+    report_of_run(cfg.work_dir)
     if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
@@ -327,8 +340,12 @@ def _skip_pretrained(runner: Runner) -> None:
             module.pretrained, module.init_cfg = None, None
 
 
-def _training_set(cfg: Config) -> Any:
-    """The training data set; an empty one is an error here, and not a riddle later."""
+def training_set(cfg: Config) -> Any:
+    """The training data set; an empty one is an error here, and not a riddle later.
+
+    Raises:
+        UserError: it cannot be built, or is empty.
+    """
     dataset = ()
     with one_line('the training set cannot be built'):
         try:

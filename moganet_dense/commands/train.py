@@ -33,6 +33,13 @@ from . import options
     is_flag=True,
     help='Each process keeps a part of weights, gradients and optimizer; several processes.',
 )
+@click.option(
+    '--tracker',
+    'trackers',
+    multiple=True,
+    type=click.Choice(['wandb', 'mlflow']),
+    help='Send curves and pictures there, too; TensorBoard has them always.',
+)
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:
     """Train a model of any task.

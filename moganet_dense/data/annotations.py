@@ -127,6 +127,7 @@ def _are_finite(values: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and no bool."""
     return type(value) in (int, float) and -math.inf < value < math.inf
 
 

@@ -219,7 +219,12 @@ def _candidates(work_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def explaining_a_full_disk(work_dir: str | os.PathLike) -> Iterator[None]:
-    """Turns the error of a full disk, quota or file-size limit into one line."""
+    """Turns the error of a full disk, quota or file-size limit into one line.
+
+    Raises:
+        UserError: there was no room.
+        OSError: any other, as it is.
+    """
     try:
         yield
     except OSError as error:

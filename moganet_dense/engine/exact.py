@@ -308,7 +308,7 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
         dataset: the training set, built.
 
     Returns:
-        whether it could: a loop of another kind is left as it is.
+        whether it could; a loop of another kind is left as it is.
     """
     loop, loader = runner._train_loop, runner._train_dataloader
     kind = loop.get('type') or (
@@ -320,13 +320,24 @@ def make_exact(runner: Runner, dataset: Any) -> bool:
         return False
     loop.pop('by_epoch', None)
     loop['type'] = LOOPS_MADE_EXACT[kind]
-    loader['dataset'] = PlacedDataset(dataset)
-    loader['batch_sampler'] = dict(
-        type=PlacedBatches.__name__,
-        seed=runner.seed,
-        batches=loader.get('batch_sampler'),
-        drop_last=loader.pop('drop_last', False),
-    )
+    place_loader(loader, dataset, runner.seed)
     runner.register_hook(ExactResumeHook())
     runner.register_hook(MissedValidationHook())
     return True
+
+
+def place_loader(loader: dict, dataset: Any, seed: int) -> None:
+    """Makes a loader's config, in place, one that draws samples by their place.
+
+    Args:
+        loader: of mmengine, not yet built.
+        dataset: the data set, built.
+        seed: of the training.
+    """
+    loader['dataset'] = PlacedDataset(dataset)
+    loader['batch_sampler'] = dict(
+        type=PlacedBatches.__name__,
+        seed=seed,
+        batches=loader.get('batch_sampler'),
+        drop_last=loader.pop('drop_last', False),
+    )

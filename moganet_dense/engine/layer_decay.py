@@ -14,7 +14,7 @@ import torch.nn as nn
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from ..models import MogaNet
+from ..models.moganet import MogaNet
 
 LAYERS = 12  # ids of the backbone above the stem's
 RULES = ('published', 'corrected')
@@ -72,7 +72,6 @@ class MogaNetLayerDecay(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: an option that is unknown, missing or out of range.
-        TypeError: when called with a model whose backbone is no MogaNet.
     """
 
     def _validate_cfg(self) -> None:
@@ -92,7 +91,11 @@ class MogaNetLayerDecay(DefaultOptimWrapperConstructor):
         self.decay_rate, self.rule = rate, rule
 
     def add_params(self, params: list[dict], module: nn.Module) -> None:
-        """Adds the groups of a model's trained parameters to ``params``."""
+        """Adds the groups of a model's trained parameters to ``params``.
+
+        Raises:
+            TypeError: the model's backbone is no MogaNet.
+        """
         backbone = getattr(module, 'backbone', None)
         if not isinstance(backbone, MogaNet):
             raise TypeError(

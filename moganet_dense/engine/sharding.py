@@ -27,7 +27,11 @@ except ImportError:  # before torch 2.6
 
 
 def check_sharding(launcher: str, hooks: list[Hook]) -> None:
-    """Raises UserError if training cannot be sharded, with what stands in the way."""
+    """Sees that training can be sharded.
+
+    Raises:
+        UserError: it cannot, with what stands in the way.
+    """
     if fully_shard is None:
         raise UserError(f'--fsdp needs torch 2.6 or later, found {torch.__version__}')
     if launcher == 'none':

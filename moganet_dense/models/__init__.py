@@ -1,5 +1,7 @@
 """The backbone: torch and mmengine only, no toolbox."""
 
+import mmengine  # noqa: F401  first: what waits for it imports the modules below
+
 from .moganet import ARCHITECTURES, MogaNet
 
 __all__ = ['ARCHITECTURES', 'MogaNet']

@@ -95,7 +95,7 @@ class DeployedBlock(nn.Module):
         self.shortcut_2 = _per_channel(after.scale, mlp.fc2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        p = self.proj_1(x) - self.mean(x.mean((2, 3), keepdim=True))
+        p = self.proj_1(x).sub_(self.mean(x.mean((2, 3), keepdim=True)))
         u = F.silu(p, inplace=True)
         g, v = self.gate(u), self.value(self.value.DW_conv0(u))
         (y,) = convs_of(self.gating, [g, v], self.proj_2)
@@ -103,7 +103,7 @@ class DeployedBlock(nn.Module):
         t = torch.ops.aten.gelu_(self.dwconv(self.fc1(x)))
         y, d = self.fc2(t).split([x.shape[1], 1], dim=1)
         y = torch.addcmul(y, self.shift, F.gelu(d), value=-1)
-        return torch.addcmul(y, x, self.shortcut_2)
+        return y.addcmul_(x, self.shortcut_2)
 
 
 def deployed_patch_embed(embed: Stem | PatchEmbed) -> nn.Module:

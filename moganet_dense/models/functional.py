@@ -152,6 +152,10 @@ def convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d)
         arguments: its arguments, (B, C, H, W); they alone are kept for backward.
         convs: convolutions of stride 1 and dilation 1 with a bias.
     """
+    if not torch.is_grad_enabled():
+        value = cheap.value(*arguments)
+        if value.dtype == arguments[0].dtype:  # else the convolutions have to be guarded too
+            return tuple(conv(value) for conv in convs)
     geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
     weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
     return _apply(cheap, geometries, *arguments, *weights, *biases)

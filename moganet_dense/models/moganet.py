@@ -26,6 +26,7 @@ from ..weights.loading import PretrainedWeights, check_form, check_gate
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 from .deploy import DeployedBlock, DeployError, deployed_patch_embed
+from .packing import pack_convs
 
 _WIDE_FIRST = (8, 8, 4, 4)
 ARCHITECTURES = {
@@ -118,7 +119,7 @@ class MogaNet(BaseModule):
         with_cp: gradient checkpointing: keep only the input of each block for backward.
         init_cfg: ``dict(type='Pretrained', checkpoint=..., ema=False)`` loads published
             weights strictly when :meth:`init_weights` is called (see
-            :class:`~moganet_dense.weights.PretrainedWeights`); any other initialiser of
+            :class:`~moganet_dense.weights.loading.PretrainedWeights`); any other initialiser of
             mmengine is accepted too. None: the published initialisation.
 
     Attributes:
@@ -291,6 +292,21 @@ class MogaNet(BaseModule):
             setattr(self, name, module)
         self.deployed = True
         self.eval().requires_grad_(False)
+        return self
+
+    def pack(self) -> 'MogaNet':
+        """Lets the deploy form's convolutions keep their weights as this CPU's kernels read them.
+
+        The same maps up to rounding, in less time and more memory, for inference on a CPU, in
+        place; returns it. Parameters keep their names, but must not be changed by way of their
+        ``.data`` any more. It is not for torch.compile.
+
+        Raises:
+            DeployError: the backbone is not in the deploy form.
+        """
+        if not self.deployed:
+            raise DeployError('pack() takes the deploy form; call switch_to_deploy() first')
+        pack_convs(self)
         return self
 
     def _folded_stage(self, i: int) -> Iterator[tuple[str, nn.Module]]:

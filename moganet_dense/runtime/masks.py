@@ -15,6 +15,7 @@ def paste(
         probabilities: (N, m, m).
         boxes: (N, 4), x1 y1 x2 y2 in pixels of the picture.
         size: height and width of the picture.
+        threshold: least probability.
     """
     masks = np.zeros((len(boxes), *size), bool)
     height, width = size

@@ -32,6 +32,7 @@ class Preparation:
     def __init__(self, notes: dict[str, Any]) -> None:
         self.resize, self.shape = notes['resize'], notes['shape']
         self.divisor, self.pad_value = notes['pad']['divisor'], notes['pad']['value']
+        self.fill = notes['task'] == 'segmentation'  # a margin would be labelled
         self.flip = notes['order'] == 'rgb'
         self.mean, self.std = (
             np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
@@ -63,9 +64,11 @@ class Preparation:
     def _target(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after the first resizing."""
         scale = self.resize['scale']
+        if self.shape and (self.fill or not self.resize['keep_ratio']):
+            return self.shape[1], self.shape[0]
         if not self.resize['keep_ratio']:
             return scale[0], scale[1]
-        if self.shape:  # the file is for pictures of this size alone
+        if self.shape:
             factor = min(self.shape[1] / width, self.shape[0] / height)
         else:
             factor = min(max(scale) / max(height, width), min(scale) / min(height, width))

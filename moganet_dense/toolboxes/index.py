@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..models import MogaNet
+from ..models.moganet import MogaNet
 from ..weights.for_mmengine import read_releases_without_code, reading_without_code
 from .after_import import after_import
 from .metafiles import METAFILES, entries, package_root

@@ -163,7 +163,7 @@ def test_int8_files_run_and_are_smaller(written, photograph, tmp_path, capfd):
     for kind, more in [('dynamic', []), ('static', ['--calibrate', str(photograph.parent)])]:
         out = tmp_path / f'{kind}.onnx'
         assert main(['export', config, weights, str(out), '--int8', kind, *more]) == 0
-        assert out.stat().st_size < 0.5 * file.stat().st_size
+        assert out.stat().st_size < 0.7 * file.stat().st_size  # its deconvolutions stay
         assert notes_in(out)['int8'] == kind
         found = load(out)(photograph)
         assert 0 < np.abs(found.scores - wanted.scores).max() < 0.5 * wanted.scores.max()

@@ -206,6 +206,7 @@ POSE = {  # the last: image and weights of the joints that are read with --no-ch
     'none labelled': (dict(keypoints=[], num_keypoints=0), None, SECOND),
     'another number': (dict(num_keypoints=1), None, BOTH),
     'box of NaN': (dict(bbox=[NAN, 1, 4, 4]), 'four finite numbers', FINITE),
+    'endless box': (dict(bbox=[1, 1, INF, 4]), 'four finite numbers', BOTH),
     'box of three': (dict(bbox=[1, 1, 4]), 'four finite numbers', 'not enough values'),
     'negative box': (dict(bbox=[5, 1, -3, 4]), 'positive width', SECOND),
     'empty box': (dict(bbox=[1, 1, 0, 4]), None, SECOND),
@@ -234,17 +235,31 @@ def test_a_faulty_person(kind, tmp_path):
     )
 
 
-def test_an_image_or_category_twice_and_images_without_a_size(tmp_path):
+ROWS_OF_OTHER_PARTS = {  # the last: pictures and labels that are read with --no-check
+    'an image twice': (
+        'images', dict(id=2), 'each id of images once', [['2.jpg', [1]]],
+    ),
+    'a category twice': (
+        'categories', dict(id=5), 'each id of categories once', [['1.jpg', []], ['2.jpg', [1]]],
+    ),
+    'no width': ('images', dict(width=None), 'width and height of whole', 'not supported between'),
+    'no height': (
+        'images', dict(height=0), 'width and height of whole', [['1.jpg', []], ['2.jpg', [1]]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', ROWS_OF_OTHER_PARTS)
+def test_a_faulty_image_or_category(kind, tmp_path):
+    part, change, said, outcome = ROWS_OF_OTHER_PARTS[kind]
     content = write_coco(tmp_path)
-    for part, change, said in [
-        ('images', dict(id=2), 'each id of images once'),
-        ('categories', dict(id=5, name='dog'), 'each id of categories once'),
-        ('images', dict(width=None), 'a width and height of whole, positive pixels'),
-        ('images', dict(height=0), 'a width and height of whole, positive pixels'),
-    ]:
-        spoilt = dict(content, **{part: [dict(content[part][0], **change), content[part][1]]})
-        errors = [f.rule for f in of_file(spoilt, 'b', Kind()) if f.severity == 'error']
-        assert said in errors[0]
+    content[part][0].update(change)
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    errors = [f.rule for f in of_file(content, 'b', Kind()) if f.severity == 'error']
+    assert said in errors[0]
+    cfg = spoiled(boxes(tmp_path), tmp_path, {}, LOAD)
+    assert_stops(cfg, 'train_dataloader|test_dataloader')
+    assert_led_to(cfg, outcome, lambda s: [Path(s.img_path).name, s.gt_instances.labels.tolist()])
 
 
 def test_images_without_annotations_are_counted_and_pass(tmp_path):

@@ -3,19 +3,25 @@
 import re
 import struct
 from pathlib import Path
+from shutil import copytree
 from zlib import compress, crc32
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from conftest import ROOT
 from handmade import scenes
 from mmcv.transforms import LoadImageFromFile, Resize
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from moganet_dense.apis.flops import build
 from moganet_dense.apis.run import _cause_in_one_line
+from moganet_dense.cli import main
 from moganet_dense.data.check import check_all, check_before_testing
 from moganet_dense.data.check.files import Picture, look
 from moganet_dense.data.pictures import LoadWhole, load_whole
@@ -295,3 +301,17 @@ def test_label_maps_in_testing_are_compared_with_the_picture_as_it_was(tmp_path)
     (tmp_path / 'images/0.jpg').unlink()
     with pytest.raises(UserError, match='test_dataloader: the data set is empty'):
         check_before_testing(cfg)
+
+
+@pytest.mark.slow
+def test_commands_stop_at_a_picture_that_breaks_off(mini, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    copytree(mini, tmp_path / 'data/mini')
+    for file in tmp_path.glob('data/mini/coco/*2017/*.jpg'):
+        file.write_bytes(file.read_bytes()[:-200])
+    config = str(ROOT / 'configs/det/retinanet_moganet_xt.py')
+    torch.save(dict(state_dict=build(Config.fromfile(config)).state_dict()), 'w.pth')
+    for command in (['train', config, '--from-scratch'], ['test', config, 'w.pth']):
+        assert main([*command, '--mini']) == 1
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
+        assert re.search(r'/(train|val)2017/\d+\.jpg: the picture breaks off', line)

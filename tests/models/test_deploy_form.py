@@ -52,13 +52,50 @@ def test_any_size_layout_and_batch(size):
         assert min(size) == 1 or value.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_packed_it_computes_the_same(layout):
+    net = golden.fill(MogaNet('xt')).eval()
+    packed = deployed(net).to(memory_format=layout).pack()
+    with torch.no_grad():
+        for size in [(75, 101), (64, 64), (64, 64)]:  # packed, packed anew, found packed
+            x = golden.image(*size, 2)
+            found = packed(x.contiguous(memory_format=layout))
+            assert worst(found, plain_forward(net, x)) < 1e-5
+    assert packed.blocks1[0].fc1.packed.is_mkldnn
+
+
+def test_packed_it_is_still_a_module_like_others():
+    net, x = golden.fill(MogaNet(TINY)).eval(), golden.image(40, 40, 1)
+    packed, other = deployed(net).pack(), deployed(MogaNet(TINY).eval()).pack()
+    with torch.no_grad():
+        wanted = deployed(net)(x)
+        other(x), packed(x)
+        other.load_state_dict(packed.state_dict())  # changes weights that are packed
+        for form in (other, copy.deepcopy(packed), packed.double().float()):
+            assert worst(form(x), wanted) < 1e-5
+        assert worst(packed.double()(x.double()), wanted) < 1e-5
+    wanted, found = (
+        torch.autograd.grad(form(x)[3].sum(), x)[0]
+        for x in [x.requires_grad_()]
+        for form in (deployed(net), other)
+    )
+    torch.testing.assert_close(found, wanted)
+
+
+def test_only_the_deploy_form_is_packed():
+    with pytest.raises(DeployError, match='call switch_to_deploy'):
+        MogaNet(TINY).eval().pack()
+
+
 def test_bfloat16_is_near():
     net = golden.fill(MogaNet('xt')).eval()
     x = golden.image(64, 64, 1)
     with torch.no_grad():
-        found = deployed(net).bfloat16()(x.bfloat16())
-        assert all(value.dtype == torch.bfloat16 for value in found)
-        assert worst([value.float() for value in found], plain_forward(net, x)) < 0.05
+        halved = deployed(net).bfloat16()
+        for form in (halved, halved.pack()):
+            found = form(x.bfloat16())
+            assert all(value.dtype == torch.bfloat16 for value in found)
+            assert worst([value.float() for value in found], plain_forward(net, x)) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from server import Answer, make_certificate, serving
+from file_server import Answer, make_certificate, serving
 
 from moganet_dense.weights import loading, zoo
 from moganet_dense.weights.families import WeightsError

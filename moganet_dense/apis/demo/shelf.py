@@ -34,7 +34,8 @@ class Shelf:
 
     Args:
         choices: what is on offer.
-        load: makes a predictor of a model and weights; None: :func:`~moganet_dense.load_model`.
+        load: makes a predictor of a model and weights; None:
+            :func:`~moganet_dense.apis.inference.load_model`.
     """
 
     def __init__(self, choices: Sequence[Choice], load: Callable[..., Any] | None = None) -> None:

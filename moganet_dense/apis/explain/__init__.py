@@ -35,7 +35,8 @@ SHARES = (0.5, 0.95)  # of a receptive field
 
 @dataclass(frozen=True)
 class Sampling:
-    """How much is drawn for J(m), see :func:`interaction_strength`.
+    """How much is drawn for J(m), see
+    :func:`~moganet_dense.apis.explain.interactions.interaction_strength`.
 
     Attributes:
         orders: how many, evenly spread from 0 to n - 2.
@@ -66,7 +67,7 @@ def explain(
         model: a name of the zoo or the path of a config.
         image: path of a picture.
         out: folder to write into; each file is there whole or not at all.
-        weights: see :func:`~moganet_dense.load_model`.
+        weights: see :func:`~moganet_dense.apis.inference.load_model`.
         name: of the class that is explained; None: the one that the model is most certain of
             (segmentation: that fills most of the picture).
         parts: some of PARTS; none: all that the task has.
@@ -77,8 +78,8 @@ def explain(
         the path of explain.json.
 
     Raises:
-        UserError: see :func:`~moganet_dense.load_model`; the model does not see the class; a
-            part that the task does not have.
+        UserError: see :func:`~moganet_dense.apis.inference.load_model`; the model does not see
+            the class; a part that the task does not have.
     """
     predictor = load_model(model, weights, device=device)
     parts = _parts(predictor.task, parts)
@@ -266,11 +267,12 @@ def log_odds(model: torch.nn.Module, inputs: torch.Tensor, label: int) -> Value:
     The others have the mean colour of the data, which is zero in what the network is given.
 
     Args:
+        model: a classifier.
         inputs: (1, 3, H, W), normalised.
         label: the class.
 
     Returns:
-        a function of sets of the GRID x GRID patches, as :func:`interaction_strength` takes it.
+        a function of sets of the GRID x GRID patches, as ``interaction_strength`` takes it.
     """
 
     @torch.no_grad()

@@ -21,8 +21,9 @@ def grad_cam(model: nn.Module, score: Score, layers: Sequence[nn.Module], image:
     """Grad-CAM of a score at some layers.
 
     Args:
-        model: in eval mode; ``layers`` are modules of it that return (1, C, h, w).
-        score: runs ``model``.
+        model: in eval mode.
+        layers: modules of it that return (1, C, h, w).
+        score: what is followed back; it runs ``model``.
         image: (1, 3, H, W), normalised.
 
     Returns:
@@ -82,6 +83,8 @@ def best_object(model: nn.Module, label: int, sample) -> Score:
     best box.
 
     Args:
+        model: a detector.
+        label: the class.
         sample: the DetDataSample that belongs to the image.
     """
 

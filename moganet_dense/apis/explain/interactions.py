@@ -20,7 +20,7 @@ class Strength:
 
     Attributes:
         orders: (K,) sizes m of the context, from 0 to n - 2.
-        absolute: (K,) mean over the pairs of |I(m)(i, j)|, in units of v.
+        absolute: (K,) mean over the pairs of ``|I(m)(i, j)|``, in units of v.
         relative: (K,) J(m): ``absolute`` over its mean; zeros where that is zero.
     """
 

@@ -79,7 +79,9 @@ def export(
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as folder:
-        draft = Path(folder) / 'draft'
+        draft = Path(folder) / (
+            'draft.onnx' if form == 'onnx' else 'draft.pt2'
+        )  # which torch wants
         error = _write_checked(graph, plain, form, shape, notes, draft)
         if int8:
             with one_line('the file cannot be quantised'):

@@ -20,7 +20,11 @@ WIDEST = math.log(1000 / 16)
 
 
 def expect(module: Any, kind: str, what: str) -> None:
-    """Raises UserError unless ``module`` is of exactly this class, by name."""
+    """Sees that a module is of exactly this class, by name.
+
+    Raises:
+        UserError: it is of another.
+    """
     if type(module).__name__ != kind:
         raise UserError(
             f'export writes a {what} of type {kind}, this model has {type(module).__name__}'
@@ -79,7 +83,8 @@ class Decoder(nn.Module):
         """Boxes x1 y1 x2 y2.
 
         Args:
-            anchors: (..., 4), x1 y1 x2 y2; deltas: (..., 4), dx dy dw dh.
+            anchors: (..., 4), x1 y1 x2 y2.
+            deltas: (..., 4), dx dy dw dh.
             sizes: (..., 2), height and width that boxes are clipped to.
         """
         deltas = deltas * self.stds + self.means
@@ -127,6 +132,8 @@ def candidates_of_level(
         scores: (B, A classes, h, w) before the sigmoid, which keeps their order.
         deltas: (B, A 4, h, w).
         anchors: (h w A, 4).
+        classes: how many there are.
+        most: k, or all if there are fewer.
     """
     value, place = best(rows(scores, classes).flatten(1), most)
     anchor = place // classes
@@ -148,8 +155,12 @@ def suppress(
     for the groups of one image.
 
     Args:
-        boxes: (N, 4); scores, group, image: (N,).
+        boxes: (N, 4).
+        scores: (N,).
+        group: (N,), class or level of each.
+        image: (N,), its place in the batch.
         sizes: (B, 2), height and width that boxes were clipped to.
+        choice: overlap that suppresses, and how many stay of an image.
     """
     apart = torch.stack([group, group + image], dim=1) * (sizes.max() + 1)
     kept = nms(boxes + apart.repeat(1, 2), scores, choice.iou)
@@ -162,6 +173,7 @@ def pool(extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor) -> 
     """What mmdet's SingleRoIExtractor gives: each region from the level of its size.
 
     Args:
+        extractor: mmdet's.
         maps: of the levels, (B, C, h_i, w_i).
         rois: (N, 5), image and box.
 

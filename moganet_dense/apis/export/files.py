@@ -21,11 +21,15 @@ TORCH_EXPORT = (2, 6)
 """PyTorch since which torch.export has what is used here."""
 NOTES = 'moganet_dense.json'
 """Extra file of a torch.export archive that holds the metadata."""
-INSTALL = "python -m pip install 'moganet_dense[export]'"
+INSTALL = 'python -m pip install onnx onnxruntime'
 
 
 def require(form: str) -> None:
-    """Raises UserError if what writes the format is not there."""
+    """Sees that what writes the format is there.
+
+    Raises:
+        UserError: it is not.
+    """
     if form == 'onnx':
         try:
             import onnx  # noqa: F401
@@ -48,6 +52,8 @@ def write_onnx(
         graph: in eval mode.
         inputs: an example of them.
         fixed: height and width of images are those of the example.
+        notes: metadata, texts by name.
+        path: of the file.
     """
     import onnx
 
@@ -141,6 +147,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
         path: of a file with metadata.
         kind: 'dynamic': ranges of activations are found anew for each picture; 'static': they
             are those of ``pictures``.
+        pictures: files to calibrate on.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -149,7 +156,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
     options = dict(
         op_types_to_quantize=['Conv', 'Gemm', 'MatMul'],
         reduce_range=True,
-        extra_options=dict(MatMulConstBOnly=True, CalibMaxIntermediateOutputs=1),
+        extra_options=dict(MatMulConstBOnly=True),
     )
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     if kind == 'dynamic':

@@ -1,7 +1,7 @@
 """Whole models as one function of tensors, with the post-processing that their config asks for.
 
-Each graph is a module whose ``forward`` takes what :attr:`inputs` names and returns what
-:attr:`outputs` names, in operations that ONNX and torch.export have. Weights stay those of the
+Each graph is a module whose ``forward`` takes what ``inputs`` names and returns what
+``outputs`` names, in operations that ONNX and torch.export have. Weights stay those of the
 model; what is read of it are mmdet's, mmseg's and mmpose's own attributes.
 """
 

@@ -43,7 +43,11 @@ def check_before_training(cfg: Config) -> None:
 
 
 def check_before_testing(cfg: Config) -> None:
-    """:func:`check_before_training` for the data of testing, which may have no annotations."""
+    """:func:`check_before_training` for the data of testing, which may have no annotations.
+
+    Raises:
+        UserError: as there.
+    """
     for finding in findings(cfg, ('test',)):
         raise UserError(finding)
 

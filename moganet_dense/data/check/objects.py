@@ -102,5 +102,6 @@ def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[Fault]:
 
 
 def size_of(image: dict) -> tuple[int, int] | None:
+    """Width and height that the file says, in pixels; None unless both are whole and positive."""
     size = image.get('width'), image.get('height')
     return size if all(type(n) is int and n > 0 for n in size) else None

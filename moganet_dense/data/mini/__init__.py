@@ -33,6 +33,7 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
 
     Raises:
         UserError: there is something else in ``root``.
+        OSError: it cannot be written.
     """
     root = Path(root)
     if _is_current(root):

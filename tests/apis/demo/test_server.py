@@ -3,7 +3,9 @@
 import base64
 import io
 import re
+import socket
 import struct
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +16,7 @@ from PIL import Image
 from pycocotools import mask as rle
 from serving import NAMES, Watched, ask, predict, served
 
+from moganet_dense.apis.demo import serve
 from moganet_dense.apis.demo import server as module
 from moganet_dense.apis.demo.pictures import MAX_BYTES
 from moganet_dense.apis.demo.shelf import KEPT, Shelf
@@ -217,3 +220,13 @@ def test_the_models_of_the_command_line(tmp_path):
     ]:
         with pytest.raises(UserError, match=words):
             Shelf.of(wrong)
+
+
+def test_what_keeps_the_server_from_starting(monkeypatch):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f'cannot listen at 127.0.0.1, port {port}: Address'):
+            serve(['retinanet_moganet_s'], port=port)
+    monkeypatch.setitem(sys.modules, 'uvicorn', None)
+    with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):
+        serve(['retinanet_moganet_s'])

@@ -1,6 +1,7 @@
 """Grad-CAM held against its formula, v against a model worked out by hand, and whole runs."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -41,6 +42,12 @@ def test_grad_cam_of_a_classifier_is_its_weights_times_its_maps(picture):
     assert found.shape == (224, 224) and found.min() == 0
     assert np.allclose(found, scale, atol=1e-4)
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_without_the_library_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
+    with pytest.raises(UserError, match=r"pip install 'moganet_dense\[explain\]'"):
+        grad_cam(torch.nn.Identity(), lambda image: image.sum(), [], torch.zeros(1, 3, 8, 8))
 
 
 class MeanColours(torch.nn.Module):

@@ -1,0 +1,24 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.config
+@options.mini
+@options.cfg_options
+@click.option('--out', metavar='DIR', help='Default: browse, in the work dir.')
+@click.option('--number', type=click.IntRange(1), default=12, show_default=True, help='Of samples.')
+def command(config, mini, cfg_options, out, number) -> None:
+    """Draw what the network is fed in training, with targets.
+
+    Pictures, and one page of all of them: boxes, masks, label maps (ignored pixels are
+    striped), joints and heatmaps, classes.
+
+    \b
+    moganet-dense browse configs/det/mask_rcnn_moganet_t.py --mini
+    """
+    from ..apis.browse import browse
+    from ..apis.run import Job
+
+    click.echo(browse(Job(config, mini=mini, cfg_options=cfg_options), number, out))

@@ -1,0 +1,16 @@
+"""MLflow's pictures."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.registry import VISBACKENDS
+from mmengine.visualization import MLflowVisBackend
+
+
+@VISBACKENDS.register_module()
+class MLflowWithPictures(MLflowVisBackend):
+    """mmengine's MLflowVisBackend, whose picture names lack the ending that MLflow asks for."""
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **options: Any) -> None:
+        """Logs (H, W, 3), uint8, RGB, as ``name_step.png``."""
+        super().add_image(f'{name}_{step}.png', image, step, **options)

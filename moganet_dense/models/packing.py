@@ -1,0 +1,61 @@
+"""Convolutions for inference on CPUs that keep their weight in oneDNN's order.
+
+PyTorch keeps weights in an order of its own and brings them into oneDNN's at every call, which
+for a backbone is a pass over all of its weights an image, twice. Which order is oneDNN's
+depends on the shape of the map.
+"""
+
+import torch
+import torch.nn as nn
+
+
+class PackedConv2d(nn.Conv2d):
+    """``conv``, and its weight in oneDNN's order for the shape that came last.
+
+    Wherever a gradient is asked for, or oneDNN does not serve, ``conv`` itself computes. A
+    weight that is changed is packed again, unless it was changed by way of its ``.data``.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        size = conv.in_channels, conv.out_channels, conv.kernel_size
+        super().__init__(
+            *size, conv.stride, conv.padding, conv.dilation, conv.groups, device='meta'
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.packed = self.packed_for = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, geometry = self.weight, (self.padding, self.stride, self.dilation, self.groups)
+        if torch.is_grad_enabled() or not _served(x, weight):
+            return super().forward(x)
+        state = (x.shape, weight.dtype, weight.data_ptr(), weight._version)
+        if self.packed_for != state:
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, x.shape)
+            self.packed_for = state
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.packed, self.bias, *geometry, 'none', [], ''
+        )
+
+    def __getstate__(self) -> dict:
+        """A copy packs for itself: what is packed can be neither copied nor pickled."""
+        return vars(self) | dict(packed=None, packed_for=None)
+
+
+def pack_convs(model: nn.Module) -> None:
+    """Replaces a model's plain convolutions, in place, by packed ones of the same names."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Conv2d:
+                setattr(module, name, PackedConv2d(child))
+
+
+def _served(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    if (
+        x.device.type != 'cpu'
+        or x.dtype != weight.dtype
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return False
+    if x.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return x.dtype == torch.float32

@@ -1,0 +1,89 @@
+"""What a run is made of: config and what differs in it, environment, commit."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from .. import __version__
+from ..toolboxes.index import package_root
+
+_ABSENT = '(absent)'
+_PACKAGES = (
+    'torch', 'torchvision', 'numpy', 'opencv-python-headless', 'pycocotools',
+    'mmengine', 'mmcv', 'mmdet', 'mmsegmentation', 'mmpose', 'mmpretrain', 'onedl-mmengine',
+    'onedl-mmcv', 'onedl-mmdetection', 'onedl-mmsegmentation', 'onedl-mmpretrain',
+)  # fmt: skip
+
+
+def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
+    """What differs between two configs: (key, value before, value after), by key.
+
+    Keys are as ``--cfg-options`` takes them; steps of a list have their number.
+    """
+    old, new = dict(_flat(before)), dict(_flat(after))
+    keys = sorted(set(old) | set(new))
+    rows = [(key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in keys]
+    return [row for row in rows if row[1] != row[2]]
+
+
+def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
+    if isinstance(node, Config):
+        node = node._cfg_dict
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))
+    elif isinstance(node, (list, tuple)) and any(isinstance(item, dict) for item in node):
+        for number, value in enumerate(node):
+            yield from _flat(value, f'{prefix}.{number}')
+    else:
+        yield prefix, repr(node)
+
+
+def bases(file: str | os.PathLike) -> Config:
+    """The bases of a config file, merged, without what the file itself says."""
+    merged: dict[str, Any] = {}
+    for name in Config._get_base_files(str(file)):
+        path, _ = Config._get_cfg_path(name, str(file))
+        merged.update(Config.fromfile(path)._cfg_dict)
+    return Config(merged)
+
+
+def environment() -> dict[str, str]:
+    """Versions, processor and threads, without names of machine or user."""
+    found = dict(
+        Python=platform.python_version(), System=f'{platform.system()} {platform.machine()}'
+    )
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found['processors'] = f'{os.cpu_count()}, {torch.get_num_threads()} threads'
+    cuda = torch.cuda.is_available()
+    found['GPU'] = f'{torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}' if cuda else 'none'
+    return found
+
+
+def commit() -> str:
+    """Version of the package and, in a checkout, the commit and whether files differ from it."""
+    version = f'moganet_dense {__version__}'
+    root = package_root()
+    if not Path(root, '.git').exists():
+        return version
+    known = _git(root, 'rev-parse', '--short=12', 'HEAD')
+    changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
+    return f'{version}, commit {known}' + (', with changes that are not committed' * bool(changed))
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ['git', *words], cwd=root, capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

@@ -1,0 +1,125 @@
+"""Every command and every Python block of the README, run in one process after the other's
+result: on the data set that ships, with the smallest backbone, few pictures and one round.
+
+What is not run here, and what runs it instead, is in ELSEWHERE.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from moganet_dense.cli import COMMANDS
+
+PAGE = (ROOT / 'README.md').read_text()
+BLOCKS = re.findall(r'^```(bash|python)\n(.*?)```', PAGE, re.MULTILINE | re.DOTALL)
+LINES = [
+    line.partition(' #')[0].strip()
+    for kind, text in BLOCKS
+    for line in text.splitlines()
+    if kind == 'bash'
+]
+ROWS = re.findall(r'^\| `(moganet-dense .*?)` \|', PAGE, re.MULTILINE)
+
+ELSEWHERE = {
+    'make train': 'tests/test_end_to_end.py',  # test_the_detector_of_make_train_learns
+    'make test': '.ci/run',  # this is in it
+    'moganet-dense demo': 'tests/apis/demo',  # it serves until it is stopped
+    'moganet-dense doctor': 'tests/apis/test_doctor.py',
+}
+CONFIG = 'configs/det/retinanet_moganet_xt.py'
+WORK_DIR = 'work_dirs/retinanet_moganet_xt_mini'
+SMALL = {
+    'CONFIG=CHECKPOINT': 'CONFIG=CHECKPOINT',
+    'configs/det/retinanet_moganet_s.py': CONFIG,
+    'CONFIG': CONFIG,
+    'CHECKPOINT': f'{WORK_DIR}/epoch_1.pth',
+    'WORK_DIR': WORK_DIR,
+}
+FEW = ' '.join(f'{loader}_dataloader.dataset.indices=4' for loader in ('val', 'test'))
+SHORT = {
+    'train': f'--mini --cfg-options {FEW} train_dataloader.dataset.indices=8 '
+    'train_cfg.max_epochs=1 train_cfg.val_interval=1',
+    'test': f'--mini --cfg-options {FEW} model.test_cfg.score_thr=0.0',
+    'check': '--mini',
+    'browse': '--mini --number 2',
+    'explain': '--part pyramid',
+    'export': '--shape 96 96',
+    'flops': '--shape 64 64',
+}
+
+DRIVER = """
+import json, shlex, sys
+from moganet_dense.cli import main
+for kind, text in json.load(sys.stdin):
+    print('####', text, flush=True)
+    if kind == 'python':
+        exec(text, {})
+    elif code := main(shlex.split(text)):
+        sys.exit(f'exit code {code}: {text}')
+"""
+
+
+def small(line: str) -> str:
+    """Arguments of a line of the README, on small things."""
+    words = [SMALL.get(word, word) for word in line.split()[1:]]
+    return ' '.join([*words, SHORT.get(words[0], '')])
+
+
+def name_of(line: str) -> str:
+    return ' '.join(line.split()[:2])
+
+
+def test_it_is_short():
+    assert len(PAGE.splitlines()) < 150
+
+
+def test_every_command_is_told_of_and_there():
+    named = {line.split()[1] for line in ROWS}
+    assert named <= set(COMMANDS)
+
+
+def test_every_line_is_run_or_said_where():
+    for line in LINES:
+        assert name_of(line) in ELSEWHERE or line.startswith('moganet-dense '), line
+    for line, place in ELSEWHERE.items():
+        assert (ROOT / place).exists(), line
+
+
+@pytest.mark.parametrize('target', sorted(set(re.findall(r'`?make (\w+)', PAGE)) - {'up'}))
+def test_the_targets_of_make_are_there(target):
+    done = subprocess.run(['make', '-n', target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_commands_and_python_blocks_run(workspace, mini):
+    (workspace / 'photos').mkdir()
+    picture = sorted((mini / 'coco/val2017').iterdir())[0]
+    for name in ('photo.jpg', 'photos/photo.jpg'):
+        shutil.copy(picture, workspace / name)
+    done, steps = set(), []
+    for line in LINES + ROWS:
+        command = line.split()[1]
+        if name_of(line) not in ELSEWHERE and command not in done:
+            steps.append(('command', small(line)))
+            done.add(command)
+    checkpoint = SMALL['CHECKPOINT']
+    for kind, text in BLOCKS:
+        if kind == 'python':
+            loaded = f"load_model('{CONFIG}', '{checkpoint}')"
+            steps.append((kind, text.replace("load_model('retinanet_moganet_s')", loaded)))
+    ran = subprocess.run(
+        [sys.executable, '-c', DRIVER], input=json.dumps(steps), cwd=workspace,
+        env=os.environ, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert (workspace / checkpoint).is_file()
+    assert list((workspace / 'pictures').glob('*.jpg'))
+    assert (workspace / 'deployed.pth').is_file()
+    assert '(128, 320, 512) (8, 16, 32)' in ran.stdout  # as the README says

@@ -1,0 +1,204 @@
+"""Measures what docs/ship.md tells; prints tables.
+
+    python tools/measure_shipping.py parity [CONFIG ...]     # every exported model, random weights
+    python tools/measure_shipping.py int8 CONFIG CHECKPOINT  # trained with --mini, on mini
+    python tools/measure_shipping.py cold CONFIG CHECKPOINT PICTURE  # against the full stack
+
+``parity`` exports each config as the command does, and prints the difference that the exporter
+found. ``int8`` exports float32, dynamic and static files with ``--mini`` and evaluates them by
+COCO's AP or mIoU. ``cold`` makes an environment of NumPy, OpenCV and onnxruntime, weighs it, and
+times the start of Python to the first result.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ('numpy', 'opencv-python-headless', 'onnxruntime')
+EXPORTED = [
+    f'{name}_moganet_{arch}{size}.py'
+    for arch in ('xt', 's')
+    for name, size in [
+        ('det/retinanet', ''), ('det/mask_rcnn', ''), ('seg/upernet', ''), ('seg/sem_fpn', ''),
+        ('pose/topdown', '_256x192'),
+    ]
+]  # fmt: skip
+COLD, ROUNDS, CALIBRATION = 5, 3, 16
+ANNOTATIONS = 'data/mini/coco/annotations/instances_val2017.json'
+ADE = 'data/mini/ade/ADEChallengeData2016'
+
+
+def parity(configs: list[str]) -> None:
+    import torch
+
+    from moganet_dense.apis.config import read_config
+    from moganet_dense.apis.export import export
+    from moganet_dense.apis.flops import build
+    from moganet_dense.apis.run import Job
+
+    sys.path.insert(0, str(ROOT / 'tests' / 'apis'))
+    sys.path.insert(0, str(ROOT / 'tests'))
+    from test_deploy import randomised
+
+    print('| model | file | largest difference | MB | s |\n| --- | --- | --- | --- | --- |')
+    with tempfile.TemporaryDirectory() as folder:
+        for config in configs:
+            torch.manual_seed(0)
+            model = randomised(build(read_config(config)))
+            weights, out = f'{folder}/weights.pth', f'{folder}/out'
+            torch.save(dict(state_dict=model.state_dict()), weights)
+            for form in ('onnx', 'torch-export'):
+                two = form != 'onnx' and 'rcnn' in config
+                for backbone in (False, True) if 'sem_fpn' in config else (False,):
+                    start = time.perf_counter()
+                    _, error = export(
+                        Job(config), weights, out, form, (192, 256) if two else None, backbone
+                    )
+                    took, size = time.perf_counter() - start, os.path.getsize(out) / 1e6
+                    figures = f'{error:.1e} | {size:.0f} | {took:.0f}'
+                    name = config + (' --backbone' if backbone else '')
+                    name += ' --shape 192 256' if two else ''
+                    print(f'| `{name}` | {form} | {figures} |', flush=True)
+
+
+def int8(config: str, checkpoint: str) -> None:
+    from moganet_dense.apis.export import export
+    from moganet_dense.apis.export.files import quantise
+    from moganet_dense.apis.run import Job
+
+    if config.startswith('det'):
+        root, measure = Path('data/mini/coco'), box_ap
+        train, val = root / 'train2017', root / 'val2017'
+    else:
+        measure = mean_iou
+        train, val = Path(ADE, 'images/training'), Path(ADE, 'images/validation')
+    print('| file | MB | ms | quality |\n| --- | --- | --- | --- |')
+    with tempfile.TemporaryDirectory() as folder:
+        plain = export(Job(config, mini=True), checkpoint, f'{folder}/float32.onnx')[0]
+        pictures = sorted(val.iterdir())
+        files = [('float32', plain)]
+        for kind in ('dynamic', 'static'):
+            files.append((kind, plain.with_name(f'{kind}.onnx')))
+            files[-1][1].write_bytes(plain.read_bytes())
+            quantise(files[-1][1], kind, sorted(train.iterdir())[:CALIBRATION])
+        models = {kind: model_of(str(out)) for kind, out in files}
+        seconds: dict[str, list[float]] = {kind: [] for kind in models}
+        for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all
+            for kind, model in models.items():
+                for picture in pictures[:8]:
+                    feed = model.inputs(read(picture))
+                    start = time.perf_counter()
+                    model.session.run(None, feed)
+                    seconds[kind].append(time.perf_counter() - start)
+        for kind, out in files:
+            quality = measure(models[kind], pictures)
+            ms, size = 1e3 * median(seconds[kind]), os.path.getsize(out) / 1e6
+            print(f'| {kind} | {size:.1f} | {ms:.1f} | {quality:.3f} |', flush=True)
+
+
+def model_of(path: str):
+    from moganet_dense.runtime import load
+
+    return load(path, threads=1)
+
+
+def read(picture: Path) -> np.ndarray:
+    from moganet_dense.data.images import as_bgr
+
+    return as_bgr(picture)
+
+
+def box_ap(model: Callable, pictures: list[Path]) -> float:
+    """COCO's box AP."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth, rows = COCO(ANNOTATIONS), []
+    numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
+    by_name = {each['name']: each['id'] for each in truth.dataset['categories']}
+    for picture in pictures:
+        found = model(picture)
+        for (x1, y1, x2, y2), score, label in zip(
+            found.boxes.tolist(), found.scores.tolist(), found.labels, strict=True
+        ):
+            category = by_name.get(found.names[label])
+            if category is not None:
+                box = [x1, y1, x2 - x1, y2 - y1]
+                number = numbers[picture.name]
+                rows.append(dict(image_id=number, category_id=category, bbox=box, score=score))
+    evaluation = COCOeval(truth, truth.loadRes(rows), 'bbox')
+    evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+    return float(evaluation.stats[0])
+
+
+def mean_iou(model: Callable, pictures: list[Path]) -> float:
+    """mIoU over the classes that are there or are found; label 0 of ADE20K is ignored."""
+    import cv2
+
+    both, either = np.zeros(150), np.zeros(150)
+    for picture in pictures:
+        path = Path(ADE, 'annotations/validation', picture.stem + '.png')
+        truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int) - 1
+        known = truth >= 0
+        found, truth = model(picture).labels[known], truth[known]
+        hits = np.bincount(truth[found == truth], minlength=150)
+        both += hits
+        either += np.bincount(truth, minlength=150) + np.bincount(found, minlength=150) - hits
+    return float(np.mean((both / np.maximum(either, 1))[either > 0]))
+
+
+def cold(config: str, checkpoint: str, picture: str) -> None:
+    from moganet_dense.apis.export import export
+    from moganet_dense.apis.run import Job
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = export(Job(config), checkpoint, f'{folder}/model.onnx')[0]
+        venv.create(f'{folder}/env', with_pip=True)
+        bare = f'{folder}/env/bin/python'
+        subprocess.run([bare, '-m', 'pip', 'install', '--quiet', *NEEDED], check=True)
+        onnx = f'from moganet_dense.runtime import load; load({str(file)!r})({picture!r})'
+        full = (
+            'from moganet_dense import load_model; '
+            f'load_model({config!r}, {checkpoint!r}, deploy=True)({picture!r})'
+        )
+        seconds: dict[str, list[float]] = {bare: [], sys.executable: []}
+        options = dict(env=dict(os.environ, PYTHONPATH=str(ROOT)))
+        for _ in range(COLD):
+            for python, code in [(bare, onnx), (sys.executable, full)]:
+                start = time.perf_counter()
+                subprocess.run([python, '-c', code], check=True, capture_output=True, **options)
+                seconds[python].append(time.perf_counter() - start)
+        print('| environment | MB | cold start, s |\n| --- | --- | --- |')
+        for name, python in [('ONNX', bare), ('full', sys.executable)]:
+            code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+            site = subprocess.run([python, '-c', code], capture_output=True, text=True, check=True)
+            told = ', '.join(f'{s:.1f}' for s in sorted(seconds[python]))
+            print(f'| {name} | {weight(Path(site.stdout.strip())):.0f} | {told} |')
+        print(json.dumps(dict(file_MB=round(file.stat().st_size / 1e6, 1))))
+
+
+def weight(folder: Path) -> float:
+    """MB of all files in a folder, without pip and setuptools, which every environment has."""
+    files = (path for path in folder.rglob('*') if path.is_file() and not path.is_symlink())
+    own = ('pip', 'setuptools', 'pkg_resources')
+    return sum(f.stat().st_size for f in files if f.relative_to(folder).parts[0] not in own) / 1e6
+
+
+if __name__ == '__main__':
+    what, *rest = sys.argv[1:] or ['']
+    if what not in ('parity', 'int8', 'cold'):
+        sys.exit(__doc__)
+    if what == 'parity':
+        parity(rest or EXPORTED)
+    else:
+        dict(int8=int8, cold=cold)[what](*rest)
