@@ -83,7 +83,8 @@ def test_a_killed_process_ends_the_job_and_resuming_goes_on():
 @pytest.mark.slow
 def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
     config = killed_config(tmp_path, 'after_train_iter', 1)
-    config.write_text(config.read_text().replace("'WARNING'", "'INFO'").replace('=100)', '=1)'))
+    text = config.read_text().replace("'toy']", "'toy', 'faults']")
+    config.write_text(text.replace("'WARNING'", "'INFO'").replace('interval=100', 'interval=1'))
     work_dir = tmp_path / 'work'
     done = subprocess.run(
         ['bash', ROOT / 'tools/dist_train.sh', config, '2', '--work-dir', work_dir],
