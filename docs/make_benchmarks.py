@@ -39,8 +39,8 @@ def newest(what: str) -> dict | None:
 def machine(facts: dict) -> str:
     """What a result was measured on, in a sentence."""
     return (
-        f'{facts["date"]}, PyTorch {facts["torch"]}, {facts["threads"]} threads on '
-        f'{facts["cores"]} cores, {facts["instructions"]}, {facts["rounds"]} rounds.\n'
+        f'{facts["date"]}, PyTorch {facts["torch"]}, threads: {facts["threads"]} on '
+        f'{facts["cores"]} cores, {facts["instructions"]}, rounds: {facts["rounds"]}.\n'
     )
 
 
@@ -101,9 +101,9 @@ def of_growth(result: dict) -> str:
 def of_steps(result: dict) -> str:
     """Milliseconds of an image or person, a table for training and testing of each task."""
     text = (
-        'Seconds of the processor on one thread, as in a process of a loader, so that other work '
-        'on the machine counts\nlittle; ms of an image, of a person for pose. Photographs of '
-        'COCO and ADE20K in their own size.\n'
+        'Time of the processor on one thread, as in a process of a loader, so that other work on '
+        'the\nmachine counts little; for an image, for a person in pose. Photographs of COCO and '
+        'ADE20K in their\nown size.\n'
     )
     for name, steps in result['rows'].items():
         rows = []
@@ -121,8 +121,8 @@ def of_evaluation(result: dict) -> str:
         theirs, ours = (values[0] for values in seconds.values())
         rows.append([name, f'{theirs:.1f}', f'{ours:.1f}', f'{theirs / ours:.1f}'])
     text = (
-        'Seconds of the processor for a whole metric, once, on drawn annotations and results; '
-        'both give the same\nnumbers.\n'
+        'Seconds of the processor for a whole metric, once, on drawn annotations and results. '
+        'Both give the\nsame numbers.\n'
     )
     return text + table(['', *first, 'times'], rows)
 

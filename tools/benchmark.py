@@ -267,7 +267,7 @@ def main() -> None:
         threads=args.threads,
         instructions=torch.backends.cpu.get_cpu_capability(),
         cores=os.cpu_count(),
-        rounds=args.rounds,
+        rounds=1 if args.what == 'evaluation' else args.rounds,
     )
     if args.what in ROWS:
         save(args.out, facts, rows=ROWS[args.what](args))
