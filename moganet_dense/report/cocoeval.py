@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from ..toolboxes.coco_eval import METRICS
 from .evaluation import LINES, Curves, Table, number
 
-_MODULES = ('pycocotools.cocoeval', 'xtcocotools.cocoeval')
+_MODULES = ('pycocotools.cocoeval', 'xtcocotools.cocoeval', *METRICS)
 
 
 @contextmanager
 def after_accumulate(look: Callable[[Any], None]) -> Iterator[None]:
     """Calls ``look`` with every COCOeval that has accumulated, for a while."""
-    classes = [sys.modules[name].COCOeval for name in _MODULES if name in sys.modules]
+    classes = {sys.modules[name].COCOeval for name in _MODULES if name in sys.modules}
     before = [(kind, kind.accumulate) for kind in classes]
 
     def watched(accumulate: Callable) -> Callable:
