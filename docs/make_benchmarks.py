@@ -21,6 +21,8 @@ is claimed. [speed.md](speed.md) derives what makes the difference.
 """
 TITLES = {
     'infer': 'Inference of the backbone',
+    'packed': 'The same with packed weights, on a less quiet day, ours alone',
+    'kept': 'The same, the allocator keeping memory (speed.md)',
     'train': 'A training step of the backbone, without the optimizer',
     'models': 'Whole models, up to the choice of boxes',
     'growth': 'Growth with size and batch',
@@ -130,6 +132,7 @@ def of_evaluation(result: dict) -> str:
 def page() -> str:
     """The text of docs/benchmarks.md."""
     writers = dict(infer=of_backbones, train=of_backbones, models=of_models, growth=of_growth)
+    writers |= dict(packed=of_backbones, kept=of_backbones)
     writers |= dict(pipeline=of_steps, evaluation=of_evaluation)
     text = HEAD
     for what, title in TITLES.items():
