@@ -12,32 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from ..toolboxes.coco_eval import METRICS
 from .evaluation import LINES, Curves, Table, number
 
-_MODULES = (
-    'pycocotools.cocoeval',
-    'xtcocotools.cocoeval',
-    'mmdet.evaluation.metrics.coco_metric',  # these two may have one in C++
-    'mmpose.evaluation.metrics.coco_metric',
-)
+_MODULES = ('pycocotools.cocoeval', 'xtcocotools.cocoeval', *METRICS)
 
 
 @contextmanager
 def after_accumulate(look: Callable[[Any], None]) -> Iterator[None]:
     """Calls ``look`` with every COCOeval that has accumulated, for a while."""
-    used = [sys.modules[name].COCOeval for name in _MODULES if name in sys.modules]
-    own = {kind for each in used for kind in each.__mro__ if 'accumulate' in vars(kind)}
-    before, running = [(kind, kind.accumulate) for kind in own], []
+    classes = {sys.modules[name].COCOeval for name in _MODULES if name in sys.modules}
+    before = [(kind, kind.accumulate) for kind in classes]
 
     def watched(accumulate: Callable) -> Callable:
         def accumulate_and_show(self, *args: Any, **options: Any) -> None:
-            running.append(self)
-            try:
-                accumulate(self, *args, **options)
-            finally:
-                running.pop()
-            if self not in running:  # not yet, if a class calls the one that it is made of
-                look(self)
+            accumulate(self, *args, **options)
+            look(self)
 
         return accumulate_and_show
 

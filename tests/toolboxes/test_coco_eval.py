@@ -14,6 +14,7 @@ import xtcocotools.cocoeval
 from drawn_coco import draw
 from mmengine.structures import InstanceData
 
+from moganet_dense.report.cocoeval import after_accumulate
 from moganet_dense.toolboxes import coco_eval
 from moganet_dense.toolboxes.coco_eval import METRICS, fast_coco_eval, in_cpp
 
@@ -142,6 +143,20 @@ def test_a_metric_evaluates_in_cpp_within_and_as_before_after(tmp_path):
             assert module.dump is not dump
         assert metrics_of_mmdet(data, results, tmp_path) == asked
     assert [(module.COCOeval, module.dump) for module in modules] == before
+
+
+@pytest.mark.parametrize('kind', ['bbox', 'keypoints_foot'])
+def test_who_watches_evaluations_sees_each_once(kind):
+    library = pycocotools if kind == 'bbox' else xtcocotools
+    data, results = draw(kind.partition('_')[0], 4, 20, categories=1)
+    for annotation in data['annotations'] + results:
+        annotation['foot_kpts'] = annotation.get('keypoints', [])[:18]
+    options = () if kind == 'bbox' else (SIGMAS[:6],)
+    seen = []
+    with fast_coco_eval(), after_accumulate(seen.append):
+        module = importlib.import_module(METRICS[kind != 'bbox'])
+        found = evaluated(module.COCOeval, library, data, results, kind, *options, useSegm=None)
+    assert seen == [found]
 
 
 def test_what_is_written_is_what_mmengine_writes(tmp_path):
