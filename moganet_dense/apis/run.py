@@ -138,7 +138,9 @@ def train(
     if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
-    cfg.fsdp = fsdp = fsdp or cfg.get('fsdp', False)
+    fsdp = fsdp or cfg.get('fsdp', False)
+    if fsdp:
+        cfg.fsdp = True
     if fsdp and amp:
         raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
     if amp:

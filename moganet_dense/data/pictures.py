@@ -91,7 +91,7 @@ def require_sound(sample: dict, masks: bool) -> None:
     """Whether what a sample's annotations hold can be trained on.
 
     Infinite and NaN coordinates would make the loss NaN. pycocotools asks for all memory there
-    is at a polygon with NaN, and older ones write beyond theirs at run lengths of another size.
+    is at a polygon with NaN.
 
     Args:
         sample: as mmdet's and mmpose's data sets give it to their first transforms.

@@ -152,6 +152,11 @@ class _Exact:
 
     done = 0
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # torch knows no batch size beside a batch sampler; hooks ask for it
+        vars(self.dataloader)['batch_size'] = self.dataloader.batch_sampler.batch_size
+
     def run_iter(self, *args: Any) -> None:
         self.done += 1
         draw_from(self.runner.seed, self._iter, get_rank())
@@ -181,7 +186,7 @@ class ExactEpochLoop(_Exact, EpochBasedTrainLoop):
         self.runner.model.train()
         for number, batch in self._rest_of_epoch(self._epoch):
             self.run_iter(number, batch)
-        self.done = 0
+        self.done = self.dataloader.batch_sampler.start = 0  # for hooks that read the data again
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 

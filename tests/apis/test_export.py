@@ -1,6 +1,7 @@
 """Exported files against the toolboxes' own predictions on real and drawn pictures."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -269,7 +270,7 @@ def test_boxes_are_decoded_as_the_paper_has_it():
     coder.means, coder.stds, coder.add_ctr_clamp, coder.clip_border = [0.0] * 4, [1.0] * 4, 0, 1
     decoder = boxes.Decoder(coder)
     anchors = torch.tensor([[10.0, 10, 30, 50], [0, 0, 8, 8], [0, 0, 8, 8]])
-    deltas = torch.tensor([[0.5, 0.25, np.log(2), 0], [0, 0, 0, 0], [0, 0, 99, 0]])
+    deltas = torch.tensor([[0.5, 0.25, math.log(2), 0], [0, 0, 0, 0], [0, 0, 99, 0]])
     found = decoder(anchors, deltas, torch.tensor([60.0, 45.0]))
     assert torch.allclose(found[0], torch.tensor([10.0, 20, 45, 60]))  # 10 to 50, cut at 45
     assert torch.allclose(found[1], torch.tensor([0.0, 0, 8, 8]))
