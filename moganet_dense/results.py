@@ -5,8 +5,11 @@ turns is turned): x to the right and y down, both from 0 at the upper left corne
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+from .errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,3 +128,26 @@ class Pyramid:
 
 
 Result = Detections | Segmentation | Poses | Classification
+
+
+def boxes_of(given: Any, picture: np.ndarray) -> np.ndarray:
+    """Boxes of persons, (N, 4) float32, x1 y1 x2 y2 in pixels of the picture.
+
+    Args:
+        given: an array, Detections, or None: the whole picture is one.
+        picture: (H, W, 3).
+
+    Raises:
+        UserError: they are no boxes.
+    """
+    if given is None:
+        height, width = picture.shape[:2]
+        return np.array([[0, 0, width, height]], np.float32)
+    array = np.asarray(getattr(given, 'boxes', given), np.float32)
+    if array.size == 0:
+        return array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UserError(f'boxes: expected (N, 4), x1 y1 x2 y2, found {array.shape}')
+    if not np.isfinite(array).all() or (array[:, 2:] <= array[:, :2]).any():
+        raise UserError('boxes: expected x1 < x2 and y1 < y2 in pixels, found others')
+    return array

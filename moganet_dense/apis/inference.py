@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from ..data.images import as_bgr
 from ..data.layouts import innermost
 from ..errors import UserError
-from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation
+from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
 from ..toolboxes import metafiles
 from .config import one_line, read_config
 from .deploy import adopt_gate, load, switch
@@ -160,7 +160,7 @@ class Predictor:
 
         def samples() -> Iterator[dict]:
             for picture, own in zip(pictures, given, strict=True):
-                boxes.append(_boxes(own, picture))
+                boxes.append(boxes_of(own, picture))
                 yield from (self._sample(picture, box) for box in boxes[-1])
 
         joints = [_joints(sample) for sample in self._forward(samples(), batch_size)]
@@ -286,21 +286,6 @@ def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
         batch.append(sample)
     if batch:
         yield batch
-
-
-def _boxes(given: Any, picture: np.ndarray) -> np.ndarray:
-    """(N, 4) float32; the whole picture if nothing is given."""
-    if given is None:
-        height, width = picture.shape[:2]
-        return np.array([[0, 0, width, height]], np.float32)
-    array = np.asarray(getattr(given, 'boxes', given), np.float32)
-    if array.size == 0:
-        return array.reshape(0, 4)
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise UserError(f'boxes: expected (N, 4), x1 y1 x2 y2, found {array.shape}')
-    if not np.isfinite(array).all() or (array[:, 2:] <= array[:, :2]).any():
-        raise UserError('boxes: expected x1 < x2 and y1 < y2 in pixels, found others')
-    return array
 
 
 def _joints(sample: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -138,17 +138,7 @@ def train(
     if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_training(cfg)
-    fsdp = fsdp or cfg.get('fsdp', False)
-    if fsdp:
-        cfg.fsdp = True
-    if fsdp and amp:
-        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
-    if amp:
-        _enable_amp(cfg)
-    if auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
-        cfg.auto_scale_lr.enable = True
+    _set(cfg, amp, auto_scale_lr, fsdp)
     as_asked = deepcopy(cfg)
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)
     _keep_durably(cfg)
@@ -156,7 +146,7 @@ def train(
     runner = _build_runner(cfg)
     if cfg.resume and cfg.load_from:
         _skip_pretrained(runner)
-    if fsdp:
+    if cfg.get('fsdp'):
         runner.shard()
     model = getattr(runner.model, 'module', runner.model)
     if channels_last:
@@ -289,6 +279,20 @@ def _build_schedulers(runner: Runner) -> None:
     runner.auto_scale_lr = None  # done
     if runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+
+
+def _set(cfg: Config, amp: bool, auto_scale_lr: bool, fsdp: bool) -> None:
+    """Writes options of the command line into the config."""
+    if fsdp:
+        cfg.fsdp = True
+    if amp and cfg.get('fsdp'):
+        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
+    if amp:
+        _enable_amp(cfg)
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+        cfg.auto_scale_lr.enable = True
 
 
 def _enable_amp(cfg: Config) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..data.images import as_bgr
 from ..errors import UserError
-from ..results import Detections, Poses, Pyramid, Result, Segmentation
+from ..results import Detections, Poses, Pyramid, Result, Segmentation, boxes_of
 from .masks import paste
-from .persons import Cutter, checked
+from .persons import Cutter
 from .pictures import Fitted, Preparation
 
 FORMAT = 1
@@ -117,7 +117,7 @@ class OnnxModel:
     def inputs(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """What the network gets for a picture, by name; of a pose estimator, as one person."""
         if self.cutter:
-            pixels, _ = self.cutter.cut(picture, checked(None, picture)[0])
+            pixels, _ = self.cutter.cut(picture, boxes_of(None, picture)[0])
             return dict(images=self.prepare.tensor(pixels))
         return self._feed(self.prepare.fit(picture))
 
@@ -131,7 +131,7 @@ class OnnxModel:
 
     def _look(self, picture: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
         if self.task == 'pose':
-            return self._poses(picture, checked(boxes, picture), batch_size)
+            return self._poses(picture, boxes_of(boxes, picture), batch_size)
         if self.task == 'backbone':
             return self._pyramid(self.inputs(picture))
         fitted = self.prepare.fit(picture)

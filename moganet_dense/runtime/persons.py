@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ..errors import UserError
-
 
 class Crop(NamedTuple):
     """Where a person was cut out.
@@ -58,20 +56,3 @@ class Cutter:
         middle = [width * 0.5, height * 0.5]
         target = np.float32([middle, [0, middle[1]], [0, middle[1] + width * 0.5]])
         return cv2.getAffineTransform(source, target)
-
-
-def checked(given: Any, picture: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) float32; the whole picture if none are given.
-
-    Raises:
-        UserError: they are no boxes.
-    """
-    if given is None:
-        height, width = picture.shape[:2]
-        return np.array([[0, 0, width, height]], np.float32)
-    boxes = np.asarray(getattr(given, 'boxes', given), np.float32)
-    if boxes.size == 0:
-        return boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or (boxes[:, 2:] <= boxes[:, :2]).any():
-        raise UserError(f'boxes: expected (N, 4), x1 y1 x2 y2 with x1 < x2, found {boxes.shape}')
-    return boxes
