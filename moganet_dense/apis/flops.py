@@ -109,15 +109,16 @@ def outputs(model: nn.Module, image: torch.Tensor) -> list:
     maps = model.extract_feat(image)
     found, head = [maps, model.rpn_head(maps)], model.roi_head
     for count, part in [(BOXES, 'bbox'), (MASKS, 'mask')]:
-        extractors = _listed(getattr(head, f'{part}_roi_extractor', None))
-        heads = _listed(getattr(head, f'{part}_head', None))
+        extractors = listed(getattr(head, f'{part}_roi_extractor', None))
+        heads = listed(getattr(head, f'{part}_head', None))
         for extractor, part_head in zip(extractors, heads, strict=True):
             size = extractor.roi_layers[0].output_size
             found.append(part_head(image.new_ones(count, extractor.out_channels, *size)))
     return found
 
 
-def _listed(modules: nn.Module | None) -> list[nn.Module]:
+def listed(modules: nn.Module | None) -> list[nn.Module]:
+    """Of mmdet's region heads: a cascade has a list of each part, others have one or none."""
     if modules is None:
         return []
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

@@ -10,7 +10,15 @@ import numpy as np
 
 from ..data.images import as_bgr
 from ..errors import UserError
-from ..results import Detections, Poses, Pyramid, Result, Segmentation, boxes_of
+from ..results import (
+    Classification,
+    Detections,
+    Poses,
+    Pyramid,
+    Result,
+    Segmentation,
+    boxes_of,
+)
 from .masks import paste
 from .persons import Cutter
 from .pictures import Fitted, Preparation
@@ -60,7 +68,8 @@ class OnnxModel:
     """Called on pictures as :class:`~moganet_dense.apis.inference.Predictor` is.
 
     Attributes:
-        task: 'detection', 'instance segmentation', 'segmentation', 'pose' or 'backbone'.
+        task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
+            'backbone'.
         classes: names that labels are indices into; of a pose estimator, its joints.
         notes: all metadata of the file.
     """
@@ -125,7 +134,7 @@ class OnnxModel:
         feed = dict(images=self.prepare.tensor(fitted.pixels))
         if self.task == 'segmentation':
             feed['size'] = np.array(fitted.size, np.int64)
-        elif self.task != 'backbone':
+        elif self.task in ('detection', 'instance segmentation'):
             feed['sizes'] = np.array([fitted.pixels.shape[:2]], np.float32)
         return feed
 
@@ -139,6 +148,9 @@ class OnnxModel:
         if self.task == 'segmentation':
             palette = np.array(self.notes['palette'], np.uint8)
             return Segmentation(found[0][0], self.classes, palette)
+        if self.task == 'classification':
+            best = int(found[0][0].argmax())
+            return Classification(found[0][0], best, self.classes[best], self.classes)
         return self._detections(found, fitted)
 
     def _pyramid(self, feed: dict[str, np.ndarray]) -> Pyramid:

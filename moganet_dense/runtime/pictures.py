@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from . import resampling
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -13,7 +15,7 @@ class Fitted:
 
     Attributes:
         pixels: (H, W, 3) uint8, BGR, resized, not padded.
-        scale: factors of x and y that it was resized by.
+        scale: factors of x and y that it was resized by; 1 if it was cut.
         size: height and width of the picture that was given.
     """
 
@@ -45,6 +47,8 @@ class Preparation:
             picture: (H, W, 3) uint8, BGR.
         """
         height, width = picture.shape[:2]
+        if short := self.resize.get('short'):
+            return Fitted(self._middle(picture, short), (1.0, 1.0), (height, width))
         to_width, to_height = self._target(width, height)
         pixels = cv2.resize(picture, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
         if multiple := self.resize.get('multiple'):
@@ -73,3 +77,13 @@ class Preparation:
         else:
             factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
         return max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
+
+    def _middle(self, picture: np.ndarray, short: int) -> np.ndarray:
+        """The middle of a picture whose shorter side becomes ``short``."""
+        height, width = picture.shape[:2]
+        least = min(height, width)
+        to_width, to_height = int(short * width / least), int(short * height / least)
+        resized = resampling.resize(picture, to_width, to_height)
+        across, down = self.resize['middle']
+        left, top = (max(0, round((n - m) / 2)) for n, m in ((to_width, across), (to_height, down)))
+        return resized[top : top + down, left : left + across]

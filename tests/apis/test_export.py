@@ -15,9 +15,10 @@ from torch import nn
 
 from moganet_dense import load_model
 from moganet_dense.apis import export as api
-from moganet_dense.apis.export import boxes, check, graphs
+from moganet_dense.apis.export import boxes, check, describe, graphs, sizes
 from moganet_dense.apis.export.files import NOTES, TORCH_EXPORT
 from moganet_dense.apis.flops import build
+from moganet_dense.apis.names import Names
 from moganet_dense.apis.run import Job
 from moganet_dense.cli import main
 from moganet_dense.errors import UserError
@@ -41,9 +42,16 @@ CONFIGS = {
     + 'model = dict(test_cfg=dict(rcnn=dict(score_thr=0.0135)))\n',
     'seg/sem_fpn_moganet_xt.py': SEG_PIPELINE,
     'seg/upernet_moganet_xt.py': SEG_PIPELINE,
-    'pose/topdown_moganet_xt_256x192.py': 'model = dict(test_cfg=dict(flip_test=False))\n',
+    'pose/topdown_moganet_xt_256x192.py': '',
+    'cls/moganet_xt.py': '',
+    'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py': DET_PIPELINE
+    + 'model = dict(backbone=dict(arch="xt"), neck=dict(in_channels=[32, 64, 96, 192]), '
+    'test_cfg=dict(rcnn=dict(score_thr=0.0135)))\n',
 }
 RETINANET = 'det/retinanet_moganet_xt.py'
+MASKS = 'det/mask_rcnn_moganet_xt.py'
+CASCADE = 'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py'
+POSE = 'pose/topdown_moganet_xt_256x192.py'
 
 
 class Written:
@@ -86,7 +94,7 @@ def notes_in(path: Path) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [RETINANET, 'det/mask_rcnn_moganet_xt.py'])
+@pytest.mark.parametrize('name', [RETINANET, MASKS, CASCADE])
 def test_detectors_find_what_the_toolbox_finds(written, photograph, name):
     config, weights, file = written(name)
     wanted, found = load_model(config, weights)(photograph), load(file)(photograph)
@@ -115,16 +123,39 @@ def test_segmentors_label_what_the_toolbox_labels(written, photograph, name):
 
 
 @pytest.mark.slow
-def test_joints_lie_where_the_toolbox_puts_them(written, photograph):
-    config, weights, file = written('pose/topdown_moganet_xt_256x192.py')
+@pytest.mark.parametrize('flip_test', [True, False])
+def test_joints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, flip_test):
+    config, weights, file = written(POSE)
+    options = () if flip_test else ('model.test_cfg.flip_test=False',)
+    if not flip_test:
+        job = Job(config, cfg_options=options)
+        file = api.export(job, weights, str(tmp_path / 'once.onnx'))[0]
     boxes = np.array([[10, 20, 110, 300], [200, 100, 400, 150], [5.5, 3, 77, 70]])
-    wanted = load_model(config, weights)(photograph, boxes=boxes, batch_size=3)
+    cfg = Config.fromfile(config)
+    cfg.model.test_cfg.flip_test = flip_test
+    wanted = load_model(cfg, weights)(photograph, boxes=boxes, batch_size=3)
     found = load(file)(photograph, boxes=boxes, batch_size=2)
     assert np.abs(found.keypoints - wanted.keypoints).max() < 0.01
     assert np.abs(found.scores - wanted.scores).max() < 1e-4
     assert found.skeleton == wanted.skeleton and found.names == wanted.names
-    assert notes_in(file)['flip_test'] is False
+    assert notes_in(file)['flip_test'] is flip_test
     assert len(load(file)(photograph, boxes=np.zeros((0, 4)))) == 0
+
+
+@pytest.mark.slow
+def test_classifiers_are_as_sure_as_the_toolbox(written, photograph):
+    config, weights, file = written('cls/moganet_xt.py')
+    model = load(file)
+    for picture in (photograph, np.full((30, 7, 3), 90, np.uint8)):
+        wanted = load_model(config, weights)(picture, order='bgr')
+        found = model(picture, order='bgr')
+        assert np.abs(found.scores - wanted.scores).max() < 1e-4 * wanted.scores.max()
+        assert found.names == wanted.names and len(found.names) == 1000
+        assert found.name == found.names[found.scores.argmax()]
+    assert notes_in(file)['resize'] == dict(short=248, middle=[224, 224])
+    assert notes_in(file)['order'] == 'rgb' and model.task == 'classification'
+    (scores,) = model.session.run(None, dict(images=np.zeros((3, 3, 96, 64), np.float32)))
+    assert scores.shape == (3, 1000) and np.allclose(scores.sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -146,7 +177,7 @@ def test_the_file_tells_what_it_is(written):
 @pytest.mark.slow
 def test_a_picture_without_objects_has_none(written, photograph):
     """Also where no box reaches the heads of the second stage."""
-    for name in (RETINANET, 'det/mask_rcnn_moganet_xt.py'):
+    for name in (RETINANET, MASKS, CASCADE):
         *_, file = written(name)
         empty = file.with_name('empty.onnx')
         empty.write_bytes(file.read_bytes())
@@ -159,7 +190,7 @@ def test_a_picture_without_objects_has_none(written, photograph):
 
 @pytest.mark.slow
 def test_int8_files_run_and_are_smaller(written, photograph, tmp_path, capfd):
-    config, weights, file = written('pose/topdown_moganet_xt_256x192.py')
+    config, weights, file = written(POSE)
     wanted = load(file)(photograph)
     for kind, more in [('dynamic', []), ('static', ['--calibrate', str(photograph.parent)])]:
         out = tmp_path / f'{kind}.onnx'
@@ -172,7 +203,7 @@ def test_int8_files_run_and_are_smaller(written, photograph, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_torch_export_holds_model_and_notes(written, tmp_path):
-    config, weights, _ = written('pose/topdown_moganet_xt_256x192.py')
+    config, weights, _ = written(POSE)
     out = tmp_path / 'pose.pt2'
     if not NEW_TORCH:
         with pytest.raises(UserError, match=r'needs PyTorch 2\.6 or later, found 2\..*onedl'):
@@ -207,7 +238,7 @@ def test_a_backbone_alone(tmp_path, photograph):
     ('arguments', 'message'),
     [
         (['--shape', '100', '160'], '--shape: expected height and width, multiples of 32, found'),
-        (['--shape', '512', '512'], 'persons are cut out at 256 192'),
+        (['--shape', '512', '512'], 'cuts pictures or persons to 256 192 (height, width), found'),
         (['--int8', 'static'], '--int8 static and --calibrate DIR, a folder of pictures, go'),
         (['--calibrate', '.'], '--int8 static and --calibrate DIR, a folder of pictures, go'),
         (['--format', 'torch-export', '--int8', 'dynamic'], 'error: '),
@@ -224,18 +255,22 @@ def test_mistakes_are_one_line(tmp_path, capfd, arguments, message):
 
 
 def test_what_is_not_written_is_named():
-    cfg = Config.fromfile(ROOT / 'configs/det/cascade_rcnn_moganet_s.py')
-    cfg.model.backbone.arch, cfg.model.neck.in_channels = 'xt', [32, 64, 96, 192]
-    with pytest.raises(UserError, match='export writes EncoderDecoder, .* found CascadeRCNN'):
-        graphs.graph_of(build(cfg))
+    names = Names((), np.zeros((0, 3)), meta=dict(flip_indices=[0]))
+    other = type('FCOS', (nn.Module,), {})()
+    with pytest.raises(UserError, match='export writes EncoderDecoder, .* found FCOS'):
+        graphs.graph_of(other, names)
     cfg = Config.fromfile(ROOT / 'configs' / RETINANET)
     cfg.model.test_cfg.nms.type = 'soft_nms'
     with pytest.raises(UserError, match='export writes nms=.* found .*soft_nms'):
-        graphs.graph_of(build(cfg))
+        graphs.graph_of(build(cfg), names)
     cfg = Config.fromfile(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')
     cfg.model.head.decoder.unbiased = True
     with pytest.raises(UserError, match='unbiased=False'):
-        graphs.graph_of(build(cfg))
+        graphs.graph_of(build(cfg), names)
+    cfg = Config.fromfile(ROOT / 'configs/cls/moganet_xt.py')
+    cfg.test_dataloader.dataset.pipeline[1].backend = 'cv2'
+    with pytest.raises(UserError, match=r"this step of the test pipeline: .*backend='cv2'"):
+        describe.cut_size(cfg)
 
 
 def test_nothing_is_written_if_the_file_differs(tmp_path, monkeypatch):
@@ -243,9 +278,9 @@ def test_nothing_is_written_if_the_file_differs(tmp_path, monkeypatch):
     torch.save(build(Config.fromfile(config)).state_dict(), tmp_path / 'w.pth')
     original = api.graph_of
 
-    def broken(model: nn.Module, backbone: bool):
+    def broken(model: nn.Module, names: Names | None):
         nn.init.ones_(model.head.final_layer.bias)
-        return original(model, backbone)
+        return original(model, names)
 
     monkeypatch.setattr(api, 'graph_of', broken)
     with pytest.raises(UserError, match='differs from PyTorch by .*nothing was written'):
@@ -292,4 +327,4 @@ def test_suppression_is_within_group_and_image():
 def test_pooling_by_matrices_is_adaptive_pooling(bins):
     x = torch.randn(2, 3, 7, 13)
     wanted = nn.functional.adaptive_avg_pool2d(x, bins)
-    assert torch.allclose(graphs.AveragePool(bins)(x), wanted, atol=1e-6)
+    assert torch.allclose(sizes.AveragePool(bins)(x), wanted, atol=1e-6)

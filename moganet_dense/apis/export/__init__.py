@@ -16,8 +16,10 @@ from ..deploy import adopt_gate, load, switch
 from ..flops import build
 from ..names import names_of
 from ..run import Job
+from .base import Graph
 from .check import TOLERANCE, largest_difference, use_low_threshold
-from .describe import crop_size, notes_of
+from .describe import cut_size, notes_of
+from .detectors import DetectionGraph, TwoStageGraph
 from .files import (
     quantise,
     require,
@@ -27,7 +29,7 @@ from .files import (
     write_onnx,
     write_torch_export,
 )  # fmt: skip
-from .graphs import DetectionGraph, Graph, TwoStageGraph, graph_of
+from .graphs import BackboneGraph, PoseGraph, graph_of
 
 FORMATS = ('onnx', 'torch-export')
 INT8 = ('dynamic', 'static')
@@ -73,7 +75,7 @@ def export(
     names = None if backbone else names_of(cfg, content, plain)
     model = copy.deepcopy(plain)
     switch(model)
-    graph = graph_of(model, backbone)
+    graph = graph_of(model, names)
     shape = _shape(cfg, graph, form, shape)
     notes = notes_of(cfg, str(job.config), model, names, shape)
     target = Path(out)
@@ -145,10 +147,10 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
     if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
-    own = crop_size(cfg)
+    own = None if isinstance(graph, BackboneGraph) else cut_size(cfg)
     if own and shape and tuple(shape) != own:
         raise UserError(
-            f'--shape: persons are cut out at {own[0]} {own[1]} (height, width) in this config, '
+            f'--shape: this config cuts pictures or persons to {own[0]} {own[1]} (height, width), '
             f'found {shape[0]} {shape[1]}'
         )
     if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
@@ -156,7 +158,9 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
             'torch.export holds a two-stage detector to one height and width; say --shape H W, or '
             'use --format onnx'
         )
-    return own or (tuple(shape) if shape else None)
+    if isinstance(graph, PoseGraph):
+        return own
+    return tuple(shape) if shape else None
 
 
 def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:

@@ -19,15 +19,16 @@ WIDEST = math.log(1000 / 16)
 """A box grows or shrinks by e to this at most: mmdet's ``wh_ratio_clip``."""
 
 
-def expect(module: Any, kind: str, what: str) -> None:
-    """Sees that a module is of exactly this class, by name.
+def expect(module: Any, what: str, *kinds: str) -> None:
+    """Sees that a module is of exactly one of these classes, by name.
 
     Raises:
         UserError: it is of another.
     """
-    if type(module).__name__ != kind:
+    if type(module).__name__ not in kinds:
+        wanted = ' or '.join(kinds)
         raise UserError(
-            f'export writes a {what} of type {kind}, this model has {type(module).__name__}'
+            f'export writes a {what} of type {wanted}, this model has {type(module).__name__}'
         )
 
 
@@ -71,7 +72,7 @@ class Decoder(nn.Module):
 
     def __init__(self, coder: Any) -> None:
         super().__init__()
-        expect(coder, 'DeltaXYWHBBoxCoder', 'box coder')
+        expect(coder, 'box coder', 'DeltaXYWHBBoxCoder')
         if coder.add_ctr_clamp or not coder.clip_border:
             raise UserError('export writes box coders that clip at the border, and centres freely')
         self.register_buffer('means', torch.tensor(coder.means))

@@ -1,10 +1,11 @@
 """Holds a written file against PyTorch: the toolbox's own prediction, not the graph's.
 
-The tolerance is TOLERANCE: of the largest value for maps and joints' scores, of the picture's
-longer side for coordinates, absolute for scores of boxes.
+The tolerance is TOLERANCE: of the largest value for maps and scores of classes and joints, of the
+picture's longer side for coordinates, absolute for scores of boxes.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import torch.nn.functional as F
 
 from ...errors import UserError
 from ...runtime.masks import paste
-from .graphs import BackboneGraph, DetectionGraph, Graph, PoseGraph, SegmentationGraph
+from .base import Graph
+from .detectors import DetectionGraph
+from .graphs import BackboneGraph, ClassificationGraph, PoseGraph, SegmentationGraph
 
 TOLERANCE = 1e-4
 MASK_PIXELS = 1e-3
@@ -44,10 +47,13 @@ def largest_difference(
     images = inputs[0]
     if isinstance(graph, BackboneGraph):
         return max(map(relative, found, map(np.asarray, model.backbone(images))))
+    if isinstance(graph, ClassificationGraph):
+        wanted = [np.asarray(sample.pred_score) for sample in model.predict(images)]
+        return relative(found[0], np.stack(wanted))
     if isinstance(graph, SegmentationGraph):
         return _of_labels(found[0], model, *inputs)
     if isinstance(graph, PoseGraph):
-        return _of_joints(found, model, images)
+        return _of_joints(found, model, images, graph.mirrored.tolist())
     assert isinstance(graph, DetectionGraph)
     return _of_boxes(found, graph, model, *inputs)
 
@@ -76,8 +82,14 @@ def _of_labels(
     return worst
 
 
-def _of_joints(found: list[np.ndarray], model: nn.Module, images: torch.Tensor) -> float:
-    wanted = model.head.predict(model.extract_feat(images), None)
+def _of_joints(
+    found: list[np.ndarray], model: nn.Module, images: torch.Tensor, mirrored: list[int]
+) -> float:
+    maps = model.extract_feat(images)
+    if model.test_cfg.get('flip_test', False):
+        maps = [maps, model.extract_feat(images.flip(3))]
+    samples = [SimpleNamespace(metainfo=dict(flip_indices=mirrored))]
+    wanted = model.head.predict(maps, samples, model.test_cfg)
     keypoints = np.concatenate([np.asarray(own.keypoints) for own in wanted])
     scores = np.concatenate([np.asarray(own.keypoint_scores) for own in wanted])
     if found[0].shape != keypoints.shape:

@@ -16,7 +16,14 @@ from ..config import SCOPES
 from ..names import Names
 
 _PASSED = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'PackDetInputs', 'PackSegInputs',
-           'PackPoseInputs'}  # fmt: skip
+           'PackPoseInputs', 'PackInputs'}  # fmt: skip
+
+PILLOW = dict(edge='short', backend='pillow', interpolation='bicubic')
+"""The one way that classifiers' pictures are resized in the recipes, and by the runtime."""
+WANTED = dict(
+    mmdet={'scale'}, mmseg={'scale'}, mmpose={'padding', 'size'}, mmpretrain={'short', 'middle'}
+)
+"""What has to be in the test pipeline of each toolbox."""
 
 
 def notes_of(
@@ -54,18 +61,19 @@ def notes_of(
         return dict(notes, strides=model.backbone.strides, channels=model.backbone.channels)
     notes.update(palette=np.asarray(names.palette).tolist())
     if cfg.default_scope == 'mmpose':
-        notes.update(skeleton=names.skeleton, flip_test=False)
+        flip_test = bool((cfg.model.get('test_cfg') or {}).get('flip_test', False))
+        notes.update(skeleton=names.skeleton, flip_test=flip_test)
     if notes['task'] == 'instance segmentation':
         notes.update(mask_threshold=model.roi_head.test_cfg.mask_thr_binary)
     return notes
 
 
-def crop_size(cfg: Config) -> tuple[int, int] | None:
-    """Height and width at which a pose config cuts persons out; None for other tasks."""
-    if cfg.default_scope != 'mmpose':
-        return None
-    width, height = _pipeline(cfg)[1]['size']
-    return height, width
+def cut_size(cfg: Config) -> tuple[int, int] | None:
+    """Height and width at which a config cuts out persons, or the middle of a picture; None: it
+    cuts nothing."""
+    resize, crop = _pipeline(cfg)
+    width, height = crop.get('size') or resize.get('middle') or (None, None)
+    return (height, width) if width else None
 
 
 def _task(cfg: Config, model: nn.Module) -> str:
@@ -83,7 +91,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
     return dict(
         mean=list(found['mean']),
         std=list(found['std']),
-        order='rgb' if found.get('bgr_to_rgb') else 'bgr',
+        order='rgb' if found.get('bgr_to_rgb') or found.get('to_rgb') else 'bgr',
         pad=dict(divisor=found.get('pad_size_divisor', 1), value=found.get('pad_value', 0)),
     )
 
@@ -101,6 +109,11 @@ def _pipeline(cfg: Config) -> tuple[dict, dict]:
                 resize.update(scale=_two(options['scale']), keep_ratio=keep)
             case 'ResizeToMultiple' if set(options) <= {'size_divisor'}:
                 resize.update(multiple=options.get('size_divisor', 32))
+            case 'ResizeEdge' if options.items() >= PILLOW.items() and len(options) == 4:
+                resize.update(short=options['scale'])
+            case 'CenterCrop' if set(options) == {'crop_size'}:
+                size = options['crop_size']
+                resize.update(middle=[size, size] if isinstance(size, int) else _two(size))
             case 'GetBBoxCenterScale' if set(options) <= {'padding'}:
                 crop.update(padding=options.get('padding', 1.25))
             case 'TopdownAffine' if set(options) <= {'input_size', 'use_udp'}:
@@ -109,9 +122,7 @@ def _pipeline(cfg: Config) -> tuple[dict, dict]:
                 raise UserError(
                     f'export does not know this step of the test pipeline: {_shown(step)}'
                 )
-    wanted, found = (
-        ({'padding', 'size'}, crop) if cfg.default_scope == 'mmpose' else ({'scale'}, resize)
-    )
+    found, wanted = resize | crop, WANTED[cfg.default_scope]
     if not wanted <= set(found):
         raise UserError(f'export expects {sorted(wanted)} in the test pipeline, found {found}')
     return resize, crop

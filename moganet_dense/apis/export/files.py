@@ -12,8 +12,8 @@ import torch
 
 from ...data.pictures import decode
 from ...errors import UserError
+from .base import Graph
 from .check import Run
-from .graphs import Graph
 
 OPSET = 17
 """Version of ONNX's operators: the newest that PyTorch 2.1 writes."""

@@ -1,0 +1,56 @@
+"""Layers of the toolboxes that a graph would hold to the size of its example, made free."""
+
+from typing import Any
+
+import torch
+import torch.nn as nn
+
+
+class AveragePool(nn.Module):
+    """Adaptive average pooling as two products of matrices, for maps of any size.
+
+    ONNX has none, and the exporter's way out needs sizes that divide. Bin i of n covers
+    floor(i L / n) to ceil((i + 1) L / n) of a length L.
+    """
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weights(x, 2) @ x @ self.weights(x, 3).transpose(0, 1)
+
+    def weights(self, x: torch.Tensor, axis: int) -> torch.Tensor:
+        """(bins, L): what each place counts for each bin."""
+        length = x.shape[axis]
+        place = torch.arange(length, device=x.device)
+        i = torch.arange(self.bins, device=x.device).unsqueeze(1)
+        start = torch.div(i * length, self.bins, rounding_mode='floor')
+        end = torch.div((i + 1) * length + self.bins - 1, self.bins, rounding_mode='floor')
+        inside = (place >= start) & (place < end)
+        return inside.to(x) / (end - start).to(x)
+
+
+def free_sizes(model: nn.Module) -> None:
+    """Replaces, in place, layers that a graph would hold to the size of its example.
+
+    Adaptive pools become :class:`AveragePool`; mmseg's Upsample, which multiplies sizes in
+    Python, becomes PyTorch's.
+    """
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and isinstance(child.output_size, int):
+                setattr(module, name, AveragePool(child.output_size))
+            elif type(child).__name__ == 'Upsample' and getattr(child, 'scale_factor', None):
+                options = dict(mode=child.mode, align_corners=child.align_corners)
+                setattr(module, name, nn.Upsample(scale_factor=child.scale_factor, **options))
+
+
+def lengths(size: torch.Tensor) -> Any:
+    """Height and width that a tensor holds, as what interpolation takes."""
+    if torch.jit.is_tracing():
+        return [size[0], size[1]]
+    lengths = size.tolist()
+    for length in lengths:
+        torch._check(length >= 1)
+    return lengths
