@@ -6,10 +6,11 @@
 
 ``parity`` exports each config as the command does, and prints the difference that the exporter
 found. ``int8`` exports float32, dynamic and static files with ``--mini`` and evaluates them by
-COCO's AP or mIoU. ``cold`` makes an environment of NumPy, OpenCV and onnxruntime, weighs it, and
-times the start of Python to the first result.
+COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an environment of NumPy, OpenCV and
+onnxruntime, weighs it, and times the start of Python to the first result.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -26,13 +27,16 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ('numpy', 'opencv-python-headless', 'onnxruntime')
 EXPORTED = [
-    f'{name}_moganet_{arch}{size}.py'
+    f'configs/{name}_moganet_{arch}{rest}.py'
     for arch in ('xt', 's')
-    for name, size in [
+    for name, rest in [
         ('det/retinanet', ''), ('det/mask_rcnn', ''), ('seg/upernet', ''), ('seg/sem_fpn', ''),
-        ('pose/topdown', '_256x192'),
+        ('pose/topdown', '_256x192'), ('pose/topdown', '_384x288'), ('cls/moganet', ''),
     ]
-]  # fmt: skip
+] + [f'configs/det/{name}.py' for name in (
+    'faster_rcnn_moganet_s', 'cascade_rcnn_moganet_s', 'cascade_mask_rcnn_moganet_s_ms_3x',
+    'cascade_mask_rcnn_moganet_s_giou_ms_3x',
+)]  # fmt: skip
 COLD, ROUNDS, CALIBRATION = 5, 3, 16
 ANNOTATIONS = 'data/mini/coco/annotations/instances_val2017.json'
 ADE = 'data/mini/ade/ADEChallengeData2016'
@@ -76,13 +80,13 @@ def int8(config: str, checkpoint: str) -> None:
     from moganet_dense.apis.export.files import quantise
     from moganet_dense.apis.run import Job
 
-    if config.startswith('det'):
-        root, measure = Path('data/mini/coco'), box_ap
+    if '/det/' in config:
+        root, measure = Path('data/mini/coco'), coco_ap
         train, val = root / 'train2017', root / 'val2017'
     else:
         measure = mean_iou
         train, val = Path(ADE, 'images/training'), Path(ADE, 'images/validation')
-    print('| file | MB | ms | quality |\n| --- | --- | --- | --- |')
+    print('| file | MB | ms | AP or mIoU |\n| --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
         plain = export(Job(config, mini=True), checkpoint, f'{folder}/float32.onnx')[0]
         pictures = sorted(val.iterdir())
@@ -101,9 +105,9 @@ def int8(config: str, checkpoint: str) -> None:
                     model.session.run(None, feed)
                     seconds[kind].append(time.perf_counter() - start)
         for kind, out in files:
-            quality = measure(models[kind], pictures)
+            quality = ', '.join(f'{value:.3f}' for value in measure(models[kind], pictures))
             ms, size = 1e3 * median(seconds[kind]), os.path.getsize(out) / 1e6
-            print(f'| {kind} | {size:.1f} | {ms:.1f} | {quality:.3f} |', flush=True)
+            print(f'| {kind} | {size:.1f} | {ms:.1f} | {quality} |', flush=True)
 
 
 def model_of(path: str):
@@ -118,30 +122,30 @@ def read(picture: Path) -> np.ndarray:
     return as_bgr(picture)
 
 
-def box_ap(model: Callable, pictures: list[Path]) -> float:
-    """COCO's box AP."""
+def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
+    """COCO's AP of boxes and, if the model has them, of masks."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth, rows = COCO(ANNOTATIONS), []
+    from moganet_dense.writing import rows
+
+    truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
-    by_name = {each['name']: each['id'] for each in truth.dataset['categories']}
-    for picture in pictures:
-        found = model(picture)
-        for (x1, y1, x2, y2), score, label in zip(
-            found.boxes.tolist(), found.scores.tolist(), found.labels, strict=True
-        ):
-            category = by_name.get(found.names[label])
-            if category is not None:
-                box = [x1, y1, x2 - x1, y2 - y1]
-                number = numbers[picture.name]
-                rows.append(dict(image_id=number, category_id=category, bbox=box, score=score))
-    evaluation = COCOeval(truth, truth.loadRes(rows), 'bbox')
-    evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
-    return float(evaluation.stats[0])
+    found = [
+        dict(row, image_id=numbers[picture.name])
+        for picture in pictures
+        for row in rows(model(picture))
+    ]
+    kinds, told = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
+    for kind in kinds:
+        evaluation = COCOeval(truth, truth.loadRes(found), kind)
+        with contextlib.redirect_stdout(sys.stderr):
+            evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+        told.append(float(evaluation.stats[0]))
+    return told
 
 
-def mean_iou(model: Callable, pictures: list[Path]) -> float:
+def mean_iou(model: Callable, pictures: list[Path]) -> list[float]:
     """mIoU over the classes that are there or are found; label 0 of ADE20K is ignored."""
     import cv2
 
@@ -154,7 +158,7 @@ def mean_iou(model: Callable, pictures: list[Path]) -> float:
         hits = np.bincount(truth[found == truth], minlength=150)
         both += hits
         either += np.bincount(truth, minlength=150) + np.bincount(found, minlength=150) - hits
-    return float(np.mean((both / np.maximum(either, 1))[either > 0]))
+    return [float(np.mean((both / np.maximum(either, 1))[either > 0]))]
 
 
 def cold(config: str, checkpoint: str, picture: str) -> None:

@@ -12,15 +12,19 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..errors import UserError
+from ..toolboxes import metafiles
 from ..toolboxes.metafiles import SCOPES, package_root
 
 
 def find_config(path: str | os.PathLike) -> Path:
-    """The config file at ``path``, or else the one that came with the package.
+    """The config file at ``path``, or else the one that came with the package, by its path or
+    by its name in the zoo.
 
     Raises:
         UserError: there is none; lists the nearest names.
     """
+    if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
+        return Path(entry['Config'])
     shipped = package_root() / path
     for candidate in (Path(path), shipped, package_root() / 'configs' / path):
         if candidate.is_file():

@@ -20,6 +20,7 @@ from ..toolboxes import metafiles
 from .config import one_line, read_config
 from .deploy import adopt_gate, load, switch
 from .flops import build
+from .labels import certainty, label_pixels
 from .names import Names, names_of
 
 RANDOM = 'random'
@@ -185,7 +186,11 @@ class Predictor:
             whole = np.array([0, 0, width, height], np.float32)
             box = whole if box is None else box
             sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
-        return self._prepare(sample)
+        prepared = self._prepare(sample)
+        if self.task == 'segmentation' and self.model.out_channels > 1:
+            meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
+            meta.set_metainfo(dict(picture_size=size, ori_shape=meta.img_shape))
+        return prepared
 
     def _forward(self, samples: Iterable[dict], size: int) -> Iterator[Any]:
         for batch in _batches(samples, size):
@@ -194,9 +199,7 @@ class Predictor:
 
     def _answer(self, sample: Any) -> Result:
         if self.task == 'segmentation':
-            labels = np.asarray(sample.pred_sem_seg.data[0].cpu(), np.int64)
-            scores = _certainty(sample.seg_logits.data)
-            return Segmentation(labels, self.classes, self.names.palette, scores)
+            return self._labels(sample)
         if self.task == 'classification':
             scores = np.asarray(sample.pred_score.float().cpu())
             best = int(scores.argmax())
@@ -206,6 +209,18 @@ class Predictor:
         boxes, scores = (np.asarray(part, np.float32) for part in (found.bboxes, found.scores))
         labels = np.asarray(found.labels, np.int64)
         return Detections(boxes.reshape(-1, 4), scores, labels, self.classes, masks)
+
+    def _labels(self, sample: Any) -> Segmentation:
+        logits = sample.seg_logits.data[None]
+        if logits.shape[1] == 1:  # of two classes, by a sigmoid and mmseg's threshold
+            labels, probable = sample.pred_sem_seg.data, logits[0]
+            scores = torch.where(labels > 0, probable, 1 - probable)
+        else:
+            size, corners = sample.picture_size, self.model.align_corners
+            labels, highest = label_pixels(logits, size, corners)
+            scores = certainty(logits, size, corners, highest)
+        labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
+        return Segmentation(labels, self.classes, self.names.palette, scores)
 
 
 def _config(name_or_config: str | os.PathLike | Config) -> tuple[Config, str | None]:
@@ -224,10 +239,7 @@ def _config(name_or_config: str | os.PathLike | Config) -> tuple[Config, str | N
 
 def _weights(name: Any, weights: str | os.PathLike | None, published: str | None) -> str:
     if weights is not None:
-        entry = metafiles.find(os.fspath(weights))
-        if entry and not entry['Weights']:
-            raise UserError(f'no weights are published for {weights}; give a checkpoint')
-        return entry['Weights'] if entry else os.fspath(weights)
+        return metafiles.published(os.fspath(weights))
     if published is None:
         what = 'a config' if isinstance(name, Config) else os.fspath(name)
         raise UserError(
@@ -266,14 +278,6 @@ def _pipeline(cfg: Config) -> Compose:
 def _kind(step: dict) -> str:
     kind = step['type']
     return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
-
-
-def _certainty(logits: torch.Tensor) -> np.ndarray:
-    """(C, H, W) to (H, W) float32: the highest probability at each pixel."""
-    if len(logits) == 1:  # of two classes, by a sigmoid
-        logits = torch.cat([torch.zeros_like(logits), logits])
-    highest = (logits.amax(0) - logits.logsumexp(0)).exp()
-    return np.asarray(highest.float().cpu())
 
 
 def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:

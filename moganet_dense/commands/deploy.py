@@ -11,7 +11,8 @@ from . import options
 def command(config, checkpoint, out) -> None:
     """Write the deploy form of a checkpoint.
 
-    CHECKPOINT is a path or URL; it has to fit the model key by key. OUT is for
+    CONFIG is a path or a name of the zoo, CHECKPOINT a path, URL or such a name, which stands for
+    the published weights; it has to fit the model key by key. OUT is for
     `test --deploy`.
 
     \b

@@ -26,11 +26,12 @@ def command(
 ) -> None:
     """Write a model as a file that runs without this package.
 
-    With its post-processing, from the deploy form: RetinaNet, Faster and Mask R-CNN,
-    segmentation, top-down pose. The file is compared with PyTorch before it is written to OUT.
+    With its post-processing, from the deploy form: RetinaNet, Faster, Mask and Cascade R-CNN,
+    segmentation, top-down pose, classification. The file is compared with PyTorch before it is
+    written to OUT. CONFIG and CHECKPOINT may be names of the zoo.
 
     \b
-    moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT retinanet.onnx
+    moganet-dense export retinanet_moganet_s retinanet_moganet_s retinanet.onnx
     moganet-dense export configs/seg/upernet_moganet_t.py CHECKPOINT out.onnx --shape 512 512
     moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT small.onnx \\
         --int8 static --calibrate photos/

@@ -60,11 +60,17 @@ class ModelName(click.ParamType):
         return found or [CompletionItem(incomplete, type='file')] * self.or_file
 
 
-config = click.argument('config', type=click.Path())
+def _published(context: click.Context, argument: click.Parameter, value: str) -> str:
+    from ..toolboxes.metafiles import published
+
+    return published(value)
+
+
+config = click.argument('config', type=ModelName(or_file=True))
 model = click.argument('model', type=ModelName(or_file=True))
 zoo_name = click.argument('name', type=ModelName())
 json = click.option('--json', is_flag=True, help='Print JSON.')
-checkpoint = click.argument('checkpoint', type=click.Path())
+checkpoint = click.argument('checkpoint', type=ModelName(or_file=True), callback=_published)
 
 mini = click.option('--mini', is_flag=True, help='The small data set that ships.')
 cfg_options = click.option(

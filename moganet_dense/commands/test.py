@@ -31,7 +31,8 @@ def command(
 ) -> None:
     """Evaluate a checkpoint of any task.
 
-    CHECKPOINT is a path or URL; it has to fit the model key by key.
+    CONFIG is a path or a name of the zoo, CHECKPOINT a path, URL or such a name, which stands for
+    the published weights; it has to fit the model key by key.
 
     \b
     moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures

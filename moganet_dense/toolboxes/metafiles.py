@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import UserError
+
 SCOPES = {
     'mmdet': 'detection',
     'mmseg': 'segmentation',
@@ -47,6 +49,19 @@ def find(name: str) -> dict[str, Any] | None:
     """The model of this name, or None."""
     models = (entry for scope in METAFILES for entry in entries(scope))
     return next((entry for entry in models if entry['Name'] == name), None)
+
+
+def published(name: str) -> str:
+    """URL of the weights that are published under a name of the index; what is no such name, as
+    a path, comes back as it is.
+
+    Raises:
+        UserError: the index has the name, and no weights for it.
+    """
+    entry = find(name)
+    if entry and not entry['Weights']:
+        raise UserError(f'no weights are published for {name}; give a checkpoint')
+    return entry['Weights'] if entry else name
 
 
 def names() -> list[str]:

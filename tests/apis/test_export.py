@@ -36,22 +36,23 @@ SEG_PIPELINE = (
     'keep_ratio=True), dict(type="ResizeToMultiple", size_divisor=32), dict(type="PackSegInputs")]'
     '\ntest_dataloader = dict(dataset=dict(pipeline=pipeline))\n'
 )
-CONFIGS = {
-    'det/retinanet_moganet_xt.py': DET_PIPELINE,
-    'det/mask_rcnn_moganet_xt.py': DET_PIPELINE
-    + 'model = dict(test_cfg=dict(rcnn=dict(score_thr=0.0135)))\n',
-    'seg/sem_fpn_moganet_xt.py': SEG_PIPELINE,
-    'seg/upernet_moganet_xt.py': SEG_PIPELINE,
-    'pose/topdown_moganet_xt_256x192.py': '',
-    'cls/moganet_xt.py': '',
-    'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py': DET_PIPELINE
-    + 'model = dict(backbone=dict(arch="xt"), neck=dict(in_channels=[32, 64, 96, 192]), '
-    'test_cfg=dict(rcnn=dict(score_thr=0.0135)))\n',
-}
 RETINANET = 'det/retinanet_moganet_xt.py'
 MASKS = 'det/mask_rcnn_moganet_xt.py'
 CASCADE = 'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py'
+SEM_FPN, UPERNET = 'seg/sem_fpn_moganet_xt.py', 'seg/upernet_moganet_xt.py'
 POSE = 'pose/topdown_moganet_xt_256x192.py'
+CLASSES = 'cls/moganet_xt.py'
+FEW = 'test_cfg=dict(rpn=dict(max_per_img=150), rcnn=dict(score_thr=0.0135))'
+TINY = 'backbone=dict(arch="xt"), neck=dict(in_channels=[32, 64, 96, 192])'
+CONFIGS = {
+    RETINANET: DET_PIPELINE,
+    MASKS: f'{DET_PIPELINE}model = dict({FEW})\n',
+    CASCADE: f'{DET_PIPELINE}model = dict({TINY}, {FEW})\n',
+    SEM_FPN: SEG_PIPELINE,
+    UPERNET: SEG_PIPELINE,
+    POSE: '',
+    CLASSES: '',
+}
 
 
 class Written:
@@ -112,7 +113,7 @@ def test_detectors_find_what_the_toolbox_finds(written, photograph, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['seg/sem_fpn_moganet_xt.py', 'seg/upernet_moganet_xt.py'])
+@pytest.mark.parametrize('name', [SEM_FPN, UPERNET])
 def test_segmentors_label_what_the_toolbox_labels(written, photograph, name):
     config, weights, file = written(name)
     wanted, found = load_model(config, weights)(photograph), load(file)(photograph)
@@ -144,7 +145,7 @@ def test_joints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, f
 
 @pytest.mark.slow
 def test_classifiers_are_as_sure_as_the_toolbox(written, photograph):
-    config, weights, file = written('cls/moganet_xt.py')
+    config, weights, file = written(CLASSES)
     model = load(file)
     for picture in (photograph, np.full((30, 7, 3), 90, np.uint8)):
         wanted = load_model(config, weights)(picture, order='bgr')

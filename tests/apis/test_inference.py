@@ -90,6 +90,24 @@ def test_labels_of_pixels_are_those_of_mmseg(models, pixels):
     assert found.palette[:2].tolist() == [[120, 120, 120], [180, 120, 120]]  # ADE20K's own
 
 
+def test_two_classes_may_share_one_output(pixels):
+    from mmseg.apis import inference_model
+
+    cfg = small(SEG)
+    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.5)
+    cfg.model.decode_head.loss_decode.use_sigmoid = True
+    cfg.test_dataloader.dataset.metainfo = dict(classes=('sky', 'road'))
+    torch.manual_seed(0)
+    model = load_model(cfg, 'random', device='cpu')
+    bgr = np.ascontiguousarray(pixels[..., ::-1])
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        wanted = inference_model(of_toolbox(model), bgr)
+    found, probable = model(pixels, order='rgb'), wanted.seg_logits.data[0].numpy()
+    np.testing.assert_array_equal(found.labels, wanted.pred_sem_seg.data[0].numpy())
+    np.testing.assert_allclose(found.scores, np.maximum(probable, 1 - probable), atol=1e-6)
+    assert found.names == ('sky', 'road') and set(np.unique(found.labels)) <= {0, 1}
+
+
 def test_joints_are_those_of_mmpose(models, pixels):
     from mmpose.apis import inference_topdown
 

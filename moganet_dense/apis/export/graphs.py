@@ -9,6 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from ...errors import UserError
+from ..labels import label_pixels
 from ..names import Names
 from .base import BATCH, IMAGES, Graph
 from .boxes import expect
@@ -71,9 +72,9 @@ class SegmentationGraph(Graph):
     def forward(self, images: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
         head = self.model.decode_head
         logits = head(self.model.extract_feat(images))
-        for to in (images.shape[2:], lengths(size)):
-            logits = F.interpolate(logits, to, mode='bilinear', align_corners=head.align_corners)
-        return logits.argmax(1)
+        corners, shape = head.align_corners, images.shape[2:]
+        logits = F.interpolate(logits, shape, mode='bilinear', align_corners=corners)
+        return label_pixels(logits, lengths(size), corners)[0]
 
 
 class PoseGraph(Graph):
