@@ -3,10 +3,11 @@
 NumPy and OpenCV alone. Files are written whole or not at all.
 """
 
+import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,13 @@ def _in_five_bits(number: int) -> str:
     return text
 
 
+JPEG_SIDE = 65500
+"""Pixels that libjpeg takes along a side."""
+
+
 class Writer:
-    """Puts results into a folder: drawn pictures at once, what is about all pictures at the end.
+    """Puts results into a folder: drawn pictures at once, what is about all pictures at the end,
+    also of one that an error or Ctrl-C brings about.
 
     ======================  =====================================================
     drawn/NAME.jpg, .mp4    the picture or video with the results
@@ -84,8 +90,7 @@ class Writer:
 
     def __init__(self, folder: Path, score_thr: float) -> None:
         self.folder, self.score_thr = folder, score_thr
-        self._pictures: list[dict[str, Any]] = []
-        self._rows: list[list[dict]] = []
+        self._told: list[tuple[dict, list[dict]]] = []  # of each picture: about it, and its rows
         self._last: Result | None = None
         self._video: _Video | None = None
 
@@ -103,21 +108,33 @@ class Writer:
             colours = result.palette[result.labels][..., ::-1]
             _write_png(self.folder / 'palette' / f'{name}.png', np.ascontiguousarray(colours))
         else:
-            self._pictures.append(about(frame))
-            self._rows.append(rows(result, self.score_thr))
+            self._told.append((about(frame), rows(result, self.score_thr)))
         self._last = result
 
     def __enter__(self) -> 'Writer':
+        """Tries the folder, before anything is computed for it.
+
+        Raises:
+            UserError: it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise UserError(
+                f'expected a folder to write to at {self.folder} ({error.strerror}); give '
+                'another --out'
+            ) from None
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        """Ends a video that is being drawn, and writes the files about all pictures; after an
-        error it leaves both."""
-        if kind is None:
-            self._end_video()
-            self._write_about_all()
-        elif self._video:
-            self._video.abandon()
+        """Ends a video that is being drawn, and writes the files about all pictures. After an
+        error as well as that goes: the error is what has to be told."""
+        with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
+            try:
+                self._end_video()
+            finally:
+                self._write_about_all()
 
     def _write_about_all(self) -> None:
         if isinstance(self._last, Segmentation):
@@ -127,24 +144,23 @@ class Writer:
             ]
             _write_json(self.folder / 'classes.json', table)
         elif isinstance(self._last, Classification):
-            found = zip(self._pictures, self._rows, strict=True)
-            listed = [dict(picture, classes=best) for picture, best in found]
+            listed = [dict(picture, classes=best) for picture, best in self._told]
             _write_json(self.folder / 'predictions.json', listed)
         elif self._last is not None:
             _write_json(self.folder / 'predictions.json', self._coco())
 
     def _coco(self) -> dict[str, Any]:
-        ids = _picture_ids(self._pictures)
-        images = [dict(id=i, **one) for i, one in zip(ids, self._pictures, strict=True)]
-        annotations = [
-            dict(image_id=i, **row) for i, own in zip(ids, self._rows, strict=True) for row in own
-        ]
+        ids = _picture_ids([picture for picture, _ in self._told])
+        told = list(zip(ids, self._told, strict=True))
+        images = [dict(id=i, **picture) for i, (picture, _) in told]
+        annotations = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
         annotations = [dict(id=k + 1, **row) for k, row in enumerate(annotations)]
         return dict(images=images, annotations=annotations, categories=categories(self._last))
 
     def _draw(self, frame: Frame, picture: np.ndarray) -> None:
         if frame.index is None:
             self._end_video()
+            picture = _within(JPEG_SIDE, picture)
             _, content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
             write_whole(self.folder / 'drawn' / f'{frame.source.name}.jpg', content.tobytes())
             return
@@ -155,9 +171,9 @@ class Writer:
         self._video.add(picture)
 
     def _end_video(self) -> None:
-        if self._video:
-            self._video.close()
-        self._video = None
+        video, self._video = self._video, None
+        if video:
+            video.close()
 
 
 class _Video:
@@ -165,22 +181,31 @@ class _Video:
 
     def __init__(self, target: Path, fps: float, shape: tuple[int, ...]) -> None:
         self.target, self.draft = target, target.with_suffix('.part.mp4')
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self.size, self.count = (shape[1], shape[0]), 0
+        with _as_line(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
         code = cv2.VideoWriter_fourcc(*'mp4v')
-        self.writer = cv2.VideoWriter(str(self.draft), code, fps, (shape[1], shape[0]))
+        self.writer = cv2.VideoWriter(str(self.draft), code, fps, self.size)
         if not self.writer.isOpened():
             raise UserError(f'{target} cannot be written: OpenCV does not open it')
 
     def add(self, picture: np.ndarray) -> None:
+        if picture.shape[1::-1] != self.size:  # OpenCV would leave it out and say nothing
+            picture = cv2.resize(picture, self.size)
         self.writer.write(picture)
+        self.count += 1
 
     def close(self) -> None:
         self.writer.release()
-        os.replace(self.draft, self.target)
-
-    def abandon(self) -> None:
-        self.writer.release()
-        self.draft.unlink(missing_ok=True)
+        written = cv2.VideoCapture(str(self.draft)).get(cv2.CAP_PROP_FRAME_COUNT)
+        if written < self.count:  # OpenCV does not say so when the disk is full
+            self.draft.unlink(missing_ok=True)
+            raise UserError(
+                f'{self.target} cannot be written: expected {self.count} frames, found '
+                f'{max(0, int(written))}; is the disk full?'
+            )
+        with _as_line(self.target):
+            os.replace(self.draft, self.target)
 
 
 def about(frame: Frame) -> dict[str, Any]:
@@ -207,18 +232,26 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     draft = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
-        with open(handle, 'wb') as file:
-            file.write(content)
-        os.chmod(draft, 0o644)  # mkstemp's are its owner's alone
-        os.replace(draft, path)
-        draft = None
-    except OSError as error:
-        raise UserError(f'{path} cannot be written ({error.strerror})') from None
+        with _as_line(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
+            with open(handle, 'wb') as file:
+                file.write(content)
+            os.chmod(draft, 0o644)  # mkstemp's are its owner's alone
+            os.replace(draft, path)
+            draft = None
     finally:
         if draft:
             Path(draft).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _as_line(path: Path) -> Iterator[None]:
+    """Makes a failure to write a line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f'{path} cannot be written ({error.strerror})') from None
 
 
 def _write_json(path: Path, content: Any) -> None:
@@ -228,6 +261,16 @@ def _write_json(path: Path, content: Any) -> None:
 def _write_png(path: Path, picture: np.ndarray) -> None:
     _, content = cv2.imencode('.png', picture)
     write_whole(path, content.tobytes())
+
+
+def _within(side: int, picture: np.ndarray) -> np.ndarray:
+    """A picture, made smaller where its longer side is over that."""
+    height, width = picture.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return picture
+    size = max(1, int(width * factor)), max(1, int(height * factor))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def _picture_ids(pictures: Iterable[dict]) -> list[int]:

@@ -6,8 +6,11 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.registry import MODELS
+from tiny_onnx import tiny_detector
 
 from moganet_dense import MogaNet
+from moganet_dense.errors import UserError
+from moganet_dense.runtime import load
 
 PAGE = (ROOT / 'docs/errors.md').read_text()
 PRINTED = re.findall(r'^```text\n(.*?)\n```', PAGE, re.MULTILINE | re.DOTALL)
@@ -36,6 +39,14 @@ def test_weights(name, files, monkeypatch):
     net = MogaNet('s', init_cfg=dict(type='Pretrained', checkpoint=name))
     with pytest.raises(RuntimeError) as caught:
         net.init_weights()
+    assert f'error: {caught.value}' in PRINTED
+
+
+def test_onnxruntime_without_cuda(tmp_path, monkeypatch):
+    offered = ['AzureExecutionProvider', 'CPUExecutionProvider']
+    monkeypatch.setattr('onnxruntime.get_available_providers', lambda: offered)
+    with pytest.raises(UserError) as caught:
+        load(tiny_detector(tmp_path / 'tiny.onnx'), device='cuda')
     assert f'error: {caught.value}' in PRINTED
 
 

@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
+import resource
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -23,7 +27,7 @@ from moganet_dense.cli import main
 from moganet_dense.data.coco import CLASSES
 from moganet_dense.data.inputs import Frame, find
 from moganet_dense.drawing import colours, draw
-from moganet_dense.errors import UserError
+from moganet_dense.errors import INTERRUPTED, UserError
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
 from moganet_dense.writing import rows, run_lengths
 
@@ -128,6 +132,199 @@ def test_a_video_is_drawn_as_a_video(photos):
     assert sum(iter(lambda: drawn.read()[0], False)) == 5
     Path('none.mp4').write_bytes(b'no video')
     assert predict(model, ['none.mp4'], Path('out2')) == SKIPPED
+
+
+SLOW = """
+import signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background ignores it
+from test_predict import RedBoxes, predict
+class Slow(RedBoxes):
+    def __call__(self, images, **options):
+        time.sleep(0.3)
+        return super().__call__(images, **options)
+sys.exit(predict(Slow(), sys.argv[1:], Path('out'), sys.stdout))
+"""
+
+
+def clip(path: str, frames: int = 5, size: tuple[int, int] = (80, 60)) -> str:
+    """A video of noise with a red corner."""
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 10, size)
+    noise = np.random.default_rng(0).integers(0, 255, (frames, *size[::-1], 3), np.uint8)
+    noise[:, :20, :20] = RED
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def frames_of(path: str) -> int:
+    video = cv2.VideoCapture(path)
+    return sum(iter(lambda: video.read()[0], False))
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_process_has_written_what_it_saw(number, photos):
+    files = ['photos/a.png', clip('clip.avi', 50)]
+    process = subprocess.Popen(
+        [sys.executable, '-c', SLOW, *files], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{ROOT}/tests'),
+    )  # fmt: skip
+    told = [process.stdout.readline() for _ in range(3)]
+    process.send_signal(number)
+    rest, said = process.communicate(timeout=60)
+    told += rest.splitlines()
+    assert process.returncode == INTERRUPTED == 130
+    assert 3 <= len(told) < 10 and 'Traceback' not in said
+    line = f'interrupted: looked at {len(told)} pictures; results in out'
+    assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
+    content = json.loads(Path('out/predictions.json').read_text())
+    assert content['images'] == [
+        dict(id=i + 1, **{k: v for k, v in json.loads(row).items() if k != 'found'})
+        for i, row in enumerate(told)
+    ]
+    assert frames_of('out/drawn/clip.mp4') == len(told) - 1
+    assert not list(Path().rglob('*.part*'))
+
+
+class Impatient(RedBoxes):
+    """Meets so many signals while it looks at the second picture."""
+
+    def __init__(self, signals: int) -> None:
+        super().__init__()
+        self.signals, self.finished = signals, 0
+
+    def __call__(self, images, **options):
+        if len(self.calls) == 1:
+            for _ in range(self.signals):
+                os.kill(os.getpid(), signal.SIGINT)
+        self.finished += 1
+        return super().__call__(images, **options)
+
+
+@pytest.mark.parametrize('signals, seen', [(1, 2), (2, 1)])
+def test_a_second_signal_does_not_wait_for_the_picture(signals, seen, photos, capsys):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        model = Impatient(signals)
+        assert predict(model, [clip('clip.avi')], Path('out')) == INTERRUPTED
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert model.finished == seen
+    said = f'interrupted: looked at {seen} picture' + 's' * (seen > 1) + '; results in out'
+    assert said in capsys.readouterr().err
+    assert len(json.loads(Path('out/predictions.json').read_text())['images']) == seen
+
+
+def test_what_the_parent_ignores_stays_ignored_and_threads_may_predict(photos):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+    try:
+        assert predict(Impatient(2), [clip('clip.avi')], Path('out')) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    codes = []
+    thread = threading.Thread(
+        target=lambda: codes.append(predict(RedBoxes(), ['photos/a.png'], Path('out2')))
+    )
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+class Failing(RedBoxes):
+    def __call__(self, images, **options):
+        if len(self.calls) == 2:
+            raise RuntimeError('out of\n memory')
+        return super().__call__(images, **options)
+
+
+def test_after_an_error_what_was_seen_is_written(photos, capsys):
+    files = [str(with_red(photos / f'{k}.png', 0, 0, 9, 9)) for k in range(4)]
+    with pytest.raises(UserError) as caught:
+        predict(Failing(), files, Path('out'))
+    assert str(caught.value).startswith('photos/2.png: the model fails on it (RuntimeError: out of')
+    assert '\n' not in str(caught.value)
+    assert 'looked at 2 pictures; results in out' in capsys.readouterr().err
+    assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 2
+    with pytest.raises(UserError, match=r'photos/2.png: .* or on one of the 1 after it'):
+        model = Failing()
+        model.calls = [0, 0]
+        predict(model, files[2:], Path('out'), batch_size=2)
+
+
+@pytest.fixture
+def full_disk():
+    """Files of no more than some bytes can be written, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_what_was_written(photos, full_disk, capfd):
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    cv2.imwrite('noise.png', noise)
+    video = clip('noise.avi', 30, (320, 240))
+    full_disk(20_000)
+    with pytest.raises(UserError, match=r'out/drawn/noise.jpg cannot be written \(File too large'):
+        predict(RedBoxes(), ['photos/a.png', 'noise.png'], Path('out'))
+    assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 1
+    assert 'looked at 1 picture; results in out' in capfd.readouterr().err
+    with pytest.raises(UserError, match=r'noise.mp4 cannot be written: expected 30 frames'):
+        predict(RedBoxes(), [video], Path('out2'))  # OpenCV does not raise
+    assert len(json.loads(Path('out2/predictions.json').read_text())['images']) == 30
+    assert not list(Path().rglob('*.part*'))
+
+
+def test_the_folder_is_tried_before_anything_is_computed(photos, capsys):
+    model = RedBoxes()
+    Path('file').touch()
+    for out in ('file', 'file/below'):
+        with pytest.raises(UserError, match=f'expected a folder to write to at {out} '):
+            predict(model, ['photos/a.png'], Path(out))
+    assert model.calls == [] and capsys.readouterr().err == ''
+
+
+def test_without_rich_there_is_no_bar(photos, monkeypatch, capfd):
+    for name in ('rich', 'rich.progress', 'rich.console'):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert predict(RedBoxes(), [str(photos)], Path('out')) == SKIPPED
+    said = capfd.readouterr().err.splitlines()
+    assert [line.split(':')[0] for line in said] == [
+        'skipped', 'looked at 2 pictures, skipped 1 file; results in out'
+    ]  # fmt: skip
+
+
+def test_odd_files(photos, capfd):
+    """Of 16 bits, grey, with alpha, a pixel, more than a JPEG takes; videos of odd frames."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 4), np.uint8)
+    odd = dict(
+        deep=noise[..., :3].astype(np.uint16) * 257, grey=noise[..., 0], alpha=noise,
+        pixel=noise[:1, :1], wide=np.zeros((3, 70000, 3), np.uint8),
+    )  # fmt: skip
+    for name, picture in odd.items():
+        cv2.imwrite(f'{name}.png', picture)
+    model, seen = RedBoxes(), []
+    model.look = lambda image: seen.append(image) or RedBoxes.look(model, image)
+    Path('empty.mp4').touch()
+    latin = os.fsdecode(b'caf\xe9')  # a name that is not UTF-8, which crashes OpenCV's videos
+    Path(f'{latin}.avi').write_bytes(Path(clip('clip.avi', 3, (81, 61))).read_bytes())
+    Path(f'{latin}.png').write_bytes(Path('grey.png').read_bytes())
+    files = [*(f'{name}.png' for name in odd), f'{latin}.png', 'clip.avi', 'empty.mp4']
+    assert predict(model, [*files, f'{latin}.avi'], Path('out')) == SKIPPED
+    said = capfd.readouterr().err
+    assert 'looked at 9 pictures, skipped 2 files' in said
+    assert 'skipped: empty.mp4: expected a video that OpenCV reads' in said
+    deep, grey, alpha = seen[:3]
+    assert (deep == noise[..., :3]).all() and (alpha == noise[..., :3]).all()
+    assert (grey == noise[..., :1]).all()
+    assert cv2.imread('out/drawn/wide.jpg').shape[1] == 65500
+    assert frames_of('out/drawn/clip.mp4') == 3
+    assert Path(f'out/drawn/{latin}.jpg').is_file()
 
 
 def test_a_list_on_standard_input_and_lines_of_json(photos, monkeypatch):
@@ -329,6 +526,9 @@ def test_persons_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s'], 2, 'INPUT'),
         (['retinanet_moganet_s', 'a.png', '--score-thr', '7'], 2, 'not in the range'),
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
+        (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
+        (['.', 'a.png'], 1, 'found the folder .; a work dir holds a copy of its config'),
+        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
     ],
 )
 def test_a_mistake_is_one_line(args, code, said, capfd):

@@ -11,11 +11,13 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from tiny_onnx import FOUND, NOTES, tiny_detector
 
 from moganet_dense.apis.export import export
 from moganet_dense.apis.flops import build
 from moganet_dense.apis.run import Job
 from moganet_dense.cli import main
+from moganet_dense.errors import UserError
 from moganet_dense.runtime import load
 from moganet_dense.runtime.masks import paste
 from moganet_dense.runtime.persons import Cutter
@@ -66,33 +68,162 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photographs, tmp_pat
     wanted = load(pose)(picture).keypoints
     assert np.abs(np.array(json.loads(done.stdout)) - wanted).max() < 0.01
 
-    command = [bare, '-m', 'moganet_dense.runtime', pose]
-    broken = tmp_path / 'broken.jpg'
-    broken.write_bytes(b'no picture')
-    done = subprocess.run([*command, picture, broken, '--out', 'found'], **run)
-    assert done.returncode == 3 and 'skipped: ' in done.stderr, done.stderr
-    assert json.loads((tmp_path / 'found' / 'predictions.json').read_text())
+    detector = tiny_detector(tmp_path / 'detector.onnx')
+    (tmp_path / 'broken.jpg').write_bytes(b'no picture')
     (tmp_path / 'empty').mkdir()
-    done = subprocess.run([*command, 'empty', '--out', 'found'], **run)
-    assert done.returncode == 1 and done.stderr.startswith('error: ')
+    look = ['predict', pose, '--runtime', 'onnx', '--boxes', 'whole', '--out']
+    list_of = dict(run, input=f'{picture}\nbroken.jpg\n')
+    doors = [bare.with_name('moganet-dense')], [bare, '-m', 'moganet_dense']
+    for out, door in zip(('script', 'module', 'runtime'), (*doors, None), strict=True):
+        command = (
+            [*door, *look, out]
+            if door
+            else [bare, '-m', 'moganet_dense.runtime', pose, '--boxes', 'whole', '--out', out]
+        )
+        done = subprocess.run([*command, picture], **run)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f'looked at 1 picture; results in {out}\n'
+        (person,) = json.loads((tmp_path / out / 'predictions.json').read_text())['annotations']
+        found = np.reshape(person['keypoints'], (-1, 3))[:, :2]
+        assert np.abs(found - wanted[0]).max() < 0.01
+        assert list((tmp_path / out / 'drawn').iterdir())
+
+    script = doors[0]
+    done = subprocess.run(
+        [*script, 'predict', pose, '-', '--boxes', detector, '--threads', '1', '--json'], **list_of
+    )
+    assert done.returncode == 3 and 'skipped: broken.jpg' in done.stderr, done.stderr
+    (person,) = json.loads(done.stdout)['found']  # of the detector's two, the one that is sure
+    assert len(person['keypoints']) == 51 and not (tmp_path / 'predictions').exists()
+
+    for arguments, code, told in [
+        (['train', 'x.py'], 1, 'error: `moganet-dense train` needs click, which is not installed'),
+        (['predict', pose, 'empty', '--boxes', 'whole'], 1, 'error: no pictures or videos in'),
+        (['predict', 'retinanet_moganet_s', picture], 1, 'error: no such file: retinanet_mog'),
+        (['predict', pose, picture], 2, 'error: a model of pose needs --boxes'),
+    ]:
+        done = subprocess.run([*script, *arguments], **run)
+        assert done.returncode == code and done.stderr.startswith(told), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    done = subprocess.run([*script, 'predict', pose, picture, '--fly'], **run)
+    assert done.returncode == 2 and 'unrecognized arguments: --fly' in done.stderr
+    done = subprocess.run([*script, '--help'], **run)
+    assert done.returncode == 0 and '--boxes DETECTOR.onnx|FILE.json|whole' in done.stdout
 
 
 def test_predict_runs_the_file(pose, photographs, tmp_path, capfd):
     picture = sorted((photographs / 'coco4' / 'images').rglob('*.jpg'))[0]
-    command = ['predict', str(pose), str(picture), '--runtime', 'onnx', '--boxes', 'whole']
+    command = ['predict', str(pose), str(picture), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
     assert len(content['annotations'] if isinstance(content, dict) else content) == 1
-    assert main([*command, '--device', 'cpu']) == 2
-    assert '--runtime onnx takes no weights' in capfd.readouterr().err
+    assert main([*command, '--deploy']) == 2
+    assert 'takes no weights and no --deploy' in capfd.readouterr().err
+
+
+def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photographs, capfd):
+    picture = str(sorted((photographs / 'coco4' / 'images').rglob('*.jpg'))[0])
+    tiny_detector(tmp_path / 'exported')
+    command = ['predict', str(tmp_path / 'exported'), picture, '--json']
+    assert main([*command, '--runtime', 'onnx', '--device', 'cpu', '--threads', '1']) == 0
+    (found,) = json.loads(capfd.readouterr().out)['found']
+    assert found['score'] == pytest.approx(FOUND['scores'][0]) and found['category_id'] == 1
+    assert main(command) == 1
 
 
 def test_other_files_are_one_line(tmp_path, capfd):
+    whole = tiny_detector(tmp_path / 'whole.onnx').read_bytes()
     (tmp_path / 'other.onnx').write_bytes(b'no ONNX')
-    for name, told in [('none.onnx', 'no such file'), ('other.onnx', 'cannot be read as ONNX')]:
-        command = ['predict', str(tmp_path / name), 'a.jpg', '--runtime', 'onnx']
-        assert main(command) == 1
-        assert told in capfd.readouterr().err
+    (tmp_path / 'cut.onnx').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'folder.onnx').mkdir()
+    tiny_detector(tmp_path / 'foreign.onnx', {})
+    tiny_detector(tmp_path / 'newer.onnx', dict(NOTES, format=2))
+    tiny_detector(tmp_path / 'poor.onnx', {'format': 1, 'task': 'detection'})
+    tiny_detector(tmp_path / 'backbone.onnx', dict(NOTES, task='backbone'))
+    for name, told in [
+        ('none', 'no such file'),
+        ('other', 'cannot be read as ONNX'),
+        ('cut', 'cannot be read as ONNX'),
+        ('folder', 'no file but a folder'),
+        ('foreign', 'found format=None'),
+        ('newer', 'found format=2'),
+        ('poor', "found others (KeyError: 'classes'); export it again"),
+        ('backbone', 'a backbone alone sees nothing'),
+    ]:
+        assert main(['predict', str(tmp_path / f'{name}.onnx'), 'a.jpg']) == 1
+        said = capfd.readouterr().err
+        assert told in said and len(said.splitlines()) == 1, said
+
+
+CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
+
+
+class FakeRuntime:
+    """An onnxruntime that offers some providers and takes some of those it is asked for."""
+
+    def __init__(self, offers: list[str], takes: list[str]) -> None:
+        self.offers, self.takes, self.asked = offers, takes, None
+
+    class SessionOptions:
+        pass
+
+    def get_available_providers(self) -> list[str]:
+        return self.offers
+
+    def InferenceSession(self, path, options, providers):
+        self.asked, self.options = providers, options
+        return self
+
+    def get_providers(self) -> list[str]:
+        return self.takes
+
+    def get_modelmeta(self):
+        self.custom_metadata_map = {key: json.dumps(value) for key, value in NOTES.items()}
+        return self
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Loads a file with a faked onnxruntime; returns what the session was asked for."""
+    file = tmp_path / 'model.onnx'
+    file.touch()
+
+    def load_with(offers: list[str], takes: list[str], **options):
+        runtime = FakeRuntime(offers, takes)
+        monkeypatch.setitem(sys.modules, 'onnxruntime', runtime)
+        load(file, **options)
+        return runtime
+
+    return load_with
+
+
+def test_it_computes_where_it_is_told_or_on_the_gpu_there_is(fake):
+    both, nothing = [CUDA, CPU], ['AzureExecutionProvider', CPU]
+    assert fake(nothing, [CPU]).asked == [CPU]
+    assert fake(both, [CPU], device='cpu').asked == [CPU]
+    for device, number in [(None, 0), ('cuda', 0), ('cuda:1', 1)]:
+        assert fake(both, both, device=device).asked == [(CUDA, dict(device_id=number)), CPU]
+    assert fake(nothing, [CPU], threads=3).options.intra_op_num_threads == 3
+    assert fake(nothing, [CPU]).options.intra_op_num_threads == 0  # onnxruntime: one a core
+
+
+def test_it_never_computes_elsewhere_silently(fake, tmp_path, capfd):
+    with pytest.raises(UserError, match=f'device cuda: expected .* {CUDA}, found {CPU}; .*-gpu'):
+        fake([CPU], [CPU], device='cuda')
+    for device in (None, 'cuda', 'cuda:3'):
+        with pytest.raises(UserError, match=f'expected onnxruntime to compute on it, found {CPU};'):
+            fake([CUDA, CPU], [CPU], device=device)
+    for device in ('gpu', 'cuda:x', 'cuda:', 'mps', 'cpu:0'):
+        with pytest.raises(UserError, match=f'expected cpu, cuda or cuda:1, found {device}'):
+            fake([CUDA, CPU], [CUDA, CPU], device=device)
+
+
+def test_predict_passes_the_device_on(tmp_path, monkeypatch, capfd):
+    runtime = FakeRuntime([CPU], [CPU])
+    monkeypatch.setitem(sys.modules, 'onnxruntime', runtime)
+    file = tiny_detector(tmp_path / 'model.onnx')
+    assert main(['predict', str(file), 'a.jpg', '--device', 'cuda']) == 1
+    assert capfd.readouterr().err.startswith('error: device cuda: expected an onnxruntime with')
 
 
 def test_nothing_of_the_stack_is_imported():

@@ -230,6 +230,11 @@ def _config(name_or_config: str | os.PathLike | Config) -> tuple[Config, str | N
     entry = metafiles.find(os.fspath(name_or_config))
     if entry:
         return read_config(entry['Config']), entry['Weights']
+    if Path(name_or_config).is_dir():
+        raise UserError(
+            f'expected a name of the zoo or a config, found the folder {name_or_config}; '
+            'a work dir holds a copy of its config: give that, and its checkpoint'
+        )
     if not Path(name_or_config).suffix:
         raise UserError(
             f'no such model: {name_or_config}; {metafiles.near(os.fspath(name_or_config))}'

@@ -2,19 +2,20 @@
 is called as :class:`~moganet_dense.apis.inference.Predictor` is will do."""
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..data.inputs import Fault, Frame, find, frames
-from ..errors import UserError
+from ..errors import INTERRUPTED, UserError, WrongUsage
 from ..results import Detections
 from ..writing import Writer, about, rows
 
@@ -22,6 +23,7 @@ SKIPPED = 3
 """Exit code: done, but some files could not be read."""
 
 PERSON = 'person'
+WHOLE = 'whole'
 Boxes = Callable[[list[Frame]], list[Detections | str | None]]
 """Where the persons of pictures are; None: anywhere; a text: why it is not known."""
 
@@ -37,6 +39,9 @@ def predict(
 ) -> int:
     """Looks at every picture of ``inputs``.
 
+    Ctrl-C and SIGTERM end it after the pictures at hand, a second one at once; so does an error.
+    In each case what was seen until then is written.
+
     Args:
         model: of any task.
         inputs: files, folders, globs, videos; '-' stands for the lines of standard input.
@@ -47,40 +52,108 @@ def predict(
         boxes: for pose: where the persons are.
 
     Returns:
-        exit code: 0, or :data:`SKIPPED`.
+        exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.errors.INTERRUPTED`.
 
     Raises:
-        UserError: there is nothing to look at, or a file cannot be written.
+        UserError: there is nothing to look at, the model fails, or a file cannot be written.
     """
+    if model.task == 'backbone':
+        raise UserError('a backbone alone sees nothing; it gives maps, in Python')
     sources = find(list(_with_standard_input(inputs)), leave_out=out)
     if not sources:
         raise UserError(f'no pictures or videos in {" ".join(inputs) or "the list"}')
-    looked, skipped = 0, 0
-    with _progress() as progress, Writer(out, score_thr) if out else nullcontext() as writer:
-        task = progress.add_task('pictures', total=sum(map(len, sources)))
-        for chunk in _chunks(frames(sources), batch_size):
-            progress.advance(task, len(chunk))
-            known, given = [], []
-            for frame, where in _with_boxes(chunk, boxes):
-                if isinstance(frame, Fault):
-                    skipped += 1
-                    _tell(progress, f'skipped: {frame.reason}')
-                else:
-                    known.append(frame)
-                    given.append(where)
-            options = dict(boxes=given) if boxes else {}
-            images = [frame.image for frame in known]
-            found = images and model(images, order='bgr', batch_size=batch_size, **options)
-            for frame, result in zip(known, found, strict=True):
-                if writer:
-                    writer.add(frame, result)
-                if lines:
-                    line = dict(about(frame), found=rows(result, score_thr))
-                    print(json.dumps(line), file=lines, flush=True)
-            looked += len(known)
-    told = f'looked at {looked} pictures' + (f', skipped {skipped} files' if skipped else '')
-    print(told + (f'; results in {out}' if out and looked else ''), file=sys.stderr)
-    return SKIPPED if skipped else 0
+    looked = skipped = 0
+    stop = _Stop()
+    try:
+        with (
+            stop.listening(),
+            Writer(out, score_thr) if out else nullcontext() as writer,
+            _progress(sum(map(len, sources))) as (advance, tell),
+        ):
+            for chunk in _chunks(frames(sources), batch_size):
+                for frame, result in _seen(model, chunk, batch_size, boxes):
+                    if isinstance(frame, Fault):
+                        skipped += 1
+                        tell(f'skipped: {frame.reason}')
+                        continue
+                    if writer:
+                        writer.add(frame, result)
+                    if lines:
+                        _print(dict(about(frame), found=rows(result, score_thr)), lines)
+                    looked += 1
+                advance(len(chunk))
+                if stop.received:
+                    break
+            stop.hurry = False
+    except KeyboardInterrupt:  # of a second signal
+        stop.received = True
+    finally:
+        if looked or skipped or stop.received:  # else an error says it all
+            _say_what_was_done(looked, skipped, stop.received, out)
+    return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+class _Stop:
+    """Notes Ctrl-C and SIGTERM, so that the pictures at hand are finished and written.
+
+    Attributes:
+        received: whether one arrived.
+        hurry: whether another one raises KeyboardInterrupt; the third is noted again, for then
+            what was seen is being written.
+    """
+
+    def __init__(self) -> None:
+        self.received, self.hurry = False, True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listens within. Only a main thread can, and what the parent ignores stays ignored."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is not threading.main_thread():
+            before = {}
+        before = {k: v for k, v in before.items() if v not in (None, signal.SIG_IGN)}
+        for number in before:
+            signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.received and self.hurry:
+            self.hurry = False
+            raise KeyboardInterrupt
+        self.received = True
+
+
+def persons(
+    task: str, where: str | None, score_thr: float, batch_size: int, load: Callable[[], Any]
+) -> Boxes | None:
+    """Where persons are looked for, as ``--boxes`` says it.
+
+    Args:
+        task: of the model.
+        where: 'whole', a COCO file (.json), the name of a detector; None: not said.
+        score_thr: of the persons that count.
+        batch_size: pictures that the detector sees at once.
+        load: makes the detector.
+
+    Returns:
+        None for tasks other than pose.
+
+    Raises:
+        WrongUsage: pose needs ``--boxes``, and other tasks take none.
+    """
+    pose = task == 'pose'
+    if pose != (where is not None):
+        what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
+        raise WrongUsage(f'a model of {task} {what}')
+    if where in (None, WHOLE):
+        return whole_pictures if where else None
+    if where.endswith('.json'):
+        return WrittenBoxes(where, score_thr)
+    return DetectedBoxes(load(), score_thr, batch_size)
 
 
 class DetectedBoxes:
@@ -176,6 +249,37 @@ def whole_pictures(pictures: list[Frame]) -> list[None]:
     return [None] * len(pictures)
 
 
+def _seen(
+    model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
+) -> Iterator[tuple[Frame | Fault, Any]]:
+    """All of a chunk, with what the model sees in the pictures among it."""
+    with _naming(chunk):
+        placed = list(_with_boxes(chunk, boxes))
+        known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
+        options = dict(boxes=[where for _, where in known]) if boxes else {}
+        images = [frame.image for frame, _ in known]
+        found = model(images, order='bgr', batch_size=batch_size, **options) if images else []
+    results = iter(found)
+    for frame, _ in placed:
+        yield frame, None if isinstance(frame, Fault) else next(results)
+
+
+@contextmanager
+def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
+    """Makes a model's failure a line that names the pictures."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
+        more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'{chunk[0].source.file}: the model fails on it{more} '
+            f'({type(error).__name__}: {reason}); leave it out'
+        ) from error
+
+
 def _with_boxes(
     chunk: list[Frame | Fault], boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
@@ -202,10 +306,41 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
         yield chunk
 
 
-def _progress() -> Progress:
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+def _print(line: dict[str, Any], lines: IO[str]) -> None:
+    try:
+        print(json.dumps(line), file=lines, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
 
 
-def _tell(progress: Progress, text: str) -> None:
-    progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path | None) -> None:
+    told = 'interrupted: ' if interrupted else ''
+    told += f'looked at {_count(looked, "picture")}'
+    told += f', skipped {_count(skipped, "file")}' if skipped else ''
+    told += f'; results in {out}' if out and looked else ''
+    print(told, file=sys.stderr)
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}' + ('' if number == 1 else 's')
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str], Any]]]:
+    """What tells that so many are done, on a bar where rich is installed, and what tells a line;
+    both on standard error."""
+    try:
+        from rich import progress as bars
+        from rich.console import Console
+    except ModuleNotFoundError:
+        bars = None
+    if bars is None:
+        yield (lambda count: None), partial(print, file=sys.stderr)
+        return
+    columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
+    console = Console(stderr=True)
+    with bars.Progress(*columns, bars.TimeRemainingColumn(), console=console) as progress:
+        told = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        yield partial(progress.advance, progress.add_task('pictures', total=total)), told

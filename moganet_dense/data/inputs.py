@@ -121,7 +121,8 @@ def _video(source: Source) -> Iterator[Frame]:
     if not os.path.isfile(source.file):
         raise UserError(f'expected a video at {source.file}, found none')
     capture = _capture(source.file)
-    fps, index = capture.get(cv2.CAP_PROP_FPS) or 25.0, 0
+    told, index = capture.get(cv2.CAP_PROP_FPS), 0
+    fps = told if 0 < told <= 1000 else 25.0  # what headers without one hold
     while True:
         whole, image = capture.read()
         if not whole:
@@ -133,4 +134,6 @@ def _video(source: Source) -> Iterator[Frame]:
 
 
 def _capture(file: str) -> cv2.VideoCapture:
-    return cv2.VideoCapture(file)
+    """What reads a video; of a name that is not UTF-8 it reads nothing: OpenCV would crash."""
+    named = file.encode(errors='replace').decode() == file
+    return cv2.VideoCapture(file) if named else cv2.VideoCapture()

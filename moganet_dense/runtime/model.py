@@ -26,16 +26,23 @@ from .pictures import Fitted, Preparation
 FORMAT = 1
 """Of the metadata; a file with another number is refused."""
 
+CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
-def load(path: str | os.PathLike, threads: int | None = None) -> 'OnnxModel':
+
+def load(
+    path: str | os.PathLike, threads: int | None = None, device: str | None = None
+) -> 'OnnxModel':
     """The model in a file.
 
     Args:
         path: of a file that ``moganet-dense export --format onnx`` wrote.
-        threads: that it computes with; None: one for each core.
+        threads: that it computes with on a CPU; None: one for each core.
+        device: 'cpu', 'cuda' or 'cuda:1'; None: the GPU if onnxruntime computes on GPUs, which
+            the distribution onnxruntime-gpu does. It computes there, or that is an error.
 
     Raises:
-        UserError: no such file, none of ours, or onnxruntime is not installed.
+        UserError: no such file, none of ours, onnxruntime is not installed, or does not compute
+            on the device.
     """
     try:
         import onnxruntime
@@ -44,24 +51,52 @@ def load(path: str | os.PathLike, threads: int | None = None) -> 'OnnxModel':
             'running ONNX files needs onnxruntime; python -m pip install onnxruntime'
         ) from None
     if not Path(path).is_file():
-        raise UserError(f'no such file: {path}')
+        found = 'no file but a folder' if Path(path).is_dir() else 'no such file'
+        raise UserError(f'{found}: {path}; `moganet-dense export` writes what runs here')
+    providers = _providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            os.fspath(path), options, providers=['CPUExecutionProvider']
-        )
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
     except Exception as error:  # onnxruntime's have no common class
+        where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
         reason = ' '.join(str(error).split())
-        raise UserError(f'{path} cannot be read as ONNX: {reason}') from None
+        raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
+    if providers != [CPU] and CUDA not in session.get_providers():
+        raise UserError(
+            f'device {device or "cuda"}: expected onnxruntime to compute on it, found '
+            f'{", ".join(session.get_providers())}; install the CUDA and cuDNN that this '
+            'onnxruntime-gpu was built for, or say device cpu'
+        )
     texts = session.get_modelmeta().custom_metadata_map
     if texts.get('format') != str(FORMAT):
         raise UserError(
             f'{path}: expected a file that `moganet-dense export` wrote (format={FORMAT}), '
             f'found format={texts.get("format")}'
         )
-    return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
+    try:
+        return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'{path}: expected the metadata that `moganet-dense export` writes, found others '
+            f'({type(error).__name__}: {error}); export it again'
+        ) from None
+
+
+def _providers(device: str | None, offered: Sequence[str]) -> list:
+    """What onnxruntime is to compute with; parts that CUDA has not run on the CPU beside it."""
+    if device == 'cpu' or (device is None and CUDA not in offered):
+        return [CPU]
+    kind, colon, number = (device or 'cuda').partition(':')
+    if kind != 'cuda' or (colon and not number.isdecimal()):
+        raise UserError(f'device: expected cpu, cuda or cuda:1, found {device}')
+    if CUDA not in offered:
+        raise UserError(
+            f'device {device}: expected an onnxruntime with {CUDA}, found {", ".join(offered)}; '
+            'python -m pip uninstall onnxruntime, then python -m pip install onnxruntime-gpu'
+        )
+    return [(CUDA, dict(device_id=int(number or 0))), CPU]
 
 
 class OnnxModel:

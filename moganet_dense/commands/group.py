@@ -1,0 +1,64 @@
+"""All commands, as click has them; a command's module is imported when it is asked for."""
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from .options import spread
+
+COMMANDS = (
+    'train',
+    'test',
+    'predict',
+    'explain',
+    'demo',
+    'zoo',
+    'check',
+    'browse',
+    'report',
+    'deploy',
+    'export',
+    'flops',
+    'benchmark',
+    'doctor',
+)
+"""Modules of ``commands``, in the order of the help."""
+
+MEND = '`moganet-dense doctor` tells how'
+"""What to do about a package that is missing."""
+
+
+class Commands(click.Group):
+    """Finds a command in the module of its name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(f'.{name}', __package__).command
+        command.name = name
+        return command
+
+
+@click.command(cls=Commands, context_settings=dict(help_option_names=['-h', '--help']))
+@click.version_option(package_name='moganet_dense')
+def commands() -> None:
+    """Dense prediction with MogaNet.
+
+    Exit codes: 0 done; 1 a mistake that the message says how to mend; 2 wrong usage; 3 done, but
+    some files could not be read; 75 stopped and saved, go on with --resume; 130 interrupted.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command; returns its exit code. Raises KeyboardInterrupt after Ctrl-C."""
+    try:
+        return commands.main(spread(arguments), 'moganet-dense', standalone_mode=False) or 0
+    except click.Abort:  # click's word for it
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
