@@ -12,6 +12,7 @@ from conftest import ROOT
 from PIL import Image
 from tiny_onnx import tiny_detector
 
+from moganet_dense.apis.config import find_config
 from moganet_dense.cli import COMMANDS, main
 from moganet_dense.toolboxes import metafiles
 
@@ -85,6 +86,15 @@ def test_zoo_download_finds_what_was_fetched(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == str(file)
     assert main(['zoo', 'download', 'faster_rcnn_moganet_s']) == 1
     assert 'no weights are published' in capsys.readouterr().err
+
+
+def test_configs_and_weights_may_be_named(capsys):
+    for name in metafiles.names():
+        assert find_config(name) == Path(metafiles.find(name)['Config'])
+    assert metafiles.published('retinanet_moganet_s').startswith('https://')
+    assert metafiles.published('work/epoch_1.pth') == 'work/epoch_1.pth'
+    assert main(['deploy', 'faster_rcnn_moganet_s', 'faster_rcnn_moganet_s', 'out.pth']) == 1
+    assert 'no weights are published for faster_rcnn_moganet_s' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,22 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     assert not list(Path().rglob('*.part*'))
 
 
+def test_a_picture_that_the_model_does_not_take_is_passed_over(photos, capsys):
+    class Choosy(RedBoxes):
+        def look(self, image: np.ndarray) -> Detections:
+            if min(image.shape[:2]) < 10:
+                raise UserError('too thin')
+            return super().look(image)
+
+    with_red(photos / 'b.png', 0, 0, 20, 2, size=(80, 5))
+    files = [f'photos/{name}.png' for name in ('a', 'b', 'more/b')]
+    assert predict(Choosy(), files, Path('out'), batch_size=3) == SKIPPED
+    assert 'skipped: photos/b.png: too thin' in capsys.readouterr().err
+    content = json.loads(Path('out/predictions.json').read_text())
+    assert [image['file_name'] for image in content['images']] == [files[0], files[2]]
+    assert [row['bbox'] for row in content['annotations']] == [[10, 20, 30, 15], [0, 0, 8, 40]]
+
+
 def test_a_result_can_be_evaluated_by_coco(photos):
     """COCO's numbered file names become its numbers."""
     for k in (785, 40083):

@@ -186,7 +186,8 @@ class Predictor:
             whole = np.array([0, 0, width, height], np.float32)
             box = whole if box is None else box
             sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
-        prepared = self._prepare(sample)
+        with one_line('the picture cannot be prepared'):
+            prepared = self._prepare(sample)
         if self.task == 'segmentation' and self.model.out_channels > 1:
             meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
             meta.set_metainfo(dict(picture_size=size, ori_shape=meta.img_shape))

@@ -256,12 +256,24 @@ def _seen(
     with _naming(chunk):
         placed = list(_with_boxes(chunk, boxes))
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
-        options = dict(boxes=[where for _, where in known]) if boxes else {}
-        images = [frame.image for frame, _ in known]
-        found = model(images, order='bgr', batch_size=batch_size, **options) if images else []
-    results = iter(found)
+        found = iter(_look(partial(model, order='bgr', batch_size=batch_size), known, bool(boxes)))
     for frame, _ in placed:
-        yield frame, None if isinstance(frame, Fault) else next(results)
+        result = None if isinstance(frame, Fault) else next(found)
+        yield (result, None) if isinstance(result, Fault) else (frame, result)
+
+
+def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
+    """Results of pictures; a fault of one that the model does not take. It is found alone."""
+    images, options = [frame.image for frame, _ in known], {}
+    if boxes:
+        options['boxes'] = [where for _, where in known]
+    try:
+        return model(images, **options) if images else []
+    except UserError as error:
+        if len(known) > 1:
+            return [found for one in known for found in _look(model, [one], boxes)]
+        source = known[0][0].source
+        return [Fault(source, f'{source.file}: {error}')]
 
 
 @contextmanager

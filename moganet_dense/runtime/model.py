@@ -175,7 +175,7 @@ class OnnxModel:
 
     def _look(self, picture: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
         if self.task == 'pose':
-            return self._poses(picture, boxes_of(boxes, picture), batch_size)
+            return self._poses(picture, boxes, batch_size)
         if self.task == 'backbone':
             return self._pyramid(self.inputs(picture))
         fitted = self.prepare.fit(picture)
@@ -201,9 +201,10 @@ class OnnxModel:
             masks = paste(probabilities[0], boxes, fitted.size, self.notes['mask_threshold'])
         return Detections(boxes, scores, labels, self.classes, masks)
 
-    def _poses(self, picture: np.ndarray, boxes: np.ndarray, batch_size: int) -> Poses:
+    def _poses(self, picture: np.ndarray, given: Any, batch_size: int) -> Poses:
         if batch_size < 1:
             raise UserError(f'batch_size: expected at least 1, found {batch_size}')
+        boxes, sure = boxes_of(given, picture), getattr(given, 'scores', None)
         joints, scores = [], []
         for start in range(0, len(boxes), batch_size):
             cuts = [self.cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
@@ -219,4 +220,5 @@ class OnnxModel:
             boxes,
             self.classes,
             skeleton,
+            sure,
         )

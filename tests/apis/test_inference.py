@@ -319,6 +319,11 @@ def test_a_picture_that_does_not_fit_is_one_line(models, pixels, tmp_path):
             models(POSE)(pixels, order='rgb', boxes=boxes)
 
 
+def test_a_picture_too_thin_to_be_resized_is_one_line(models):
+    with pytest.raises(UserError, match='the picture cannot be prepared: '):
+        models(DET)(np.zeros((1, 4000, 3), np.uint8), order='rgb')
+
+
 def test_loading_a_model_warns_of_nothing(models):
     with warnings.catch_warnings(record=True) as said:
         load_model(small(POSE), 'random', device='cpu')
