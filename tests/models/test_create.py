@@ -11,12 +11,16 @@ from golden import fill
 from moganet_dense import MogaNet, create_backbone
 from moganet_dense.weights.families import WeightsError
 
-ALONE = """
+BLOCKED = (
+    'mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'timm', 'torchvision', 'click', 'onnx',
+    'onnxruntime', 'faster_coco_eval', 'pycocotools', 'scipy', 'pandas',
+)  # fmt: skip
+ALONE = f'BLOCKED = {BLOCKED}' + """
 import sys
 
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'timm'):
+        if name.split('.')[0] in BLOCKED:
             raise ImportError(name + ' is blocked')
 
 sys.meta_path.insert(0, Block())
