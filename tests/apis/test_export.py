@@ -16,7 +16,7 @@ from torch import nn
 from moganet_dense import load_model
 from moganet_dense.apis import export as api
 from moganet_dense.apis.export import boxes, check, describe, graphs, sizes
-from moganet_dense.apis.export.files import NOTES, TORCH_EXPORT
+from moganet_dense.apis.export.files import NOTES, TORCH_EXPORT, at_threshold
 from moganet_dense.apis.flops import build
 from moganet_dense.apis.names import Names
 from moganet_dense.apis.run import Job
@@ -181,8 +181,7 @@ def test_a_picture_without_objects_has_none(written, photograph):
     for name in (RETINANET, MASKS, CASCADE):
         *_, file = written(name)
         empty = file.with_name('empty.onnx')
-        empty.write_bytes(file.read_bytes())
-        api.set_threshold(empty, 0.9999999)
+        empty.write_bytes(at_threshold(file, 0.9999999))
         found = load(empty)(photograph)
         empty.unlink()
         assert len(found) == 0 and found.boxes.shape == (0, 4)

@@ -15,7 +15,9 @@ BLOCKED = (
     'mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'timm', 'torchvision', 'click', 'onnx',
     'onnxruntime', 'faster_coco_eval', 'pycocotools', 'scipy', 'pandas',
 )  # fmt: skip
-ALONE = f'BLOCKED = {BLOCKED}' + """
+ALONE = (
+    f'BLOCKED = {BLOCKED}'
+    + """
 import sys
 
 class Block:
@@ -30,6 +32,7 @@ with torch.no_grad():
     maps = net(torch.rand(1, 3, 64, 64))
 print([tuple(m.shape) for m in maps], net.feature_info.channels())
 """
+)
 
 
 def test_it_needs_torch_and_mmengine_alone():

@@ -17,15 +17,14 @@ from ..flops import build
 from ..names import names_of
 from ..run import Job
 from .base import Graph
-from .check import TOLERANCE, largest_difference, use_low_threshold
+from .check import TOLERANCE, largest_difference, low_threshold
 from .describe import cut_size, notes_of
-from .detectors import DetectionGraph, TwoStageGraph
+from .detectors import TwoStageGraph
 from .files import (
     quantise,
     require,
     run_onnx,
     run_torch_export,
-    set_threshold,
     write_onnx,
     write_torch_export,
 )  # fmt: skip
@@ -81,9 +80,7 @@ def export(
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as folder:
-        draft = Path(folder) / (
-            'draft.onnx' if form == 'onnx' else 'draft.pt2'
-        )  # which torch wants
+        draft = Path(folder, 'draft.onnx' if form == 'onnx' else 'draft.pt2')  # as torch wants it
         error = _write_checked(graph, plain, form, shape, notes, draft)
         if int8:
             with one_line('the file cannot be quantised'):
@@ -107,24 +104,12 @@ def _write_checked(
     write = write_onnx if form == 'onnx' else write_torch_export
     with one_line(f'{type(graph).__name__[:-5]} cannot be written as {form}'):
         write(graph, trials[0], shape is not None, notes, draft)
+    run_draft = run_onnx if form == 'onnx' else run_torch_export
     error = 0.0
     for inputs in trials:
-        real = low = None
-        if isinstance(graph, DetectionGraph):
-            real = use_low_threshold(graph, inputs)
-            low = float(graph.threshold)
-        if form == 'onnx':
-            if low is not None:
-                set_threshold(draft, low)
-            run = run_onnx(draft)
-        else:
-            run = run_torch_export(draft, low)
-        with one_line('the file cannot be run'):
+        with low_threshold(graph, inputs) as score, one_line('the file cannot be run'):
+            run = run_draft(draft, score)
             error = max(error, largest_difference(run, graph, plain, inputs))
-        if real is not None:
-            graph.set_threshold(real)
-            if form == 'onnx':
-                set_threshold(draft, real)
     if not error <= TOLERANCE:
         raise UserError(
             f'the file differs from PyTorch by {error:.1e}, expected at most {TOLERANCE:.0e}; '

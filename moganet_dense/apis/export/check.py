@@ -4,7 +4,8 @@ The tolerance is TOLERANCE: of the largest value for maps and scores of classes 
 picture's longer side for coordinates, absolute for scores of boxes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,13 +99,20 @@ def _of_joints(
     return max(float(places), relative(found[1], scores))
 
 
-def use_low_threshold(graph: DetectionGraph, inputs: tuple[torch.Tensor, ...]) -> float:
-    """Sets the score that CANDIDATES boxes exceed; returns the one before."""
+@contextmanager
+def low_threshold(graph: Graph, inputs: tuple[torch.Tensor, ...]) -> Iterator[float | None]:
+    """The score that CANDIDATES boxes exceed, which is the graph's within; None: no detector's."""
+    if not isinstance(graph, DetectionGraph):
+        yield None
+        return
     before = float(graph.threshold)
     with torch.no_grad():
         scores = graph.all_scores(*inputs).flatten()
     graph.set_threshold(min(before, float(scores.topk(min(CANDIDATES, len(scores))).values[-1])))
-    return before
+    try:
+        yield float(graph.threshold)
+    finally:
+        graph.set_threshold(before)
 
 
 def _of_boxes(

@@ -85,25 +85,27 @@ def free_axes(graph: Graph, fixed: bool) -> dict[str, dict[int, str]]:
     return {name: own for name, own in axes.items() if own}
 
 
-def set_threshold(path: Path, score: float) -> None:
-    """Sets the score threshold of a detector's file."""
+def run_onnx(path: Path, threshold: float | None = None) -> Run:
+    """Calls an ONNX file with arrays in the order of its inputs; a detector at another threshold,
+    which the file does not keep."""
+    import onnxruntime
+
+    content = path.read_bytes() if threshold is None else at_threshold(path, threshold)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+    names = [each.name for each in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def at_threshold(path: Path, score: float) -> bytes:
+    """A detector's ONNX file with another score threshold."""
     import onnx
 
     model = onnx.load(path)
     (held,) = (i for i in model.graph.initializer if i.name == 'threshold')
     held.CopyFrom(onnx.numpy_helper.from_array(np.array(score, np.float32), 'threshold'))
-    onnx.save(model, path)
-
-
-def run_onnx(path: Path) -> Run:
-    """Calls an ONNX file with arrays in the order of its inputs."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-    names = [each.name for each in session.get_inputs()]
-    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+    return model.SerializeToString()
 
 
 def write_torch_export(
