@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
     from .commands.bare import MEND, run
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
+PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 
 TRACEBACK = 'MOGANET_TRACEBACK'
 """Environment variable that shows where an error came from."""
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
         return INTERRUPTED
     except BrokenPipeError:  # who read what is printed, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return PIPE
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise

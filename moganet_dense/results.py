@@ -4,6 +4,7 @@ Places are in pixels of the picture that was given, as it is shown (a photograph
 turns is turned): x to the right and y down, both from 0 at the upper left corner's outer edge.
 """
 
+import difflib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,9 +38,12 @@ class Detections:
         """Those of at least ``score``, and of the class ``name`` unless that is None.
 
         Raises:
-            ValueError: the model knows no class of this name.
+            UserError: the model knows no class of this name.
         """
         kept = self.scores >= score
+        if name is not None and name not in self.names:
+            near = ', '.join(difflib.get_close_matches(name, self.names)) or ', '.join(self.names)
+            raise UserError(f'the model knows no class {name!r}; it knows {near}')
         if name is not None:
             kept &= self.labels == self.names.index(name)
         masks = None if self.masks is None else self.masks[kept]
@@ -143,7 +147,12 @@ def boxes_of(given: Any, picture: np.ndarray) -> np.ndarray:
     if given is None:
         height, width = picture.shape[:2]
         return np.array([[0, 0, width, height]], np.float32)
-    array = np.asarray(getattr(given, 'boxes', given), np.float32)
+    try:
+        array = np.asarray(getattr(given, 'boxes', given), np.float32)
+    except (TypeError, ValueError):
+        raise UserError(
+            f'boxes: expected (N, 4), x1 y1 x2 y2, or None for the whole picture, found {given!r}'
+        ) from None
     if array.size == 0:
         return array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4:

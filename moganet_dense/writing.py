@@ -182,7 +182,7 @@ class _Video:
     def __init__(self, target: Path, fps: float, shape: tuple[int, ...]) -> None:
         self.target, self.draft = target, target.with_suffix('.part.mp4')
         self.size, self.count = (shape[1], shape[0]), 0
-        with _as_line(target):
+        with as_line(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         code = cv2.VideoWriter_fourcc(*'mp4v')
         self.writer = cv2.VideoWriter(str(self.draft), code, fps, self.size)
@@ -204,7 +204,7 @@ class _Video:
                 f'{self.target} cannot be written: expected {self.count} frames, found '
                 f'{max(0, int(written))}; is the disk full?'
             )
-        with _as_line(self.target):
+        with as_line(self.target):
             os.replace(self.draft, self.target)
 
 
@@ -232,7 +232,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     draft = None
     try:
-        with _as_line(path):
+        with as_line(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
             with open(handle, 'wb') as file:
@@ -245,9 +245,26 @@ def write_whole(path: Path, content: bytes) -> None:
             Path(draft).unlink(missing_ok=True)
 
 
+def require_writable(path: Path) -> None:
+    """Sees that a file can be written, before what goes there is computed.
+
+    Raises:
+        UserError: it is a folder, or lies where nothing can be written.
+    """
+    if path.is_dir():
+        raise UserError(f'{path}: expected the name of a file to write, found a folder')
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f'{path} cannot be written: {nearest} is no folder that can be written to')
+
+
 @contextlib.contextmanager
-def _as_line(path: Path) -> Iterator[None]:
-    """Makes a failure to write a line."""
+def as_line(path: Path) -> Iterator[None]:
+    """Makes a failure to write a line.
+
+    Raises:
+        UserError: an OSError.
+    """
     try:
         yield
     except OSError as error:

@@ -14,6 +14,7 @@ from tiny_onnx import tiny_detector
 
 from moganet_dense.apis.config import find_config
 from moganet_dense.cli import COMMANDS, main
+from moganet_dense.commands.options import spread
 from moganet_dense.toolboxes import metafiles
 
 HEAVY = ('torch', 'mmengine', 'mmcv', 'cv2', 'numpy')
@@ -86,6 +87,14 @@ def test_zoo_download_finds_what_was_fetched(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == str(file)
     assert main(['zoo', 'download', 'faster_rcnn_moganet_s']) == 1
     assert 'no weights are published' in capsys.readouterr().err
+
+
+def test_options_of_several_values_end_where_others_begin():
+    said = ['--shape', '96', '128', 'a.py', '--cfg-options', 'a=1', 'b=2', 'c.pth', '--mini', 'x']
+    assert spread(said) == [
+        '--shape', '96', '--shape', '128', 'a.py', '--cfg-options', 'a=1', '--cfg-options', 'b=2',
+        'c.pth', '--mini', 'x',
+    ]  # fmt: skip
 
 
 def test_configs_and_weights_may_be_named(capsys):
@@ -214,7 +223,7 @@ def test_a_reader_that_leaves_is_no_traceback():
     )
     process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == b'' and process.wait() == 1
+    assert process.stderr.read() == b'' and process.wait() == 141
 
 
 def test_benchmark_says_that_it_needs_a_checkout(tmp_path, monkeypatch, capsys):

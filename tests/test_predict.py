@@ -480,6 +480,89 @@ def test_persons_of_a_coco_file(photos):
             WrittenBoxes('bad.json', 0.3)
 
 
+def test_pictures_of_one_name_have_boxes_of_their_own(photos):
+    """What predict writes of two folders is told apart by their paths."""
+    files = [f'photos/{folder}/x.png' for folder in 'ab']
+    for file in files:
+        with_red(Path(file), 0, 0, 2, 2)
+    images = [dict(id=k, file_name=file) for k, file in enumerate(files, 1)]
+    listed = [BOXES[0] | dict(image_id=k, bbox=[k, 0, 10, 10]) for k in (1, 2)]
+    Path('set.json').write_text(json.dumps(dict(images=images, annotations=listed)))
+    written = WrittenBoxes('set.json', 0.3)
+    frames = [Frame(source, None) for source in find(files)]
+    assert [found.boxes[0, 0] for found in written(frames)] == [1, 2]
+    with_red(Path('elsewhere/x.png'), 0, 0, 2, 2)
+    (told,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
+    assert told == 'elsewhere/x.png: set.json has several of this name; give paths as it does'
+
+
+def test_boxes_that_are_none_are_told_by_picture(photos):
+    for x in (float('nan'), 1e39):
+        listed = [BOXES[0] | dict(bbox=[x, 1, 40, 80])]
+        Path('found.json').write_text(json.dumps(listed))
+        with pytest.raises(UserError, match=r'found\.json: .* of image 7 is not finite'):
+            WrittenBoxes('found.json', 0.3)
+    flat = [BOXES[0] | dict(bbox=[5, 1, 0, 80]), BOXES[1]]  # no area; below the score
+    Path('found.json').write_text(json.dumps(flat))
+    (found,) = WrittenBoxes('found.json', 0.3)([Frame(find(['7.png'])[0], None)])
+    assert len(found) == 0
+    sets = dict(images=[], annotations=[], categories=[dict(id=1, name='dog')])
+    Path('dogs.json').write_text(json.dumps(sets))
+    with pytest.raises(UserError, match="no category is named 'person'"):
+        WrittenBoxes('dogs.json', 0.3)
+
+
+def test_answers_that_are_not_finite_are_no_answers(photos, capsys):
+    class Lost(Joints):
+        def look(self, image, own) -> Poses:
+            found = super().look(image, own)
+            found.scores[:] = np.nan
+            return found
+
+    lines = io.StringIO()
+    code = predict(Lost(), ['photos/a.png'], None, lines, boxes=whole_pictures)
+    assert code == SKIPPED and not lines.getvalue()
+    assert 'a.png: the model answers with numbers that are not finite' in capsys.readouterr().err
+
+
+def test_results_are_not_looked_at_again(photos):
+    """Wherever they are: among the pictures, or matched by the same glob."""
+    with_red(photos / 'labels/c.png', 0, 0, 2, 2)  # a folder of the user's, not of results
+    pattern = ['photos/**/*.png']
+    before = [source.file for source in find(pattern)]
+    for out in ('.', 'photos', 'photos/out'):
+        assert predict(RedBoxes(), ['photos'], Path(out)) == SKIPPED
+    drawn = {Path(out).resolve() for out in ('drawn', 'photos/drawn', 'photos/out/drawn')}
+    assert all(folder.is_dir() for folder in drawn)
+    for source in find(['photos', '**/*.jpg'], results=Path('photos/out')):
+        assert Path('photos/out').resolve() not in Path(source.file).resolve().parents
+    assert [source.file for source in find(pattern, results=Path('photos/out'))] == before
+    same = find(['photos/a.png', 'photos/../photos/a.png', str(Path('photos/a.png').resolve())])
+    assert [source.file for source in same] == ['photos/a.png']
+
+
+def test_nothing_to_look_at_tells_what_is_there(photos):
+    Path('phone').mkdir()
+    Path('phone/IMG_1.HEIC').write_bytes(b'x')
+    with pytest.raises(UserError, match=r'no pictures or videos in phone; endings there: \.HEIC'):
+        predict(RedBoxes(), ['phone'], None)
+    with pytest.raises(UserError, match='found an empty text'):
+        predict(RedBoxes(), [''], None)
+
+
+def test_a_video_that_breaks_off_is_told(photos, capsys):
+    writer = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
+    for _ in range(20):
+        writer.write(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8))
+    writer.release()
+    content = Path('clip.avi').read_bytes()
+    Path('clip.avi').write_bytes(content[: len(content) // 2])
+    assert predict(RedBoxes(), ['clip.avi'], Path('out')) == SKIPPED
+    said = capsys.readouterr().err
+    assert 'clip.avi: the video breaks off after ' in said and ' of 20 pictures' in said
+    assert json.loads(Path('out/predictions.json').read_text())['images']  # what there is
+
+
 @pytest.fixture
 def random_model(tmp_path):
     """Writes a config for small pictures and random weights; returns the two as arguments."""

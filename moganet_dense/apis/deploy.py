@@ -31,6 +31,7 @@ from ..weights.families import (
 )
 from ..weights.for_mmengine import AVERAGE_TAKEN
 from ..weights.loading import check_gate, load_strictly, locate, read_checkpoint
+from ..writing import as_line, require_writable
 from .config import read_config
 from .flops import build, outputs
 
@@ -85,6 +86,7 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
         UserError: a mistake that the user can mend; or both forms differ on a drawn image
             by more than TOLERANCE. Nothing is written then.
     """
+    require_writable(Path(out))
     cfg = read_config(config)
     adopt_gate(cfg, checkpoint)
     model = build(cfg).eval()
@@ -263,14 +265,15 @@ def noted(content: dict) -> dict[str, str]:
 
 def _write(content: dict, path: Path) -> None:
     """Saves a checkpoint, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
-    try:
-        with open(handle, 'wb') as file:
-            if path.suffix == '.safetensors':
-                file.write(safetensors.packed(content['state_dict'], noted(content)))
-            else:
-                torch.save(content, file)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    with as_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
+        try:
+            with open(handle, 'wb') as file:
+                if path.suffix == '.safetensors':
+                    file.write(safetensors.packed(content['state_dict'], noted(content)))
+                else:
+                    torch.save(content, file)
+            os.replace(draft, path)
+        finally:
+            Path(draft).unlink(missing_ok=True)

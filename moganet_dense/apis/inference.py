@@ -1,6 +1,7 @@
 """Models for use in Python: loaded by name, called on pictures, answering in NumPy."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .names import Names, names_of
 RANDOM = 'random'
 """Said instead of weights: the model stays as it was initialised, for tests."""
 
+_BUILDING = threading.Lock()
+"""The toolboxes build in a scope that is one for all threads."""
 _LEFT_OUT = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'LoadPanopticAnnotations'}
 
 
@@ -51,16 +54,17 @@ def load_model(
         UserError: no such name or config; no weights are given or published, or they do not
             fit; class names are not known, or not as many as the model has classes.
     """
-    cfg, published = _config(name_or_config)
-    weights = _weights(name_or_config, weights, published)
+    cfg = _config(name_or_config)
+    weights = _weights(name_or_config, weights)
     device = _device(device)
     adopt_gate(cfg, weights)
-    model = build(cfg)
-    content = {} if weights == RANDOM else load(model, weights, deploy)
-    names = names_of(cfg, content, model)
-    if deploy:
-        switch(model)
-    return Predictor(model.eval().to(device), cfg, names)
+    with _BUILDING:
+        model = build(cfg)
+        content = {} if weights == RANDOM else load(model, weights, deploy)
+        names = names_of(cfg, content, model)
+        if deploy:
+            switch(model)
+        return Predictor(model.eval().to(device), cfg, names)
 
 
 class Predictor:
@@ -224,34 +228,38 @@ class Predictor:
         return Segmentation(labels, self.classes, self.names.palette, scores)
 
 
-def _config(name_or_config: str | os.PathLike | Config) -> tuple[Config, str | None]:
-    """The config, a copy, and the URL of the weights published under a name of the zoo."""
+def _config(name_or_config: str | os.PathLike | Config) -> Config:
+    """The config, a copy."""
     if isinstance(name_or_config, Config):
-        return name_or_config.copy(), None
-    entry = metafiles.find(os.fspath(name_or_config))
-    if entry:
-        return read_config(entry['Config']), entry['Weights']
-    if Path(name_or_config).is_dir():
+        return name_or_config.copy()
+    name = os.fspath(name_or_config)
+    if metafiles.find(name):
+        return read_config(name)
+    if Path(name).is_dir():
         raise UserError(
-            f'expected a name of the zoo or a config, found the folder {name_or_config}; '
-            'a work dir holds a copy of its config: give that, and its checkpoint'
+            f'expected a name of the zoo or a config, found the folder {name}; a work dir holds a '
+            'copy of its config: give that, and its checkpoint'
         )
-    if not Path(name_or_config).suffix:
-        raise UserError(
-            f'no such model: {name_or_config}; {metafiles.near(os.fspath(name_or_config))}'
-        )
-    return read_config(name_or_config), None
+    if not Path(name).suffix:
+        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+    return read_config(name)
 
 
-def _weights(name: Any, weights: str | os.PathLike | None, published: str | None) -> str:
+def _weights(name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None) -> str:
     if weights is not None:
         return metafiles.published(os.fspath(weights))
-    if published is None:
-        what = 'a config' if isinstance(name, Config) else os.fspath(name)
-        raise UserError(
-            f'no weights are published for {what}; give a checkpoint, or {RANDOM!r} for none'
-        )
-    return published
+    if isinstance(name_or_config, Config):
+        raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
+    name = os.fspath(name_or_config)
+    if metafiles.find(name):
+        return metafiles.published(name)
+    near = metafiles.find(Path(name).stem)
+    by_name = ''
+    if near and near['Weights']:
+        by_name = f', or say {near["Name"]}, whose weights are published'
+    raise UserError(
+        f'no weights are given for {name}; give a checkpoint (--weights, --boxes-weights){by_name}'
+    )
 
 
 def _device(device: str | torch.device | None) -> torch.device:

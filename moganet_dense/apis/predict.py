@@ -2,6 +2,7 @@
 is called as :class:`~moganet_dense.apis.inference.Predictor` is will do."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..data.inputs import Fault, Frame, find, frames
+from ..data.inputs import Fault, Frame, endings, find, frames
 from ..errors import INTERRUPTED, UserError, WrongUsage
 from ..results import Detections
 from ..writing import Writer, about, rows
@@ -59,9 +60,11 @@ def predict(
     """
     if model.task == 'backbone':
         raise UserError('a backbone alone sees nothing; it gives maps, in Python')
-    sources = find(list(_with_standard_input(inputs)), leave_out=out)
+    sources = find(list(_with_standard_input(inputs)), results=out)
     if not sources:
-        raise UserError(f'no pictures or videos in {" ".join(inputs) or "the list"}')
+        there = endings(inputs)
+        told = f'; endings there: {there}' if there else ''
+        raise UserError(f'no pictures or videos in {" ".join(inputs)}{told}')
     looked = skipped = 0
     stop = _Stop()
     try:
@@ -185,9 +188,9 @@ class WrittenBoxes:
     """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
     :class:`~moganet_dense.writing.Writer` writes it.
 
-    Pictures are known by their file name, where the file lists names, else by their number, as
-    COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the category of that
-    name, where the file lists categories, else category 1.
+    Pictures are known by their path, else by their file name, where the file lists these; else by
+    their number, as COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the
+    category of that name, where the file lists categories, else category 1.
 
     Args:
         file: the JSON file.
@@ -201,27 +204,16 @@ class WrittenBoxes:
         self.file = file
         try:
             content = json.loads(Path(file).read_text(encoding='utf-8'))
-            listed = content if isinstance(content, list) else content['annotations']
-            images = [] if isinstance(content, list) else content['images']
-            self.numbers = {
-                (Path(image['file_name']).name, image.get('frame')): image['id'] for image in images
-            }
-            persons = {1}
-            if not isinstance(content, list) and 'categories' in content:
-                persons = {row['id'] for row in content['categories'] if row['name'] == PERSON}
-            self.found: dict[Any, list] = {number: [] for number in self.numbers.values()}
+            images, listed, category = [], content, 1
+            if not isinstance(content, list):
+                images, listed = content['images'], content['annotations']
+                category = _person_of(content.get('categories'))
+            self.paths, self.names = _numbers(images)
+            self.found: dict[Any, list] = {image['id']: [] for image in images}
             for row in listed:
-                x, y, width, height = map(float, row['bbox'])
-                score = float(row.get('score', 1))
-                if (
-                    row['category_id'] in persons
-                    and score >= score_thr
-                    and width > 0
-                    and height > 0
-                ):
-                    self.found.setdefault(row['image_id'], []).append(
-                        [x, y, x + width, y + height, score]
-                    )
+                own = self.found.setdefault(row['image_id'], [])
+                if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
+                    own.extend(_corners(row))
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = ' '.join(str(error).split())
             raise UserError(
@@ -234,14 +226,50 @@ class WrittenBoxes:
 
     def _of(self, frame: Frame) -> Detections | str:
         path = Path(frame.source.file)
-        number = self.numbers.get((path.name, frame.index))
-        if number is None and not self.numbers and path.stem.isascii() and path.stem.isdigit():
+        number = self.paths.get((os.path.abspath(path), frame.index))
+        if number is None:
+            known = self.names.get((path.name, frame.index), [])
+            if len(known) > 1:
+                return f'{path}: {self.file} has several of this name; give paths as it does'
+            number = known[0] if known else None
+        if number is None and not self.names and path.stem.isascii() and path.stem.isdigit():
             number = int(path.stem)
         if number not in self.found:
             return f'{path}: no boxes for it in {self.file}'
         table = np.array(self.found[number], np.float32).reshape(-1, 5)
         labels = np.zeros(len(table), np.int64)
         return Detections(table[:, :4], table[:, 4], labels, (PERSON,))
+
+
+def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
+    """Numbers of the listed pictures, by path, and by file name, which several may have."""
+    paths, names = {}, {}
+    for image in images:
+        file, frame = image['file_name'], image.get('frame')
+        paths[os.path.abspath(file), frame] = image['id']
+        names.setdefault((Path(file).name, frame), []).append(image['id'])
+    return paths, names
+
+
+def _person_of(categories: list[dict] | None) -> Any:
+    """Number of the category of persons."""
+    if categories is None:
+        return 1
+    for row in categories:
+        if row['name'] == PERSON:
+            return row['id']
+    raise ValueError(f'no category is named {PERSON!r}')
+
+
+def _corners(row: dict) -> Iterator[list[float]]:
+    """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
+    x, y, width, height = map(float, row['bbox'])
+    with np.errstate(over='ignore'):  # infinity is told below
+        box = np.array([x, y, x + width, y + height], np.float32)
+    if not np.isfinite(box).all():
+        raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
+    if (box[2:] > box[:2]).all():
+        yield [*box.tolist(), float(row.get('score', 1))]
 
 
 def whole_pictures(pictures: list[Frame]) -> list[None]:
@@ -268,12 +296,22 @@ def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool
     if boxes:
         options['boxes'] = [where for _, where in known]
     try:
-        return model(images, **options) if images else []
+        found = model(images, **options) if images else []
+        return [_if_finite(*pair) for pair in zip(known, found, strict=True)]
     except UserError as error:
         if len(known) > 1:
             return [found for one in known for found in _look(model, [one], boxes)]
         source = known[0][0].source
         return [Fault(source, f'{source.file}: {error}')]
+
+
+def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
+    """The result, or a fault: NaN is no JSON, and no answer."""
+    parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
+    if all(np.isfinite(part).all() for part in parts):
+        return result
+    source = known[0].source
+    return Fault(source, f'{source.file}: the model answers with numbers that are not finite')
 
 
 @contextmanager
@@ -306,10 +344,14 @@ def _with_boxes(
 
 def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
     for given in inputs:
-        if given == '-':
-            yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
-        else:
+        if given != '-':
             yield given
+            continue
+        if sys.stdin is None:
+            raise UserError('expected a list of files on standard input, found it closed')
+        if hasattr(sys.stdin, 'reconfigure'):  # names of files may be any bytes
+            sys.stdin.reconfigure(errors='surrogateescape')
+        yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

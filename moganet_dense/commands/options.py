@@ -7,26 +7,29 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-MANY = ('--cfg-options', '--shape')
-"""Options that may be followed by several values."""
+MANY: dict[str, Callable[[str], bool]] = {
+    '--cfg-options': lambda text: '=' in text,
+    '--shape': str.isdigit,
+}
+"""Options that may be followed by several values, and what is one."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
     """Repeats the name of each of :data:`MANY` before every value, as click wants it.
 
     ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
-    at the next option.
+    at the next option, or at what is no value of this one.
     """
     found, name, values = [], None, 0
     for argument in arguments:
-        if argument in MANY or argument.startswith('-'):
-            name, values = (argument if argument in MANY else None), 0
-            found.append(argument)
-        else:
-            if name and values:
+        if argument.startswith('-') or (name and values and not MANY[name](argument)):
+            name = argument if argument in MANY else None
+            values = 0
+        elif name:
+            if values:
                 found.append(name)
-            found.append(argument)
             values += 1
+        found.append(argument)
     return found
 
 

@@ -52,5 +52,8 @@ def _from_pil(image: Any) -> np.ndarray:
 
     if image.mode.startswith(('I', 'F')):
         raise UserError(f'expected a picture of 8 bits a channel, found PIL mode {image.mode}')
-    rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    try:
+        rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    except (OSError, SyntaxError) as error:  # PIL reads a file's pixels only now
+        raise UserError(f'the PIL image cannot be read ({error})') from None
     return np.ascontiguousarray(rgb[..., ::-1])

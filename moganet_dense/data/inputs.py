@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from .pictures import decode
 PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
 """Endings of what is taken from a folder; a file that is named may have any."""
+PRODUCTS = ('drawn', 'labels', 'palette')
+"""Folders of pictures among results."""
 
 
 @dataclass(frozen=True)
@@ -66,34 +69,62 @@ class Fault:
     reason: str
 
 
-def find(inputs: Sequence[str], leave_out: Path | None = None) -> list[Source]:
-    """The files that inputs stand for, in their order; those of a folder, and of the folders
-    in it, by name.
+def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
+    """The files that inputs stand for, in their order, each once; those of a folder, and of the
+    folders in it, by name.
 
     Args:
         inputs: files, folders and globs. A file that is not there is listed, too: reading it
             tells.
-        leave_out: folder that is not looked into: where results go.
+        results: folder that results go to: pictures in it that are results are left out, unless
+            they are named.
+
+    Raises:
+        UserError: an input is empty.
     """
-    found: dict[str, str] = {}  # file to name, each file once
+    found: dict[str, tuple[str, str]] = {}  # by absolute path: file and name
     for given in inputs:
-        folders = [given] if Path(given).exists() else sorted(glob.glob(given, recursive=True))
-        for path in map(Path, folders or [given]):
-            if path.is_dir():
-                for file in _within(path, leave_out):
-                    found.setdefault(str(file), file.relative_to(path).with_suffix('').as_posix())
-            else:
-                found.setdefault(str(path), path.stem)
+        if not given:
+            raise UserError('expected a file, folder or glob to look at, found an empty text')
+        for file, name in _meant_by(given, _products(results)):
+            found.setdefault(os.path.abspath(file), (file, name))
     names: set[str] = set()
-    return [Source(file, _unique(name, names)) for file, name in found.items()]
+    return [Source(file, _unique(name, names)) for file, name in found.values()]
 
 
-def _within(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    skipped = leave_out.resolve() if leave_out else None
+def endings(inputs: Sequence[str]) -> str:
+    """The endings of what lies in folders, for who looked there for pictures in vain."""
+    files = (path for given in inputs for path in Path(given).rglob('*') if path.is_file())
+    found = sorted({path.suffix or 'none' for path in islice(files, 10_000)})
+    return ', '.join(found)
+
+
+def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str]]:
+    """Files, and what their results are called."""
+    named = os.path.exists(given)
+    matches = [] if named else sorted(glob.glob(given, recursive=True))
+    for path in map(Path, matches or [given]):
+        if path.is_dir():
+            for file in _within(path, products):
+                yield str(file), file.relative_to(path).with_suffix('').as_posix()
+        elif named or not _is_among(path, products):
+            yield str(path), path.stem
+
+
+def _products(results: Path | None) -> list[Path]:
+    """Where drawings and label maps go, see :class:`~moganet_dense.writing.Writer`."""
+    return [results.resolve() / name for name in PRODUCTS] if results else []
+
+
+def _is_among(path: Path, folders: list[Path]) -> bool:
+    return any(folder in path.resolve().parents for folder in folders)
+
+
+def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
     for path in sorted(folder.rglob('*')):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
-        own = skipped is not None and skipped in path.resolve().parents
-        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file() and not (hidden or own):
+        wanted = path.suffix.lower() in PICTURES | VIDEOS and not hidden
+        if wanted and path.is_file() and not _is_among(path, products):
             yield path
 
 
@@ -131,6 +162,12 @@ def _video(source: Source) -> Iterator[Frame]:
         index += 1
     if index == 0:
         raise UserError(f'{source.file}: expected a video that OpenCV reads, found none')
+    told = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if index < 0.9 * told - 2:  # headers may estimate it
+        raise UserError(
+            f'{source.file}: the video breaks off after {index} of {told:.0f} pictures; copy it '
+            'again'
+        )
 
 
 def _capture(file: str) -> cv2.VideoCapture:

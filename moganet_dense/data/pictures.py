@@ -5,6 +5,7 @@ Here that is an error, as is a label map that does not fit its picture or its cl
 accepted, and how it is read, is in docs/reliability.md.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .annotations import mask
 IGNORED = 255
 """The label of pixels that are none of the classes."""
 
+_MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
+"""A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
@@ -42,12 +45,22 @@ def read_whole(file: str | Path) -> bytes:
 def breaks_off(content: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end, which decoders forgive.
 
-    In the data of a JPEG, 0xFF is followed by zero: the end marker after the last start of
-    data is a true one.
+    What follows the end, as the video of a motion photo, is not looked at.
     """
     if content.startswith(b'\xff\xd8'):
-        return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
+        return not _has_jpeg_end(content)
     return content.startswith(b'\x89PNG') and b'IEND' not in content[-1024:]
+
+
+def _has_jpeg_end(content: bytes) -> bool:
+    """Walks from marker to marker (ITU-T T.81, annex B): over segments, which tell their length,
+    and through the data that follow a start of scan, in which 0xFF is followed by zero."""
+    at = 2
+    while found := _MARKER.search(content, at):
+        if found[1] == b'\xd9':
+            return True
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], 'big')
+    return False
 
 
 def decode(file: str | Path) -> np.ndarray:

@@ -223,7 +223,7 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
     if given and not wanted:
         raise WeightsError(
             'the weights are in the deploy form, the backbone is not; '
-            'call switch_to_deploy() before loading (tools/test.py --deploy does)'
+            'call switch_to_deploy() before loading, or on the command line say --deploy'
         )
     if wanted and not given:
         raise WeightsError(

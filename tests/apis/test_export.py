@@ -254,6 +254,14 @@ def test_mistakes_are_one_line(tmp_path, capfd, arguments, message):
     assert not out.parent.exists()
 
 
+@pytest.mark.parametrize('command', ['export', 'deploy'])
+def test_where_nothing_can_be_written_is_told_first(tmp_path, capfd, command):
+    (tmp_path / 'file').write_text('x')
+    for out in (tmp_path, tmp_path / 'file' / 'model.onnx'):
+        assert main([command, 'no config', 'none.pth', str(out)]) == 1
+        assert f'error: {out}' in capfd.readouterr().err
+
+
 def test_what_is_not_written_is_named():
     names = Names((), np.zeros((0, 3)), meta=dict(flip_indices=[0]))
     other = type('FCOS', (nn.Module,), {})()

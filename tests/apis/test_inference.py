@@ -270,7 +270,10 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
     [
         (('retinanet_moganet_sx', 'random'), 'no such model.*near it: retinanet_moganet'),
         (('nowhere.py', 'random'), 'no such config'),
-        ((str(ROOT / DET),), 'no weights are published for .*; give a checkpoint, or .random'),
+        (
+            (str(ROOT / DET),),
+            'no weights are given for .*; give a checkpoint .* or say retinanet_moganet_xt',
+        ),
         (('faster_rcnn_moganet_s',), 'no weights are published for faster_rcnn_moganet_s'),
         ((str(ROOT / DET), 'faster_rcnn_moganet_s'), 'no weights are published for faster'),
         ((str(ROOT / DET), 'missing.pth'), 'no such file: missing.pth'),

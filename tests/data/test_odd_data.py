@@ -24,7 +24,7 @@ from moganet_dense.apis.run import _cause_in_one_line
 from moganet_dense.cli import main
 from moganet_dense.data.check import check_all, check_before_testing
 from moganet_dense.data.check.files import Picture, look
-from moganet_dense.data.pictures import LoadWhole, load_whole
+from moganet_dense.data.pictures import LoadWhole, breaks_off, load_whole
 from moganet_dense.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -165,6 +165,21 @@ def test_what_is_accepted_means(tmp_path):
     alpha = noise(bands=4)
     file = saved(tmp_path / 'y.png', Image.fromarray(alpha))  # alpha is dropped, not blended
     assert (LoadImageFromFile()(dict(img_path=str(file)))['img'] == alpha[..., 2::-1]).all()
+
+
+def test_what_follows_a_jpeg_is_not_looked_at(tmp_path):
+    """Motion photos hold a video there, in which any two bytes occur."""
+    shown = np.random.RandomState(0).randint(0, 256, (40, 60, 3), np.uint8)
+    for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]):
+        content = cv2.imencode('.jpg', shown, options)[1].tobytes()
+        assert not breaks_off(content)
+        assert not breaks_off(content + b'video \xff\xda more \xff\xd8 \xff\xda\x00\x02')
+        for cut in (3, 20, len(content) // 2, len(content) - 2):
+            assert breaks_off(content[:cut])
+    # a thumbnail within a segment has an end of its own
+    segment = b'\xff\xe1' + (2 + len(content)).to_bytes(2, 'big') + content
+    assert breaks_off(b'\xff\xd8' + segment)
+    assert not breaks_off(b'\xff\xd8' + segment + content[2:])
 
 
 def test_an_exif_tag_turns_the_picture(tmp_path):

@@ -10,7 +10,9 @@ import torch
 from mmengine.logging import print_log
 
 from ...data.inputs import find
+from ...data.pictures import decode
 from ...errors import UserError
+from ...writing import as_line, require_writable
 from ..config import one_line
 from ..deploy import adopt_gate, load, switch
 from ..flops import build
@@ -19,7 +21,7 @@ from ..run import Job
 from .base import Graph
 from .check import TOLERANCE, largest_difference, low_threshold
 from .describe import cut_size, notes_of
-from .detectors import TwoStageGraph
+from .detectors import DetectionGraph, TwoStageGraph
 from .files import (
     quantise,
     require,
@@ -65,6 +67,8 @@ def export(
         UserError: a mistake that the user can mend; or the file does not compute what PyTorch
             does. Nothing is written then.
     """
+    target = Path(out)
+    require_writable(target)
     require(form)
     pictures = _calibration(form, int8, calibrate)
     cfg = job.read()
@@ -77,9 +81,7 @@ def export(
     graph = graph_of(model, names)
     shape = _shape(cfg, graph, form, shape)
     notes = notes_of(cfg, str(job.config), model, names, shape)
-    target = Path(out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.') as folder:
+    with as_line(target), _beside(target) as folder:
         draft = Path(folder, 'draft.onnx' if form == 'onnx' else 'draft.pt2')  # as torch wants it
         error = _write_checked(graph, plain, form, shape, notes, draft)
         if int8:
@@ -87,8 +89,17 @@ def export(
                 quantise(draft, int8, pictures)
                 run_onnx(draft)(*(each.numpy() for each in _trials(graph, shape)[0]))
         os.replace(draft, target)
-    print_log(f'Wrote {out}; it differs from PyTorch by at most {error:.1e}', 'current')
+    what = 'before it was quantised it differed' if int8 else 'it differs'
+    print_log(f'Wrote {out}; {what} from PyTorch by at most {error:.1e}', 'current')
+    if form == 'torch-export' and isinstance(graph, DetectionGraph):
+        print_log('To load it, import torchvision first: it has the operators of boxes', 'current')
     return target, error
+
+
+def _beside(target: Path) -> tempfile.TemporaryDirectory:
+    """A folder for drafts on the disk that the file goes to."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.')
 
 
 def _write_checked(
@@ -159,4 +170,6 @@ def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
     pictures = [Path(source.file) for source in find([folder]) if not source.is_video]
     if not pictures:
         raise UserError(f'--calibrate: no pictures in {folder}')
+    for picture in pictures:
+        decode(picture)  # what cannot be read is told before minutes are spent
     return pictures

@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -161,18 +163,29 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
         extra_options=dict(MatMulConstBOnly=True),
     )
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
-    if kind == 'dynamic':
-        quantize_dynamic(path, target, weight_type=QuantType.QUInt8, **options)
-    else:
-        quantize_static(
-            path, target, _Calibration(path, pictures), quant_format=QuantFormat.QDQ,
-            per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            **options,
-        )  # fmt: skip
+    with _no_warnings_logged():  # a line for every bias, which is quantised all the same
+        if kind == 'dynamic':
+            quantize_dynamic(path, target, weight_type=QuantType.QUInt8, **options)
+        else:
+            quantize_static(
+                path, target, _Calibration(path, pictures), quant_format=QuantFormat.QDQ,
+                per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                **options,
+            )  # fmt: skip
     model = onnx.load(target)
     onnx.helper.set_model_props(model, dict(props, int8=json.dumps(kind)))
     onnx.save(model, path)
     target.unlink()
+
+
+@contextmanager
+def _no_warnings_logged() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Calibration:
