@@ -13,7 +13,9 @@ import numpy as np
 from ..errors import UserError
 from .pictures import decode
 
-PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
+PICTURES = {
+    '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
+}  # fmt: skip
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
 """Endings of what is taken from a folder; a file that is named may have any."""
 PRODUCTS = ('drawn', 'labels', 'palette')
