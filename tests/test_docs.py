@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import make_benchmarks
+import make_photographs
 import make_scale
 import pytest
 from conftest import ROOT
@@ -14,6 +15,8 @@ from small import small
 
 import moganet_dense
 from moganet_dense import load_model
+from moganet_dense.apis.config import read_config
+from moganet_dense.apis.flops import build
 from moganet_dense.cli import commands
 from moganet_dense.toolboxes import metafiles
 
@@ -24,6 +27,24 @@ def test_the_page_of_benchmarks_is_up_to_date():
 
 def test_the_tables_of_scale_are_those_of_the_figures():
     assert (ROOT / 'docs/scale.md').read_text() == make_scale.page()
+
+
+@pytest.mark.parametrize('name', make_photographs.MODELS)
+def test_the_models_of_the_photographs_can_be_trained(name, tmp_path):
+    """Their changes fit the published configs: known options, and what predict needs."""
+    file = tmp_path / f'{name}.py'
+    file.write_text(make_photographs.config(name, tmp_path))
+    cfg = read_config(file)
+    assert cfg.model.backbone.arch == 'xt' and cfg.model.backbone.layer_scale_init_value == 0.1
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root.startswith(str(tmp_path))
+    assert build(cfg) is not None
+
+
+def test_the_photographs_are_small_and_credited():
+    file, page = ROOT / 'docs/photographs.jpg', (ROOT / 'docs/use.md').read_text()
+    assert Image.open(file).width == make_photographs.WIDTH and file.stat().st_size < 120_000
+    assert f'{make_photographs.SHOWN}.jpg' in page and 'licenses/by/2.0' in page
 
 
 def blocks(page: str, language: str) -> list[str]:

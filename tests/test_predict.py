@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -416,6 +417,50 @@ def test_drawing_marks_the_place_and_leaves_the_picture():
     cls = Classification(np.float32([0.2, 0.8]), 1, 'y', ('x', 'y'))
     assert (draw(picture, cls) != 50).any()
     assert rows(cls) == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
+
+
+def test_labels_give_way_to_each_other():
+    """Two objects in one place: both are named, neither name hides the other."""
+    picture = np.full((200, 300, 3), 50, np.uint8)
+    boxes, scores = np.float32([[60, 80, 200, 160]] * 2), np.float32([0.9, 0.8])
+    found = Detections(boxes, scores, np.array([3, 0]), CLASSES)
+    drawn = draw(picture, found)
+    first, second = colours(80)[[3, 0]][:, ::-1]
+    above, inside = drawn[67:79, 61:150], drawn[82:93, 62:127]
+    assert (above == first).all(2).mean() > 0.3 and not (above == second).all(2).any()
+    assert (inside == second).all(2).mean() > 0.3
+    alone = draw(picture, found.where(0.85))
+    assert (drawn[:79] == alone[:79]).all() and (alone[82:93, 62:127] == 50).all()
+
+
+def test_masks_of_one_class_have_an_edge_between_them():
+    picture = np.full((100, 120, 3), 50, np.uint8)
+    masks = np.zeros((2, 100, 120), bool)
+    masks[0, 40:80, 20:60] = masks[1, 40:80, 60:100] = True
+    boxes = np.float32([[20, 40, 60, 80], [60, 40, 100, 80]])
+    drawn = draw(picture, Detections(boxes + [0, -30, 0, 10], np.float32([0.9, 0.8]),
+                                     np.array([0, 0]), CLASSES, masks))  # fmt: skip
+    colour = colours(80)[0][::-1]
+    assert np.abs(drawn[50:70, 59:61] - colour.astype(int)).max() < 30  # smoothed
+    np.testing.assert_allclose(drawn[60, 40], (colour.astype(int) + 50) / 2, atol=1)
+
+
+def test_left_and_right_of_a_person_have_their_colours():
+    """As mmpose draws COCO's persons: left green, right orange, what joins them blue."""
+    picture = np.zeros((400, 400, 3), np.uint8)
+    points = np.float32([[[200, 40], [300, 40], [100, 40], [300, 340], [100, 340]]])
+    names = ('nose', 'left_eye', 'right_eye', 'left_hip', 'right_hip')
+    links = ((0, 1), (0, 2), (1, 3), (2, 4), (3, 4))
+    box, places = (
+        np.float32([[0, 0, 400, 400]]),
+        ([40, 40, 200, 200, 340], [250, 150, 300, 100, 200]),
+    )
+    poses = Poses(points, np.ones((1, 5), np.float32), box, names, links)
+    green, orange, blue = (0, 255, 0), (255, 128, 0), (51, 153, 255)
+    seen = draw(picture, poses)[places][:, ::-1]
+    np.testing.assert_allclose(seen, [green, orange, green, orange, blue], atol=30)  # smoothed
+    other = draw(picture, replace(poses, names=tuple('abcde')))  # no sides: each limb its own
+    assert len({tuple(colour) for colour in other[places].tolist()}) == 5
 
 
 def test_neighbouring_colours_differ():
