@@ -1,13 +1,14 @@
 """Measures what docs/ship.md tells; prints tables.
 
-    python tools/measure_shipping.py parity [CONFIG ...]     # every exported model, random weights
+    python tools/measure_shipping.py parity onnx [CONFIG ...]          # random weights
+    python tools/measure_shipping.py parity torch-export [CONFIG ...]  # minutes each
     python tools/measure_shipping.py int8 CONFIG CHECKPOINT  # trained with --mini, on mini
     python tools/measure_shipping.py cold CONFIG CHECKPOINT PICTURE  # against the full stack
 
-``parity`` exports each config as the command does, and prints the difference that the exporter
-found. ``int8`` exports float32, dynamic and static files with ``--mini`` and evaluates them by
-COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an environment of NumPy, OpenCV and
-onnxruntime, weighs it, and times the start of Python to the first result.
+``parity`` exports each config, by default those of EXPORTED, as the command does, and prints the
+difference that the exporter found. ``int8`` exports float32, dynamic and static files with ``--mini``
+and evaluates them by COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an environment of
+NumPy, OpenCV and onnxruntime, weighs it, and times the start of Python to the first result.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ ANNOTATIONS = 'data/mini/coco/annotations/instances_val2017.json'
 ADE = 'data/mini/ade/ADEChallengeData2016'
 
 
-def parity(configs: list[str]) -> None:
+def parity(form: str, *configs: str) -> None:
     import torch
 
     from moganet_dense.apis.config import read_config
@@ -54,25 +55,23 @@ def parity(configs: list[str]) -> None:
     sys.path.insert(0, str(ROOT / 'tests'))
     from test_deploy import randomised
 
-    print('| model | file | largest difference | MB | s |\n| --- | --- | --- | --- | --- |')
+    print('| model | largest difference | MB | s |\n| --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
-        for config in configs:
+        for config in configs or EXPORTED:
             torch.manual_seed(0)
             model = randomised(build(read_config(config)))
             weights, out = f'{folder}/weights.pth', f'{folder}/out'
             torch.save(dict(state_dict=model.state_dict()), weights)
-            for form in ('onnx', 'torch-export'):
-                two = form != 'onnx' and 'rcnn' in config
-                for backbone in (False, True) if 'sem_fpn' in config else (False,):
-                    start = time.perf_counter()
-                    _, error = export(
-                        Job(config), weights, out, form, (192, 256) if two else None, backbone
-                    )
-                    took, size = time.perf_counter() - start, os.path.getsize(out) / 1e6
-                    figures = f'{error:.1e} | {size:.0f} | {took:.0f}'
-                    name = config + (' --backbone' if backbone else '')
-                    name += ' --shape 192 256' if two else ''
-                    print(f'| `{name}` | {form} | {figures} |', flush=True)
+            two = form != 'onnx' and 'rcnn' in config
+            for backbone in (False, True) if 'sem_fpn' in config else (False,):
+                start = time.perf_counter()
+                _, error = export(
+                    Job(config), weights, out, form, (192, 256) if two else None, backbone
+                )
+                took, size = time.perf_counter() - start, os.path.getsize(out) / 1e6
+                name = config + (' --backbone' if backbone else '')
+                name += ' --shape 192 256' if two else ''
+                print(f'| `{name}` | {error:.1e} | {size:.0f} | {took:.0f} |', flush=True)
 
 
 def int8(config: str, checkpoint: str) -> None:
@@ -200,9 +199,7 @@ def weight(folder: Path) -> float:
 
 if __name__ == '__main__':
     what, *rest = sys.argv[1:] or ['']
-    if what not in ('parity', 'int8', 'cold'):
+    commands = dict(parity=parity, int8=int8, cold=cold)
+    if what not in commands:
         sys.exit(__doc__)
-    if what == 'parity':
-        parity(rest or EXPORTED)
-    else:
-        dict(int8=int8, cold=cold)[what](*rest)
+    commands[what](*rest)
