@@ -6,9 +6,10 @@
     python tools/measure_shipping.py cold CONFIG CHECKPOINT PICTURE  # against the full stack
 
 ``parity`` exports each config, by default those of EXPORTED, as the command does, and prints the
-difference that the exporter found. ``int8`` exports float32, dynamic and static files with ``--mini``
-and evaluates them by COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an environment of
-NumPy, OpenCV and onnxruntime, weighs it, and times the start of Python to the first result.
+difference that the exporter found. ``int8`` exports float32, dynamic and static files with
+``--mini`` and evaluates them by COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an
+environment of NumPy, OpenCV and onnxruntime, weighs it, and times the start of Python to the first
+result.
 """
 
 import contextlib
