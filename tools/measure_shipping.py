@@ -29,12 +29,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ('numpy', 'opencv-python-headless', 'onnxruntime')
 EXPORTED = [
-    f'configs/{name}_moganet_{arch}{rest}.py'
+    f'configs/{name.format(arch)}.py'
     for arch in ('xt', 's')
-    for name, rest in [
-        ('det/retinanet', ''), ('det/mask_rcnn', ''), ('seg/upernet', ''), ('seg/sem_fpn', ''),
-        ('pose/topdown', '_256x192'), ('pose/topdown', '_384x288'), ('cls/moganet', ''),
-    ]
+    for name in (
+        'det/retinanet_moganet_{}', 'det/mask_rcnn_moganet_{}', 'seg/upernet_moganet_{}',
+        'seg/sem_fpn_moganet_{}', 'pose/topdown_moganet_{}_256x192',
+        'pose/topdown_moganet_{}_384x288', 'cls/moganet_{}',
+    )
 ] + [f'configs/det/{name}.py' for name in (
     'faster_rcnn_moganet_s', 'cascade_rcnn_moganet_s', 'cascade_mask_rcnn_moganet_s_ms_3x',
     'cascade_mask_rcnn_moganet_s_giou_ms_3x',
