@@ -94,6 +94,14 @@ def notes_in(path: Path) -> dict:
     return {prop.key: json.loads(prop.value) for prop in props}
 
 
+def axes_of(values) -> dict[str, list]:
+    """Sizes of inputs or outputs, names of those that are free."""
+    return {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in values
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [RETINANET, MASKS, CASCADE])
 def test_detectors_find_what_the_toolbox_finds(written, photograph, name):
@@ -101,6 +109,9 @@ def test_detectors_find_what_the_toolbox_finds(written, photograph, name):
     wanted, found = load_model(config, weights)(photograph), load(file)(photograph)
     assert len(found) == len(wanted) == 100
     assert found.names == wanted.names and found.scores.dtype == wanted.scores.dtype
+    outputs = axes_of(onnx.load(file).graph.output)
+    assert outputs.get('masks', ['found', 28, 28]) == ['found', 28, 28]
+    assert ('masks' in outputs) == (wanted.masks is not None)
     near = np.abs(found.boxes[:, None] - wanted.boxes[None]).max(2)
     near[found.labels[:, None] != wanted.labels[None]] = np.inf
     partner = near.argmin(1)
@@ -139,6 +150,8 @@ def test_joints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, f
     assert np.abs(found.keypoints - wanted.keypoints).max() < 0.01
     assert np.abs(found.scores - wanted.scores).max() < 1e-4
     assert found.skeleton == wanted.skeleton and found.names == wanted.names
+    outputs = axes_of(onnx.load(file).graph.output)
+    assert outputs == dict(keypoints=['batch', 17, 2], scores=['batch', 17])
     assert notes_in(file)['flip_test'] is flip_test
     assert len(load(file)(photograph, boxes=np.zeros((0, 4)))) == 0
 
@@ -163,9 +176,12 @@ def test_classifiers_are_as_sure_as_the_toolbox(written, photograph):
 def test_the_file_tells_what_it_is(written):
     *_, file = written(RETINANET)
     model = onnx.load(file)
-    (images, sizes) = ([d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim]
-                       for i in model.graph.input)  # fmt: skip
-    assert images == ['batch', 3, 'height', 'width'] and sizes == ['batch', 2]
+    assert axes_of(model.graph.input) == dict(
+        images=['batch', 3, 'height', 'width'], sizes=['batch', 2]
+    )
+    assert axes_of(model.graph.output) == dict(
+        boxes=['found', 4], scores=['found'], labels=['found'], image=['found']
+    )
     notes = notes_in(file)
     assert notes['classes'][:2] == ['person', 'bicycle'] and len(notes['classes']) == 80
     assert notes['mean'] == [123.675, 116.28, 103.53] and notes['order'] == 'rgb'

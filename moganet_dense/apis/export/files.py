@@ -4,7 +4,7 @@ import inspect
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,23 @@ def write_onnx(
             graph, inputs, str(path), opset_version=OPSET, input_names=list(graph.inputs),
             output_names=list(graph.outputs), dynamic_axes=free_axes(graph, fixed), **options,
         )  # fmt: skip
+        found = graph(*inputs)
     model = onnx.load(path)
     model.producer_name = 'moganet_dense'
+    shapes = [each.shape for each in (found if isinstance(found, tuple) else (found,))]
+    _name_sizes(model.graph.output, shapes, free_axes(graph, fixed))
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in notes.items()})
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _name_sizes(outputs: Any, shapes: list[Sequence[int]], free: dict[str, dict]) -> None:
+    """Notes sizes of outputs that are not free, which the exporter loses on the way."""
+    for output, shape in zip(outputs, shapes, strict=True):
+        own = free.get(output.name, {})
+        for axis, dim in enumerate(output.type.tensor_type.shape.dim):
+            if axis not in own:
+                dim.dim_value = shape[axis]
 
 
 def free_axes(graph: Graph, fixed: bool) -> dict[str, dict[int, str]]:
