@@ -221,9 +221,9 @@ class Predictor:
             labels, probable = sample.pred_sem_seg.data, logits[0]
             scores = torch.where(labels > 0, probable, 1 - probable)
         else:
-            size, corners = sample.picture_size, self.model.align_corners
-            labels, highest = label_pixels(logits, size, corners)
-            scores = certainty(logits, size, corners, highest)
+            corners = self.model.align_corners
+            labels, highest = label_pixels(logits, *sample.picture_size, corners)
+            scores = certainty(logits, highest, corners)
         labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
         return Segmentation(labels, self.classes, self.names.palette, scores)
 

@@ -1,6 +1,8 @@
-"""The class of every pixel of a large picture, where the scores of all classes would not fit."""
+"""The class of every pixel of a large picture, where the scores of all classes would not fit.
 
-from collections.abc import Sequence
+Functions that TorchScript compiles: in an ONNX file their loops have to stay loops. Unrolled,
+onnxruntime enlarges all classes first.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,47 +12,52 @@ AT_ONCE = 8
 
 
 def label_pixels(
-    logits: torch.Tensor, size: Sequence[int], align_corners: bool
+    logits: torch.Tensor, height: int, width: int, align_corners: bool, at_once: int = AT_ONCE
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class of the highest logit, after bilinear interpolation to another size.
 
     Args:
         logits: (B, C, h, w).
-        size: height and width of the picture.
+        height: of the picture.
+        width: of the picture.
         align_corners: as of :func:`torch.nn.functional.interpolate`.
+        at_once: classes that are enlarged together.
 
     Returns:
         labels (B, height, width) int64, of equals the first; and the highest logits, likewise.
     """
-    labels, highest = None, None
-    for first, part in _enlarged(logits, size, align_corners):
+    shape = [logits.shape[0], height, width]
+    labels = torch.zeros(shape, dtype=torch.int64, device=logits.device)
+    highest = torch.full(shape, float('-inf'), dtype=logits.dtype, device=logits.device)
+    for first in range(0, logits.shape[1], at_once):
+        part = logits[:, first : first + at_once]
+        part = F.interpolate(part, [height, width], mode='bilinear', align_corners=align_corners)
         value, index = part.max(1)
-        if labels is None:
-            labels, highest = index, value
-        else:
-            labels = torch.where(value > highest, index + first, labels)
-            highest = torch.maximum(value, highest)
+        labels = torch.where(value > highest, index + first, labels)
+        highest = torch.maximum(value, highest)
     return labels, highest
 
 
+@torch.jit.script_if_tracing
+def label_traced(logits: torch.Tensor, size: torch.Tensor, align_corners: bool) -> torch.Tensor:
+    """The labels of :func:`label_pixels` for a size (2,) that stays free in a trace."""
+    return label_pixels(logits, int(size[0]), int(size[1]), align_corners)[0]
+
+
 def certainty(
-    logits: torch.Tensor, size: Sequence[int], align_corners: bool, highest: torch.Tensor
+    logits: torch.Tensor, highest: torch.Tensor, align_corners: bool, at_once: int = AT_ONCE
 ) -> torch.Tensor:
     """The probability of each pixel's class, (B, height, width), by the softmax of all.
 
     Args:
         logits: as of :func:`label_pixels`.
-        size: likewise.
-        align_corners: likewise.
         highest: what that returned.
+        align_corners: as there.
+        at_once: as there.
     """
-    total = torch.zeros_like(highest)
-    for _, part in _enlarged(logits, size, align_corners):
+    total, size = torch.zeros_like(highest), highest.shape[1:]
+    for first in range(0, logits.shape[1], at_once):
+        part = logits[:, first : first + at_once]
+        part = F.interpolate(part, size, mode='bilinear', align_corners=align_corners)
         total += (part - highest.unsqueeze(1)).exp_().sum(1)
     return 1 / total
-
-
-def _enlarged(logits: torch.Tensor, size: Sequence[int], align_corners: bool):
-    for first in range(0, logits.shape[1], AT_ONCE):
-        part = logits[:, first : first + AT_ONCE]
-        yield first, F.interpolate(part, size, mode='bilinear', align_corners=align_corners)

@@ -9,7 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from ...errors import UserError
-from ..labels import label_pixels
+from ..labels import label_pixels, label_traced
 from ..names import Names
 from .base import BATCH, IMAGES, Graph
 from .boxes import expect
@@ -74,7 +74,9 @@ class SegmentationGraph(Graph):
         logits = head(self.model.extract_feat(images))
         corners, shape = head.align_corners, images.shape[2:]
         logits = F.interpolate(logits, shape, mode='bilinear', align_corners=corners)
-        return label_pixels(logits, lengths(size), corners)[0]
+        if torch.jit.is_tracing():
+            return label_traced(logits, size, corners)
+        return label_pixels(logits, *lengths(size), corners)[0]
 
 
 class PoseGraph(Graph):

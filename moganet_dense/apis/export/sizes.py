@@ -1,7 +1,5 @@
 """Layers of the toolboxes that a graph would hold to the size of its example, made free."""
 
-from typing import Any
-
 import torch
 import torch.nn as nn
 
@@ -46,11 +44,9 @@ def free_sizes(model: nn.Module) -> None:
                 setattr(module, name, nn.Upsample(scale_factor=child.scale_factor, **options))
 
 
-def lengths(size: torch.Tensor) -> Any:
-    """Height and width that a tensor holds, as what interpolation takes."""
-    if torch.jit.is_tracing():
-        return [size[0], size[1]]
-    lengths = size.tolist()
-    for length in lengths:
+def lengths(size: torch.Tensor) -> list[int]:
+    """Height and width that a tensor holds, as numbers that torch.export keeps free."""
+    found = size.tolist()
+    for length in found:
         torch._check(length >= 1)
-    return lengths
+    return found
