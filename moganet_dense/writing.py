@@ -50,7 +50,7 @@ def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
     """A mask, (H, W) bool, as COCO's compressed run lengths.
 
-    Runs go down the columns, from background on. From the third on, each is told as its
+    Runs go down the columns, from background on. From the fourth on, each is told as its
     difference to the last but one; numbers are five bits a character, lowest first, with a sixth
     for "more follows" (pycocotools, maskApi.c, rleToString).
     """
@@ -82,7 +82,8 @@ class Writer:
     ======================  =====================================================
     drawn/NAME.jpg, .mp4    the picture or video with the results
     predictions.json        COCO's format, with scores; of a classifier a list
-    labels/NAME.png         of a segmentation: the index of each pixel's class
+    labels/NAME.png         of a segmentation: the index of each pixel's class; of a video
+                            NAME.frames/NUMBER.png
     palette/NAME.png        the same in the classes' colours
     classes.json            their index, name and colour
     ======================  =====================================================
@@ -102,7 +103,8 @@ class Writer:
         """
         self._draw(frame, draw(frame.image, result, self.score_thr))
         if isinstance(result, Segmentation):
-            name = frame.source.name + ('' if frame.index is None else f'/{frame.index:06d}')
+            name = frame.source.name
+            name += '' if frame.index is None else f'.frames/{frame.index:06d}'
             kind = np.uint8 if len(result.names) <= 256 else np.uint16
             _write_png(self.folder / 'labels' / f'{name}.png', result.labels.astype(kind))
             colours = result.palette[result.labels][..., ::-1]
@@ -164,9 +166,9 @@ class Writer:
             _, content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
             write_whole(self.folder / 'drawn' / f'{frame.source.name}.jpg', content.tobytes())
             return
-        if frame.index == 0:
+        target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
+        if self._video is None or self._video.target != target:  # the first may be left out
             self._end_video()
-            target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
             self._video = _Video(target, frame.fps, picture.shape)
         self._video.add(picture)
 
@@ -234,7 +236,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with as_line(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
+            handle, draft = tempfile.mkstemp(dir=path.parent, suffix='.part')
             with open(handle, 'wb') as file:
                 file.write(content)
             os.chmod(draft, 0o644)  # mkstemp's are its owner's alone

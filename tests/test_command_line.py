@@ -91,9 +91,10 @@ def test_zoo_download_finds_what_was_fetched(tmp_path, monkeypatch, capsys):
 
 def test_options_of_several_values_end_where_others_begin():
     said = ['--shape', '96', '128', 'a.py', '--cfg-options', 'a=1', 'b=2', 'c.pth', '--mini', 'x']
+    said += ['--', '--shape', '1', '2']
     assert spread(said) == [
         '--shape', '96', '--shape', '128', 'a.py', '--cfg-options', 'a=1', '--cfg-options', 'b=2',
-        'c.pth', '--mini', 'x',
+        'c.pth', '--mini', 'x', '--', '--shape', '1', '2',
     ]  # fmt: skip
 
 

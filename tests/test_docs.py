@@ -30,7 +30,7 @@ def test_the_tables_of_scale_are_those_of_the_figures():
 
 
 @pytest.mark.parametrize('name', make_photographs.MODELS)
-def test_the_models_of_the_photographs_can_be_trained(name, tmp_path):
+def test_the_models_of_the_photographs_can_be_built(name, tmp_path):
     """Their changes fit the published configs: known options, and what predict needs."""
     file = tmp_path / f'{name}.py'
     file.write_text(make_photographs.config(name, tmp_path))

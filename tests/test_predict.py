@@ -23,7 +23,13 @@ from pycocotools.coco import COCO
 from small import small
 
 from moganet_dense import load_model
-from moganet_dense.apis.predict import SKIPPED, WrittenBoxes, predict, whole_pictures
+from moganet_dense.apis.predict import (
+    SKIPPED,
+    DetectedBoxes,
+    WrittenBoxes,
+    predict,
+    whole_pictures,
+)
 from moganet_dense.cli import main
 from moganet_dense.data.coco import CLASSES
 from moganet_dense.data.inputs import Frame, find
@@ -519,7 +525,8 @@ def test_persons_of_a_coco_file(photos):
     first, second, third = written([Frame(source, None, k, 25) for k in range(3)])
     assert len(first) == 0 and second.boxes.tolist() == [[10, 10, 30, 30]]
     assert third == 'clip.avi: no boxes for it in set.json'
-    for text in ('{', '{}', '[{"bbox": 3}]', '[[1]]'):
+    big = json.dumps([dict(BOXES[0], bbox=[10**400, 1, 2, 3])])
+    for text in ('{', '{}', '[{"bbox": 3}]', '[[1]]', '[' * 10**5, big):
         Path('bad.json').write_text(text)
         with pytest.raises(UserError, match=r'bad.json: expected boxes in the format of COCO'):
             WrittenBoxes('bad.json', 0.3)
@@ -539,6 +546,45 @@ def test_pictures_of_one_name_have_boxes_of_their_own(photos):
     with_red(Path('elsewhere/x.png'), 0, 0, 2, 2)
     (told,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
     assert told == 'elsewhere/x.png: set.json has several of this name; give paths as it does'
+
+
+class Finder:
+    """A detector of persons: one in the middle, one without an area, none in a thin picture."""
+
+    task, classes = 'detection', CLASSES
+
+    def __call__(self, images, *, order, batch_size):
+        if min(min(image.shape[:2]) for image in images) < 10:
+            raise UserError('too thin')
+        boxes = np.float32([[10, 10, 30, 40], [5, 5, 5, 9]])
+        return [Detections(boxes, np.float32([0.9, 0.8]), np.array([0, 0]), CLASSES)] * len(images)
+
+
+def test_pictures_that_a_detector_does_not_take_are_passed_over(photos, capsys):
+    with_red(photos / 'thin.png', 0, 0, 20, 2, size=(80, 5))
+    files = [f'photos/{name}.png' for name in ('a', 'thin', 'more/b')]
+    boxes = DetectedBoxes(Finder(), 0.3, 2)
+    assert predict(Joints(), files, Path('out'), batch_size=3, boxes=boxes) == SKIPPED
+    assert 'skipped: photos/thin.png: too thin' in capsys.readouterr().err
+    content = json.loads(Path('out/predictions.json').read_text())
+    assert [row['bbox'] for row in content['annotations']] == [[10, 10, 20, 30]] * 2
+
+
+def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
+    for name in ('one', 'two'):
+        writer = cv2.VideoWriter(f'{name}.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
+        for _ in range(5):
+            writer.write(np.full((60, 80, 3), 90, np.uint8))
+        writer.release()
+    images = [dict(id=k, file_name=f'{name}.avi', frame=k % 5) for k, name in
+              [*((k, 'one') for k in range(5)), *((k, 'two') for k in range(6, 10))]]  # fmt: skip
+    Path('set.json').write_text(json.dumps(dict(images=images, annotations=[])))
+    boxes = WrittenBoxes('set.json', 0.3)
+    assert predict(Joints(), ['one.avi', 'two.avi'], Path('out'), boxes=boxes) == SKIPPED
+    assert 'two.avi: no boxes for it in set.json' in capsys.readouterr().err
+    for name, count in [('one', 5), ('two', 4)]:
+        drawn = cv2.VideoCapture(f'out/drawn/{name}.mp4')
+        assert sum(iter(lambda video=drawn: video.read()[0], False)) == count
 
 
 def test_boxes_that_are_none_are_told_by_picture(photos):
@@ -591,8 +637,9 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
     with pytest.raises(UserError, match=r'no pictures or videos in phone; endings there: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
-    with pytest.raises(UserError, match='found an empty text'):
-        predict(RedBoxes(), [''], None)
+    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
+        with pytest.raises(UserError, match=told):
+            predict(RedBoxes(), [text], None)
 
 
 def test_a_video_that_breaks_off_is_told(photos, capsys):
@@ -669,6 +716,7 @@ def test_persons_that_a_detector_finds(photos, random_model, capfd):
         (['faster_rcnn_moganet_s', 'a.png'], 1, 'no weights are published'),
         (['retinanet_moganet_s'], 2, 'INPUT'),
         (['retinanet_moganet_s', 'a.png', '--score-thr', '7'], 2, 'not in the range'),
+        (['retinanet_moganet_s', 'a.png', '--score-thr', 'nan'], 2, 'not in the range'),
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
         (['.', 'a.png'], 1, 'found the folder .; a work dir holds a copy of its config'),

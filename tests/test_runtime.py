@@ -116,7 +116,7 @@ def test_predict_runs_the_file(pose, photographs, tmp_path, capfd):
     command = ['predict', str(pose), str(picture), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
-    assert len(content['annotations'] if isinstance(content, dict) else content) == 1
+    assert len(content['annotations']) == 1
     assert main([*command, '--deploy']) == 2
     assert 'takes no weights and no --deploy' in capfd.readouterr().err
 

@@ -45,14 +45,16 @@ ANNOTATIONS = 'data/mini/coco/annotations/instances_val2017.json'
 ADE = 'data/mini/ade/ADEChallengeData2016'
 
 
-def parity(form: str, *configs: str) -> None:
+def parity(form: str = '', *configs: str) -> None:
     import torch
 
     from moganet_dense.apis.config import read_config
-    from moganet_dense.apis.export import export
+    from moganet_dense.apis.export import FORMATS, export
     from moganet_dense.apis.flops import build
     from moganet_dense.apis.run import Job
 
+    if form not in FORMATS:
+        sys.exit(f'parity: expected one of {FORMATS}, found {form}')
     sys.path.insert(0, str(ROOT / 'tests' / 'apis'))
     sys.path.insert(0, str(ROOT / 'tests'))
     from test_deploy import randomised

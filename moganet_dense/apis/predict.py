@@ -72,6 +72,7 @@ def predict(
             stop.listening(),
             Writer(out, score_thr) if out else nullcontext() as writer,
             _progress(sum(map(len, sources))) as (advance, tell),
+            stop.hurrying(),
         ):
             for chunk in _chunks(frames(sources), batch_size):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
@@ -87,7 +88,6 @@ def predict(
                 advance(len(chunk))
                 if stop.received:
                     break
-            stop.hurry = False
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
@@ -123,6 +123,14 @@ class _Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Within, a second signal ends at once; after it, what was seen is being written."""
+        try:
+            yield
+        finally:
+            self.hurry = False
+
     def _note(self, number: int, frame: object) -> None:
         if self.received and self.hurry:
             self.hurry = False
@@ -147,6 +155,7 @@ def persons(
 
     Raises:
         WrongUsage: pose needs ``--boxes``, and other tasks take none.
+        UserError: the file or the detector is of another kind.
     """
     pose = task == 'pose'
     if pose != (where is not None):
@@ -178,10 +187,18 @@ class DetectedBoxes:
             raise UserError(f'--boxes: the detector does not know the class {PERSON!r}')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
 
-    def __call__(self, pictures: list[Frame]) -> list[Detections]:
-        images = [frame.image for frame in pictures]
-        found = self.detector(images, order='bgr', batch_size=self.batch_size)
-        return [detections.where(self.score_thr, PERSON) for detections in found]
+    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
+        look = partial(self.detector, order='bgr', batch_size=self.batch_size)
+        found = _look(look, [(frame, None) for frame in pictures], boxes=False)
+        return [each.reason if isinstance(each, Fault) else self._persons(each) for each in found]
+
+    def _persons(self, found: Detections) -> Detections:
+        """Those whose box has an area: at a picture's border some have none."""
+        persons = found.where(self.score_thr, PERSON)
+        whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
+        return Detections(
+            persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
+        )
 
 
 class WrittenBoxes:
@@ -214,7 +231,9 @@ class WrittenBoxes:
                 own = self.found.setdefault(row['image_id'], [])
                 if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
                     own.extend(_corners(row))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (
+            OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             reason = ' '.join(str(error).split())
             raise UserError(
                 f'--boxes: {file}: expected boxes in the format of COCO, with image_id, '
@@ -396,5 +415,5 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
     console = Console(stderr=True)
     with bars.Progress(*columns, bars.TimeRemainingColumn(), console=console) as progress:
-        told = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
         yield partial(progress.advance, progress.add_task('pictures', total=total)), told

@@ -47,7 +47,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def predict(arguments: Sequence[str], program: str = 'python -m moganet_dense.runtime') -> int:
     """Looks at pictures with an exported file; returns the exit code."""
-    options = _parser(program).parse_intermixed_args(arguments)
+    try:
+        options = _parser(program).parse_intermixed_args(arguments)
+    except SystemExit as end:  # argparse has printed help, or what is wrong
+        return end.code
 
     def load(file: str) -> Any:
         from ..runtime import load

@@ -20,8 +20,9 @@ def spread(arguments: Sequence[str]) -> list[str]:
     ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
     at the next option, or at what is no value of this one.
     """
-    found, name, values = [], None, 0
-    for argument in arguments:
+    found, name, values, rest = [], None, 0, list(arguments)
+    while rest and rest[0] != '--':  # after it there are no options
+        argument = rest.pop(0)
         if argument.startswith('-') or (name and values and not MANY[name](argument)):
             name = argument if argument in MANY else None
             values = 0
@@ -30,7 +31,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
                 found.append(name)
             values += 1
         found.append(argument)
-    return found
+    return found + rest
 
 
 def _take_rank(context: click.Context, option: click.Parameter, value: int | None) -> None:
@@ -67,6 +68,26 @@ def _published(context: click.Context, argument: click.Parameter, value: str) ->
     from ..toolboxes.metafiles import published
 
     return published(value)
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1; click's own range lets NaN pass."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """The number.
+
+        Raises:
+            BadParameter: it is none, or not in the range.
+        """
+        number = super().convert(value, parameter, context)
+        if number != number:
+            self.fail(f'{value} is not in the range 0 to 1', parameter, context)
+        return number
 
 
 config = click.argument('config', type=ModelName(or_file=True))

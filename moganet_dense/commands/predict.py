@@ -12,7 +12,7 @@ from .bare import HELP, look
 @click.option('--json', is_flag=True, help=HELP['json'])
 @click.option(
     '--score-thr',
-    type=click.FloatRange(0, 1),
+    type=options.Share(),
     default=0.3,
     show_default=True,
     help=HELP['score_thr'],
@@ -21,7 +21,7 @@ from .bare import HELP, look
 @click.option('--boxes-weights', metavar='FILE', help='Weights of that model.')
 @click.option(
     '--boxes-thr',
-    type=click.FloatRange(0, 1),
+    type=options.Share(),
     default=0.3,
     show_default=True,
     help=HELP['boxes_thr'],

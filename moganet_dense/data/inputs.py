@@ -86,8 +86,9 @@ def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
     """
     found: dict[str, tuple[str, str]] = {}  # by absolute path: file and name
     for given in inputs:
-        if not given:
-            raise UserError('expected a file, folder or glob to look at, found an empty text')
+        if not given or '\0' in given:
+            what = 'NUL in it (of find -print0?)' if given else 'an empty text'
+            raise UserError(f'expected a file, folder or glob to look at, found {what}')
         for file, name in _meant_by(given, _products(results)):
             found.setdefault(os.path.abspath(file), (file, name))
     names: set[str] = set()
@@ -119,7 +120,7 @@ def _products(results: Path | None) -> list[Path]:
 
 
 def _is_among(path: Path, folders: list[Path]) -> bool:
-    return any(folder in path.resolve().parents for folder in folders)
+    return bool(folders) and not set(folders).isdisjoint(path.resolve().parents)
 
 
 def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
@@ -155,7 +156,7 @@ def _video(source: Source) -> Iterator[Frame]:
         raise UserError(f'expected a video at {source.file}, found none')
     capture = _capture(source.file)
     told, index = capture.get(cv2.CAP_PROP_FPS), 0
-    fps = told if 0 < told <= 1000 else 25.0  # what headers without one hold
+    fps = told if 0.1 <= told <= 1000 else 25.0  # headers without one hold others
     while True:
         whole, image = capture.read()
         if not whole:

@@ -45,7 +45,7 @@ def read_whole(file: str | Path) -> bytes:
 def breaks_off(content: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end, which decoders forgive.
 
-    What follows the end, as the video of a motion photo, is not looked at.
+    What follows the end of a JPEG, as the video of a motion photo, is not looked at.
     """
     if content.startswith(b'\xff\xd8'):
         return not _has_jpeg_end(content)

@@ -88,7 +88,7 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
     """What onnxruntime is to compute with; parts that CUDA has not run on the CPU beside it."""
     if device == 'cpu' or (device is None and CUDA not in offered):
         return [CPU]
-    kind, colon, number = (device or 'cuda').partition(':')
+    kind, colon, number = ('cuda' if device is None else device).partition(':')
     if kind != 'cuda' or (colon and not number.isdecimal()):
         raise UserError(f'device: expected cpu, cuda or cuda:1, found {device}')
     if CUDA not in offered:
@@ -135,8 +135,9 @@ class OnnxModel:
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: for pose, how many boxes go through the network at once; pictures of
                 other tasks go one by one.
-            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels; with a list
-                of pictures a list of these. None: the whole picture is one person's.
+            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels, or
+                Detections; with a list of pictures a list of these. None: the whole picture is
+                one person's.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
@@ -144,6 +145,8 @@ class OnnxModel:
         Raises:
             UserError: a picture cannot be read, or an argument does not fit.
         """
+        if batch_size < 1:
+            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
         if boxes is not None and self.task != 'pose':
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if not isinstance(images, (list, tuple)):
@@ -202,8 +205,6 @@ class OnnxModel:
         return Detections(boxes, scores, labels, self.classes, masks)
 
     def _poses(self, picture: np.ndarray, given: Any, batch_size: int) -> Poses:
-        if batch_size < 1:
-            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
         boxes, sure = boxes_of(given, picture), getattr(given, 'scores', None)
         joints, scores = [], []
         for start in range(0, len(boxes), batch_size):

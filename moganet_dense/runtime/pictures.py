@@ -83,7 +83,7 @@ class Preparation:
         height, width = picture.shape[:2]
         least = min(height, width)
         to_width, to_height = int(short * width / least), int(short * height / least)
-        resized = resampling.resize(picture, to_width, to_height)
         across, down = self.resize['middle']
         left, top = (max(0, round((n - m) / 2)) for n, m in ((to_width, across), (to_height, down)))
-        return resized[top : top + down, left : left + across]
+        window = left, top, min(to_width, left + across), min(to_height, top + down)
+        return resampling.resize(picture, to_width, to_height, window)

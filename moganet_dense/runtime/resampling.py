@@ -14,44 +14,53 @@ ONE = 2**22
 """Pillow's weights are whole numbers; this is the one that stands for 1."""
 
 
-def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize(
+    picture: np.ndarray, width: int, height: int, window: tuple[int, int, int, int] | None = None
+) -> np.ndarray:
     """A picture at another size, as ``PIL.Image.resize`` with ``BICUBIC`` makes it.
 
     Args:
         picture: (H, W, C) uint8.
         width: in pixels, at least 1.
         height: likewise.
+        window: the part that is wanted of the result, left, top, right, bottom; None: all.
 
     Returns:
-        (height, width, C) uint8.
+        (bottom - top, right - left, C) uint8.
     """
-    columns = _resized(np.ascontiguousarray(picture.transpose(1, 0, 2)), width)
-    return _resized(np.ascontiguousarray(columns.transpose(1, 0, 2)), height)
+    left, top, right, bottom = window or (0, 0, width, height)
+    passes = [(1, width, left, right), (0, height, top, bottom)]
+    if len(picture) > 100 * picture.shape[1] and height < len(picture):
+        passes.reverse()  # as Pillow does with what is that tall
+    for axis, *target in passes:
+        lines = np.ascontiguousarray(picture.swapaxes(0, axis))
+        picture = _resized(lines, *target).swapaxes(0, axis)
+    return np.ascontiguousarray(picture)
 
 
-def _resized(lines: np.ndarray, target: int) -> np.ndarray:
-    """(target, N, C) of lines (L, N, C) uint8, rounded."""
-    first, weights = _filters(len(lines), target)
-    total = np.full((target, *lines.shape[1:]), ONE // 2, np.int32)  # rounds, as below
+def _resized(lines: np.ndarray, target: int, begin: int, end: int) -> np.ndarray:
+    """Lines ``begin`` to ``end`` of ``target`` that (L, N, C) uint8 become, rounded."""
+    first, weights = _filters(len(lines), target, begin, end)
+    total = np.full((end - begin, *lines.shape[1:]), ONE // 2, np.int32)  # rounds, as below
     for tap, weight in enumerate(weights.T):
         place = np.minimum(first + tap, len(lines) - 1)  # beyond its end a filter weighs nothing
         total += lines[place] * weight[:, None, None]
     return (total // ONE).clip(0, 255).astype(np.uint8)
 
 
-def _filters(length: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each target line: the first that it is made of, (target,), and the weights of that and
-    those after it, (target, taps) int32, which sum up to about ONE."""
+def _filters(length: int, target: int, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each wanted line: the first that it is made of, (end - begin,), and the weights of that
+    and those after it, (end - begin, taps) int32, which sum up to about ONE."""
     factor = length / target
     widened = max(factor, 1.0)
-    centre = (np.arange(target) + 0.5) * factor
-    first, end = (
+    centre = (np.arange(begin, end) + 0.5) * factor
+    first, last = (
         np.clip(np.trunc(centre + reach * widened + 0.5), 0, length).astype(int)
         for reach in (-REACH, REACH)
     )
-    place = first[:, None] + np.arange((end - first).max())
+    place = first[:, None] + np.arange((last - first).max())
     x = (place + 0.5 - centre[:, None]) / widened
-    weights = np.where(place < end[:, None], _kernel(np.abs(x)), 0.0)
+    weights = np.where(place < last[:, None], _kernel(np.abs(x)), 0.0)
     weights = weights / weights.sum(1, keepdims=True) * ONE
     return first, np.trunc(weights + np.copysign(0.5, weights)).astype(np.int32)
 

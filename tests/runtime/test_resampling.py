@@ -20,6 +20,19 @@ def test_it_is_pillows_bicubic(height, width, to_height, to_width, seed, hard):
     np.testing.assert_array_equal(resize(picture, to_width, to_height), np.asarray(wanted))
 
 
+def test_what_is_much_taller_than_wide():
+    picture = np.random.RandomState(0).randint(0, 256, (500, 3, 3), np.uint8)
+    for size in ((248, 330), (2, 499), (248, 900)):
+        wanted = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(resize(picture, *size), np.asarray(wanted))
+
+
+def test_a_window_is_a_part_of_the_whole():
+    picture = np.random.RandomState(0).randint(0, 256, (70, 50, 3), np.uint8)
+    whole = resize(picture, 99, 33)
+    np.testing.assert_array_equal(resize(picture, 99, 33, (5, 3, 60, 30)), whole[3:30, 5:60])
+
+
 def test_a_photograph_in_both_directions():
     rows, columns = np.mgrid[:600, :800]
     picture = np.stack([rows % 256, columns % 256, (rows * columns) % 256], -1).astype(np.uint8)

@@ -30,7 +30,7 @@ from .files import (
     write_onnx,
     write_torch_export,
 )  # fmt: skip
-from .graphs import BackboneGraph, PoseGraph, graph_of
+from .graphs import PoseGraph, graph_of
 
 FORMATS = ('onnx', 'torch-export')
 INT8 = ('dynamic', 'static')
@@ -143,7 +143,7 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
     if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
-    own = None if isinstance(graph, BackboneGraph) else cut_size(cfg)
+    own = cut_size(cfg)
     if own and shape and tuple(shape) != own:
         raise UserError(
             f'--shape: this config cuts pictures or persons to {own[0]} {own[1]} (height, width), '
