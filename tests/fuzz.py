@@ -1,6 +1,6 @@
 """Feeds the readers odd files: nothing but our own errors may come out, and no code may run.
 
-    python tests/fuzz.py checkpoint|annotations|labels [--minutes 10] [--seed 0]
+    python tests/fuzz.py checkpoint|annotations|boxes|labels [--minutes 10] [--seed 0]
 
 Files are drawn by hypothesis: whole ones with odd content, such as pickles that call what they
 should not, and whole ones with bytes spoiled. Stops at the first fault, with the smallest file
@@ -32,10 +32,13 @@ from mmengine.logging import HistoryBuffer
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
+from moganet_dense.apis.predict import WrittenBoxes
 from moganet_dense.data.check import check_all, check_before_training
 from moganet_dense.data.check.files import Picture, look
+from moganet_dense.data.inputs import Frame, Source
 from moganet_dense.data.pictures import LoadWhole
 from moganet_dense.errors import UserError
+from moganet_dense.results import boxes_of
 from moganet_dense.weights import safetensors, unpickling
 from moganet_dense.weights.loading import read_checkpoint
 
@@ -264,6 +267,19 @@ def check_spoiled_annotations(folder: Path, case: bytes) -> None:
         _expect_ours(lambda: check_all(cfg).words().encode())  # noqa: B023
 
 
+def read_spoiled_boxes(folder: Path, case: bytes) -> None:
+    """As the boxes of persons that ``predict --boxes`` reads."""
+    file = folder / 'found.json'
+    file.write_bytes(case)
+    pictures = [Frame(Source(name, name), None) for name in ('1.jpg', '2.jpg', '../1.jpg')]
+
+    def read() -> None:
+        for found in WrittenBoxes(str(file), 0.0)(pictures):
+            assert isinstance(found, str) or len(boxes_of(found, None)) == len(found)
+
+    _expect_ours(read)
+
+
 # --- label maps
 
 
@@ -312,6 +328,7 @@ def _expect_ours(read: Callable, *args: object) -> None:
 TARGETS = {
     'checkpoint': (checkpoints, read_spoiled_checkpoint),
     'annotations': (annotations, check_spoiled_annotations),
+    'boxes': (annotations, read_spoiled_boxes),
     'labels': (label_maps, read_spoiled_label_map),
 }
 

@@ -3,7 +3,7 @@
 import fuzz
 import pytest
 
-FEW = {'checkpoint': 300, 'annotations': 40, 'labels': 150}
+FEW = {'checkpoint': 300, 'annotations': 40, 'boxes': 200, 'labels': 150}
 
 
 @pytest.mark.filterwarnings('ignore')  # decoders', of spoiled files
