@@ -82,7 +82,7 @@ def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
             they are named.
 
     Raises:
-        UserError: an input is empty.
+        UserError: an input is empty, or holds NUL.
     """
     found: dict[str, tuple[str, str]] = {}  # by absolute path: file and name
     for given in inputs:
