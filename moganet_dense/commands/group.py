@@ -8,6 +8,7 @@ import click
 from .options import spread
 
 COMMANDS = (
+    'init',
     'train',
     'test',
     'predict',
