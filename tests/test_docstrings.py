@@ -10,7 +10,7 @@ from conftest import ROOT
 
 CAUGHT = {
     ('weights/safetensors.py', 'read', 'ValueError'),
-    ('apis/run.py', 'training_set', 'ValueError'),
+    ('data/training_set.py', 'training_set', 'ValueError'),
 }
 """Raised and caught in the same function, which the rule does not see."""
 

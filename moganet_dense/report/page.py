@@ -203,7 +203,7 @@ def _config_changes(dirs: Sequence[WorkDir]) -> list[tuple[str, str, str]]:
         return []
     from mmengine.config import Config
 
-    from .facts import differences
+    from ..engine.run_info import differences
 
     texts = [(d.trained or d.last).config for d in dirs]
     if not all(texts):

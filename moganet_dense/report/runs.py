@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-
-RUN, EVALUATION = 'run.json', 'evaluation.json'
+from ..evaluation.record_hook import EVALUATION, RUN
+from ..utils.errors import UserError
 
 Series = dict[str, list[tuple[float, float]]]
 """(step, value) by name."""

@@ -8,20 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data.images import as_bgr
-from ..errors import UserError
-from ..results import (
-    Classification,
-    Detections,
-    Poses,
-    Pyramid,
-    Result,
-    Segmentation,
-    boxes_of,
-)
+from ..data.image_array import as_bgr
+from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
+from ..utils.errors import UserError
 from .masks import paste
-from .persons import Cutter
-from .pictures import Fitted, Preparation
+from .person_crops import Cutter
+from .preprocessing import Fitted, Preparation
 
 FORMAT = 1
 """Of the metadata; a file with another number is refused."""
@@ -100,7 +92,7 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
 
 
 class OnnxModel:
-    """Called on pictures as :class:`~moganet_dense.apis.inference.Predictor` is.
+    """Called on pictures as :class:`~moganet_dense.inference.predictor.Predictor` is.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
@@ -130,7 +122,7 @@ class OnnxModel:
         """What the model sees in a picture, or in each of a list.
 
         Args:
-            images: path, PIL image or array, see :func:`~moganet_dense.data.images.as_bgr`; or
+            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: for pose, how many boxes go through the network at once; pictures of

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .families import WeightsError
+from .conversion import WeightsError
 
 _DTYPES = {
     'F64': torch.float64, 'F32': torch.float32, 'F16': torch.float16, 'BF16': torch.bfloat16,

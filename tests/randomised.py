@@ -1,0 +1,17 @@
+"""Models whose batch norms are not trivial."""
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """The model in eval mode with statistics of norms that are not 0 and 1."""
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+    return model.eval()
