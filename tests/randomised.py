@@ -1,4 +1,4 @@
-"""Models whose batch norms are not trivial."""
+"""Models whose batch norms are not trivial, and how far two outputs are apart."""
 
 import torch
 from torch import nn
@@ -15,3 +15,14 @@ def randomised(model: nn.Module) -> nn.Module:
             if module.affine:
                 nn.init.uniform_(module.weight, 0.5, 1.5)
     return model.eval()
+
+
+def tensors(value) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [t for item in value for t in tensors(item)]
+
+
+def worst(found, wanted) -> float:
+    pairs = zip(tensors(found), tensors(wanted), strict=True)
+    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)

@@ -215,7 +215,9 @@ def _cause_in_one_line() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        lines = re.findall(r'^moganet_dense\.errors\.UserError: (.+)$', str(error), re.MULTILINE)
+        lines = re.findall(
+            r'^moganet_dense\.utils\.errors\.UserError: (.+)$', str(error), re.MULTILINE
+        )
         if not lines:
             raise
         raise UserError(lines[-1]) from error

@@ -1,6 +1,6 @@
 """What the network is really fed: the first batches of a training, drawn with their targets.
 
-They are drawn by the training's own loader and seed (engine/exact.py), put together and passed
+They are drawn by the training's own loader and seed (engine/resumable.py), put together and passed
 through the model's data preprocessor, and only then made visible again: padding, and what mixes
 images (mixup, cutmix), are seen, too.
 """

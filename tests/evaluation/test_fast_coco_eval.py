@@ -14,6 +14,7 @@ import xtcocotools.cocoeval
 from drawn_coco import draw
 from mmengine.structures import InstanceData
 
+import moganet_dense.evaluation.fast_coco_eval as in_cpp_module
 from moganet_dense.evaluation.coco_precision import after_accumulate
 from moganet_dense.evaluation.fast_coco_eval import METRICS, fast_coco_eval, in_cpp
 
@@ -171,9 +172,9 @@ def test_what_is_written_is_what_mmengine_writes(tmp_path):
 def test_without_the_library_the_original_serves_and_that_is_said(monkeypatch):
     module = importlib.import_module(METRICS[0])
     original = module.COCOeval
-    monkeypatch.setattr(module, 'find_spec', lambda name: None)
+    monkeypatch.setattr(in_cpp_module, 'find_spec', lambda name: None)
     said = []
-    monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: said.append(text))
+    monkeypatch.setattr(in_cpp_module, 'print_log', lambda text, *_, **__: said.append(text))
     with fast_coco_eval():
         assert module.COCOeval is original
     assert 'pip install faster-coco-eval' in said[0]

@@ -38,6 +38,7 @@ from moganet_dense.utils.errors import INTERRUPTED, UserError
 from moganet_dense.visualization.drawing import colours, draw
 from moganet_dense.writer import rows, run_lengths
 
+HERE = Path(__file__).parent
 RED = (0, 0, 255)  # BGR
 
 
@@ -191,7 +192,8 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
     files = ['photos/a.png', clip('clip.avi', 50)]
     process = subprocess.Popen(
         [sys.executable, '-c', SLOW, *files], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{ROOT}/tests'),
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, [ROOT, ROOT / 'tests', HERE]))),
     )  # fmt: skip
     told = [process.stdout.readline() for _ in range(3)]
     process.send_signal(number)

@@ -1,13 +1,12 @@
 """Whole models in the deploy form, in half precision and with channels last."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
-from randomised import randomised
+from randomised import randomised, tensors, worst
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,18 +18,6 @@ CONFIGS = [
     'det/retinanet_moganet_xt', 'seg/upernet_moganet_xt', 'pose/topdown_moganet_xt_256x192',
     'det/mask_rcnn_moganet_xt', 'seg/sem_fpn_moganet_xt',
 ]  # fmt: skip
-RETINANET = str(ROOT / 'configs' / 'det/retinanet_moganet_xt.py')
-
-
-def tensors(value) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    return [t for item in value for t in tensors(item)]
-
-
-def worst(found, wanted) -> float:
-    pairs = zip(tensors(found), tensors(wanted), strict=True)
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)
 
 
 @pytest.mark.slow
@@ -80,55 +67,6 @@ def test_pairs_around_the_backbone():
     assert worst(chain(x), wanted) < 1e-5
     left = [m for m in parts.modules() if isinstance(m, _BatchNorm)]
     assert left == [parts[1].norm]  # before its convolution
-
-
-@pytest.fixture(scope='module')
-def retinanet(tmp_path_factory) -> Path:
-    """A checkpoint of RetinaNet with MogaNet-XT, random."""
-    torch.manual_seed(0)
-    model = randomised(build(Config.fromfile(RETINANET)))
-    path = tmp_path_factory.mktemp('plain') / 'plain.pth'
-    torch.save(dict(meta=dict(epoch=3), state_dict=model.state_dict()), path)
-    return path
-
-
-def test_written_file_is_read_in_its_form_only(retinanet, tmp_path):
-    out = api.deploy(RETINANET, str(retinanet), str(tmp_path / 'new' / 'deployed.pth'))
-    content = torch.load(out, weights_only=True)
-    assert content['meta'] == dict(epoch=3, deployed=True)
-    assert [path.name for path in out.parent.iterdir()] == ['deployed.pth']
-    models = [build(Config.fromfile(RETINANET)).eval() for _ in range(2)]
-    for model, path in zip(models, (retinanet, out), strict=True):
-        api.load(model, str(path), deploy=True)
-        api.Form(deploy=True).apply(model)
-    image = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        assert worst(outputs(models[1], image), outputs(models[0], image)) == 0
-    with pytest.raises(UserError, match='deployed.pth: the weights are in the deploy form'):
-        api.load(build(Config.fromfile(RETINANET)), str(out))
-    with pytest.raises(UserError, match='deployed.pth: the weights are in the deploy form'):
-        api.deploy(RETINANET, str(out), str(tmp_path / 'again.pth'))
-    assert not (tmp_path / 'again.pth').exists()
-
-
-def test_written_as_safetensors(retinanet, tmp_path):
-    out = api.deploy(RETINANET, str(retinanet), str(tmp_path / 'deployed.safetensors'))
-    content = api.read_checkpoint(out)
-    assert content['meta'] == dict(deployed='true', gate='single')
-    model = build(Config.fromfile(RETINANET)).eval()
-    api.load(model, str(out), deploy=True)
-    state = model.state_dict()
-    assert all(torch.equal(content['state_dict'][key], state[key]) for key in state)
-
-
-def test_nothing_is_written_if_outputs_differ(retinanet, tmp_path, monkeypatch):
-    def broken(model: nn.Module) -> None:
-        nn.init.ones_(model.bbox_head.retina_reg.bias)
-
-    monkeypatch.setattr(api, 'switch', broken)
-    with pytest.raises(UserError, match='differs from the model by .*nothing was written'):
-        api.deploy(RETINANET, str(retinanet), str(tmp_path / 'deployed.pth'))
-    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_deployed():

@@ -155,7 +155,7 @@ def test_other_files_are_read_as_before():
     """Importing the package alone changes how its own releases are read, and nothing else."""
     code = (
         'from mmengine.runner import CheckpointLoader as c; before = dict(c._schemes)\n'
-        'import moganet_dense; from moganet_dense.weights import zoo\n'
+        'import moganet_dense; from moganet_dense.weights import releases\n'
         'new = set(c._schemes) - set(before)\n'
         'print(new == {releases.SCHEME, *releases.RELEASES})\n'
         'print(all(c._schemes[k] is v for k, v in before.items()))\n'

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from file_server import Answer, make_certificate, serving
 
-from moganet_dense.weights import loading, releases
+from moganet_dense.weights import download, releases
 from moganet_dense.weights.conversion import WeightsError
+from moganet_dense.weights.loading import read_checkpoint
 
 BODY = bytes(range(256)) * 50
 
@@ -31,7 +32,7 @@ def cache(tmp_path, monkeypatch, certificate) -> Path:
 def refused(url: str) -> str:
     """The message of a download that fails, which has to be one line."""
     with pytest.raises(WeightsError) as raised:
-        loading.locate(url)
+        download.locate(url)
     assert '\n' not in str(raised.value)
     return str(raised.value)
 
@@ -43,7 +44,7 @@ def files(folder: Path) -> list[Path]:
 def test_a_file_is_fetched_once(cache, certificate):
     with serving(Answer(BODY), certificate) as (address, requests):
         for _ in range(2):
-            file = loading.locate(f'{address}/release/weights.pth?token=1#part')
+            file = download.locate(f'{address}/release/weights.pth?token=1#part')
     assert requests == ['/release/weights.pth?token=1']
     assert files(cache) == [file] and file.read_bytes() == BODY
     assert re.fullmatch('[0-9a-f]{8}-weights.pth', file.name)
@@ -53,7 +54,7 @@ def test_a_copy_fetched_by_hand_is_used(cache):
     cache.mkdir(parents=True)
     name = 'moganet_xtiny_sz224_8xbs128_ep300.pth.tar'
     (cache / name).write_bytes(BODY)
-    assert loading.locate('moganet://xt_in1k_224') == cache / name
+    assert download.locate('moganet://xt_in1k_224') == cache / name
 
 
 # --- https
@@ -82,7 +83,7 @@ def test_a_redirect_has_no_say_in_the_name(cache, certificate):
     with serving(Answer(BODY), certificate) as (other, asked):
         moved = Answer(status=302, headers={'Location': f'{other}/a/..%2f..%2fother.pth'})
         with serving(moved, certificate) as (address, _):
-            file = loading.locate(f'{address}/w.pth')
+            file = download.locate(f'{address}/w.pth')
     assert asked and files(cache) == [file] and file.name.endswith('-w.pth')
 
 
@@ -130,16 +131,16 @@ def test_what_is_cut_leaves_nothing_and_starts_anew(kind, cache, certificate):
         message = refused(url)
         assert said in message and url in message and str(cache) in message and not files(cache)
         answer.__dict__.update(vars(Answer(BODY)))
-        assert loading.locate(url).read_bytes() == BODY
+        assert download.locate(url).read_bytes() == BODY
 
 
 def test_a_size_that_is_too_small_is_found_when_the_file_is_read(cache, certificate):
     """Nobody but a hash in the name could know before."""
     with serving(Answer(BODY, headers={'Content-Length': '100'}), certificate) as (address, _):
-        file = loading.locate(f'{address}/w.pth')
+        file = download.locate(f'{address}/w.pth')
         assert file.read_bytes() == BODY[:100]
         with pytest.raises(WeightsError, match='cut off or no PyTorch checkpoint'):
-            loading.read_checkpoint(file)
+            read_checkpoint(file)
         assert 'expected SHA-256' in refused(f'{address}/w-{sha256(BODY).hexdigest()[:8]}.pth')
 
 
@@ -164,11 +165,11 @@ def test_a_hash_in_the_name_is_held_against_the_file(name, cache, certificate):
             said = f'expected SHA-256 00000000..., found {HASH[:8]}...'
             assert said in refused(f'{address}/{name}') and not files(cache)
         else:
-            assert loading.locate(f'{address}/{name}').read_bytes() == BODY
+            assert download.locate(f'{address}/{name}').read_bytes() == BODY
 
 
 def fetch_into(queue: multiprocessing.Queue, url: str) -> None:
-    queue.put(loading.fetch(url).read_bytes() == BODY)
+    queue.put(download.fetch(url).read_bytes() == BODY)
 
 
 def test_two_processes_at_once(cache, certificate):
@@ -207,7 +208,7 @@ TAILS = {  # the end of a URL, and of the file's name in the cache
 def test_a_url_names_nothing_outside_the_cache(tail, cache, certificate, tmp_path):
     headers = {'Content-Disposition': 'attachment; filename="../../../evil.pth"'}
     with serving(Answer(BODY, headers=headers), certificate) as (address, _):
-        file = loading.locate(f'{address}/a/{tail}')
+        file = download.locate(f'{address}/a/{tail}')
     assert file.parent == cache and re.fullmatch('[0-9a-f]{8}-', file.name[:9])
     assert file.name[9:] == TAILS[tail]
     assert files(tmp_path) == [file]
@@ -223,7 +224,7 @@ def test_a_url_without_a_file_name_is_one_line(url, cache):
 def test_two_files_of_one_name_do_not_mix(cache, certificate):
     for body in (b'first', b'second'):
         with serving(Answer(body), certificate) as (address, _):
-            assert loading.locate(f'{address}/latest.pth').read_bytes() == body
+            assert download.locate(f'{address}/latest.pth').read_bytes() == body
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
