@@ -1,4 +1,4 @@
-"""The Runner of trainings and tests: durable, and in one process or many."""
+"""The Runner of trainings and tests: atomic, and in one process or many."""
 
 import os
 from typing import Any

@@ -15,7 +15,7 @@ from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import map_tensors, switch
 from ..utils.atomic import as_line, require_writable
 from ..utils.errors import UserError
-from ..weights import safetensors
+from ..weights import safetensors_file
 from ..weights.conversion import recorded_gate
 
 SAMPLE = (256, 192)  # height and width of the drawn image that both forms are compared on
@@ -81,7 +81,7 @@ def _write(content: dict, path: Path) -> None:
         try:
             with open(handle, 'wb') as file:
                 if path.suffix == '.safetensors':
-                    file.write(safetensors.packed(content['state_dict'], noted(content)))
+                    file.write(safetensors_file.packed(content['state_dict'], noted(content)))
                 else:
                     torch.save(content, file)
             os.replace(draft, path)
