@@ -18,6 +18,7 @@ import numpy as np
 from ..data.sources import Fault, Frame, endings, find, frames
 from ..results import Detections
 from ..utils.errors import INTERRUPTED, UserError, WrongUsage
+from ..utils.regular_files import read_regular
 from ..writer import Writer, about, rows
 
 SKIPPED = 3
@@ -220,7 +221,7 @@ class WrittenBoxes:
     def __init__(self, file: str, score_thr: float) -> None:
         self.file = file
         try:
-            content = json.loads(Path(file).read_text(encoding='utf-8'))
+            content = json.loads(read_regular(file))
             images, listed, category = [], content, 1
             if not isinstance(content, list):
                 images, listed = content['images'], content['annotations']

@@ -10,11 +10,13 @@ import gc
 import json
 import os
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
 from ...utils.errors import UserError
+from ...utils.regular_files import open_regular, require_memory
 from . import objects
 from .common import listed, near, outputs, part_of, sample
 from .findings import Finding
@@ -92,8 +94,13 @@ def read_coco(file: str, labelled: bool = True) -> dict:
     collecting = gc.isenabled()
     gc.disable()  # halves the time: millions of small objects, none of them garbage
     try:
-        with open(file, encoding='utf-8') as stream:
+        require_memory(file)
+        with TextIOWrapper(open_regular(file), encoding='utf-8') as stream:
             content = json.load(stream)
+    except OSError as error:
+        raise UserError(f'{file} cannot be read: {error.strerror}') from None
+    except MemoryError:
+        raise UserError(f'{file}: not enough memory for the annotations in it') from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
     finally:
