@@ -9,8 +9,8 @@ from ..data.converters import choose, recognize
 from ..data.converters.dataset import DataSet
 from ..data.converters.splits import assign
 from ..data.converters.writing import annotation_files, label_files, require_new
-from ..errors import UserError
-from ..writing import write_whole
+from ..utils.atomic import write_whole
+from ..utils.errors import UserError
 from .config_text import Places, config_text
 from .keypoint_info import keypoint_info
 from .recipe import Recipe, recipe_for

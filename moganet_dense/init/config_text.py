@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
 
+from ..config.metafiles import package_root
 from ..data.converters.dataset import DataSet
 from ..data.converters.tasks import TASKS
-from ..toolboxes.metafiles import package_root
 from .recipe import Recipe
 
 

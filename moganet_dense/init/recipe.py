@@ -7,8 +7,8 @@ from statistics import median
 
 from mmengine.config import Config
 
+from ..config.metafiles import package_root
 from ..data.converters.dataset import DataSet
-from ..toolboxes.metafiles import package_root
 
 BASES = {
     'boxes': 'configs/det/retinanet_moganet_s.py',

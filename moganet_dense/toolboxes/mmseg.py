@@ -7,7 +7,7 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from ..data.sources import PICTURES
 
 
 @DATASETS.register_module()
@@ -59,9 +59,11 @@ def _paired(images: Path, labels: str | None) -> list[tuple[str, str]]:
     would have, so that the check names it."""
     found = []
     for file in sorted(images.rglob('*')):
-        if file.suffix.lower() in ENDINGS:
+        if file.suffix.lower() in PICTURES:
             stem = file.relative_to(images).with_suffix('')
-            targets = [stem.with_name(f'{stem.name}{ending}') for ending in ('.png', *ENDINGS)]
+            targets = [
+                stem.with_name(f'{stem.name}{ending}') for ending in ('.png', *sorted(PICTURES))
+            ]
             there = (t for t in targets if labels and Path(labels, t).is_file())
             found.append((str(file.relative_to(images)), str(next(there, targets[0]))))
     return found

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...errors import UserError
+from ...utils.errors import UserError
 from . import coco, cvat, label_maps, label_studio, labelme, voc, yolo
 from .dataset import DataSet
 from .files import Tree

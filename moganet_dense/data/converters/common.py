@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ...errors import UserError
+from ...utils.errors import UserError
 from . import geometry
 from .dataset import Box, DataSet, Instance, Sample
 from .files import Tree, image_size

@@ -11,11 +11,9 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from ...errors import UserError
+from ...utils.errors import UserError
+from ..sources import PICTURES as IMAGES
 
-IMAGES = {
-    '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
-}  # fmt: skip
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112

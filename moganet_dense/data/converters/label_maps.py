@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...errors import UserError
+from ...utils.errors import UserError
 from . import label_names
 from .common import open_sample
 from .dataset import DataSet

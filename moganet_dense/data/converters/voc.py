@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from ...errors import UserError
+from ...utils.errors import UserError
 from . import geometry
 from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample

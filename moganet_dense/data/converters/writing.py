@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...errors import UserError
+from ...utils.errors import UserError
 from . import geometry, label_maps
 from .dataset import SPLITS, DataSet, Instance, Sample
 

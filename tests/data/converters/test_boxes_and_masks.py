@@ -13,7 +13,7 @@ from PIL import Image
 from moganet_dense.data.converters import recognize
 from moganet_dense.data.converters.dataset import DataSet
 from moganet_dense.data.converters.writing import coco
-from moganet_dense.errors import UserError
+from moganet_dense.utils.errors import UserError
 
 
 def image(path: Path, size=(100, 50), value=0) -> None:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from moganet_dense.cli import main
-from moganet_dense.data.check import findings
+from moganet_dense.data.validation import findings
 
 SIZE = (96, 64)
 

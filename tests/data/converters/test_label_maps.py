@@ -9,7 +9,7 @@ from PIL import Image
 from moganet_dense.data.converters import recognize
 from moganet_dense.data.converters.dataset import DataSet, Instance, Sample
 from moganet_dense.data.converters.writing import index_map, label_files
-from moganet_dense.errors import UserError
+from moganet_dense.utils.errors import UserError
 
 
 def pair(image: Path, labels: Path, values, mode=None) -> None:
