@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
 
 try:

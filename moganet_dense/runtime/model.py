@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.images import as_bgr
-from ..errors import UserError
+from ..data.image_array import as_bgr
 from ..results import (
     Classification,
     Detections,
@@ -19,12 +18,13 @@ from ..results import (
     Segmentation,
     boxes_of,
 )
+from ..utils.errors import UserError
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
 from .masks import paste
-from .persons import Cutter
-from .pictures import Fitted, Preparation
+from .person_crops import Cutter
+from .preprocessing import Fitted, Preparation
 
 FORMAT = 1
 """Of the metadata; a file with another number is refused."""
@@ -123,7 +123,7 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
 
 
 class OnnxModel:
-    """Called on pictures as :class:`~moganet_dense.apis.inference.Predictor` is.
+    """Called on pictures as :class:`~moganet_dense.inference.predictor.Predictor` is.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
@@ -153,7 +153,7 @@ class OnnxModel:
         """What the model sees in a picture, or in each of a list.
 
         Args:
-            images: path, PIL image or array, see :func:`~moganet_dense.data.images.as_bgr`; or
+            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: for pose, how many boxes go through the network at once; pictures of

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_onnx import tiny_detector
 
-from moganet_dense.errors import UserError
 from moganet_dense.runtime import load
 from moganet_dense.runtime.external_data import has_external_data
+from moganet_dense.utils.errors import UserError
 
 
 def external(name: str = 'stolen', location: str = '/etc/passwd') -> TensorProto:

@@ -16,8 +16,8 @@ from handmade import boxes, write_coco
 from mmengine.logging import MMLogger, print_log
 
 from moganet_dense.cli import main
-from moganet_dense.data.check import check_all
-from moganet_dense.errors import UserError
+from moganet_dense.data.validation import check_all
+from moganet_dense.utils.errors import UserError
 from moganet_dense.utils.printable import printable, printable_lines, printable_logs
 
 EVIL = '\x1b]0;taken\x07\x1b[2K\r\u202eabc\u2028\x9b31m\nerror: all is well'
