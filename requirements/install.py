@@ -19,31 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, Tuple, Union
+
+from choices import PYTHONS, SetupError, dotted, find_python, say, torch_arguments, version_of
 
 HERE = Path(__file__).resolve().parent
 MARKER = '.moganet-environment.json'
 """In an environment: who made it, for which stack, and the steps that are done."""
 MADE_BY = 'requirements/install.py of moganet_dense'
-PYTHONS = {
-    'onedl': ((3, 13), (3, 12), (3, 11), (3, 10), (3, 14)),
-    'upstream': ((3, 11), (3, 10)),
-}
-UNTESTED = {(3, 14)}
-"""Everything resolves and has wheels; there was no interpreter to run it with."""
 GROUPS = {
-    'light': ('light', 'test'),
+    'light': ('light',),
     'train': ('train',),
     'test': ('train', 'test'),
     'docs': ('train', 'docs'),
     'all': ('train', 'test', 'docs'),
 }
 """What ``--for`` takes: lock files of the stack's folder."""
-CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
-CUDA_12_TORCH = '2.10.0'
-"""The last torch whose default build on PyPI is for CUDA 12."""
 OFFLINE = re.compile(
     'NewConnectionError|NameResolutionError|Temporary failure in name|Max retries exceeded'
     '|Connection refused|Network is unreachable|ReadTimeout|ConnectTimeout|ProxyError'
@@ -51,64 +43,11 @@ OFFLINE = re.compile(
 HIDE_TORCH = "raise ModuleNotFoundError('hidden while mmcv builds without its C++ operators')\n"
 
 
-Arguments = Union[List[str], Callable[[], Tuple[List[str], str]]]
-
-
-class SetupError(Exception):
-    """What is printed as one line."""
-
-
-def say(text: str) -> None:
-    print(f'== {text}', flush=True)
-
-
 def plain_environment() -> dict[str, str]:
     """Ours, without what would send Python or pip to packages elsewhere."""
     misleading = ('PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_USER')
     rest = {name: value for name, value in os.environ.items() if name not in misleading}
     return {**rest, 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
-
-
-# --- the interpreter ---
-
-
-def version_of(python: str) -> tuple[int, int] | None:
-    """Of an interpreter; None if it does not run."""
-    command = [python, '-c', 'import sys; print(*sys.version_info[:2])']
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        major, minor = done.stdout.split()
-        return int(major), int(minor)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
-
-
-def find_python(stack: str, asked: str) -> tuple[str, tuple[int, int]]:
-    """The interpreter that was asked for, else this one, else the first on PATH that fits."""
-    fitting = PYTHONS[stack]
-    if asked:
-        candidates = [asked]
-    else:
-        candidates = [sys.executable, 'python3', 'python']
-        candidates += [f'python{major}.{minor}' for major, minor in fitting]
-    found = {python: version_of(python) for python in candidates}
-    for python, version in sorted(found.items(), key=lambda item: item[1] in UNTESTED):
-        if version in fitting:
-            if version in UNTESTED:
-                say(f'Python {dotted(version)}: everything resolves, but was not run with it')
-            return python, version
-    named = ', '.join(map(dotted, sorted(fitting)))
-    seen = ', '.join(
-        f'{p} ({dotted(v) if v else "does not run"})' for p, v in found.items() if v or asked
-    )
-    raise SetupError(
-        f'STACK={stack} needs Python {named}; found {seen or "none"}; install one, or say '
-        'PYTHON=/path/to/python'
-    )
-
-
-def dotted(version: tuple[int, ...]) -> str:
-    return '.'.join(map(str, version))
 
 
 # --- the environment ---
@@ -225,7 +164,14 @@ class Environment:
             self.child = None
             return code
 
-    def step(self, name: str, words: str, pip: Arguments, key: list, **environment: str) -> None:
+    def step(
+        self,
+        name: str,
+        words: str,
+        pip: list | Callable[[], tuple[list, str]],
+        key: list,
+        **environment: str,
+    ) -> None:
         """``pip install``, unless that was done with the same key.
 
         Args:
@@ -233,6 +179,7 @@ class Environment:
             words: what is installed, for people.
             pip: its arguments, or what works them out and ends ``words``.
             key: texts, and files whose content counts.
+            **environment: variables for pip.
         """
         wanted = hashlib.sha256()
         for part in key:
@@ -276,62 +223,6 @@ class Environment:
         return f'{lines[-1] if lines else "pip was ended"}; {again}'
 
 
-# --- torch ---
-
-
-def driver_cuda() -> tuple[int, int] | None:
-    """The newest CUDA that the NVIDIA driver runs; None without driver or GPU."""
-    try:
-        done = subprocess.run(['nvidia-smi'], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r'CUDA Version:\s*(\d+)\.(\d+)', done.stdout)
-    return (int(found[1]), int(found[2])) if found and done.returncode == 0 else None
-
-
-def reachable(index: str) -> bool:
-    try:
-        urllib.request.urlopen(index.rstrip('/') + '/torch/', timeout=5).close()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def torch_arguments(stack: str, asked: str, index: str) -> tuple[list[str], str]:
-    """What to give pip for torch and torchvision, and a description of the build.
-
-    Args:
-        stack: its ``torch.txt`` has the default.
-        asked: ``TORCH``: another version; torchvision then follows from it.
-        index: ``TORCH_INDEX``: where builds for another CUDA or the CPU are.
-
-    Raises:
-        SetupError: ``asked`` is no version, or the index cannot be reached.
-    """
-    default = dict(line.split('==') for line in (HERE / stack / 'torch.txt').read_text().split())
-    cuda = driver_cuda()
-    if asked and not re.fullmatch(r'2\.\d+\.\d+', asked):
-        raise SetupError(f'TORCH: expected a version such as {default["torch"]}, found {asked!r}')
-    torch, vision = asked or default['torch'], default['torchvision']
-    if not asked and stack == 'onedl' and cuda and cuda < (13, 0):
-        torch = CUDA_12_TORCH
-    packages = [f'torch=={torch}']
-    if torch == default['torch']:
-        packages.append(f'torchvision=={vision}')
-    else:
-        packages.append(f'torchvision==0.{int(torch.split(".")[1]) + 15}.*')
-    if index:
-        if not reachable(index):
-            raise SetupError(f'TORCH_INDEX: {index} cannot be reached')
-        return [*packages, '--extra-index-url', index], f'torch {torch} from {index}'
-    if cuda:
-        return packages, f'torch {torch} (GPU; its driver runs CUDA {dotted(cuda)})'
-    if sys.platform == 'linux' and reachable(CPU_INDEX):
-        return [*packages, '--extra-index-url', CPU_INDEX], f'torch {torch} (no GPU: CPU build)'
-    size = ', some GB' if sys.platform == 'linux' else ''
-    return packages, f'torch {torch} (default build{size})'
-
-
 # --- the steps ---
 
 WORDS = {
@@ -344,6 +235,7 @@ WORDS = {
 
 def install(env: Environment, options: argparse.Namespace) -> None:
     """All steps for what ``options.target`` needs."""
+    remember(env, options)
     folder = HERE / options.stack
     locks = [folder / f'{group}.txt' for group in GROUPS[options.target]]
     build, torch = folder / 'build.txt', folder / 'torch.txt'
@@ -362,9 +254,30 @@ def install(env: Environment, options: argparse.Namespace) -> None:
             install_mmcv(env, mmcv[0], chosen if options.mmcv == 'compiled' else None)
         arguments = ['--no-deps', '--no-build-isolation', '-r', lock]
         env.step(lock.stem, WORDS[lock.stem], arguments, [lock])
+    install_project(env, light=options.target == 'light')
+
+
+def remember(env: Environment, options: argparse.Namespace) -> None:
+    """A torch that was chosen once stays until another is chosen; the same of the other choices."""
+    note = env.note()
+    chosen = note.get('chosen', {})
+    for name in ('torch', 'torch_index', 'mmcv'):
+        value = getattr(options, name) or chosen.get(name, '')
+        setattr(options, name, value)
+        chosen[name] = value
+    env.write({**note, 'chosen': chosen})
+
+
+def install_project(env: Environment, light: bool) -> None:
+    """The checkout, in place, and the small distributions under ``packages/``."""
     root = HERE.parent
     arguments = ['--no-deps', '--no-build-isolation', '--editable', root]
     files = [root / 'pyproject.toml', root / 'setup.py']
+    if not light:
+        packages = sorted(path.parent for path in root.glob('packages/*/pyproject.toml'))
+        for path in packages:
+            files += [path / 'pyproject.toml', *sorted((path / 'src').rglob('*.py'))]
+        arguments += packages
     env.step('project', 'installing moganet_dense itself, in place', arguments, [str(root), *files])
 
 
@@ -387,23 +300,25 @@ def install_mmcv(env: Environment, requirement: str, compiled_for: str | None) -
 
 
 def arguments() -> argparse.Namespace:
+    """Of the command line; variables of ``make`` are their defaults."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0].replace('``', ''))
     variable = os.environ.get
     parser.add_argument('--venv', required=True, type=Path, help='folder of the environment')
     parser.add_argument('--for', dest='target', choices=GROUPS, default='train')
     parser.add_argument('--stack', default='onedl', help='onedl (2026) or upstream (2024)')
     parser.add_argument('--python', default='', help='interpreter to make it with')
-    parser.add_argument('--torch', default=variable('TORCH', ''), help='version, such as 2.6.0')
+    parser.add_argument('--torch', default=variable('TORCH', ''), help='its version, such as 2.6.0')
     parser.add_argument(
         '--torch-index', default=variable('TORCH_INDEX', ''), help='index of other builds of torch'
     )
     parser.add_argument(
-        '--mmcv', choices=('python', 'compiled'), default=variable('MMCV', 'python')
+        '--mmcv', default=variable('MMCV', ''), help='python (default) or compiled operators'
     )
     return parser.parse_args()
 
 
 def main() -> int:
+    """Exit code: 0 done, 1 an error, 128 and the number of the signal that ended it."""
     options = arguments()
     for name in ('SIGTERM', 'SIGHUP'):
         if hasattr(signal, name):
@@ -413,6 +328,8 @@ def main() -> int:
     try:
         if options.stack not in PYTHONS:
             raise SetupError(f"STACK: expected onedl or upstream, found '{options.stack}'")
+        if options.mmcv not in ('', 'python', 'compiled'):
+            raise SetupError(f"MMCV: expected python or compiled, found '{options.mmcv}'")
         python = None if env.works() else find_python(options.stack, options.python)
         env.open()
         before = env.note()
