@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import UserError
 from ..models import MogaNet
-from ..weights import safetensors, zoo
+from ..weights import safetensors_file, zoo
 from ..weights.families import (
     WeightsError,
     holds_average,
@@ -271,7 +271,7 @@ def _write(content: dict, path: Path) -> None:
         try:
             with open(handle, 'wb') as file:
                 if path.suffix == '.safetensors':
-                    file.write(safetensors.packed(content['state_dict'], noted(content)))
+                    file.write(safetensors_file.packed(content['state_dict'], noted(content)))
                 else:
                     torch.save(content, file)
             os.replace(draft, path)

@@ -12,7 +12,7 @@ The docstring of a block has its formula; ``forward`` computes the same in an or
 takes less time and memory, with the identities of docs/speed.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn as nn
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from .functional import DoubleGating, Gating, Gelu, Silu, conv1x1_of, convs_of, dilated_depthwise
 
+Compute = Callable[['MogaBlock', torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
 
@@ -204,13 +205,37 @@ class MogaBlock(nn.Module):
         self.layer_scale_1 = nn.Parameter(scale.clone())
         self.layer_scale_2 = nn.Parameter(scale.clone())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)))
-        return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)))
+    compute: Compute | None = None
+    """Computes :meth:`computed` instead, see :mod:`~moganet_dense.models.compiling`."""
 
-    def add(self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.compute is None:
+            return self.computed(x)
+        return self.compute(self, x, self.kept(x), self.kept(x))
+
+    def computed(
+        self,
+        x: torch.Tensor,
+        kept_1: torch.Tensor | None = None,
+        kept_2: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The formula, with what drop path drew for each branch; None: it is drawn here.
+
+        With both given it reads nothing that differs among the blocks of a stage but tensors, so
+        that torch.compile makes one function for all of them.
+        """
+        x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)), kept_1)
+        return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)), kept_2)
+
+    def kept(self, x: torch.Tensor) -> torch.Tensor:
+        """What drop path draws, (B, 1, 1, 1): 0, or 1 over the share of samples that it keeps."""
+        return self.drop_path(x.new_ones(len(x), 1, 1, 1))
+
+    def add(
+        self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor, kept: torch.Tensor | None
+    ) -> torch.Tensor:
         """x + drop_path(scale * branch): the scale is dropped, which is smaller."""
-        scale = scale * self.drop_path(x.new_ones(len(x), 1, 1, 1))
+        scale = scale * (self.kept(x) if kept is None else kept)
         dtype = torch.promote_types(x.dtype, scale.dtype)  # a branch may come in float32
         return torch.addcmul(x, scale, branch).to(dtype)
 

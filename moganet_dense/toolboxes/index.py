@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..errors import UserError
 from ..models.moganet import MogaNet
 from ..weights import for_mmengine
 from .after_import import after_import
@@ -39,6 +40,11 @@ def _add_to_inferencers(module: ModuleType) -> None:
 
     @functools.wraps(init_model)
     def init_model_safely(self, cfg, *args, **options):
+        if not cfg and for_mmengine.reads_files():
+            raise UserError(
+                'expected a config or the name of a model beside the weights, found none: the '
+                'config inside a checkpoint is a program and is not run; give model=CONFIG'
+            )
         with for_mmengine.reading_without_code() if _is_ours(cfg) else nullcontext():
             return init_model(self, cfg, *args, **options)
 
