@@ -27,6 +27,7 @@ from choices import PYTHONS, SetupError, dotted, find_python, say, torch_argumen
 HERE = Path(__file__).resolve().parent
 MARKER = '.moganet-environment.json'
 """In an environment: who made it, for which stack, and the steps that are done."""
+LOCK = '.moganet-setup.lock'
 MADE_BY = 'requirements/install.py of moganet_dense'
 GROUPS = {
     'light': ('light',),
@@ -73,12 +74,12 @@ class Environment:
             SetupError: it is something else, or an environment of another stack.
         """
         try:
-            if not self.marker.exists() and self.folder.exists() and any(self.folder.iterdir()):
+            if not self.marker.exists() and self._others():
                 raise SetupError(
                     f'{self.folder} was not made by this set-up; say VENV=another-folder'
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.lock = (self.folder / '.lock').open('a')
+            self.lock = (self.folder / LOCK).open('a')
         except OSError as error:
             raise SetupError(f'cannot write to {self.folder}: {error.strerror or error}') from None
         self._alone()
@@ -92,6 +93,11 @@ class Environment:
             )
         if not note:
             self.write(dict(made_by=MADE_BY, kind=self.kind, steps={}))
+
+    def _others(self) -> list[str]:
+        """What lies in the folder, but for our own lock: another set-up may just have begun."""
+        names = os.listdir(self.folder) if self.folder.exists() else []
+        return [name for name in names if name not in (LOCK, self.marker.name)]
 
     def _alone(self) -> None:
         """Waits for another set-up in this folder; the system frees the lock of a dead one."""
@@ -123,6 +129,9 @@ class Environment:
         for site in self.site_packages():  # a pip that was interrupted while it renewed itself
             for part in (*site.glob('pip'), *site.glob('pip-*.dist-info')):
                 shutil.rmtree(part)
+        for link in self.folder.glob('bin/python*'):  # venv does not renew links that lead nowhere
+            if link.is_symlink():
+                link.unlink()
         if self.call([python, '-m', 'venv', self.folder]):
             raise SetupError(
                 f"cannot make a virtual environment with {python}; install Python's venv module "
