@@ -9,8 +9,8 @@ from mmengine.registry import MODELS
 from tiny_onnx import tiny_detector
 
 from moganet_dense import MogaNet
-from moganet_dense.errors import UserError
 from moganet_dense.runtime import load
+from moganet_dense.utils.errors import UserError
 
 PAGE = (ROOT / 'docs/errors.md').read_text()
 PRINTED = re.findall(r'^```text\n(.*?)\n```', PAGE, re.MULTILINE | re.DOTALL)
