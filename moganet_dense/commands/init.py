@@ -33,7 +33,7 @@ def command(data, task, name, val, boxes_class) -> None:
     moganet-dense init datasets/raccoon
     moganet-dense init datasets/scans --task masks --name scans --val 0.1
     """
-    from ..init.report import run
+    from ..init.messages import run
 
     for line in run(data, task, name, val, boxes_class):
         click.echo(line)

@@ -27,12 +27,28 @@ from types import ModuleType
 from typing import Any
 
 from ...utils.errors import UserError
-from . import coco, cvat, label_maps, label_studio, labelme, voc, yolo
+from . import (
+    read_coco,
+    read_cvat,
+    read_label_maps,
+    read_label_studio,
+    read_labelme,
+    read_voc,
+    read_yolo,
+)
 from .dataset import DataSet
 from .files import Tree
 from .tasks import TASKS
 
-READERS: tuple[ModuleType, ...] = (coco, label_studio, labelme, cvat, voc, yolo, label_maps)
+READERS: tuple[ModuleType, ...] = (
+    read_coco,
+    read_label_studio,
+    read_labelme,
+    read_cvat,
+    read_voc,
+    read_yolo,
+    read_label_maps,
+)
 """Readers, in the order in which they are asked."""
 
 KNOWN = ', '.join(reader.NAME for reader in READERS)

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from ...utils.errors import UserError
-from . import geometry, label_maps
+from . import geometry
+from . import read_label_maps as label_maps
 from .dataset import SPLITS, DataSet, Instance, Sample
 
 

@@ -404,7 +404,7 @@ def test_label_studio_min(tmp_path):
 def test_label_studio_brush(tmp_path):
     """Bits by hand: 8 values (2 x 1 pixels), 8 wide, all run lengths 3 wide: four of 255, then
     four of 0. So the first pixel is marked."""
-    from moganet_dense.data.converters.label_studio import decode_brush
+    from moganet_dense.data.converters.read_label_studio import decode_brush
 
     bits = f'{8:032b}' + f'{7:05b}' + f'{2:04b}' * 4
     bits += '1' + '00' + f'{3:03b}' + f'{255:08b}' + '1' + '00' + f'{3:03b}' + f'{0:08b}'

@@ -14,9 +14,9 @@ from typing import Any
 
 from ..annotations import decode_runs, is_number
 from . import geometry
-from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_json, split_named
+from .instances import add, list_missing, open_sample
 
 NAME = 'COCO'
 _PARTS = ('images', 'annotations', 'categories')

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from .common import add, open_sample
 from .dataset import SPLITS, DataSet, Instance, Sample
 from .files import IMAGES, Tree, read_text, split_named
+from .instances import add, open_sample
 
 NAME = 'YOLO'
 _NAME_FILES = ('classes.txt', 'obj.names', '_darknet.labels', 'predefined_classes.txt')

@@ -17,9 +17,9 @@ from PIL import Image
 
 from ..annotations import is_number
 from . import geometry
-from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_json, split_named
+from .instances import add, list_missing, open_sample
 
 NAME = 'LabelMe'
 

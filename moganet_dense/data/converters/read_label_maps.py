@@ -17,9 +17,9 @@ from PIL import Image
 
 from ...utils.errors import UserError
 from . import label_names
-from .common import open_sample
 from .dataset import DataSet
 from .files import Tree, split_named
+from .instances import open_sample
 
 NAME = 'label maps'
 VOID = 255

@@ -16,9 +16,9 @@ from xml.etree.ElementTree import Element
 
 from ...utils.errors import UserError
 from . import geometry
-from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_text, read_xml, split_named
+from .instances import add, list_missing, open_sample
 
 NAME = 'Pascal VOC'
 

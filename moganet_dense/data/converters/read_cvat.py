@@ -13,9 +13,9 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from . import geometry
-from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_xml, split_named
+from .instances import add, list_missing, open_sample
 
 NAME = 'CVAT XML'
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from . import geometry
-from .common import add, list_missing, open_sample
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_json, split_named
+from .instances import add, list_missing, open_sample
 
 NAME = 'Label Studio JSON'
 _LABELS = ('rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', 'keypointlabels',
