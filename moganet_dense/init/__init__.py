@@ -11,8 +11,8 @@ from ..data.converters.splits import assign
 from ..data.converters.writing import annotation_files, label_files, require_new
 from ..utils.atomic import write_whole
 from ..utils.errors import UserError
-from .new_config import Places, config_text
 from .keypoint_info import keypoint_info
+from .new_config import Places, config_text
 from .recipe import Recipe, recipe_for
 
 

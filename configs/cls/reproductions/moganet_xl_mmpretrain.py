@@ -1,7 +1,7 @@
 """MogaNet-XL, ImageNet-1k, 224 x 224, recipe of mmpretrain's pull request.
 
-train      python tools/train.py configs/cls/moganet_xl_mmpretrain.py
-test       python tools/test.py configs/cls/moganet_xl_mmpretrain.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_xl_mmpretrain.py
+test       python tools/test.py configs/cls/reproductions/moganet_xl_mmpretrain.py CHECKPOINT
 published  top-1 85.11, top-5 97.38 on ImageNet-1k (https://github.com/open-mmlab/mmpretrain/pull/1691);
            not run here
 """

@@ -1,7 +1,7 @@
 """MogaNet-L, ImageNet-1k, RSB A3 by OpenMixup: trained at 160, tested at 224.
 
-train      python tools/train.py configs/cls/moganet_l_rsb_a3.py
-test       python tools/test.py configs/cls/moganet_l_rsb_a3.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_l_rsb_a3.py
+test       python tools/test.py configs/cls/reproductions/moganet_l_rsb_a3.py CHECKPOINT
 published  top-1 83.2, top-5 96.4 on ImageNet-1k (https://github.com/Westlake-AI/openmixup);
            not run here
 """

@@ -1,15 +1,15 @@
 """MogaNet-S, ImageNet-1k, 224 x 224, OpenMixup's recipe.
 
-train      python tools/train.py configs/cls/moganet_s_openmixup.py
-test       python tools/test.py configs/cls/moganet_s_openmixup.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_s_openmixup.py
+test       python tools/test.py configs/cls/reproductions/moganet_s_openmixup.py CHECKPOINT
 published  top-1 83.4 on ImageNet-1k (https://github.com/Westlake-AI/openmixup); not run here
 """
 
 _base_ = [
-    '../_base_/models/moganet_cls.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_openmixup_300e.py',
-    '../_base_/cls_runtime.py',
+    '../../_base_/models/moganet_cls.py',
+    '../../_base_/datasets/imagenet.py',
+    '../../_base_/schedules/cls_openmixup_300e.py',
+    '../../_base_/cls_runtime.py',
 ]
 model = dict(backbone=dict(gate='double'))
 erasing = dict(fill_color=[104, 116, 124], fill_std=[58, 57, 57])

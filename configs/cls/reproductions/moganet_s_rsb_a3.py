@@ -1,16 +1,16 @@
 """MogaNet-S, ImageNet-1k, RSB A3 by OpenMixup: trained at 160, tested at 224.
 
-train      python tools/train.py configs/cls/moganet_s_rsb_a3.py
-test       python tools/test.py configs/cls/moganet_s_rsb_a3.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_s_rsb_a3.py
+test       python tools/test.py configs/cls/reproductions/moganet_s_rsb_a3.py CHECKPOINT
 published  top-1 81.1, top-5 95.5 on ImageNet-1k (https://github.com/Westlake-AI/openmixup);
            not run here
 """
 
 _base_ = [
-    '../_base_/models/moganet_cls.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_rsb_a3_100e.py',
-    '../_base_/cls_runtime.py',
+    '../../_base_/models/moganet_cls.py',
+    '../../_base_/datasets/imagenet.py',
+    '../../_base_/schedules/cls_rsb_a3_100e.py',
+    '../../_base_/cls_runtime.py',
 ]
 # binary cross-entropy of the mixed one-hot labels, without smoothing
 model = dict(

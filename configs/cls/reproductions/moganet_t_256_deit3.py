@@ -1,7 +1,7 @@
 """MogaNet-T, ImageNet-1k, 256 x 256, OpenMixup's recipe after DeiT III.
 
-train      python tools/train.py configs/cls/moganet_t_256_deit3.py
-test       python tools/test.py configs/cls/moganet_t_256_deit3.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_t_256_deit3.py
+test       python tools/test.py configs/cls/reproductions/moganet_t_256_deit3.py CHECKPOINT
 published  top-1 80.0, top-5 95.0 on ImageNet-1k (https://github.com/Westlake-AI/openmixup);
            not run here
 """

@@ -1,7 +1,7 @@
 """MogaNet-L, ImageNet-1k, 224 x 224, OpenMixup's recipe.
 
-train      python tools/train.py configs/cls/moganet_l_openmixup.py
-test       python tools/test.py configs/cls/moganet_l_openmixup.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_l_openmixup.py
+test       python tools/test.py configs/cls/reproductions/moganet_l_openmixup.py CHECKPOINT
 published  top-1 84.7 on ImageNet-1k (https://github.com/Westlake-AI/openmixup); not run here
 """
 

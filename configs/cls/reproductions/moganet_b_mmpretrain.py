@@ -1,7 +1,7 @@
 """MogaNet-B, ImageNet-1k, 224 x 224, recipe of mmpretrain's pull request.
 
-train      python tools/train.py configs/cls/moganet_b_mmpretrain.py
-test       python tools/test.py configs/cls/moganet_b_mmpretrain.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_b_mmpretrain.py
+test       python tools/test.py configs/cls/reproductions/moganet_b_mmpretrain.py CHECKPOINT
 published  top-1 84.2, top-5 96.77 on ImageNet-1k (https://github.com/open-mmlab/mmpretrain/pull/1691);
            not run here
 """

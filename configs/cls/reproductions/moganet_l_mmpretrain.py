@@ -1,7 +1,7 @@
 """MogaNet-L, ImageNet-1k, 224 x 224, recipe of mmpretrain's pull request.
 
-train      python tools/train.py configs/cls/moganet_l_mmpretrain.py
-test       python tools/test.py configs/cls/moganet_l_mmpretrain.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_l_mmpretrain.py
+test       python tools/test.py configs/cls/reproductions/moganet_l_mmpretrain.py CHECKPOINT
 published  top-1 84.76, top-5 97.15 on ImageNet-1k (https://github.com/open-mmlab/mmpretrain/pull/1691);
            not run here
 """

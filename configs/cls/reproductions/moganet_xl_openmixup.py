@@ -1,7 +1,7 @@
 """MogaNet-XL, ImageNet-1k, 224 x 224, OpenMixup's recipe.
 
-train      python tools/train.py configs/cls/moganet_xl_openmixup.py
-test       python tools/test.py configs/cls/moganet_xl_openmixup.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_xl_openmixup.py
+test       python tools/test.py configs/cls/reproductions/moganet_xl_openmixup.py CHECKPOINT
 published  top-1 85.1 on ImageNet-1k (https://github.com/Westlake-AI/openmixup); not run here
 """
 

@@ -1,7 +1,7 @@
 """MogaNet-T, ImageNet-1k, 256 x 256, OpenMixup's recipe.
 
-train      python tools/train.py configs/cls/moganet_t_256_openmixup.py
-test       python tools/test.py configs/cls/moganet_t_256_openmixup.py CHECKPOINT
+train      python tools/train.py configs/cls/reproductions/moganet_t_256_openmixup.py
+test       python tools/test.py configs/cls/reproductions/moganet_t_256_openmixup.py CHECKPOINT
 published  top-1 79.6 on ImageNet-1k (https://github.com/Westlake-AI/openmixup); not run here
 """
 
