@@ -63,6 +63,10 @@ def apply_mini(cfg: Config) -> None:
     if scope not in SCHEDULES:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
+    roots = {part.get('data_root') for part in innermost(cfg.train_dataloader.dataset)}
+    if roots == {layout.mini_root}:  # the config that such a training saved
+        make_mini()
+        return
     if 'codec' in cfg:
         schedule = replace(schedule, shrink=PERSON_WIDTH / cfg.codec.input_size[0])
     for name, split in _LOADERS.items():
