@@ -6,6 +6,10 @@
     python tools/benchmark.py growth           # time and kept bytes by size and batch
     python tools/benchmark.py pipeline         # what of a run is not the network
     python tools/benchmark.py evaluation       # COCO's metrics on 5000 images
+    python tools/benchmark.py gpu              # all of the above's backbones on a GPU
+
+``gpu`` has options of its own, see ``python tools/benchmark.py gpu --help``, and needs torch,
+mmengine and this checkout alone.
 
 ``--out FILE`` keeps the figures; docs/make_benchmarks.py makes the page of them.
 
