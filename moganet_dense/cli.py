@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
 
 try:
     from .commands.group import COMMANDS as COMMANDS

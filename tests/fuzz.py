@@ -32,13 +32,13 @@ from mmengine.logging import HistoryBuffer
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from moganet_dense.apis.predict import WrittenBoxes
-from moganet_dense.data.check import check_all, check_before_training
-from moganet_dense.data.check.files import Picture, look
-from moganet_dense.data.inputs import Frame, Source
-from moganet_dense.data.pictures import LoadWhole
-from moganet_dense.errors import UserError
+from moganet_dense.data.image_io import LoadWhole
+from moganet_dense.data.sources import Frame, Source
+from moganet_dense.data.validation import check_all, check_before_training
+from moganet_dense.data.validation.image_files import Picture, look
+from moganet_dense.inference.predict import WrittenBoxes
 from moganet_dense.results import boxes_of
+from moganet_dense.utils.errors import UserError
 from moganet_dense.weights import safetensors_file, unpickling
 from moganet_dense.weights.loading import read_checkpoint
 

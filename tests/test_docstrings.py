@@ -11,7 +11,7 @@ from conftest import ROOT
 CAUGHT = {
     ('report/schema.py', 'read_record', 'ValueError'),
     ('report/config_text.py', 'parse', 'ValueError'),
-    ('apis/run.py', 'training_set', 'ValueError'),
+    ('data/training_set.py', 'training_set', 'ValueError'),
 }
 """Raised and caught in the same function, which the rule does not see."""
 

@@ -207,7 +207,7 @@ def _config_changes(dirs: Sequence[WorkDir]) -> list[tuple[str, str, str]]:
     """What differs between the configs of two sides, read as text: nothing in them is run."""
     if len(dirs) != 2:
         return []
-    from .facts import differences
+    from ..engine.run_info import differences
 
     texts = [(d.trained or d.last).config for d in dirs]
     if not all(texts):

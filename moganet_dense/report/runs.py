@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..evaluation.record_hook import EVALUATION, RUN
+from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
 from . import config_text, schema
 from .schema import read_record
-
-RUN, EVALUATION = 'run.json', 'evaluation.json'
 
 MAX_RUNS = 5000
 MAX_LOG_BYTES = 64 * 2**20

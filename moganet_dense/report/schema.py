@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 

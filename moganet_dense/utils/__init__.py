@@ -1,1 +1,1 @@
-"""What every part uses and what uses no part: files, text for the terminal."""
+"""What every package uses: errors, atomic writing, regular files, text for the terminal."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..utils.printable import printable
-from .families import WeightsError
+from .conversion import WeightsError
 
 MEMBERS = 200_000
 """Members of an archive that are looked at; a checkpoint has one for each tensor."""

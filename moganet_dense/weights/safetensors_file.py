@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..utils.printable import printable
 from ..utils.regular_files import open_regular
-from .families import WeightsError
+from .conversion import WeightsError
 
 
 def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:

@@ -15,9 +15,9 @@ from mmengine.fileio.handlers import file_handlers
 from mmengine.runner import CheckpointLoader
 
 from moganet_dense.cli import main
-from moganet_dense.errors import UserError
 from moganet_dense.report.config_text import parse
-from moganet_dense.weights import for_mmengine
+from moganet_dense.utils.errors import UserError
+from moganet_dense.weights import mmengine_loader
 from moganet_dense.weights.loading import trusting
 
 
@@ -91,7 +91,7 @@ def test_an_inferencer_does_not_take_its_config_from_a_checkpoint(place, marker)
 
     torch.save(dict(PLACES[place](program(marker)), state_dict={}), 'bad.pth')
     torch.load('bad.pth', weights_only=True)  # plain data for pickle
-    with for_mmengine.reading_without_code():
+    with mmengine_loader.reading_without_code():
         with pytest.raises(UserError, match=r'the config inside a checkpoint.*give model=CONFIG'):
             DetInferencer(weights='bad.pth', device='cpu')
         found = CheckpointLoader.load_checkpoint('bad.pth', 'cpu')
@@ -100,7 +100,7 @@ def test_an_inferencer_does_not_take_its_config_from_a_checkpoint(place, marker)
 
 def test_trust_keeps_the_texts(marker):
     torch.save(dict(meta=dict(config='x = 1'), state_dict={}), 'a.pth')
-    with trusting(), for_mmengine.reading_without_code():
+    with trusting(), mmengine_loader.reading_without_code():
         assert CheckpointLoader.load_checkpoint('a.pth', 'cpu')['meta']['config'] == 'x = 1'
 
 
@@ -108,12 +108,12 @@ def test_trust_keeps_the_texts(marker):
     'content', [dict(meta='text'), dict(meta=dict(dataset_meta=7)), dict(message_hub=[1])]
 )
 def test_parts_of_other_types_are_left_to_who_needs_them(content, marker):
-    for_mmengine.without_config_texts(content)
+    mmengine_loader.without_config_texts(content)
 
 
 def test_a_metainfo_in_a_checkpoint_names_no_file(marker):
     content = dict(meta=dict(dataset_meta=dict(from_file='other.py', classes=('a',))))
-    for_mmengine.without_config_texts(content)
+    mmengine_loader.without_config_texts(content)
     assert content == dict(meta=dict(dataset_meta=dict(classes=('a',))))
 
 
@@ -124,7 +124,7 @@ def test_a_metainfo_in_a_checkpoint_names_no_file(marker):
 def plain_formats(monkeypatch) -> None:
     before = dict(file_handlers)
     schemes = dict(CheckpointLoader._schemes)
-    for_mmengine.read_without_code()
+    mmengine_loader.read_without_code()
     yield
     file_handlers.update(before)
     CheckpointLoader._schemes = schemes
@@ -158,7 +158,7 @@ def test_annotations_of_plain_values_are_read(tmp_path, plain_formats):
 
 
 def test_an_option_is_a_value_and_not_evaluated(marker):
-    from moganet_dense.apis.config import parse_options
+    from moganet_dense.config.reading import parse_options
 
     text = f"__import__('pathlib').Path('{marker}').touch()"
     assert parse_options([f'a={text}', f'b=[{text}]'])['a'] == text
