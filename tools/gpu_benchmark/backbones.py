@@ -4,7 +4,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn as nn
 
 from moganet_dense.models import MogaNet
 from moganet_dense.models.compiling import compile_blocks
+from moganet_dense.models.kernels import reason_against, use_kernels
 
 from .measure import Machine
 
@@ -49,19 +50,14 @@ def moganet(arch: str, gate: str = 'single') -> MogaNet:
     return copy.deepcopy(_filled(arch, gate))
 
 
-def kernels(on: bool) -> AbstractContextManager:
-    """Within it the fused kernels serve, or do not.
+def require_kernels(x: torch.Tensor) -> None:
+    """Sees that the kernels serve ``x``: else something else would be measured under their name.
 
     Raises:
-        RuntimeError: they are asked for and cannot serve.
+        RuntimeError: they do not, with the reason.
     """
-    try:
-        from moganet_dense.models.kernels import use_kernels
-    except ImportError:
-        if on:
-            raise RuntimeError('this version has no fused kernels') from None
-        return nullcontext()
-    return use_kernels(on)
+    if (reason := reason_against(x)) is not None:
+        raise RuntimeError(f'the kernels do not serve: {reason}')
 
 
 def peer(name: str, size: tuple[int, int]) -> nn.Module:
@@ -110,10 +106,12 @@ def ready(
     """
     how = form.split(', ')[1:]
     layout = LAYOUTS['channels_last' if {'channels_last', 'kernels'} & set(how) else 'NCHW']
-    with kernels('kernels' in how):
+    with use_kernels('kernels' in how):
         net = build(form, arch, shape[2:], training).to(machine.device, memory_format=layout)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(machine.device)
         x = x.contiguous(memory_format=layout)
+        if 'kernels' in how:
+            require_kernels(x)
         if 'compiled' in how:
             net = _compiled(net, training)
         yield net, _step(net, x, machine.device) if training else _infer(net.bfloat16(), x)

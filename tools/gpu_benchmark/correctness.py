@@ -1,10 +1,13 @@
 """Errors of the backbone against the plain formulas in float64: features and gradients."""
 
+import math
 from contextlib import contextmanager
 
 import torch
 
-from .backbones import LAYOUTS, Plain, kernels, moganet
+from moganet_dense.models.kernels import use_kernels
+
+from .backbones import LAYOUTS, Plain, moganet, require_kernels
 from .measure import Machine
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -24,7 +27,7 @@ def without_tf32():
 def backbone_errors(
     arch: str, shape: tuple[int, ...], gate: str, form: str, dtype: str, machine: Machine
 ) -> dict:
-    """Largest errors of maps and gradients, as parts of the largest value of each.
+    """Errors of maps and gradients.
 
     Args:
         arch: size of MogaNet.
@@ -35,7 +38,10 @@ def backbone_errors(
         machine: where.
 
     Returns:
-        features and gradients (None in the deploy form); finite: whether all of them are.
+        features: the largest error of a map as a part of its largest value; gradients: the norm
+        of all errors as a part of that of all gradients (None in the deploy form); tensor: the
+        worst of those of one tensor, with its name, where its gradient is no rounding error
+        itself; finite: whether all of them are.
     """
     name, *how = form.split(', ')
     training = not {'eval'} & set(how) and name != 'deploy'
@@ -48,19 +54,26 @@ def backbone_errors(
         net.switch_to_deploy()
     layout = LAYOUTS['channels_last' if {'channels_last', 'kernels'} & set(how) else 'NCHW']
     net, x = net.to(memory_format=layout), x.contiguous(memory_format=layout)
-    with without_tf32(), kernels('kernels' in how):
+    with without_tf32(), use_kernels('kernels' in how):
+        if 'kernels' in how:
+            require_kernels(x)
         forward = Plain(net) if name == 'plain' else net
         autocast = None if dtype == 'fp32' else DTYPES[dtype]
         maps, found = _run(forward, net, x, autocast, gradients=name != 'deploy')
     result = dict(features=_worst(maps, wanted), gradients=None)
     if name != 'deploy':
-        result['gradients'] = _worst(found, grads)
+        names = ['image', *(name for name, _ in net.named_parameters())]
+        result['gradients'], result['tensor'] = _norms(found, grads, names)
     result['finite'] = all(bool(torch.isfinite(t).all()) for t in [*maps, *found])
     return result
 
 
 def _run(forward, net, x, autocast: torch.dtype | None, gradients: bool) -> tuple[list, list]:
-    """Maps, and gradients by the image and by every parameter; the loss is scaled as for fp16."""
+    """Maps, and gradients by the image and by every parameter.
+
+    The loss is a sum of the maps with drawn factors: mean squares of what a batch norm returns
+    are nearly constant, and their gradients nothing but rounding. It is scaled, as for float16.
+    """
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_(gradients)
     with torch.set_grad_enabled(gradients):
         if autocast is None:
@@ -70,17 +83,36 @@ def _run(forward, net, x, autocast: torch.dtype | None, gradients: bool) -> tupl
                 maps = forward(x)
         if not gradients:
             return [m.detach() for m in maps], []
-        scale = 1024.0
-        loss = sum(m.to(torch.promote_types(m.dtype, torch.float32)).square().mean() for m in maps)
+        scale, drawn = 64.0, torch.Generator().manual_seed(1)
+        factors = [torch.randn(m.shape, generator=drawn).to(m.device) for m in maps]
+        products = [
+            m.to(torch.promote_types(m.dtype, torch.float32)) * f
+            for m, f in zip(maps, factors, strict=True)
+        ]
+        loss = sum(p.sum() / len(p) for p in products)
         found = torch.autograd.grad(loss * scale, [x, *net.parameters()])
     return [m.detach() for m in maps], [g / scale for g in found]
 
 
 def _worst(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """Largest error of a tensor as a part of its largest value; of tensors that are nearly zero
-    beside the others, as a part of a thousandth of the largest of all."""
-    largest = max(t.abs().max().item() for t in wanted)
+    """Largest error of a tensor as a part of its largest value."""
     return max(
-        (a.double() - b).abs().max().item() / max(b.abs().max().item(), 1e-3 * largest)
+        (a.double() - b).abs().max().item() / b.abs().max().item()
         for a, b in zip(found, wanted, strict=True)
     )
+
+
+def _norms(
+    found: list[torch.Tensor], wanted: list[torch.Tensor], names: list[str]
+) -> tuple[float, str]:
+    """Relative error of all tensors together, and of the worst of those that are not nearly zero,
+    as the gradient by a bias in front of a batch norm is."""
+    errors = [(a.double() - b).norm().item() for a, b in zip(found, wanted, strict=True)]
+    norms = [b.norm().item() for b in wanted]
+    shares = {
+        name: error / norm
+        for name, error, norm in zip(names, errors, norms, strict=True)
+        if norm > 1e-4 * max(norms)
+    }
+    worst = max(shares, key=shares.get)
+    return math.hypot(*errors) / math.hypot(*norms), f'{shares[worst]:.1e} {worst}'

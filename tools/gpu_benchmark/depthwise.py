@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .backbones import LAYOUTS, kernels
+from moganet_dense.models.kernels import use_kernels
+
+from .backbones import LAYOUTS
 from .correctness import DTYPES, without_tf32
 from .measure import Machine
 
@@ -65,8 +67,10 @@ def convolved(case: Case, x: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
 def fused(case: Case, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor):
     """Our kernel's."""
-    from moganet_dense.models.kernels import depthwise
-
+    try:
+        from moganet_dense.models.kernels import depthwise
+    except ImportError:
+        raise RuntimeError('this version has no kernel for a depth-wise convolution') from None
     return depthwise(x, weight, bias, case.dilation)
 
 
@@ -75,7 +79,7 @@ def errors(case: Case, machine: Machine) -> dict:
     dtype = DTYPES[case.dtype]
     given = case.tensors(machine.device, dtype, 'channels_last')
     wanted = _outputs(case, convolved, [t.double() for t in given])
-    with without_tf32(), kernels(True):
+    with without_tf32(), use_kernels():
         ours = _outputs(case, fused, given)
     with without_tf32():
         theirs = _outputs(case, convolved, given)
@@ -103,7 +107,7 @@ def timed(case: Case, machine: Machine) -> dict:
     for layout in LAYOUTS:
         found[f'pytorch, {layout}'] = _both(case, convolved, layout, machine)
     try:
-        with kernels(True):
+        with use_kernels():
             found['ours'] = _both(case, fused, 'channels_last', machine)
     except Exception as error:  # PyTorch's figures stay
         found['ours'] = dict(error=f'{type(error).__name__}: {error}')

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median, quantiles
 
 import torch
@@ -52,7 +53,7 @@ class Machine:
             run()
             event.record()
         torch.cuda.synchronize()
-        return [a.elapsed_time(b) for a, b in zip(events, events[1:], strict=False)]
+        return [a.elapsed_time(b) for a, b in pairwise(events)]
 
     def kernel_us(self, runs: Sequence[Callable[[], object]]) -> float:
         """Microseconds of one of ``runs``, launched together as one CUDA graph.

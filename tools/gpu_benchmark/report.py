@@ -9,8 +9,9 @@ Cells = list[str]
 
 def bars_table(result: dict) -> str:
     """What is asked of this project, beside what was found."""
+    tiny = result['facts'].get('tiny')
     rows = [
-        [bar.what, bar.asked, bar.reach, _found(bar), bar.of, _verdict(bar)]
+        [bar.what, bar.asked, bar.reach, _found(bar), bar.of, 'tiny' if tiny else _verdict(bar)]
         for bar in bars(result['rows'])
     ]
     return '\n' + _table(['bar', 'asked', 'reach for', 'found', 'of', ''], rows)
@@ -63,9 +64,10 @@ def _layout(group: str) -> tuple[Cells, Callable[[dict], Cells]]:
             f'{row["pytorch"]:.1e}',
         ]
     if group == 'backbone errors':
-        return ['', 'features', 'gradients', 'finite', ''], lambda row: [
+        return ['', 'features', 'gradients', 'worst tensor', 'finite', ''], lambda row: [
             f'{row["features"]:.1e}',
             '' if row['gradients'] is None else f'{row["gradients"]:.1e}',
+            row.get('tensor', ''),
             'yes' if row['finite'] else 'NO',
         ]
     return ['form', 'ms', 'quartiles', 'MB', 'launches', ''], lambda row: [

@@ -20,7 +20,7 @@ RESERVE = 5.0  # seconds at the end, to print
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures, prints tables, writes JSON; returns the exit code, 0 unless nothing was measured."""
+    """Measures, prints tables, writes JSON; exit code 0 unless nothing could be measured."""
     parser = argparse.ArgumentParser(prog='benchmark.py gpu', description=__doc__)
     parser.add_argument('--minutes', type=float, default=4.0, help='after which it stops')
     parser.add_argument('--out', type=Path, help='JSON file, written after every row')
@@ -81,7 +81,8 @@ class Session:
     """
 
     def __init__(self, device: str, tiny: bool, deadline: float) -> None:
-        self.options = ['--device', device, *(['--tiny'] if tiny else [])]
+        self.command = [sys.executable, '-m', f'{__package__}.worker', '--device', device]
+        self.command += ['--tiny'] if tiny else []
         self.deadline = deadline
         self.done: list[str] = []
         self.complete = False
@@ -98,13 +99,12 @@ class Session:
         with tempfile.TemporaryDirectory() as folder:
             skip = Path(folder, 'done.json')
             skip.write_text(json.dumps(self.done))
-            command = [sys.executable, '-m', f'{__package__}.worker', *self.options]
-            path = os.pathsep.join([str(TOOLS), str(TOOLS.parent), os.environ.get('PYTHONPATH', '')])
+            path = [str(TOOLS), str(TOOLS.parent), os.environ.get('PYTHONPATH', '')]
             with subprocess.Popen(
-                [*command, '--skip', str(skip)],
+                [*self.command, '--skip', str(skip)],
                 stdout=subprocess.PIPE,
                 text=True,
-                env=dict(os.environ, PYTHONPATH=path),
+                env=dict(os.environ, PYTHONPATH=os.pathsep.join(path)),
             ) as process:
                 try:
                     yield from self._heard(process)
