@@ -1,11 +1,14 @@
 import click
 
+from . import options
+
 
 @click.command()
 @click.argument('models', nargs=-1, metavar='[CONFIG [CHECKPOINT]]...')
 @click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen at.')
 @click.option('--port', type=click.IntRange(0, 65535), default=7860, show_default=True)
-def command(models, host, port) -> None:
+@options.no_cuda_graphs
+def command(models, host, port, no_cuda_graphs) -> None:
     """Serve a web page on which models look at pictures.
 
     CONFIG is a name of the zoo, a config and its CHECKPOINT, or a work dir; several are offered
@@ -19,4 +22,4 @@ def command(models, host, port) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port)
+    serve(models, host, port, cuda_graphs=not no_cuda_graphs)

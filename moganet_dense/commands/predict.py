@@ -46,6 +46,8 @@ from . import options
     '--device', metavar='D', help='cuda, cuda:1 or cpu; default: the GPU if there is one.'
 )
 @click.option('--deploy', is_flag=True, help='In the deploy form, which is faster.')
+@options.channels_last
+@options.no_cuda_graphs
 @click.option(
     '--threads',
     type=click.IntRange(1),
@@ -70,6 +72,8 @@ def command(
     batch_size,
     device,
     deploy,
+    channels_last,
+    no_cuda_graphs,
     threads,
     runtime,
 ) -> int:
@@ -100,7 +104,8 @@ def command(
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
             return _exported(name, weights or deploy, threads, device)
-        return _built(name, weights, threads, device, deploy)
+        how = dict(deploy=deploy, channels_last=channels_last, cuda_graphs=not no_cuda_graphs)
+        return _built(name, weights, threads, device, how)
 
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
@@ -138,10 +143,10 @@ def _exported(file, other, threads, device):
     return load(file, threads, device)
 
 
-def _built(name, weights, threads, device, deploy):
+def _built(name, weights, threads, device, how):
     """The model of a name or config."""
     if threads:
         raise click.UsageError('--threads is for exported files; for PyTorch: OMP_NUM_THREADS=N')
     from ..inference.predictor import load_model
 
-    return load_model(name, weights, device=device, deploy=deploy)
+    return load_model(name, weights, device=device, **how)
