@@ -22,6 +22,23 @@ _HOMES = {
 }
 
 
+_REGISTERED = (
+    '.engine.layer_decay',  # and the backbone
+    '.engine.amp',
+    '.engine.avg_factor',
+    '.engine.ema',
+    '.engine.model_hooks',
+    '.engine.nonfinite_loss',
+    '.engine.plain_checkpoint',
+    '.engine.resume_check',
+    '.engine.runner',
+    '.engine.trackers',
+    '.evaluation.fast_coco_eval',
+    '.report.record_hook',
+)
+"""Modules whose classes a config names; they import the others that have some."""
+
+
 def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name], __name__), name)
@@ -29,7 +46,8 @@ def __getattr__(name: str):
 
 
 def _register(mmengine) -> None:
-    importlib.import_module('.engine.layer_decay', __name__)  # and the backbone
+    for name in _REGISTERED:
+        importlib.import_module(name, __name__)
     importlib.import_module('.toolboxes.registration', __name__).register()
 
 

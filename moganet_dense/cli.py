@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
 
 try:
     from .commands.group import COMMANDS as COMMANDS
@@ -24,7 +24,6 @@ except ModuleNotFoundError as error:
         raise
     from .commands.bare import MEND, run
 
-STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 
 TRACEBACK = 'MOGANET_TRACEBACK'
@@ -45,9 +44,11 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return run(arguments)
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
-        hint = '; go on with --resume' if 'train' in arguments[:1] else ''
-        print(f'interrupted{hint}', file=sys.stderr)
+        print('interrupted', file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # who read what is printed, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,7 +64,5 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
             raise
         print(f'error: this needs {error.name}, which is not installed; {MEND}', file=sys.stderr)
         return 1
-    except Stopped as stopped:
-        if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
-            print(stopped, file=sys.stderr)
+    except Stopped:  # which has been said
         return STOPPED

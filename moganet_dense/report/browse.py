@@ -21,7 +21,7 @@ from ..data.layouts import innermost, require_files
 from ..data.training_set import training_set
 from ..engine.job import Job
 from ..engine.resumable import draw_from, place_loader
-from ..utils.atomic import draft_of, move_durably
+from ..utils.atomic import write_text
 from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import as_jpeg, as_url
 from ..visualization.training_samples import draw_target
@@ -64,8 +64,7 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
     pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []
     steps = [repr(step) for step in pipeline]
     text = template.render(config=str(job.config), shown=shown, steps=steps)
-    draft_of(page).write_text(text, encoding='utf-8')
-    move_durably(draft_of(page), page)
+    write_text(page, text)
     return page
 
 

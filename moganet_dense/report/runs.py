@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.record_hook import EVALUATION, RUN
 from ..utils.errors import UserError
+
+RUN, EVALUATION = 'run.json', 'evaluation.json'
+"""What the hook of a run writes: what was run, and its last evaluation."""
 
 Series = dict[str, list[tuple[float, float]]]
 """(step, value) by name."""
