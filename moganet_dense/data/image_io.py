@@ -5,6 +5,7 @@ Here that is an error, as is a label map that does not fit its picture or its cl
 accepted, and how it is read, is in docs/reliability.md.
 """
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ import cv2
 import numpy as np
 
 from ..utils.errors import UserError
-from .annotations import mask
+from ..utils.regular_files import read_regular
+from .annotations import is_far, mask
 
 IGNORED = 255
 """The label of pixels that are none of the classes."""
@@ -31,7 +33,7 @@ def read_whole(file: str | Path) -> bytes:
         UserError: it is missing, empty or breaks off; names it in one line.
     """
     try:
-        content = Path(file).read_bytes()
+        content = read_regular(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise UserError(f'expected a picture at {file}, found none ({reason})') from None
@@ -103,8 +105,9 @@ def require_fit(labels: np.ndarray, size: tuple[int, int], classes: int | None) 
 def require_sound(sample: dict, masks: bool) -> None:
     """Whether what a sample's annotations hold can be trained on.
 
-    Infinite and NaN coordinates would make the loss NaN. pycocotools asks for all memory there
-    is at a polygon with NaN.
+    Infinite and NaN coordinates would make the loss NaN, and those far away one from which no
+    training recovers. pycocotools asks for all memory there is at a polygon with NaN, or with a
+    corner that is far away.
 
     Args:
         sample: as mmdet's and mmpose's data sets give it to their first transforms.
@@ -116,9 +119,13 @@ def require_sound(sample: dict, masks: bool) -> None:
     instances = sample.get('instances') or []
     numbers = {key: sample.get(key, ()) for key in ('bbox', 'keypoints', 'keypoints_visible')}
     numbers['boxes'] = [row['bbox'] for row in instances if 'bbox' in row]
+    size = sample.get('ori_shape', (math.inf, math.inf))[1::-1]
     for what, values in numbers.items():
-        if not np.isfinite(np.asarray(values, float)).all():
+        values = np.asarray(values, float)
+        if not np.isfinite(values).all():
             raise ValueError(f'expected finite numbers in its {what}')
+        if what in ('bbox', 'boxes') and is_far(values.reshape(-1).tolist(), size):
+            raise ValueError(f'expected {what} near its image, found {values.max():.3g}')
     for row in instances if masks else ():
         for severity, rule, found in mask(row.get('mask'), sample['ori_shape'][::-1]):
             if severity == 'error':

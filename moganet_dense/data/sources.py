@@ -174,6 +174,7 @@ def _video(source: Source) -> Iterator[Frame]:
 
 
 def _capture(file: str) -> cv2.VideoCapture:
-    """What reads a video; of a name that is not UTF-8 it reads nothing: OpenCV would crash."""
+    """What reads a video. Of a name that is not UTF-8 it reads nothing: OpenCV would crash; nor of
+    what is no file: it would wait for a FIFO."""
     named = file.encode(errors='replace').decode() == file
-    return cv2.VideoCapture(file) if named else cv2.VideoCapture()
+    return cv2.VideoCapture(file) if named and os.path.isfile(file) else cv2.VideoCapture()

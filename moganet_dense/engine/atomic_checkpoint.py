@@ -9,7 +9,6 @@ import errno
 import json
 import logging
 import os
-import stat
 import uuid
 import zipfile
 from collections import deque
@@ -26,6 +25,7 @@ from mmengine.runner import Runner
 
 from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
 from ..weights.conversion import WeightsError
 from ..weights.loading import read_checkpoint
 from .work_dir_lock import lock
@@ -336,24 +336,15 @@ def last_saved(work_dir: str | os.PathLike) -> Path | None:
 
     A pointer is a path, written when the folder may have had another place.
     """
-    pointer = Path(work_dir, POINTER)
     try:
-        with open(pointer, 'rb', opener=_no_wait) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
-            text = file.read(_POINTER_SIZE + 1).decode()
+        text = read_regular(Path(work_dir, POINTER), _POINTER_SIZE).decode()
     except (OSError, UnicodeDecodeError):
         return None
-    if not text.strip() or len(text) > _POINTER_SIZE or '\0' in text:
+    if not text.strip() or '\0' in text:
         return None
     named = Path(text.strip())
     inside = Path(work_dir, named.name)
     return inside if inside.is_file() else named
-
-
-def _no_wait(path: str, flags: int) -> int:
-    """Opens also a FIFO without waiting for who writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _candidates(work_dir: Path) -> Iterator[Path]:

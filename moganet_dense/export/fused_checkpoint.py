@@ -13,7 +13,7 @@ from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import map_tensors, switch
 from ..utils.atomic import as_line, replacing, require_writable
 from ..utils.errors import UserError
-from ..weights import safetensors
+from ..weights import safetensors_file
 from ..weights.conversion import recorded_gate
 
 SAMPLE = (256, 192)  # height and width of the drawn image that both forms are compared on
@@ -77,6 +77,7 @@ def _write(content: dict, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             if path.suffix == '.safetensors':
-                temporary.write_bytes(safetensors.packed(content['state_dict'], noted(content)))
+                packed = safetensors_file.packed(content['state_dict'], noted(content))
+                temporary.write_bytes(packed)
             else:
                 torch.save(content, temporary)

@@ -18,6 +18,8 @@ import numpy as np
 from ..data.sources import Fault, Frame, endings, find, frames
 from ..results import Detections
 from ..utils.errors import INTERRUPTED, UserError, WrongUsage
+from ..utils.printable import printable
+from ..utils.regular_files import read_regular
 from ..writer import Writer, about, rows
 
 SKIPPED = 3
@@ -78,7 +80,7 @@ def predict(
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
-                        tell(f'skipped: {frame.reason}')
+                        tell(f'skipped: {printable(frame.reason)}')
                         continue
                     if writer:
                         writer.add(frame, result)
@@ -220,7 +222,7 @@ class WrittenBoxes:
     def __init__(self, file: str, score_thr: float) -> None:
         self.file = file
         try:
-            content = json.loads(Path(file).read_text(encoding='utf-8'))
+            content = json.loads(read_regular(file))
             images, listed, category = [], content, 1
             if not isinstance(content, list):
                 images, listed = content['images'], content['annotations']
@@ -392,7 +394,7 @@ def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path |
     told = 'interrupted: ' if interrupted else ''
     told += f'looked at {_count(looked, "picture")}'
     told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {out}' if out and looked else ''
+    told += f'; results in {printable(out)}' if out and looked else ''
     print(told, file=sys.stderr)
 
 

@@ -101,7 +101,7 @@ class DeployedBlock(nn.Module):
         (y,) = convs_of(self.gating, [g, v], self.proj_2)
         x = torch.addcmul(y, x, self.shortcut_1).to(x.dtype)
         t = torch.ops.aten.gelu_(self.dwconv(self.fc1(x)))
-        y, d = self.fc2(t).split([x.shape[1], 1], dim=1)
+        y, d = self.fc2(t).split([self.shift.shape[1], 1], dim=1)
         y = torch.addcmul(y, self.shift, F.gelu(d), value=-1)
         return y.addcmul_(x, self.shortcut_2)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..config.metafiles import METAFILES, entries, package_root
 from ..models.moganet import MogaNet
+from ..utils.errors import UserError
 from ..weights import mmengine_loader
 from .after_import import after_import
 
@@ -39,6 +40,11 @@ def _add_to_inferencers(module: ModuleType) -> None:
 
     @functools.wraps(init_model)
     def init_model_safely(self, cfg, *args, **options):
+        if not cfg and mmengine_loader.reads_files():
+            raise UserError(
+                'expected a config or the name of a model beside the weights, found none: the '
+                'config inside a checkpoint is a program and is not run; give model=CONFIG'
+            )
         with mmengine_loader.reading_without_code() if _is_ours(cfg) else nullcontext():
             return init_model(self, cfg, *args, **options)
 

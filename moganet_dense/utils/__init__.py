@@ -1,1 +1,1 @@
-"""What every layer uses: errors, atomic writing."""
+"""What every package uses: errors, atomic writing, regular files, text for the terminal."""

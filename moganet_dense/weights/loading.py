@@ -10,8 +10,6 @@ import logging
 import os
 import pickle
 import re
-import tarfile
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +21,9 @@ import torch.nn as nn
 from mmengine.logging import print_log
 
 from ..utils.errors import first_line
-from . import releases, safetensors, unpickling
+from ..utils.printable import printable
+from ..utils.regular_files import require_memory
+from . import archive, releases, safetensors_file, unpickling
 from .conversion import WeightsError, backbone_state, is_deployed, recorded_gate
 from .download import locate
 
@@ -40,6 +40,11 @@ def trusting(trusted: bool = True) -> Iterator[None]:
         yield
     finally:
         _trusted = before
+
+
+def is_trusting() -> bool:
+    """Whether code in checkpoints may run now, see :func:`trusting`."""
+    return _trusted
 
 
 @dataclass(frozen=True)
@@ -137,31 +142,42 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
             tensors and plain containers, which would mean to run its code.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise WeightsError(f'no such file: {path}')
+    try:
+        require_memory(path)
+    except FileNotFoundError:
+        raise WeightsError(f'no such file: {path}') from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise WeightsError(f'{path} cannot be read: {reason}') from None
     try:
         if path.suffix == '.safetensors':
-            return safetensors.read(path, map_location)
+            return safetensors_file.read(path, map_location)
         if _trusted:
             print_log(f'{path}: trusted, its code may run', 'current', logging.WARNING)
             return torch.load(path, map_location=map_location, weights_only=False)
-        if kind := _foreign(path):
-            raise WeightsError(f'{path} is refused: it is {kind}, which would run code')
+        archive.require_plain(path)
         return _load(path, map_location)
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:  # torch's own text advises to run the code
         found = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', str(error))
-        what = f'it holds {found[1]}' if found else 'it is no PyTorch checkpoint'
+        what = f'it holds {printable(found[1], 200)}' if found else 'it is no PyTorch checkpoint'
         raise WeightsError(
             f'{path} is refused: {what}; only tensors and plain containers are read, anything '
             'else would run code (--trust-checkpoint lets it)'
         ) from None
     except Exception as error:  # torch raises many kinds for a file that is cut or foreign
-        raise WeightsError(
-            f'{path} is cut off or no PyTorch checkpoint ({first_line(error)}); delete it and '
-            'fetch it again'
-        ) from None
+        raise WeightsError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file cannot be read. One that may be sound is not called damaged."""
+    reason = printable(first_line(error), 200)
+    if isinstance(error, OSError) and error.errno:
+        return f'{path} cannot be read: {error.strerror}'
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or 'alloc' in reason:
+        return f'{path} cannot be read: not enough memory for what it holds ({reason})'
+    return f'{path} is truncated or no PyTorch checkpoint ({reason}); copy or fetch it again'
 
 
 def _load(path: Path, map_location: Any) -> Any:
@@ -171,22 +187,6 @@ def _load(path: Path, map_location: Any) -> Any:
         if not re.search(r'Unsupported (?:global|class|operand)', str(error)):
             raise
     return torch.load(path, map_location=map_location, weights_only=False, pickle_module=unpickling)
-
-
-def _foreign(path: Path) -> str:
-    """What a file is that older versions of torch.load would run although told not to, or ''."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith('/constants.pkl') or '/code/' in name for name in names):
-            return 'a TorchScript program'
-    try:  # as torch itself sees it: two readers may find different lists in one archive
-        names = torch._C.PyTorchFileReader(str(path)).get_all_records()
-    except RuntimeError:
-        names = []  # no archive
-    if 'constants.pkl' in names:
-        return 'a TorchScript program'
-    return 'a tar archive' if tarfile.is_tarfile(path) else ''
 
 
 def check_gate(trained: str | None, backbone: nn.Module) -> None:

@@ -171,7 +171,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(how, toy, tmp_path, capfd
     damage(tmp_path / 'work/epoch_2.pth', how)
     assert last_whole(tmp_path / 'work') == str(tmp_path / 'work/epoch_1.pth')
     output = ''.join(capfd.readouterr())
-    assert 'skipped' in output and f'{tmp_path}/work/epoch_2.pth' in output
+    assert 'skipped' in output and str(tmp_path / 'work' / 'epoch_2.pth') in output
     found = toy('work', resume='auto', weight=400)
     assert_same(found['state_dict'], expected['state_dict'])
 
@@ -218,7 +218,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(toy, tmp_path):
     with pytest.raises(UserError) as told:
         toy('work', faults=dict(nan=9))
     assert '\n' not in str(told.value)
-    for part in ('iteration 9', 'loss_toy nan', 'images/', f'{tmp_path}/work/epoch_1.pth'):
+    for part in ('iteration 9', 'loss_toy nan', 'images/', str(tmp_path / 'work' / 'epoch_1.pth')):
         assert part in str(told.value)
     assert str(told.value).count('.jpg') == 4
 

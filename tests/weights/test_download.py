@@ -139,7 +139,7 @@ def test_a_size_that_is_too_small_is_found_when_the_file_is_read(cache, certific
     with serving(Answer(BODY, headers={'Content-Length': '100'}), certificate) as (address, _):
         file = download.locate(f'{address}/w.pth')
         assert file.read_bytes() == BODY[:100]
-        with pytest.raises(WeightsError, match='cut off or no PyTorch checkpoint'):
+        with pytest.raises(WeightsError, match='truncated or no PyTorch checkpoint'):
             read_checkpoint(file)
         assert 'expected SHA-256' in refused(f'{address}/w-{sha256(BODY).hexdigest()[:8]}.pth')
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file
 
-from moganet_dense.weights import safetensors
+from moganet_dense.weights import safetensors_file
 from moganet_dense.weights.conversion import WeightsError
 from moganet_dense.weights.loading import read_checkpoint, trusting
 
@@ -112,16 +112,58 @@ def test_safetensors_by_hand(tmp_path):
     assert found['state_dict']['a'].tolist() == [[1.5, -2.0]]
     assert found['state_dict']['b'].item() == 7 and found['meta'] == {'gate': 'double'}
     assert found['state_dict']._metadata['backbone'] == {'gate': 'double'}
-    file.write_bytes(safetensors.packed(found['state_dict'], {'gate': 'double'}))
+    file.write_bytes(safetensors_file.packed(found['state_dict'], {'gate': 'double'}))
     again = read_checkpoint(file)['state_dict']
     assert all(torch.equal(again[k], found['state_dict'][k]) for k in 'ab')
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match='cut off or no safetensors file'):
+    with pytest.raises(WeightsError, match='truncated or no safetensors file'):
         read_checkpoint(file)
 
 
 def test_written_safetensors_are_what_others_read(tmp_path):
     state = dict(a=torch.randn(2, 3), b=torch.ones(2, dtype=torch.bfloat16), n=torch.tensor(3))
-    (tmp_path / 'w').write_bytes(safetensors.packed(state, {'deployed': 'true'}))
+    (tmp_path / 'w').write_bytes(safetensors_file.packed(state, {'deployed': 'true'}))
     found = load_file(tmp_path / 'w')
     assert all(torch.equal(found[k], state[k]) for k in state)
+
+
+def metainfos() -> dict[str, dict]:
+    """What the data sets of the four toolboxes put into a checkpoint's meta, by class name."""
+    import mmdet.datasets
+    import mmpose.datasets
+    import mmpretrain.datasets
+    import mmseg.datasets
+    from mmengine.dataset import BaseDataset
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    found = {}
+    for package in (mmdet.datasets, mmseg.datasets, mmpretrain.datasets):
+        for name, kind in vars(package).items():
+            if isinstance(kind, type) and issubclass(kind, BaseDataset):
+                found[f'{package.__name__}.{name}'] = kind._load_metainfo(kind.METAINFO)
+    folder = Path(mmpose.datasets.__file__).parents[1] / '.mim/configs/_base_/datasets'
+    for file in sorted(folder.glob('*.py')):
+        found[f'mmpose.{file.stem}'] = parse_pose_metainfo(dict(from_file=str(file)))
+    return found
+
+
+def equal(a, b) -> bool:
+    if isinstance(a, np.ndarray):
+        return type(b) is np.ndarray and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+def test_the_metainfo_of_every_data_set_is_read(tmp_path):
+    """Some hold empty arrays, of which pickle says ``bytes()``."""
+    all_of_them = metainfos()
+    assert len(all_of_them) > 120 and 'mmpose.animalpose' in all_of_them
+    for zipped in (True, False):
+        content = dict(meta=all_of_them, empty=b'', arrays=[np.zeros((0, 2), 'f4'), np.float32(1)])
+        torch.save(content, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+        found = read_checkpoint(tmp_path / 'a.pth')
+        assert [key for key in all_of_them if not equal(all_of_them[key], found['meta'][key])] == []
+        assert found['empty'] == b'' and equal(found['arrays'], content['arrays'])

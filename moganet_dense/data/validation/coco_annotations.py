@@ -10,13 +10,16 @@ import gc
 import json
 import os
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
 from ...utils.errors import UserError
+from ...utils.regular_files import open_regular, require_memory
+from ...utils.suggest import did_you_mean
 from . import objects
-from .common import listed, near, outputs, part_of, sample
+from .common import listed, outputs, part_of, sample
 from .findings import Finding
 from .image_files import Picture
 
@@ -92,8 +95,13 @@ def read_coco(file: str, labelled: bool = True) -> dict:
     collecting = gc.isenabled()
     gc.disable()  # halves the time: millions of small objects, none of them garbage
     try:
-        with open(file, encoding='utf-8') as stream:
+        require_memory(file)
+        with TextIOWrapper(open_regular(file), encoding='utf-8') as stream:
             content = json.load(stream)
+    except OSError as error:
+        raise UserError(f'{file} cannot be read: {error.strerror}') from None
+    except MemoryError:
+        raise UserError(f'{file}: not enough memory for the annotations in it') from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
     finally:
@@ -166,7 +174,7 @@ def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -
     if absent := [name for name in expected if name not in names]:
         yield (
             f'expected the classes {listed(absent)}{whose} in {file}, found {listed(names)}'
-            f'{near(absent[0], names)}; {mend}'
+            f'{did_you_mean(absent[0], names)}; {mend}'
         )
     elif present != expected:
         yield (

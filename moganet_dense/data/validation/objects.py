@@ -10,7 +10,7 @@ import os
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ..annotations import Fault, box, is_number, keypoints, mask
+from ..annotations import FAR, Fault, box, is_number, keypoints, mask
 from .findings import Finding
 
 
@@ -102,6 +102,7 @@ def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[Fault]:
 
 
 def size_of(image: dict) -> tuple[int, int] | None:
-    """Width and height that the file says, in pixels; None unless both are whole and positive."""
+    """Width and height that the file says, in pixels; None unless both are whole and positive, and
+    of an image that OpenCV reads."""
     size = image.get('width'), image.get('height')
-    return size if all(type(n) is int and n > 0 for n in size) else None
+    return size if all(type(n) is int and 0 < n <= FAR for n in size) else None
