@@ -28,6 +28,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
+from ..data.layouts import innermost
 from ..utils.errors import UserError
 from .fsdp import divided_as, whole
 from .signals import let_workers_ignore_signals
@@ -200,12 +201,11 @@ def _draw_for_all(sampler: DefaultSampler | InfiniteSampler) -> None:
 
 
 def _empty(dataset: dict) -> str:
-    while isinstance(inner := dataset.get('dataset') or dataset.get('datasets'), (dict, list)):
-        dataset = inner[0] if isinstance(inner, list) else inner
+    part = next(innermost(dataset))
     return (
         f'the training set is empty: expected samples in '
-        f'{dataset.get("ann_file") or dataset.get("data_prefix")}, found none that its filters '
-        f'(filter_cfg={dataset.get("filter_cfg")}, indices={dataset.get("indices")}) pass'
+        f'{part.get("ann_file") or part.get("data_prefix")}, found none that its filters '
+        f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")}) let through'
     )
 
 

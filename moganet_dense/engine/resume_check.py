@@ -13,13 +13,14 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from ..config import config_text
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..weights.conversion import WeightsError
 from ..weights.loading import check_fit
 from .atomic_checkpoint import last_whole
 from .plain_checkpoint import PARTS, from_plain, to_plain
-from .resume_schema import check_schema, literals
+from .resume_schema import check_schema
 
 RUN = 'run'  # in a checkpoint's meta: description of its training
 SHOWN = 6
@@ -71,8 +72,11 @@ def described_in(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """The description of the training that saved a checkpoint; None if it is not known."""
     if isinstance(meta.get(RUN), Mapping):
         return dict(meta[RUN])
-    found = literals(meta.get('cfg'))
-    if not found or 'optim_wrapper' not in found:
+    try:
+        found = config_text.parse(str(meta.get('cfg', '')))
+    except ValueError:
+        return None
+    if not isinstance(found.get('optim_wrapper'), dict):
         return None
     described = describe(found, 1)
     del described['batch']  # of how many processes is not known

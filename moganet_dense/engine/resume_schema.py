@@ -5,7 +5,6 @@ are bounded, since shared ones may unfold to any size and some contain themselve
 that is restored has its types and ranges checked.
 """
 
-import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -196,38 +195,3 @@ def _check_schedulers(place: str, value: Any) -> None:
         for name in ('last_step', '_global_step'):
             if name in state:
                 _check_count(f'{place}.{i}.{name}', state[name])
-
-
-def literals(text: Any) -> dict[str, Any] | None:
-    """The assignments of a config that mmengine has written down, if all are plain data.
-
-    Nothing is run: the text is parsed, and constants, containers and ``dict(...)`` are read.
-    """
-    if not isinstance(text, str) or len(text) > TEXT >> 6:
-        return None
-    try:
-        found = {}
-        for statement in ast.parse(text).body:
-            if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-                return None
-            target = statement.targets[0]
-            if not isinstance(target, ast.Name):
-                return None
-            found[target.id] = _literal(statement.value)
-        return found
-    except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError):
-        return None
-
-
-def _literal(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            raise ValueError('a call')
-        return {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {ast.literal_eval(key): _literal(value) for key, value in pairs}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_literal(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..config import config_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
-from . import config_text, schema
+from . import schema
 from .schema import read_record
 
 MAX_RUNS = 5000
