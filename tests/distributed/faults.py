@@ -64,7 +64,9 @@ class Killer(Hook):
 def trained(config: Path, work_dir: Path, world: int, resume: str | None) -> None:
     """What a process of the training runs."""
     launcher = 'none' if world == 1 else 'pytorch'
-    train(Job(config, str(work_dir), (), launcher), resume=resume)
+    changed = resume is not None and world != 2
+    job = Job(config, str(work_dir), (), launcher)
+    train(job, resume=resume, accept_changes=changed)
 
 
 def start(config: Path, work_dir: Path, world: int, resume: str | None = None) -> Group:
