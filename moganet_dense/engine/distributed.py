@@ -42,6 +42,8 @@ JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
 JOIN_SECONDS = 25
 BEAT, MISSED = 2.0, 16.0
 """Seconds between two heartbeats, and without one until a process is taken for gone."""
+ASK = 2.0
+"""Seconds in which all that are left note that a collective has failed."""
 _RESTS = 'rests'
 
 
@@ -90,8 +92,8 @@ def joined(launcher: str) -> Iterator[None]:
         if launcher == 'none' or not _is_lost_peer(error):
             raise
         raise UserError(
-            f'another process of the group has ended: {" ".join(str(error).split())[:200]}; see '
-            'its message, and continue with --resume'
+            f'{_HEART.gone()} has ended, killed or by an error of its own; this job ends; continue '
+            'with --resume'
         ) from error
     if not before:
         leave()
@@ -208,6 +210,20 @@ class _Heart:
         if self.thread is not None:
             self.thread.join(5)
             self.thread = None
+
+    def gone(self) -> str:
+        """Who has ended, in words, once a collective of all has failed."""
+        if self.thread is None:
+            return 'another process'
+        try:
+            self.store.set(f'failed/{self.rank}', '1')
+            time.sleep(ASK)
+            others = [other for other in range(self.world) if other != self.rank]
+            lost = [r for r in others if not self.store.check([f'failed/{r}'])]
+        except RuntimeError:  # the store was there
+            lost = [0]
+        named = ', '.join(f'{r} of {self.world}{self._place(r)}' for r in lost)
+        return f'rank {named}' if lost else 'another process'
 
     def _run(self) -> None:
         watched = list(range(1, self.world)) if self.rank == 0 else [0]
