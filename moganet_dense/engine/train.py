@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from ..data.layouts import require_files
 from ..data.validation import check_before_testing, check_before_training
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import Form
+from ..toolboxes.model_form import SMALL_IMAGES, Form
 from ..utils.errors import UserError, one_line
 from ..weights.mmengine_loader import read_without_code
 from .amp import CpuAmpOptimWrapper
@@ -156,7 +156,7 @@ def test(
     model = getattr(runner.model, 'module', runner.model)
     form = form or Form()
     load(model, checkpoint, form.deploy)
-    form.apply(model)
+    form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
     with one_line('the testing cannot be built'):
         runner.test_loop  # noqa: B018 a property, which builds
     with _cause_in_one_line():
