@@ -83,6 +83,7 @@ def joined(launcher: str) -> Iterator[None]:
 
     Raises:
         UserError: also, in place of the library's error, where another process has ended.
+        RuntimeError: any other, as it is.
     """
     before = dist.is_initialized()
     try:

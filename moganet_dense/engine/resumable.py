@@ -152,6 +152,7 @@ def seeded_loader(config: dict, seed: int, diff_rank_seed: bool = False) -> Data
 
     Raises:
         UserError: the data set is empty.
+        ValueError: it cannot be built.
     """
     config = dict(config)
     batch_size = config['batch_size']

@@ -36,9 +36,7 @@ def check_schema(content: Mapping[str, Any]) -> None:
         WeightsError: names the first part that is malformed, what was expected and found.
     """
     _check_bounds(content)
-    _check_tensors('state_dict', content['state_dict'])
-    if not content['state_dict']:
-        raise _malformed('state_dict', 'tensors', 'none')
+    _check_tensors('state_dict', content['state_dict'], least=1)
     _check_meta(content['meta'])
     _check_message_hub(content['message_hub'])
     for place, part in _by_optimizer('optimizer', content['optimizer'], 'param_groups'):
@@ -87,8 +85,10 @@ def _check_mapping(place: str, value: Any) -> None:
         raise _malformed(place, 'a dict with names', value)
 
 
-def _check_tensors(place: str, value: Any) -> None:
+def _check_tensors(place: str, value: Any, least: int = 0) -> None:
     _check_mapping(place, value)
+    if len(value) < least:
+        raise _malformed(place, 'tensors', 'none')
     for name, tensor in value.items():
         if not isinstance(tensor, torch.Tensor):
             raise _malformed(f'{place}.{name}', 'a tensor', tensor)

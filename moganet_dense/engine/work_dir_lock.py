@@ -28,6 +28,7 @@ def lock(work_dir: str | os.PathLike) -> None:
 
     Raises:
         UserError: another training runs in it.
+        OSError: it cannot be written.
     """
     folder = Path(work_dir).resolve()
     if not is_main_process() or folder in _held:

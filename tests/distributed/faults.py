@@ -70,7 +70,7 @@ def trained(config: Path, work_dir: Path, world: int, resume: str | None) -> Non
     try:
         train(job, resume=resume, accept_changes=changed)
     except UserError as error:  # as the command line does
-        print(f'error: {error}')
+        print(f'error: {error}', file=sys.stderr)
         sys.exit(1)
 
 
