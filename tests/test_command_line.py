@@ -74,7 +74,7 @@ def test_zoo_tells_what_the_index_says(capsys):
     assert main(['zoo', 'show', 'retinanet_moganet_s', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['results'][0]['value'] == 45.8
     assert main(['zoo', 'show', 'retinanet_moganet_z']) == 1
-    assert 'near it: retinanet_moganet' in capsys.readouterr().err
+    assert 'did you mean retinanet_moganet' in capsys.readouterr().err
 
 
 def test_zoo_download_finds_what_was_fetched(tmp_path, monkeypatch, capsys):

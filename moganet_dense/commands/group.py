@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import click
 
+from ..utils.printable import printable
 from .options import spread
 
 COMMANDS = (
+    'init',
     'train',
     'test',
     'predict',
@@ -60,5 +62,6 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:  # click's word for it
         raise KeyboardInterrupt from None
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         return error.exit_code
