@@ -17,7 +17,7 @@ def test_a_config_of_ours_is_a_base_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     more = 'model = dict(bbox_head=dict(num_classes=3))\n'
     cfg = read(tmp_path, 'moganet_dense::det/retinanet_moganet_s.py', more)
-    assert cfg.model.backbone.type == 'MogaNet' and cfg.model.backbone.arch == 'small'
+    assert cfg.model.backbone.type == 'MogaNet' and cfg.model.backbone.arch == 's'
     assert cfg.model.bbox_head.num_classes == 3
     assert cfg.default_scope == 'mmdet' and '_scope_' not in cfg.model
 
