@@ -40,9 +40,16 @@ _REGISTERED = (
 
 
 def __getattr__(name: str):
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
         return getattr(importlib.import_module(_HOMES[name], __name__), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    except ModuleNotFoundError as error:
+        if (error.name or __name__).partition('.')[0] == __name__:
+            raise
+        missing = error.name
+    install = f"pip install '{__name__}[train]'"
+    raise ImportError(f'{__name__}.{name} needs {missing}, which is not installed: {install}')
 
 
 def _register(mmengine) -> None:
