@@ -1,6 +1,6 @@
 import click
 
-TASKS = ('boxes', 'masks', 'keypoints', 'labels')  # those of data.converters, which imports OpenCV
+from ..data.tasks import TASKS
 
 
 class Part(click.FloatRange):
@@ -12,7 +12,7 @@ class Part(click.FloatRange):
 
 @click.command()
 @click.argument('data', type=click.Path(exists=True, file_okay=False))
-@click.option('--task', type=click.Choice(TASKS), help='Default: what the annotations hold.')
+@click.option('--task', type=click.Choice(list(TASKS)), help='Default: what the annotations hold.')
 @click.option('--name', metavar='NAME', help='Of the config; default: that of the folder.')
 @click.option(
     '--val',
