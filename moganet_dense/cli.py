@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
+from .utils.toolbox_noise import without_toolbox_noise
 
 try:
     from .commands.group import COMMANDS as COMMANDS
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with printable_logs():
+        with printable_logs(), without_toolbox_noise():
             return run(arguments)
     except KeyboardInterrupt:
         hint = '; go on with --resume' if 'train' in arguments[:1] else ''
