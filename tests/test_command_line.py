@@ -213,7 +213,8 @@ def test_both_parsers_of_predict_know_the_same_options():
 
     bare = {name for action in _parser('x')._actions for name in action.option_strings}
     full = {name for option in command.params for name in option.opts if name.startswith('--')}
-    assert full - bare == {'--weights', '--boxes-weights', '--deploy', '--trust-checkpoint'}
+    torch_alone = {'--weights', '--boxes-weights', '--deploy', '--trust-checkpoint'}
+    assert full - bare == torch_alone | {'--channels-last', '--no-cuda-graphs'}
     assert bare - full == {'-h', '--help'}
 
 
