@@ -146,13 +146,15 @@ def test_flops_as_json(capsys):
 
 
 def test_doctor_and_check_as_json(capsys, monkeypatch):
+    from moganet_dense import doctor
     from moganet_dense.data import validation
     from moganet_dense.data.validation.findings import Report
-    from moganet_dense.utils import doctor
 
     monkeypatch.setattr(doctor, 'findings', lambda: [doctor.Finding('x', 'y', 'z', fatal=True)])
     assert main(['doctor', '--json']) == 1
-    assert json.loads(capsys.readouterr().out) == [dict(what='x', seen='y', mend='z', fatal=True)]
+    assert json.loads(capsys.readouterr().out) == [
+        dict(what='x', seen='y', fix='z', fatal=True, commands=[])
+    ]
     monkeypatch.setattr(validation, 'check_all', lambda cfg: print('talk') or Report())
     config = str(ROOT / 'configs/seg/upernet_moganet_xt.py')
     assert main(['check', config, '--json', '-']) == 0

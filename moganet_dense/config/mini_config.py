@@ -134,9 +134,7 @@ def _retarget(dataset: dict, layout: Layout, split: str) -> None:
 
 def _shorten(cfg: Config, schedule: Schedule) -> None:
     """Replaces the schedule; the optimizer stays that of the config, at another rate."""
-    by_epoch = cfg.train_cfg.get('type') != 'IterBasedTrainLoop' and cfg.train_cfg.get(
-        'by_epoch', True
-    )
+    by_epoch = 'max_iters' not in cfg.train_cfg
     epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
     length = epochs if by_epoch else schedule.length
     cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length})
