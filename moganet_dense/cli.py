@@ -18,6 +18,7 @@ from .commands.group import MEND, run
 from .commands.group import commands as commands
 from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
+from .utils.toolbox_noise import without_toolbox_noise
 
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with printable_logs():
+        with printable_logs(), without_toolbox_noise():
             return run(arguments)
     except Interrupted as stopped:
         print(printable_lines(stopped), file=sys.stderr)
