@@ -739,7 +739,7 @@ def test_persons_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s', 'a.png', '--score-thr', 'nan'], 2, 'not in the range'),
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
-        (['docs/benchmarks', 'a.png'], 1, 'expected a work dir with the config of a training, found none'),
+        (['docs/benchmarks', 'a.png'], 1, 'a work dir with the config of a training'),
         (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
     ],
 )
