@@ -26,9 +26,7 @@ def sample() -> DetDataSample:
     """One object annotated, two found of which one is sure."""
     boxes = torch.tensor([[10.0, 20.0, 40.0, 60.0], [5.0, 5.0, 95.0, 95.0]])
     truth = InstanceData(bboxes=boxes[:1], labels=torch.tensor([1]))
-    found = InstanceData(
-        bboxes=boxes, labels=torch.tensor([1, 0]), scores=torch.tensor([0.9, 0.1])
-    )
+    found = InstanceData(bboxes=boxes, labels=torch.tensor([1, 0]), scores=torch.tensor([0.9, 0.1]))
     return DetDataSample(gt_instances=truth, pred_instances=found)
 
 
