@@ -18,9 +18,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
-from moganet_dense.apis.config import read_config
-from moganet_dense.apis.flops import build, outputs
+from moganet_dense.config.reading import read_config
 from moganet_dense.models.blocks import MogaBlock
+from moganet_dense.toolboxes.build import build, outputs
 
 DOCS = Path(__file__).resolve().parent
 START, END = '<!-- computed: python docs/make_scale.py -->', '<!-- end of what is computed -->'

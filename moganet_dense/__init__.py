@@ -18,7 +18,7 @@ _HOMES = {
     'ARCHITECTURES': '.models',
     'MogaNet': '.models',
     'create_backbone': '.models.create',
-    'load_model': '.apis.inference',
+    'load_model': '.inference.predictor',
 }
 
 
@@ -30,7 +30,7 @@ def __getattr__(name: str):
 
 def _register(mmengine) -> None:
     importlib.import_module('.engine.layer_decay', __name__)  # and the backbone
-    importlib.import_module('.toolboxes.index', __name__).register()
+    importlib.import_module('.toolboxes.registration', __name__).register()
 
 
 after_import('mmengine', _register)

@@ -13,7 +13,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .utils.printable import printable, printable_lines, printable_logs
 
 try:
     from .commands.group import COMMANDS as COMMANDS
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return run(arguments)
+        with printable_logs():
+            return run(arguments)
     except KeyboardInterrupt:
         hint = '; go on with --resume' if 'train' in arguments[:1] else ''
         print(f'interrupted{hint}', file=sys.stderr)
@@ -55,15 +57,18 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        rank = os.environ.get('RANK', '0')
-        print(f'rank {rank}: error: {error}' if rank != '0' else f'error: {error}', file=sys.stderr)
+        rank, told = os.environ.get('RANK', '0'), f'error: {printable_lines(error)}'
+        print(f'rank {rank}: {told}' if rank != '0' else told, file=sys.stderr)
         return 2 if isinstance(error, WrongUsage) else 1
     except ModuleNotFoundError as error:
         if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):
             raise
-        print(f'error: this needs {error.name}, which is not installed; {MEND}', file=sys.stderr)
+        print(
+            f'error: this needs {printable(error.name)}, which is not installed; {MEND}',
+            file=sys.stderr,
+        )
         return 1
     except Stopped as stopped:
         if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
-            print(stopped, file=sys.stderr)
+            print(printable_lines(stopped), file=sys.stderr)
         return STOPPED

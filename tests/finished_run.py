@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from moganet_dense.report.drawing import as_url
-from moganet_dense.report.evaluation import Curves, Evaluation, Example, Table, confusion
+from moganet_dense.evaluation.summary import Curves, Evaluation, Example, Table, confusion
+from moganet_dense.visualization.report_drawing import as_url
 
 EVIL = '<script>document.title="taken"</script><img src=http://evil.invalid/x onerror=alert(1)>'
 

@@ -22,9 +22,10 @@ from pathlib import Path
 import torch
 from toy import write_config
 
-from moganet_dense.apis.run import Job, train
-from moganet_dense.engine.durable import POINTER, read_training
-from moganet_dense.errors import UserError
+from moganet_dense.engine.atomic_checkpoint import POINTER, read_training
+from moganet_dense.engine.job import Job
+from moganet_dense.engine.train import train
+from moganet_dense.utils.errors import UserError
 
 LENGTH = 40  # epochs of 6 iterations, a checkpoint after each
 WEIGHT = 1_000_000  # numbers in the model: 4 MB, 16 MB a checkpoint: a write takes a while

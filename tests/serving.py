@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import uvicorn
 
-from moganet_dense.apis.demo.server import Server
-from moganet_dense.apis.demo.shelf import Choice, Shelf
+from moganet_dense.demo.model_cache import Choice, Shelf
+from moganet_dense.demo.server import Server
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
 
 NAMES = ('person', '<b>bold</b>')

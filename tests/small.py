@@ -3,7 +3,7 @@
 from conftest import ROOT
 from mmengine.config import Config
 
-from moganet_dense.apis.config import read_config
+from moganet_dense.config.reading import read_config
 
 
 def small(config: str) -> Config:

@@ -20,12 +20,13 @@ from PIL import Image
 from test_end_to_end import run
 
 from moganet_dense import MogaNet
-from moganet_dense.apis.run import Job, train
-from moganet_dense.apis.run import test as evaluate
-from moganet_dense.engine.averaging import WarmupEMA
-from moganet_dense.errors import UserError
-from moganet_dense.weights import zoo
-from moganet_dense.weights.families import (
+from moganet_dense.engine.ema import WarmupEMA
+from moganet_dense.engine.job import Job
+from moganet_dense.engine.train import test as evaluate
+from moganet_dense.engine.train import train
+from moganet_dense.utils.errors import UserError
+from moganet_dense.weights import releases
+from moganet_dense.weights.conversion import (
     WeightsError,
     classifier_state,
     holds_average,
@@ -156,7 +157,7 @@ def test_a_config_is_the_published_recipe(path):
 
 def zoo_configs(family: str) -> list[str]:
     """Names of the configs whose published file is of this family."""
-    files = {w.url for w in zoo.WEIGHTS.values() if w.family == family}
+    files = {w.url for w in releases.WEIGHTS.values() if w.family == family}
     return [key(Path(model['Config'])) for model in INDEX if model['Weights'] in files]
 
 
@@ -327,7 +328,7 @@ def test_the_average_follows_closely_at_first():
 
 
 def test_the_index_agrees_with_the_table_of_weights():
-    known = {w.url: w for w in zoo.WEIGHTS.values()}
+    known = {w.url: w for w in releases.WEIGHTS.values()}
     assert [model['Weights'] for model in INDEX] == list(known)
     assert len({model['Name'] for model in INDEX}) == len(INDEX) == 30
     assert {ROOT / model['Config'] for model in INDEX} == set(CONFIGS)

@@ -12,10 +12,10 @@ from conftest import ROOT
 from PIL import Image
 from tiny_onnx import tiny_detector
 
-from moganet_dense.apis.config import find_config
 from moganet_dense.cli import COMMANDS, main
 from moganet_dense.commands.options import spread
-from moganet_dense.toolboxes import metafiles
+from moganet_dense.config import metafiles
+from moganet_dense.config.reading import find_config
 
 HEAVY = ('torch', 'mmengine', 'mmcv', 'cv2', 'numpy')
 LIGHT = [
@@ -146,13 +146,14 @@ def test_flops_as_json(capsys):
 
 
 def test_doctor_and_check_as_json(capsys, monkeypatch):
-    from moganet_dense.apis import check, doctor
-    from moganet_dense.data.check.report import Report
+    from moganet_dense.data import validation
+    from moganet_dense.data.validation.findings import Report
+    from moganet_dense.utils import doctor
 
     monkeypatch.setattr(doctor, 'findings', lambda: [doctor.Finding('x', 'y', 'z', fatal=True)])
     assert main(['doctor', '--json']) == 1
     assert json.loads(capsys.readouterr().out) == [dict(what='x', seen='y', mend='z', fatal=True)]
-    monkeypatch.setattr(check, 'check_all', lambda cfg: print('talk') or Report())
+    monkeypatch.setattr(validation, 'check_all', lambda cfg: print('talk') or Report())
     config = str(ROOT / 'configs/seg/upernet_moganet_xt.py')
     assert main(['check', config, '--json', '-']) == 0
     assert json.loads(capsys.readouterr().out)['errors'] == 0

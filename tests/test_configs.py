@@ -13,10 +13,11 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.utils import import_modules_from_strings
 
 from moganet_dense import ARCHITECTURES
-from moganet_dense.apis.config import SCOPES
-from moganet_dense.apis.flops import Complexity, build, complexity
-from moganet_dense.apis.mini import SCHEDULES
-from moganet_dense.apis.run import Job
+from moganet_dense.config.mini_config import SCHEDULES
+from moganet_dense.config.reading import SCOPES
+from moganet_dense.engine.job import Job
+from moganet_dense.toolboxes.build import build
+from moganet_dense.toolboxes.flops import Complexity, complexity
 
 CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
 DENSE = [path for path in CONFIGS if path.parent.name != 'cls']

@@ -15,10 +15,10 @@ from small import small
 
 import moganet_dense
 from moganet_dense import load_model
-from moganet_dense.apis.config import read_config
-from moganet_dense.apis.flops import build
 from moganet_dense.cli import commands
-from moganet_dense.toolboxes import metafiles
+from moganet_dense.config import metafiles
+from moganet_dense.config.reading import read_config
+from moganet_dense.toolboxes.build import build
 
 
 def test_the_page_of_benchmarks_is_up_to_date():

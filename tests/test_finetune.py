@@ -21,7 +21,7 @@ from PIL import Image
 
 from moganet_dense import MogaNet
 from moganet_dense.cli import main
-from moganet_dense.data.check import findings
+from moganet_dense.data.validation import findings
 
 PAGE = (ROOT / 'docs/finetune.md').read_text()
 FILES = dict(re.findall(r'^`(\w+\.py)`:\n\n```python\n(.*?)```', PAGE, re.MULTILINE | re.DOTALL))

@@ -11,9 +11,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import CheckpointLoader, Runner, checkpoint
 from toy import write_config
 
-from moganet_dense.apis.flops import build
 from moganet_dense.cli import main
-from moganet_dense.weights.families import WeightsError
+from moganet_dense.toolboxes.build import build
+from moganet_dense.weights.conversion import WeightsError
 
 DET = ROOT / 'configs/det/retinanet_moganet_xt.py'
 SEG = ROOT / 'configs/seg/upernet_moganet_xt.py'

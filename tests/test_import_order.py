@@ -1,10 +1,96 @@
-"""Whatever is imported first, everything is registered."""
+"""Imports go one way, and whatever is imported first, everything is registered."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+PACKAGE = ROOT / 'moganet_dense'
+
+LAYERS = [
+    ['__main__', 'runtime.__main__'],
+    ['cli'],
+    ['commands'],
+    ['demo', 'engine.train', 'explain', 'export', 'zoo'],
+    ['inference', 'report'],
+    ['engine'],
+    ['evaluation', 'toolboxes', 'runtime'],
+    ['config', 'models', 'writer'],
+    ['data', 'visualization', 'weights'],
+    ['results'],
+    ['utils'],
+]
+"""From top to bottom: modules import those of layers below, and of their own package. The longest
+name that fits a module counts: ``engine.train`` is above the rest of ``engine``."""
+
+
+def layer_of(module: str) -> tuple[int, str]:
+    """Number of a module's layer, and the entry that it belongs to."""
+    names = module.split('.')
+    for length in range(len(names), 0, -1):
+        name = '.'.join(names[:length])
+        for number, layer in enumerate(LAYERS):
+            if name in layer:
+                return number, name
+    raise AssertionError(f'{module} is in no layer: add its package to LAYERS')
+
+
+def modules() -> dict[str, Path]:
+    """The modules below moganet_dense, by name."""
+    found = {}
+    for file in PACKAGE.rglob('*.py'):
+        name = '.'.join(file.relative_to(PACKAGE).with_suffix('').parts)
+        found[name.removesuffix('.__init__')] = file
+    return {name: file for name, file in found.items() if name != '__init__'}
+
+
+def imports_of(name: str, file: Path) -> Iterator[str]:
+    """Modules of the package that a module imports, at its top or in a function."""
+    package = name.split('.') if file.name == '__init__.py' else name.split('.')[:-1]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = package[: len(package) - node.level + 1]
+        if node.module:
+            yield '.'.join([*base, node.module])
+        else:
+            yield from ('.'.join([*base, alias.name]) for alias in node.names)
+
+
+def test_imports_go_down_only():
+    climbing = []
+    for name, file in modules().items():
+        number, own = layer_of(name)
+        for imported in imports_of(name, file):
+            if imported == '__version__':  # of the package itself
+                continue
+            other, theirs = layer_of(imported)
+            if other < number or (other == number and theirs != own):
+                climbing.append(f'{name} imports {imported}')
+    assert climbing == []
+
+
+def test_only_relative_imports_within_the_package():
+    for file in PACKAGE.rglob('*.py'):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            assert not any(name.split('.')[0] == 'moganet_dense' for name in names), file
+
+
+def test_no_two_modules_share_a_name():
+    """But for a command and what it runs, and what is named after the task it is of."""
+    places = {}
+    for name in modules():
+        if not name.startswith(('commands', 'runtime.__main__')):
+            places.setdefault(name.rpartition('.')[2], []).append(name)
+    assert {leaf: names for leaf, names in places.items() if len(names) > 1} == {}
+
 
 CODE = """
 {}
@@ -23,7 +109,7 @@ print('moganet://' in CheckpointLoader._schemes)
         'from moganet_dense import MogaNet',
         'import mmengine, moganet_dense',
         'import moganet_dense.weights.loading',
-        'import moganet_dense.apis.run',
+        'import moganet_dense.engine.train',
     ],
 )
 def test_registered(first):

@@ -17,8 +17,8 @@ def test_configs_tools_and_index_travel_in_the_wheel(wheel):
             if path.is_file() and '__pycache__' not in path.parts:
                 assert f'moganet_dense/.mim/{path.relative_to(ROOT).as_posix()}' in names
     assert 'moganet_dense/.mim/model-index.yml' in names
-    assert 'moganet_dense/weights/zoo.py' in names
-    for path in (ROOT / 'moganet_dense/apis/demo/page').rglob('*.*'):
+    assert 'moganet_dense/weights/releases.py' in names
+    for path in (ROOT / 'moganet_dense/demo/page').rglob('*.*'):
         assert path.relative_to(ROOT).as_posix() in names
     assert not any(name.startswith(('tests/', 'configs/', 'docs/')) for name in names)
 
@@ -38,7 +38,7 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     ).stdout.strip().rpartition('/')[0]  # fmt: skip
     (site / 'stack.pth').write_text(here + '\n')
     code = (
-        'import moganet_dense; from moganet_dense.apis.config import find_config, read_config\n'
+        'import moganet_dense; from moganet_dense.config.reading import find_config, read_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
         'print(read_config("configs/seg/upernet_moganet_xt.py").model.backbone.type)'
     )

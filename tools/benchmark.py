@@ -32,9 +32,9 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from moganet_dense import MogaNet
-from moganet_dense.apis.config import read_config
-from moganet_dense.apis.deploy import Form
-from moganet_dense.apis.flops import build, outputs
+from moganet_dense.config.reading import read_config
+from moganet_dense.toolboxes.build import build, outputs
+from moganet_dense.toolboxes.model_form import Form
 
 sys.path.insert(0, str(Path(__file__).parent.parent / 'tests'))
 from golden import fill

@@ -32,10 +32,10 @@ from mmpose.evaluation.metrics import CocoMetric as PoseMetric
 from mmseg.evaluation import IoUMetric
 from torch import nn
 
-from moganet_dense.apis.config import read_config
-from moganet_dense.apis.flops import build, outputs
-from moganet_dense.data.pictures import load_whole
-from moganet_dense.toolboxes.coco_eval import fast_coco_eval
+from moganet_dense.config.reading import read_config
+from moganet_dense.data.image_io import load_whole
+from moganet_dense.evaluation.fast_coco_eval import fast_coco_eval
+from moganet_dense.toolboxes.build import build, outputs
 
 PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', '.'))
 DET, SEG, POSE = (

@@ -48,16 +48,15 @@ ADE = 'data/mini/ade/ADEChallengeData2016'
 def parity(form: str = '', *configs: str) -> None:
     import torch
 
-    from moganet_dense.apis.config import read_config
-    from moganet_dense.apis.export import FORMATS, export
-    from moganet_dense.apis.flops import build
-    from moganet_dense.apis.run import Job
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.engine.job import Job
+    from moganet_dense.export import FORMATS, export
+    from moganet_dense.toolboxes.build import build
 
     if form not in FORMATS:
         sys.exit(f'parity: expected one of {FORMATS}, found {form}')
-    sys.path.insert(0, str(ROOT / 'tests' / 'apis'))
     sys.path.insert(0, str(ROOT / 'tests'))
-    from test_deploy import randomised
+    from randomised import randomised
 
     print('| model | largest difference | MB | s |\n| --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
@@ -79,9 +78,9 @@ def parity(form: str = '', *configs: str) -> None:
 
 
 def int8(config: str, checkpoint: str) -> None:
-    from moganet_dense.apis.export import export
-    from moganet_dense.apis.export.files import quantise
-    from moganet_dense.apis.run import Job
+    from moganet_dense.engine.job import Job
+    from moganet_dense.export import export
+    from moganet_dense.export.formats import quantise
 
     if '/det/' in config:
         root, measure = Path('data/mini/coco'), coco_ap
@@ -120,7 +119,7 @@ def model_of(path: str):
 
 
 def read(picture: Path) -> np.ndarray:
-    from moganet_dense.data.images import as_bgr
+    from moganet_dense.data.image_array import as_bgr
 
     return as_bgr(picture)
 
@@ -130,7 +129,7 @@ def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from moganet_dense.writing import rows
+    from moganet_dense.writer import rows
 
     truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
@@ -165,8 +164,8 @@ def mean_iou(model: Callable, pictures: list[Path]) -> list[float]:
 
 
 def cold(config: str, checkpoint: str, picture: str) -> None:
-    from moganet_dense.apis.export import export
-    from moganet_dense.apis.run import Job
+    from moganet_dense.engine.job import Job
+    from moganet_dense.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         file = export(Job(config), checkpoint, f'{folder}/model.onnx')[0]

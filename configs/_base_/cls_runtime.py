@@ -4,7 +4,7 @@ custom_imports = dict(
     imports=[
         'moganet_dense',
         'moganet_dense.toolboxes.mmpretrain',  # MogaNetClassifier
-        'moganet_dense.engine.averaging',  # WarmupEMA
+        'moganet_dense.engine.ema',  # WarmupEMA
     ]
 )
 default_hooks = dict(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import UserError
+from ..utils.errors import UserError
 
 HELP = dict(
     inputs='Pictures, videos, folders, globs, or - for a list on standard input.',
@@ -86,7 +86,7 @@ def look(
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
-        from ..apis.predict import persons, predict
+        from ..inference.predict import persons, predict
 
         model = load()
         where = persons(model.task, boxes, boxes_thr, batch_size, load_detector)

@@ -17,8 +17,8 @@ def command(what, rest) -> None:
     moganet-dense benchmark infer --arch s --size 512
     moganet-dense benchmark models --out figures.json
     """
-    from ..errors import UserError
-    from ..toolboxes.metafiles import package_root
+    from ..config.metafiles import package_root
+    from ..utils.errors import UserError
 
     tool, formulas = (package_root() / path for path in ('tools/benchmark.py', 'tests/plain.py'))
     if not formulas.is_file():

@@ -18,7 +18,7 @@ def command(config, mini, cfg_options, out, number) -> None:
     \b
     moganet-dense browse configs/det/mask_rcnn_moganet_t.py --mini
     """
-    from ..apis.browse import browse
-    from ..apis.run import Job
+    from ..engine.job import Job
+    from ..report.browse import browse
 
     click.echo(browse(Job(config, mini=mini, cfg_options=cfg_options), number, out))

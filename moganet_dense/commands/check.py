@@ -1,3 +1,8 @@
+import json as to_json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
 import click
 
 from . import options
@@ -17,7 +22,17 @@ def command(config, json, mini, cfg_options) -> int:
     moganet-dense check configs/det/retinanet_moganet_s.py --json report.json
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
     """
-    from ..apis.check import check
-    from ..apis.run import Job
+    with redirect_stdout(sys.stderr):  # what the toolboxes tell is not the report
+        from ..data.validation import check_all
+        from ..engine.job import Job
+        from ..utils.errors import one_line
 
-    return check(Job(config, mini=mini, cfg_options=cfg_options), json)
+        cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
+        with one_line('the data cannot be checked'):
+            report = check_all(cfg)
+    content = to_json.dumps(report.content(), indent=1)
+    print(content if json == '-' else report.words())
+    if json and json != '-':
+        with one_line(f'{json} cannot be written'):
+            Path(json).write_text(content, encoding='utf-8')
+    return int(report.number('error') > 0)

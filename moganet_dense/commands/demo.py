@@ -16,6 +16,6 @@ def command(models, host, port) -> None:
     moganet-dense demo retinanet_moganet_s upernet_moganet_t
     moganet-dense demo configs/det/retinanet_moganet_s.py=work/best.pth --port 8000
     """
-    from ..apis.demo import serve
+    from ..demo import serve
 
     serve(models, host, port)

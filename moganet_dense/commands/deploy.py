@@ -18,6 +18,6 @@ def command(config, checkpoint, out) -> None:
     \b
     moganet-dense deploy configs/det/retinanet_moganet_s.py CHECKPOINT deployed.pth
     """
-    from ..apis.deploy import deploy
+    from ..export.fused_checkpoint import deploy
 
     deploy(config, checkpoint, out)

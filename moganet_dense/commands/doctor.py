@@ -14,6 +14,6 @@ def command(json) -> int:
     moganet-dense doctor
     moganet-dense doctor --json
     """
-    from ..apis.doctor import examine
+    from ..utils.doctor import examine
 
     return examine(json)

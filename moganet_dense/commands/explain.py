@@ -42,7 +42,7 @@ def command(model, image, weights, out, name, parts, pairs, contexts, seed, devi
     """
     out = out or Path('explained', Path(image).stem)
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
-        from ..apis.explain import Sampling, explain
+        from ..explain import Sampling, explain
 
         sampling = Sampling(pairs=pairs, contexts=contexts, seed=seed)
         report = explain(model, image, out, weights, name, parts, sampling, device)

@@ -36,8 +36,8 @@ def command(
     moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT small.onnx \\
         --int8 static --calibrate photos/
     """
-    from ..apis.export import export
-    from ..apis.run import Job
+    from ..engine.job import Job
+    from ..export import export
 
     job = Job(config, cfg_options=cfg_options, mini=mini)
     export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate)

@@ -25,7 +25,7 @@ def command(config, shape, json) -> None:
     moganet-dense flops configs/seg/upernet_moganet_t.py --json
     """
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
-        from ..apis.flops import count, describe
+        from ..toolboxes.flops import count, describe
 
         counted = count(config, list(shape) or None)
     click.echo(to_json.dumps(counted.content()) if json else describe(config, counted))

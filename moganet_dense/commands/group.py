@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..utils.printable import printable
 from .options import spread
 
 COMMANDS = (
@@ -60,5 +61,6 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:  # click's word for it
         raise KeyboardInterrupt from None
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         return error.exit_code

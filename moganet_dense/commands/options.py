@@ -58,14 +58,14 @@ class ModelName(click.ParamType):
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Names that begin like what is there; the shell adds files if there are none."""
-        from ..toolboxes.metafiles import names
+        from ..config.metafiles import names
 
         found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
         return found or [CompletionItem(incomplete, type='file')] * self.or_file
 
 
 def _published(context: click.Context, argument: click.Parameter, value: str) -> str:
-    from ..toolboxes.metafiles import published
+    from ..config.metafiles import published
 
     return published(value)
 

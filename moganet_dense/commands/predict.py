@@ -94,6 +94,6 @@ def _built(name, weights, threads, device, deploy):
     """The model of a name or config."""
     if threads:
         raise click.UsageError('--threads is for exported files; for PyTorch: OMP_NUM_THREADS=N')
-    from ..apis.inference import load_model
+    from ..inference.predictor import load_model
 
     return load_model(name, weights, device=device, deploy=deploy)

@@ -13,6 +13,6 @@ def command(work_dirs, out) -> None:
     """
     if len(work_dirs) > 2:
         raise click.UsageError(f'expected one or two work dirs, found {len(work_dirs)}')
-    from ..apis.report import report
+    from ..report.write import report
 
     click.echo(report(work_dirs, out))

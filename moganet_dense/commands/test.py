@@ -38,8 +38,9 @@ def command(
     moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures
     moganet-dense test configs/seg/upernet_moganet_t.py CHECKPOINT --deploy --dtype bf16
     """
-    from ..apis.deploy import Form
-    from ..apis.run import Job, test
+    from ..engine.job import Job
+    from ..engine.train import test
+    from ..toolboxes.model_form import Form
 
     job = Job(config, work_dir, cfg_options, launcher, mini)
     form = Form(deploy, dtype, channels_last, compile)

@@ -51,7 +51,8 @@ def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_chec
     moganet-dense train configs/seg/upernet_moganet_t.py --mini --work-dir work
     moganet-dense train configs/det/retinanet_moganet_s.py --resume
     """
-    from ..apis.run import Job, train
+    from ..engine.job import Job
+    from ..engine.train import train
 
     train(
         Job(config, work_dir, cfg_options, launcher, mini, from_scratch), check=not no_check, **how

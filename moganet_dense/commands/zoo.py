@@ -24,7 +24,7 @@ def command(context) -> None:
 @options.json
 def list_all(json=False) -> None:
     """List all models: task, size, published results, whether weights are published."""
-    from ..apis.zoo import facts, table
+    from ..zoo.listing import facts, table
 
     click.echo(to_json.dumps(facts(), indent=1) if json else table())
 
@@ -34,7 +34,7 @@ def list_all(json=False) -> None:
 @options.json
 def show(name, json) -> None:
     """Show what is known about a model."""
-    from ..apis.zoo import facts_of, words
+    from ..zoo.listing import facts_of, words
 
     click.echo(to_json.dumps(facts_of(name), indent=1) if json else words(name))
 
@@ -46,6 +46,6 @@ def download(name) -> None:
 
     NAME is of the list, or moganet://NAME, which names the weights of a backbone.
     """
-    from ..apis.zoo import download
+    from ..zoo.listing import download
 
     click.echo(download(name))

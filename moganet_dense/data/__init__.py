@@ -1,1 +1,1 @@
-"""Data sets: the one that ships with the project (mini), and the layouts on disk (layouts)."""
+"""Data: read from files, validated, and the bundled sample data set (mini)."""

@@ -11,6 +11,12 @@ from typing import Any
 SLACK = 1.0
 """Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
 
+FAR = 2**20
+"""Pixels: no image that OpenCV reads has a longer side."""
+
+OUTLINE = 2_000_000
+"""Pixels along the edges of a polygon; pycocotools takes about 100 bytes for each."""
+
 Fault = tuple[str, str, str]
 
 
@@ -20,7 +26,9 @@ def box(found: Any, size: tuple) -> Iterator[Fault]:
         yield 'error', 'expected bbox=[x, y, width, height], four finite numbers', _short(found)
         return
     x, y, w, h = found
-    if w < 0 or h < 0:
+    if is_far([x, y, x + w, y + h], size):
+        yield 'error', _NEAR.format('boxes'), f'{_short(found)} in {size[0]} x {size[1]}'
+    elif w < 0 or h < 0:
         yield 'error', 'expected boxes of a positive width and height', _short(found)
     elif w < 1 or h < 1:
         yield 'warning', 'boxes of less than a pixel: left out by detectors', _short(found)
@@ -41,6 +49,8 @@ def keypoints(found: Any, joints: int, size: tuple, labelled: Any) -> Iterator[F
     xs, ys, seen = found[0::3], found[1::3], found[2::3]
     if odd := set(seen) - {0, 1, 2}:
         yield 'error', 'expected the visibility of joints to be 0, 1 or 2', _short(sorted(odd))
+    if is_far(found_places := [n for pair in zip(xs, ys, strict=True) for n in pair], size):
+        yield 'error', _NEAR.format('joints'), _short(found_places)
     for x, y, v in zip(xs, ys, seen, strict=True):
         if v and not (-SLACK <= x <= size[0] + SLACK and -SLACK <= y <= size[1] + SLACK):
             yield 'warning', 'labelled joints outside their image', f'({x}, {y})'
@@ -69,6 +79,45 @@ def mask(found: Any, size: tuple) -> Iterator[Fault]:
                 'polygons of an odd number of values or fewer than three corners: left out',
                 _short(polygon),
             )
+        elif is_far(polygon, size):
+            yield 'error', _NEAR.format('corners of polygons'), _short(polygon)
+        elif _outline(polygon, size) > OUTLINE:
+            what = f'expected polygons with an outline of at most {OUTLINE} pixels'
+            yield 'error', what, f'{len(polygon) // 2} corners'
+
+
+_NEAR = 'expected {} no further from their image than its longer side, or 1000 pixels'
+
+
+def is_far(places: list[float], size: tuple) -> bool:
+    """Whether a place is further away from an image than its longer side, or 1000 pixels.
+
+    A finite number is not a sane one: pycocotools draws the outline of a polygon in memory, however
+    long it is, and a box of 1e8 pixels makes a loss that no training recovers from.
+
+    Args:
+        places: x, y, x, y, ... in pixels.
+        size: width and height of the image; infinite where they are not known.
+    """
+    if not places:
+        return False
+    margin = min(max(*size, 1000), FAR)
+    xs, ys = places[0::2], places[1::2]
+    return (
+        min(min(xs), min(ys)) < -margin
+        or max(xs) > min(size[0], FAR) + margin
+        or max(ys) > min(size[1], FAR) + margin
+    )
+
+
+def _outline(polygon: list[float], size: tuple) -> float:
+    """The length of a polygon's outline in pixels, of each edge along its longer axis; 0 where so
+    few corners cannot make a long one."""
+    corners = list(zip(polygon[0::2], polygon[1::2], strict=True))
+    if len(corners) * 3 * min(max(*size, 1000), FAR) <= OUTLINE:
+        return 0
+    edges = zip(corners, [*corners[1:], corners[0]], strict=True)
+    return sum(max(abs(x - a), abs(y - b)) for (x, y), (a, b) in edges)
 
 
 def _runs(found: dict, size: tuple) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ def require_files(dataset: dict, scope: str) -> None:
         for path in _named_paths(part):
             if not path.exists():
                 raise UserError(_absent(path, scope))
+            if not (path.is_file() or path.is_dir()):  # a FIFO, a device: who opens it waits
+                raise UserError(f'expected a file or folder at {path}, found another thing')
 
 
 def full_path(dataset: dict, path: str) -> str:

@@ -1,1 +1,1 @@
-"""What is added to mmengine's Runner: checkpoints that hold and need no code."""
+"""Training: what is added to mmengine's Runner, and the function that trains and tests."""

@@ -1,4 +1,4 @@
-"""The Runner of trainings and tests: durable, and in one process or many."""
+"""The Runner of trainings and tests: atomic, and in one process or many."""
 
 import os
 from typing import Any
@@ -10,18 +10,18 @@ from mmengine.logging import MMLogger
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 
-from .durable import DurableRunner
-from .normalisers import share_normalisers
-from .processes import speak_into
-from .sharding import WholeCheckpointHook, check_sharding, shard
-from .statistics import synchronise_on_cpu
+from .atomic_checkpoint import DurableRunner
+from .avg_factor import share_normalisers
+from .distributed import speak_into
+from .fsdp import WholeCheckpointHook, check_sharding, shard
+from .sync_bn import synchronise_on_cpu
 
 
 class GroupRunner(DurableRunner):
     """mmengine's Runner for a group of processes, on GPUs or CPUs, or for one alone.
 
     Rank 0 alone is heard; the log of each is kept. The group itself is formed before, by
-    :func:`~moganet_dense.engine.processes.joined`.
+    :func:`~moganet_dense.engine.distributed.joined`.
     """
 
     def build_logger(self, log_level: int | str = 'INFO', **options: Any) -> MMLogger:

@@ -8,18 +8,31 @@ Apache-2.0), so that published files fit without renaming.
 Notation: C channels, B batch, H and W height and width. Every convolution has a
 bias. Maps are (B, C, H, W), floating point.
 
-The docstring of a block has its formula; ``forward`` computes the same in an order that
-takes less time and memory, with the identities of docs/speed.md.
+The docstring of a block has its formula; ``formulas`` computes it as it stands, and
+``rearranged`` the same in an order that takes less time and memory on a CPU, with the
+identities of docs/speed.md. Which of them ``forward`` calls, or whether fused kernels serve
+the whole block, is decided in one place: :func:`.kernels.implementation_for`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .functional import DoubleGating, Gating, Gelu, Silu, conv1x1_of, convs_of, dilated_depthwise
+from .functional import (
+    DoubleGating,
+    Gating,
+    Gelu,
+    Silu,
+    conv1x1_of,
+    convs_of,
+    dilated_depthwise,
+    plain_convs_of,
+)
+from .kernels import Implementation, implementation_for
 
+Compute = Callable[['MogaBlock', torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
 
@@ -56,8 +69,9 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kept = F.dropout(x.new_ones(len(x), 1, 1, 1), self.rate, self.training)
-        return kept * x
+        if not self.training:
+            return x
+        return F.dropout(x.new_ones(len(x), 1, 1, 1), self.rate) * x
 
     def extra_repr(self) -> str:
         return f'rate={self.rate:.3f}'
@@ -97,23 +111,29 @@ class ChannelAggregationFFN(nn.Module):
         self.drop = nn.Dropout(drop_rate)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        dropout = self.training and self.drop.p > 0  # does not let the formula be rearranged
+        if dropout or implementation_for(z) is Implementation.FORMULAS:
+            return self.formulas(z)
+        return self.rearranged(z)
+
+    def formulas(self, z: torch.Tensor) -> torch.Tensor:
+        """The equations as the paper has them."""
+        t = self.drop(self.act(self.dwconv(self.fc1(z))))
+        d = self.act(self.decompose(t))  # (B, 1, H, W)
+        t = t + self.sigma(t - d)
+        return self.drop(self.fc2(t))
+
+    def rearranged(self, z: torch.Tensor) -> torch.Tensor:
+        """The same without a pass over the wide T after its convolution."""
         t = self.dwconv(self.fc1(z))
-        if self.training and self.drop.p > 0:
-            return self.aggregate(self.drop(self.act(t)))
         # fc2(T + s (T - D)) = (W (1 + s)) T + b - (W s) D, and D's own convolution is one
         # more row of the same matrix: no element-wise pass over the wide T
         scale, weight = self.sigma.scale, self.fc2.weight
         weights = torch.cat([weight * (1 + scale), self.decompose.weight])
         biases = torch.cat([self.fc2.bias, self.decompose.bias])
-        y, d = conv1x1_of(Gelu(), t, weights, biases).split([len(weight), 1], dim=1)
+        y, d = conv1x1_of(Gelu(), t, weights, biases).split([self.fc2.out_channels, 1], dim=1)
         shift = (weight * scale).sum(1).view(1, -1, 1, 1)
         return torch.addcmul(y, shift, self.act(d), value=-1)
-
-    def aggregate(self, t: torch.Tensor) -> torch.Tensor:
-        """The formula from T on, as the paper has it; dropout does not let it be rewritten."""
-        d = self.act(self.decompose(t))  # (B, 1, H, W)
-        t = t + self.sigma(t - d)
-        return self.drop(self.fc2(t))
 
 
 class MultiOrderDWConv(nn.Module):
@@ -163,6 +183,19 @@ class MultiOrderGatedAggregation(nn.Module):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        if implementation_for(z) is Implementation.FORMULAS:
+            return self.formulas(z)
+        return self.rearranged(z)
+
+    def formulas(self, z: torch.Tensor) -> torch.Tensor:
+        """The equations as the paper has them."""
+        p = self.proj_1(z)
+        u = F.silu(p + self.sigma(p - p.mean((2, 3), keepdim=True)))
+        g, v = self.gate(u), self.value(self.value.DW_conv0(u))
+        return plain_convs_of(self.gating, [g, v], self.proj_2)[0] + z
+
+    def rearranged(self, z: torch.Tensor) -> torch.Tensor:
+        """The same with the decomposition in the projection's weight and bias."""
         # P + s (P - mean P) = (W (1 + s)) Z + b - (W s) mean Z
         scale, weight = self.sigma.scale.view(-1, 1, 1, 1), self.proj_1.weight
         mean = F.conv2d(z.mean((2, 3), keepdim=True), weight * scale)
@@ -204,14 +237,43 @@ class MogaBlock(nn.Module):
         self.layer_scale_1 = nn.Parameter(scale.clone())
         self.layer_scale_2 = nn.Parameter(scale.clone())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)))
-        return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)))
+    compute: Compute | None = None
+    """Computes :meth:`computed` instead, see :mod:`~moganet_dense.models.compiling`."""
 
-    def add(self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
-        """x + drop_path(scale * branch): the scale is dropped, which is smaller."""
-        scale = scale * self.drop_path(x.new_ones(len(x), 1, 1, 1))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.compute is None:
+            return self.computed(x)
+        return self.compute(self, x, self.kept(x), self.kept(x))
+
+    def computed(
+        self,
+        x: torch.Tensor,
+        kept_1: torch.Tensor | None = None,
+        kept_2: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The formula, with what drop path drew for each branch; None: it is drawn here.
+
+        With both given it reads nothing that differs among the blocks of a stage but tensors, so
+        that torch.compile makes one function for all of them.
+        """
+        x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)), kept_1)
+        return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)), kept_2)
+
+    def kept(self, x: torch.Tensor) -> torch.Tensor:
+        """What drop path draws, (B, 1, 1, 1): 0, or 1 over the share of samples that it keeps."""
+        return self.drop_path(x.new_ones(len(x), 1, 1, 1))
+
+    def add(
+        self, x: torch.Tensor, scale: torch.Tensor, branch: torch.Tensor, kept: torch.Tensor | None
+    ) -> torch.Tensor:
+        """x + drop_path(scale * branch)."""
         dtype = torch.promote_types(x.dtype, scale.dtype)  # a branch may come in float32
+        if implementation_for(x) is Implementation.FORMULAS:
+            branch = scale * branch
+            branch = self.drop_path(branch) if kept is None else kept * branch
+            return (x + branch).to(dtype)
+        if self.training:  # the scale is dropped, which is smaller
+            scale = scale * (self.kept(x) if kept is None else kept)
         return torch.addcmul(x, scale, branch).to(dtype)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn as nn
 
-from ..weights.zoo import SCHEME, WEIGHTS
+from ..weights.releases import SCHEME, WEIGHTS
 from .moganet import LONG_NAMES, MogaNet
 
 PRETRAINED_CFG = dict(
@@ -77,7 +77,7 @@ def create_backbone(
         features_only: return a list of maps; else the last map alone, as timm's
             ``forward_features``.
         pretrained: True for the published ImageNet-1K weights of that size; the name of others
-            (``moganet_dense.weights.zoo`` lists them), a path or a URL. Files are read without
+            (``moganet_dense.weights.releases`` lists them), a path or a URL. Files are read without
             running code and have to fit whole.
         out_indices: stages whose maps are returned, increasing, from 0 (stride 4) to 3
             (stride 32).

@@ -17,6 +17,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.autograd import Function
 
+from .tracing import compiling, exporting
+
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -152,13 +154,20 @@ def convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d)
         arguments: its arguments, (B, C, H, W); they alone are kept for backward.
         convs: convolutions of stride 1 and dilation 1 with a bias.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or exporting():
         value = cheap.value(*arguments)
         if value.dtype == arguments[0].dtype:  # else the convolutions have to be guarded too
             return tuple(conv(value) for conv in convs)
     geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
     weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
     return _apply(cheap, geometries, *arguments, *weights, *biases)
+
+
+def plain_convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d) -> Tensors:
+    """The same as :func:`convs_of` in PyTorch's operations alone, which keep what they like."""
+    geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
+    weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
+    return _convolved(cheap, geometries, arguments, weights, biases)
 
 
 def conv1x1_of(
@@ -178,7 +187,7 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
     that nobody has written. A file that is exported keeps the one convolution: those who run
     it have kernels of their own.
     """
-    if x.device.type != 'cpu' or _exporting():
+    if x.device.type != 'cpu' or exporting():
         return conv(x)
     (n, _), (height, width) = conv.dilation, x.shape[2:]
     at = Geometry((conv.padding[0] // n, conv.padding[1] // n), conv.groups)
@@ -187,22 +196,10 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
 
 
 def _apply(cheap: Cheap, geometries: Sequence[Geometry], *tensors: torch.Tensor) -> Tensors:
-    if torch.is_grad_enabled() and not _compiling():  # a compiler finds what to recompute
+    # a compiler finds what to recompute, and a file holds no Function of ours
+    if torch.is_grad_enabled() and not compiling() and not exporting():
         return ConvsOf.apply(cheap, geometries, *tensors)
     return _convolved(cheap, geometries, *_unpacked(tensors, len(geometries)))
-
-
-def _compiling() -> bool:
-    """Whether torch.compile is reading this code."""
-    if hasattr(torch.compiler, 'is_compiling'):  # since PyTorch 2.3
-        return torch.compiler.is_compiling()
-    return torch._dynamo.is_compiling()
-
-
-def _exporting() -> bool:
-    """Whether the forward pass is being written to a file, for other programs to run."""
-    exporting = getattr(torch.compiler, 'is_exporting', None)  # since PyTorch 2.6
-    return torch.onnx.is_in_onnx_export() or bool(exporting and exporting())
 
 
 def _unpacked(tensors: Tensors, convs: int) -> tuple[Tensors, Tensors, Tensors]:
@@ -233,7 +230,7 @@ def _like(grad: torch.Tensor | None, tensor: torch.Tensor) -> torch.Tensor | Non
 
 def _silu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Gradient of SiLU; written out where it has to be differentiable itself."""
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or exporting():
         return torch.ops.aten.silu_backward(grad.to(x.dtype), x)
     s = torch.sigmoid(x)
     return grad * s * (1 + x * (1 - s))

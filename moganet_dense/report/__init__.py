@@ -1,5 +1,3 @@
-"""What a run did, for people: recorded while it runs, told as one page.
-
-``hook`` notes facts and evaluations beside mmengine's logs, ``runs`` reads a work dir back, and
-``page`` writes it as html. Only ``hook`` and what it calls see models and metrics.
+"""What a run did, for people, as one page: ``runs`` reads a work dir back, with what
+:mod:`~moganet_dense.evaluation.record_hook` left there, ``page`` writes it as html.
 """

@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from .config_text import parse
 from .plots import Plot, plot
 from .runs import Run, WorkDir
 
@@ -93,7 +94,9 @@ def _evaluated(run: Run) -> str:
 def _run(run: Run) -> dict[str, str]:
     facts = run.facts
     ended = facts.get('ended')
-    took = f'{(ended - facts["began"]) / 60:.1f} minutes' if ended else 'unknown: it did not end'
+    took = 'unknown: it did not end'
+    if ended and 'began' in facts:
+        took = f'{(ended - facts["began"]) / 60:.1f} minutes'
     return dict(
         folder=run.folder.name,
         mode=run.mode,
@@ -113,7 +116,7 @@ def _speed(found: WorkDir) -> list[tuple[str, str]]:
         waiting = [row['data_time'] for row in run.rows if 'lr' in row and 'data_time' in row]
         if waiting:
             rows.append(('of it waiting for data', f'{sorted(waiting)[len(waiting) // 2]:.3f} s'))
-        if batch := run.facts.get('batch'):
+        if (batch := run.facts.get('batch')) and middle > 0:
             images = batch * run.facts.get('processes', 1) / middle
             rows.append(('images a second', f'{images:.1f}'))
     for shown in {id(r): r for r in (run, found.evaluated) if r}.values():
@@ -121,7 +124,7 @@ def _speed(found: WorkDir) -> list[tuple[str, str]]:
             if value := shown.facts.get(key):
                 rows.append((f'{name}, {shown.mode}', f'{value:.0f} MB at most'))
     if found.evaluated and (evaluation := found.evaluated.evaluation).get('seconds'):
-        count, seconds = evaluation['images'], evaluation['seconds']
+        count, seconds = evaluation.get('images', 0), evaluation['seconds']
         words = f'{count} samples in {seconds:.1f} s, {count / seconds:.1f} a second'
         rows.append((f'{evaluation["mode"]} with metrics', words))
     if run and (parameters := run.facts.get('parameters')):
@@ -181,7 +184,10 @@ def _class_changes(dirs: Sequence[WorkDir]) -> list[dict[str, Any]]:
     """For tables that both sides have: main figure by class and its difference."""
     if len(dirs) != 2 or not all(d.evaluated for d in dirs):
         return []
-    tables = [{t['title']: t for t in d.evaluated.evaluation.get('tables', [])} for d in dirs]
+    tables = [
+        {t['title']: t for t in d.evaluated.evaluation.get('tables', []) if len(t['columns']) > 2}
+        for d in dirs
+    ]
     found = []
     for title in tables[0]:
         if title not in tables[1]:
@@ -198,16 +204,17 @@ def _class_changes(dirs: Sequence[WorkDir]) -> list[dict[str, Any]]:
 
 
 def _config_changes(dirs: Sequence[WorkDir]) -> list[tuple[str, str, str]]:
-    """What differs between the configs of two sides, line by line of their text."""
+    """What differs between the configs of two sides, read as text: nothing in them is run."""
     if len(dirs) != 2:
         return []
-    from mmengine.config import Config
-
-    from .facts import differences
+    from ..engine.run_info import differences
 
     texts = [(d.trained or d.last).config for d in dirs]
     if not all(texts):
         return []
-    first, second = (Config.fromstring(text, '.py') for text in texts)
+    try:
+        first, second = map(parse, texts)
+    except ValueError as error:
+        return [('(not compared)', f'a config is no text of mmengine: {error}', '')]
     skipped = ('work_dir', 'launcher')
     return [row for row in differences(first, second) if row[0] not in skipped]

@@ -1,4 +1,7 @@
-"""Reads back what runs left in a work dir: mmengine's logs, and what ``hook`` noted."""
+"""Reads back what runs left in a work dir: mmengine's logs, and what ``hook`` noted.
+
+All of it is data: the config is text, see ``config_text``, and files are held to ``schema``.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..evaluation.record_hook import EVALUATION, RUN
+from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
+from . import config_text, schema
+from .schema import read_record
 
-RUN, EVALUATION = 'run.json', 'evaluation.json'
+MAX_RUNS = 5000
+MAX_LOG_BYTES = 64 * 2**20
+MAX_LOG_VALUES = 2_000_000
+MAX_LOG_NAMES = 300
+MAX_LINE = 100_000
+"""What a log may have: a million iterations, noted each tenth, have 700 000 values."""
 
 Series = dict[str, list[tuple[float, float]]]
 """(step, value) by name."""
@@ -107,9 +119,16 @@ def read_work_dir(path: Path) -> WorkDir:
     """What all runs of a work dir noted.
 
     Raises:
-        UserError: there is no run in it.
+        UserError: there is no run in it; or a file of a run cannot be read, or is not one.
     """
-    folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    try:
+        folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from None
+    if len(folders) > MAX_RUNS:
+        raise UserError(
+            f'{path}: expected a work dir of at most {MAX_RUNS} runs, found {len(folders)} folders'
+        )
     runs = [run for run in map(_read_run, folders) if run]
     if not runs:
         raise UserError(
@@ -120,35 +139,61 @@ def read_work_dir(path: Path) -> WorkDir:
 
 
 def _read_run(folder: Path) -> Run | None:
-    rows = list(_lines(folder / 'vis_data' / 'scalars.json'))
-    facts, evaluation = (_json(folder / name) for name in (RUN, EVALUATION))
-    config = folder / 'vis_data' / 'config.py'
-    if not (rows or facts or evaluation):
-        return None
-    text = config.read_text(encoding='utf-8', errors='replace') if config.is_file() else ''
+    try:
+        log, config = (folder / 'vis_data' / name for name in ('scalars.json', 'config.py'))
+        rows = list(_rows(log)) if log.exists() else []
+        facts = read_record(folder / RUN, schema.RUN)
+        evaluation = read_record(folder / EVALUATION, schema.EVALUATION)
+        if not (rows or facts or evaluation):
+            return None
+        text = _text(config, config_text.MAX_CHARACTERS) if config.exists() else ''
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(f'{where} cannot be read: {error.strerror}') from None
     return Run(folder, facts, evaluation, rows, text)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise UserError(f'{path} cannot be read as JSON ({error}); remove it') from error
+def _text(path: Path, limit: int) -> str:
+    return read_regular(path, limit).decode('utf-8', 'replace')
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a log; a last line that a kill cut off is passed over."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a log: numbers by name; a last line that a kill truncated is skipped.
+
+    Raises:
+        UserError: there are more than a log has.
+    """
+    kept, names = 0, set()
+    for line in _text(path, MAX_LOG_BYTES).splitlines():
+        row = _row(line)
+        if row is None:
             continue
-        if isinstance(row, dict) and isinstance(row.get('step'), (int, float)):
-            yield row
+        kept += len(row)
+        names |= set(row)
+        if kept > MAX_LOG_VALUES or len(names) > MAX_LOG_NAMES:
+            raise UserError(
+                f'{path}: expected at most {MAX_LOG_VALUES} values of {MAX_LOG_NAMES} names, '
+                'found more; it is not the log of a training'
+            )
+        yield row
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """The numbers of a line, if it is a row of a log; what is no number is not drawn."""
+    if len(line) > MAX_LINE:
+        return None
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not _is_figure(row.get('step')):
+        return None
+    return {name[:200]: value for name, value in row.items() if _is_figure(value)}
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether it is a number that can be drawn: finite, and no bool."""
+    return type(value) in (int, float) and abs(value) < 1e18
 
 
 def _is_training(row: dict[str, Any]) -> bool:
@@ -157,8 +202,7 @@ def _is_training(row: dict[str, Any]) -> bool:
 
 def _figures(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in row.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if name not in _SKIPPED and number and abs(value) < float('inf') and value != -1:
+        if name not in _SKIPPED and value != -1:
             yield name, float(value)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.images import as_bgr
-from ..errors import UserError
+from ..data.image_array import as_bgr
 from ..results import (
     Classification,
     Detections,
@@ -19,9 +18,13 @@ from ..results import (
     Segmentation,
     boxes_of,
 )
+from ..utils.errors import UserError
+from ..utils.printable import printable
+from ..utils.regular_files import read_regular
+from .external_data import has_external_data
 from .masks import paste
-from .persons import Cutter
-from .pictures import Fitted, Preparation
+from .person_crops import Cutter
+from .preprocessing import Fitted, Preparation
 
 FORMAT = 1
 """Of the metadata; a file with another number is refused."""
@@ -58,10 +61,12 @@ def load(
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(_content(path), options, providers=providers)
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime's have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
-        reason = ' '.join(str(error).split())
+        reason = printable(' '.join(str(error).split()))
         raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
     if providers != [CPU] and CUDA not in session.get_providers():
         raise UserError(
@@ -77,11 +82,29 @@ def load(
         )
     try:
         return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f'{path}: expected the metadata that `moganet-dense export` writes, found others '
-            f'({type(error).__name__}: {error}); export it again'
+            f'({type(error).__name__}: {printable(error, 200)}); export it again'
         ) from None
+
+
+def _content(path: str | os.PathLike) -> bytes:
+    """The file, of which no part lies in another one."""
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from None
+    try:
+        external = has_external_data(content)
+    except ValueError as error:
+        raise UserError(f'{path} cannot be read as ONNX: {error}; export it again') from None
+    if external:
+        raise UserError(
+            f'{path} is refused: it takes values from other files, whichever it names; '
+            '`moganet-dense export` writes all into one file'
+        )
+    return content
 
 
 def _providers(device: str | None, offered: Sequence[str]) -> list:
@@ -100,7 +123,7 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
 
 
 class OnnxModel:
-    """Called on pictures as :class:`~moganet_dense.apis.inference.Predictor` is.
+    """Called on pictures as :class:`~moganet_dense.inference.predictor.Predictor` is.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
@@ -130,7 +153,7 @@ class OnnxModel:
         """What the model sees in a picture, or in each of a list.
 
         Args:
-            images: path, PIL image or array, see :func:`~moganet_dense.data.images.as_bgr`; or
+            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: for pose, how many boxes go through the network at once; pictures of

@@ -1,3 +1,3 @@
-"""What the toolboxes get from us: names in their model lists (index), a classifier for
-mmpretrain (mmpretrain, the only module that imports a toolbox), COCO evaluation in C++
-(coco_eval)."""
+"""Whole models of the toolboxes: built and loaded, in the form that is evaluated, counted; and what
+the toolboxes get from us: names in their model lists (registration), a classifier for mmpretrain
+(mmpretrain, the only module that imports a toolbox)."""

@@ -3,7 +3,7 @@
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
-from ..weights.families import classifier_state
+from ..weights.conversion import classifier_state
 from ..weights.loading import check_fit
 
 

@@ -6,35 +6,28 @@ else (https://docs.pytorch.org/docs/stable/notes/serialization.html), or by the 
 :mod:`~moganet_dense.weights.unpickling`. Only :func:`trusting` reads more.
 """
 
-import hashlib
 import logging
 import os
 import pickle
 import re
-import tarfile
-import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
 
 import torch
 import torch.nn as nn
-from mmengine.dist import barrier, get_local_rank
 from mmengine.logging import print_log
-from rich.progress import wrap_file
 
-from . import safetensors, unpickling, zoo
-from .families import WeightsError, backbone_state, is_deployed, recorded_gate
+from ..utils.errors import first_line
+from ..utils.printable import printable
+from ..utils.regular_files import require_memory
+from . import archive, releases, safetensors_file, unpickling
+from .conversion import WeightsError, backbone_state, is_deployed, recorded_gate
+from .download import locate
 
 SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
-TIMEOUT = 30  # seconds without an answer before a download is given up
 _trusted = False
 
 
@@ -49,12 +42,17 @@ def trusting(trusted: bool = True) -> Iterator[None]:
         _trusted = before
 
 
+def is_trusting() -> bool:
+    """Whether code in checkpoints may run now, see :func:`trusting`."""
+    return _trusted
+
+
 @dataclass(frozen=True)
 class PretrainedWeights:
     """What ``init_cfg=dict(type='Pretrained', ...)`` of a backbone says.
 
     Attributes:
-        checkpoint: ``moganet://NAME`` (see :mod:`~moganet_dense.weights.zoo`), URL or path.
+        checkpoint: ``moganet://NAME`` (see :mod:`~moganet_dense.weights.releases`), URL or path.
         ema: load the exponential moving average that the file also holds. The published
             accuracy of the official s, b, l and xl is that of the average, while their
             downstream models were started from the raw weights, the default.
@@ -96,7 +94,7 @@ class PretrainedWeights:
         Raises:
             ValueError: 'double' was asked for, and the weights were trained with 'single'.
         """
-        known = zoo.find(self.checkpoint)
+        known = releases.find(self.checkpoint)
         if known is None or known.gate == gate:
             return gate
         if gate != 'single':
@@ -144,31 +142,42 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
             tensors and plain containers, which would mean to run its code.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise WeightsError(f'no such file: {path}')
+    try:
+        require_memory(path)
+    except FileNotFoundError:
+        raise WeightsError(f'no such file: {path}') from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise WeightsError(f'{path} cannot be read: {reason}') from None
     try:
         if path.suffix == '.safetensors':
-            return safetensors.read(path, map_location)
+            return safetensors_file.read(path, map_location)
         if _trusted:
             print_log(f'{path}: trusted, its code may run', 'current', logging.WARNING)
             return torch.load(path, map_location=map_location, weights_only=False)
-        if kind := _foreign(path):
-            raise WeightsError(f'{path} is refused: it is {kind}, which would run code')
+        archive.require_plain(path)
         return _load(path, map_location)
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:  # torch's own text advises to run the code
         found = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', str(error))
-        what = f'it holds {found[1]}' if found else 'it is no PyTorch checkpoint'
+        what = f'it holds {printable(found[1], 200)}' if found else 'it is no PyTorch checkpoint'
         raise WeightsError(
             f'{path} is refused: {what}; only tensors and plain containers are read, anything '
             'else would run code (--trust-checkpoint lets it)'
         ) from None
     except Exception as error:  # torch raises many kinds for a file that is cut or foreign
-        raise WeightsError(
-            f'{path} is cut off or no PyTorch checkpoint ({_reason(error)}); delete it and '
-            'fetch it again'
-        ) from None
+        raise WeightsError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file cannot be read. One that may be sound is not called damaged."""
+    reason = printable(first_line(error), 200)
+    if isinstance(error, OSError) and error.errno:
+        return f'{path} cannot be read: {error.strerror}'
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or 'alloc' in reason:
+        return f'{path} cannot be read: not enough memory for what it holds ({reason})'
+    return f'{path} is truncated or no PyTorch checkpoint ({reason}); copy or fetch it again'
 
 
 def _load(path: Path, map_location: Any) -> Any:
@@ -178,22 +187,6 @@ def _load(path: Path, map_location: Any) -> Any:
         if not re.search(r'Unsupported (?:global|class|operand)', str(error)):
             raise
     return torch.load(path, map_location=map_location, weights_only=False, pickle_module=unpickling)
-
-
-def _foreign(path: Path) -> str:
-    """What a file is that older versions of torch.load would run although told not to, or ''."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith('/constants.pkl') or '/code/' in name for name in names):
-            return 'a TorchScript program'
-    try:  # as torch itself sees it: two readers may find different lists in one archive
-        names = torch._C.PyTorchFileReader(str(path)).get_all_records()
-    except RuntimeError:
-        names = []  # no archive
-    if 'constants.pkl' in names:
-        return 'a TorchScript program'
-    return 'a tar archive' if tarfile.is_tarfile(path) else ''
 
 
 def check_gate(trained: str | None, backbone: nn.Module) -> None:
@@ -273,137 +266,6 @@ def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         raise WeightsError(f'does not fit {type(module).__name__}: {"; ".join(faults)}')
 
 
-def locate(checkpoint: str) -> Path:
-    """Path of a checkpoint given by name, URL or path; fetched into the cache at need.
-
-    Raises:
-        WeightsError: it has to be fetched and cannot be.
-        UserError: unknown name.
-    """
-    known = zoo.find(checkpoint) if checkpoint.startswith(zoo.SCHEME) else None
-    url = known.url if known else checkpoint
-    if '://' not in url:
-        return Path(checkpoint)
-    if get_local_rank() == 0:  # one process of a machine fetches, the others find it there
-        fetch(url)
-    barrier()
-    return fetch(url)
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: PyTorch's own cache (TORCH_HOME moves it)."""
-    return Path(torch.hub.get_dir()) / 'checkpoints'
-
-
-def fetch(url: str) -> Path:
-    """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
-
-    What is cut leaves nothing behind, and the next call starts anew.
-
-    Raises:
-        WeightsError: the host does not answer, or the file breaks off or is another than its
-            name says; names the file, the URL and where a copy fetched by hand goes.
-    """
-    _require_https(url)
-    name, draft = _cached_name(url), None
-    target = cache_folder() / name
-    if target.is_file():
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
-        with open(handle, 'wb') as part:
-            _download(url, part, name)
-        _check_hash(Path(draft), url)
-        os.replace(draft, target)
-    except (OSError, URLError, HTTPException, ValueError) as error:
-        raise WeightsError(
-            f'cannot fetch {name} from {url} ({_reason(error)}); '
-            f'fetch it by hand and put it at {target}'
-        ) from None
-    finally:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
-    return target
-
-
-def _require_https(url: str) -> None:
-    """Refuses what others on the way could change.
-
-    Raises:
-        WeightsError: another scheme, or no URL at all.
-    """
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise WeightsError(f'{url!r} is no URL of a file ({error})') from None
-    if scheme != 'https' or not url.isprintable():
-        raise WeightsError(f'{url!r} is refused: expected an https:// address of the file')
-
-
-class _HttpsOnly(HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        _require_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _check_hash(file: Path, url: str) -> None:
-    """Names of OpenMMLab's and torchvision's files end in a part of their SHA-256, mmpose's
-    in that and a date; a date alone is none.
-
-    Raises:
-        OSError: the file has another.
-    """
-    noted = re.search(r'-(?!(?:19|20)\d{6}\b)([0-9a-f]{8,64})(?:_\d{8})?\.pth$', zoo.file_name(url))
-    if noted is None:
-        return
-    digest = hashlib.sha256()
-    with open(file, 'rb') as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    if not digest.hexdigest().startswith(noted[1]):
-        found = digest.hexdigest()[: len(noted[1])]
-        raise OSError(f'expected SHA-256 {noted[1]}..., found {found}...')
-
-
-def _cached_name(url: str) -> str:
-    """File name in the cache; a file that is not of the zoo gets a mark of its URL, since
-    others may end in the same name. No header and no redirect has a say in it.
-
-    Raises:
-        WeightsError: no file name in the URL.
-    """
-    name = Path(unquote(zoo.file_name(url))).name
-    if not name:
-        raise WeightsError(f'{url} is no URL of a file')
-    if (known := zoo.find(url)) and known.url == url:
-        return name
-    plain = re.sub(r'[^\w.+-]', '_', name, flags=re.ASCII)[-100:]
-    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{plain}'
-
-
-def _download(url: str, part: Any, name: str) -> None:
-    """Writes what ``url`` sends to the open file ``part``, with a progress bar.
-
-    Raises:
-        OSError: it sends no file, does not say of which size, or sends another size.
-    """
-    with build_opener(_HttpsOnly).open(url, timeout=TIMEOUT) as answer:
-        said = answer.headers.get('Content-Length')
-        if answer.status != 200 or said is None:
-            raise OSError(
-                f'expected a file and its size, found status {answer.status}, size {said}'
-            )
-        size = int(said)
-        with wrap_file(answer, total=size, description=name) as stream:
-            while chunk := stream.read(1 << 20):
-                part.write(chunk)
-    if part.tell() != size:
-        raise OSError(f'expected {size} bytes, received {part.tell()}')
-    part.flush()
-    os.fsync(part.fileno())
-
-
 def _is_like(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
     """Whether a tensor's values can be copied into ``wanted``: dense, real, and no integers
     for fractions."""
@@ -418,9 +280,3 @@ def _is_pretrained(kind: Any) -> bool:
 def _list(keys: Iterable[str]) -> str:
     keys = list(keys)
     return ', '.join(keys[:SHOWN_KEYS]) + (', ...' if len(keys) > SHOWN_KEYS else '')
-
-
-def _reason(error: Exception) -> str:
-    """First line of an error, for the end of ours."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -28,6 +28,13 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
+def _no_bytes(*items: Any) -> bytes:
+    """``b''``, of which alone a pickle says ``bytes()``."""
+    if items:
+        _refuse('bytes')
+    return b''
+
+
 def _dtype(name: str, *_) -> np.dtype:
     if type(name) is not str or not re.fullmatch(r'[biuf][1248]|[US]\d{1,4}', name):
         _refuse(f'numpy.dtype {name!r}'[:80])
@@ -80,6 +87,7 @@ _BUILDERS = {
         *((f'numpy.{core}.multiarray', 'scalar', _scalar) for core in ('core', '_core')),
         *((base, 'getattr', _method) for base in ('builtins', '__builtin__')),
         *((base, 'set', _of_type(set)) for base in ('builtins', '__builtin__')),
+        *((base, 'bytes', _no_bytes) for base in ('builtins', '__builtin__')),
     ]
 }
 """What may be called, by its name in the pickle."""

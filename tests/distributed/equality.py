@@ -23,9 +23,10 @@ from mmengine.dist import all_reduce, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from moganet_dense.apis import mini
-from moganet_dense.apis.run import Job, test, train
-from moganet_dense.engine.sharding import fully_shard
+from moganet_dense.config import mini_config
+from moganet_dense.engine.fsdp import fully_shard
+from moganet_dense.engine.job import Job
+from moganet_dense.engine.train import test, train
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSES, WEIGHTS = 'losses.json', 'weights.pth'
@@ -65,7 +66,7 @@ ORACLE = dict(
 BATCH, ITERATIONS, ODD, ALL = 4, 20, 7, 100_000
 
 for scope, shrink in (('mmdet', 0.06), ('mmseg', 0.125)):  # half of what --mini has
-    mini.SCHEDULES[scope] = replace(mini.SCHEDULES[scope], shrink=shrink)
+    mini_config.SCHEDULES[scope] = replace(mini_config.SCHEDULES[scope], shrink=shrink)
 
 
 @HOOKS.register_module()

@@ -24,8 +24,9 @@ from mmengine.registry import HOOKS
 from mmpretrain.utils import register_all_modules
 from toy import write_config
 
-from moganet_dense.apis.run import Job, train
-from moganet_dense.engine.durable import POINTER, read_training
+from moganet_dense.engine.atomic_checkpoint import POINTER, read_training
+from moganet_dense.engine.job import Job
+from moganet_dense.engine.train import train
 
 KILLED = 'killed'  # a file that a process leaves right before it kills itself
 FAULTS = [

@@ -15,8 +15,8 @@ from conftest import ROOT
 from faults import killed_config
 
 from moganet_dense.cli import main
+from moganet_dense.engine.fsdp import fully_shard
 from moganet_dense.engine.runner import GroupRunner
-from moganet_dense.engine.sharding import fully_shard
 
 HERE = Path(__file__).parent
 

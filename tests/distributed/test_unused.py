@@ -6,8 +6,8 @@ from conftest import ROOT
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 
-from moganet_dense.apis.config import read_config
-from moganet_dense.apis.flops import build
+from moganet_dense.config.reading import read_config
+from moganet_dense.toolboxes.build import build
 
 ARCH = dict(embed_dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
 KINDS = [

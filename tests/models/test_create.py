@@ -9,7 +9,7 @@ from conftest import ROOT
 from golden import fill
 
 from moganet_dense import MogaNet, create_backbone
-from moganet_dense.weights.families import WeightsError
+from moganet_dense.weights.conversion import WeightsError
 
 BLOCKED = (
     'mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'timm', 'torchvision', 'click', 'onnx',

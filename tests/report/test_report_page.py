@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from finished_run import EVIL, write_work_dir
 
-from moganet_dense.apis.report import report
 from moganet_dense.cli import main
-from moganet_dense.errors import UserError
 from moganet_dense.report.runs import read_work_dir
+from moganet_dense.report.write import report
+from moganet_dense.utils.errors import UserError
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_no_work_dir_is_one_line(tmp_path, capsys):
 
 
 def test_a_failing_report_is_a_warning(work_dir, capfd):
-    from moganet_dense.apis.report import report_of_run
+    from moganet_dense.report.write import report_of_run
 
     (work_dir / '20260101_000000/evaluation.json').write_text('{"tables": 3}')
     report_of_run(work_dir)

@@ -9,10 +9,10 @@ import torch
 from mmengine.runner import load_checkpoint
 
 from moganet_dense import MogaNet
-from moganet_dense.errors import UserError
 from moganet_dense.models.blocks import MultiOrderGatedAggregation
-from moganet_dense.weights import loading, zoo
-from moganet_dense.weights.families import WeightsError, model_state
+from moganet_dense.utils.errors import UserError
+from moganet_dense.weights import loading, releases
+from moganet_dense.weights.conversion import WeightsError, model_state
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
 HEAD = torch.ones(10, 32), torch.ones(10)
@@ -335,7 +335,7 @@ def test_known_weights_bring_their_gate():
     assert model.gate == 'double'
     assert all(m.double for m in model.modules() if isinstance(m, MultiOrderGatedAggregation))
     assert MogaNet('s', init_cfg=single).gate == 'single'
-    url = zoo.WEIGHTS['s_in1k_224'].url
+    url = releases.WEIGHTS['s_in1k_224'].url
     with pytest.raises(ValueError, match="trained with gate='single'.*leave gate out"):
         MogaNet('s', gate='double', init_cfg=pretrained(url))
 
@@ -376,21 +376,21 @@ def test_other_initialisers_act():
 
 
 def test_the_table_of_weights():
-    assert len(zoo.WEIGHTS) == 30
-    assert len({w.url for w in zoo.WEIGHTS.values()}) == 30
-    double = [w for w in zoo.WEIGHTS.values() if w.gate == 'double']
+    assert len(releases.WEIGHTS) == 30
+    assert len({w.url for w in releases.WEIGHTS.values()}) == 30
+    double = [w for w in releases.WEIGHTS.values() if w.gate == 'double']
     assert not [w for w in double if w.family == 'official']
     # the exceptions among the double-gate families (single-gate training, by their configs)
-    single = {w.name for w in zoo.WEIGHTS.values() if w.gate == 'single'}
+    single = {w.name for w in releases.WEIGHTS.values() if w.gate == 'single'}
     assert {n for n in single if not n.endswith(('224', '256'))} == {
         's_in1k_224_openmixup_single', 'l_in1k_224_mmpretrain',
     }  # fmt: skip
-    assert zoo.find('moganet://s_in1k_224').url == (
+    assert releases.find('moganet://s_in1k_224').url == (
         'https://github.com/Westlake-AI/MogaNet/releases/download/moganet-in1k-weights/'
         'moganet_small_sz224_8xbs128_ep300.pth.tar'
     )
-    assert zoo.find('/mine/moganet_small_sz224_8xbs128_ep300.pth.tar').name == 's_in1k_224'
-    assert zoo.find('/mine/other.pth') is None
+    assert releases.find('/mine/moganet_small_sz224_8xbs128_ep300.pth.tar').name == 's_in1k_224'
+    assert releases.find('/mine/other.pth') is None
 
 
 def test_names_of_mmpose_0_become_those_of_1():

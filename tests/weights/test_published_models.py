@@ -13,8 +13,8 @@ from conftest import ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from moganet_dense.apis.mini import start_from_scratch
-from moganet_dense.weights.families import WeightsError, model_state
+from moganet_dense.config.mini_config import start_from_scratch
+from moganet_dense.weights.conversion import WeightsError, model_state
 from moganet_dense.weights.loading import load_strictly, read_checkpoint
 
 SIZES = {  # C1..C4, depths; FFN ratios are 8 8 4 4

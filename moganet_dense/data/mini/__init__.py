@@ -14,9 +14,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ...errors import UserError
-from .ade import write_ade
-from .coco import write_coco
+from ...utils.errors import UserError
+from .draw_ade import write_ade
+from .draw_coco import write_coco
 
 VERSION = '1'
 """Grows with every change of what is drawn; another version on disk is drawn anew."""

@@ -1,1 +1,0 @@
-"""What the tools and the command line do: train, test, doctor."""

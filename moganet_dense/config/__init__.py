@@ -1,0 +1,1 @@
+"""Configs: found, read, changed by the command line, and listed in metafiles."""

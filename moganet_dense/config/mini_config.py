@@ -1,0 +1,166 @@
+"""``--mini``: any detection, segmentation or pose config on the data set that ships.
+
+The model, its classes and the metrics stay those of the config. What changes: the data set,
+every size in the pipelines (by one factor), and the schedule, which is short and starts from
+scratch.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from ..data.layouts import LAYOUTS, Layout, innermost
+from ..data.mini import SIZES, make_mini
+from ..utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training of minutes on two cores.
+
+    Attributes:
+        shrink: factor of every image size in the pipelines (pose: see PERSON_WIDTH).
+        batch_size: images of a training step.
+        lr: highest learning rate of the heads; linear warm-up before it, cosine after it.
+        backbone_lr: that of the backbone as a multiple. A detector's head starts with weights
+            of 0.01 and breaks at rates that the backbone, with larger ones, can use.
+        warmup: iterations of warm-up.
+        length: iterations, about, if the loop counts epochs.
+    """
+
+    shrink: float
+    batch_size: int
+    lr: float
+    backbone_lr: float
+    warmup: int
+    length: int
+
+
+SCHEDULES = {
+    'mmdet': Schedule(shrink=0.12, batch_size=4, lr=2e-4, backbone_lr=4.0, warmup=40, length=236),
+    'mmseg': Schedule(shrink=0.25, batch_size=4, lr=5e-4, backbone_lr=1.0, warmup=20, length=120),
+    'mmpose': Schedule(shrink=0.5, batch_size=16, lr=5e-4, backbone_lr=1.0, warmup=10, length=120),
+}
+
+PERSON_WIDTH = 96
+"""Width in pixels to which persons are cut out, a multiple of the coarsest stride, as is the
+height then, since heatmaps have to be a quarter of the input."""
+
+_SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
+          'in_featuremap_size'}  # fmt: skip
+_LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
+
+
+def apply_mini(cfg: Config) -> None:
+    """Turns ``cfg`` into its small form, in place, and draws the data set at need.
+
+    Raises:
+        UserError: the task has no mini data set, or the config reads another kind of data.
+    """
+    scope = cfg.default_scope
+    if scope not in SCHEDULES:
+        raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
+    layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
+    if 'codec' in cfg:
+        schedule = replace(schedule, shrink=PERSON_WIDTH / cfg.codec.input_size[0])
+    for name, split in _LOADERS.items():
+        if not cfg.get(name):
+            continue
+        cfg[name] = shrunk(cfg[name], schedule.shrink)
+        cfg[name].update(num_workers=1, persistent_workers=True)
+        for dataset in innermost(cfg[name].dataset):
+            _retarget(dataset, layout, split)
+    cfg.train_dataloader.batch_size = schedule.batch_size
+    for name in ('val_evaluator', 'test_evaluator'):
+        metrics = cfg.get(name) or []
+        for metric in metrics if isinstance(metrics, list) else [metrics]:
+            if 'ann_file' in metric:
+                metric.ann_file = layout.mini_root + layout.metric_file
+    for part in ('data_preprocessor', 'head'):
+        if part in cfg.model:
+            cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
+    start_from_scratch(cfg)
+    backbone = cfg.model.get('backbone') or {}
+    if backbone.get('type') == 'MogaNet':
+        # 1e-5 lets the blocks in over 300 epochs; here they have minutes. At 1 the colours of
+        # the first layers drown in what random blocks add to them.
+        backbone.update(layer_scale_init_value=0.1, drop_path_rate=0.0)
+    _shorten(cfg, schedule)
+    make_mini()
+
+
+def start_from_scratch(cfg: Config) -> None:
+    """Removes the published weights that training would start from."""
+    for part in (cfg.model, cfg.model.get('backbone') or {}):
+        part.pop('pretrained', None)
+        if part.get('init_cfg'):
+            part['init_cfg'] = None
+    cfg.load_from = None
+
+
+def shrunk(node: Any, factor: float) -> Any:
+    """A copy of a piece of config with every image size in it multiplied by ``factor``."""
+    if isinstance(node, dict):
+        return ConfigDict(
+            {k: _scaled(v, factor) if k in _SIZES else shrunk(v, factor) for k, v in node.items()}
+        )
+    if isinstance(node, (list, tuple)):
+        return type(node)(shrunk(item, factor) for item in node)
+    return node
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_scaled(item, factor) for item in value)
+    if isinstance(value, int) and value > 1:
+        return max(1, round(value * factor))
+    return value
+
+
+def _retarget(dataset: dict, layout: Layout, split: str) -> None:
+    """Points a data set at the mini copy of its layout."""
+    if dataset.get('type') != layout.dataset_type:
+        raise UserError(
+            f'--mini draws {layout.title} for {layout.dataset_type}; this config reads '
+            f'{dataset.get("type")}'
+        )
+    dataset.update(data_root=layout.mini_root, **layout.fields[split])
+    if dataset.get('bbox_file'):
+        name = dataset['bbox_file'].rpartition('/')[2]
+        dataset['bbox_file'] = f'{layout.mini_root}person_detection_results/{name}'
+
+
+def _shorten(cfg: Config, schedule: Schedule) -> None:
+    """Replaces the schedule; the optimizer stays that of the config, at another rate."""
+    by_epoch = cfg.train_cfg.get('type') != 'IterBasedTrainLoop' and cfg.train_cfg.get(
+        'by_epoch', True
+    )
+    epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
+    length = epochs if by_epoch else schedule.length
+    cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length})
+    cfg.train_cfg.val_interval = length
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
+    cfg.optim_wrapper.optimizer.lr = schedule.lr
+    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
+    cfg.optim_wrapper.pop('constructor', None)
+    trunk = dict(lr_mult=schedule.backbone_lr)
+    cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=trunk))
+    cfg.param_scheduler = [
+        dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),
+        dict(
+            type='CosineAnnealingLR',
+            T_max=length,
+            eta_min=schedule.lr / 100,
+            by_epoch=by_epoch,
+            begin=0,
+            end=length,
+            convert_to_iter_based=by_epoch,
+        ),
+    ]
+    hooks = cfg.get('default_hooks') or {}
+    for name, interval in [('checkpoint', length), ('logger', 10)]:
+        if hooks.get(name):
+            hooks[name].interval = interval

@@ -1,0 +1,80 @@
+"""Reads a config and says in one line what is wrong with it."""
+
+import argparse
+import difflib
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from ..utils.errors import UserError, one_line
+from . import metafiles
+from .metafiles import SCOPES, package_root
+
+
+def find_config(path: str | os.PathLike) -> Path:
+    """The config file at ``path``, or else the one that came with the package, by its path or
+    by its name in the zoo.
+
+    Raises:
+        UserError: there is none; lists the nearest names.
+    """
+    if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
+        return Path(entry['Config'])
+    shipped = package_root() / path
+    for candidate in (Path(path), shipped, package_root() / 'configs' / path):
+        if candidate.is_file():
+            return candidate
+    configs = sorted((package_root() / 'configs').glob('[a-z]*/*.py'))
+    names = {p.stem: p.relative_to(package_root()).as_posix() for p in configs}
+    close = difflib.get_close_matches(Path(path).stem, names, n=3) or list(names)[:3]
+    raise UserError(f'no such config: {path}; near it: {", ".join(names[c] for c in close)}')
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """The config at ``path`` with its bases.
+
+    Raises:
+        UserError: no such file, not readable as a config, or no toolbox's config.
+    """
+    file = find_config(path)
+    with one_line(f'{path} cannot be read as a config'):
+        cfg = Config.fromfile(file)
+    scope = cfg.get('default_scope')
+    if scope not in SCOPES:
+        raise UserError(f'{path}: expected default_scope one of {list(SCOPES)}, found {scope!r}')
+    return cfg
+
+
+def parse_options(texts: Sequence[str]) -> dict:
+    """``key=value`` texts of ``--cfg-options`` as a dict, by mmengine's own rules.
+
+    Raises:
+        UserError: a text without ``=``.
+    """
+    if bad := [text for text in texts if '=' not in text]:
+        raise UserError(f'--cfg-options: expected key=value, found {bad[0]!r}')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
+
+
+def set_options(cfg: Config, options: dict) -> None:
+    """Merges ``--cfg-options`` into ``cfg``.
+
+    Raises:
+        UserError: the first word of a key is neither in the config nor an option of the
+            Runner, where it would be ignored; or the value cannot be set.
+    """
+    known = set(cfg) | set(inspect.signature(Runner).parameters)
+    for key in options:
+        first = key.split('.')[0]
+        if first not in known:
+            close = difflib.get_close_matches(first, known, n=1)
+            hint = f'; did you mean {close[0]}?' if close else ''
+            raise UserError(f'--cfg-options: the config has no {first!r} (in {key}){hint}')
+    with one_line('--cfg-options cannot be applied'):
+        cfg.merge_from_dict(options)

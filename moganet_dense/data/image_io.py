@@ -1,0 +1,221 @@
+"""Whether a picture and its annotations are whole, and what the toolboxes would read from them.
+
+They decode with OpenCV, which fills the rest of a picture that breaks off with grey and goes on.
+Here that is an error, as is a label map that does not fit its picture or its classes. What is
+accepted, and how it is read, is in docs/reliability.md.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
+from .annotations import is_far, mask
+
+IGNORED = 255
+"""The label of pixels that are none of the classes."""
+
+_MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
+"""A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
+_LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
+
+
+def read_whole(file: str | Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        UserError: it is missing, empty or breaks off; names it in one line.
+    """
+    try:
+        content = read_regular(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'expected a picture at {file}, found none ({reason})') from None
+    if not content:
+        raise UserError(f'{file}: expected a picture, found an empty file; copy it again')
+    if breaks_off(content):
+        raise UserError(f'{file}: the picture breaks off; copy it again or leave it out')
+    return content
+
+
+def breaks_off(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end, which decoders forgive.
+
+    What follows the end of a JPEG, as the video of a motion photo, is not looked at.
+    """
+    if content.startswith(b'\xff\xd8'):
+        return not _has_jpeg_end(content)
+    return content.startswith(b'\x89PNG') and b'IEND' not in content[-1024:]
+
+
+def _has_jpeg_end(content: bytes) -> bool:
+    """Walks from marker to marker (ITU-T T.81, annex B): over segments, which tell their length,
+    and through the data that follow a start of scan, in which 0xFF is followed by zero."""
+    at = 2
+    while found := _MARKER.search(content, at):
+        if found[1] == b'\xd9':
+            return True
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], 'big')
+    return False
+
+
+def decode(file: str | Path) -> np.ndarray:
+    """A picture as the toolboxes see it: uint8 of (height, width, 3), turned by its EXIF tag.
+
+    Raises:
+        UserError: as :func:`read_whole`; or it is no picture that OpenCV reads.
+    """
+    content = read_whole(file)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than it takes, among others
+        reason = ' '.join(str(error.err or error).split())
+        raise UserError(f'{file}: the picture cannot be read ({reason})') from None
+    if image is None:
+        raise UserError(f'{file}: expected a picture that OpenCV reads, found none')
+    return image
+
+
+def require_fit(labels: np.ndarray, size: tuple[int, int], classes: int | None) -> None:
+    """Whether a label map, as it is trained on, fits: a number a pixel, and no other classes.
+
+    Args:
+        labels: numbers from 0 on; IGNORED stands for none of the classes.
+        size: height and width of the picture.
+        classes: their number, or None if it is not known.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    if labels.shape != size:
+        shape = ' x '.join(map(str, labels.shape))
+        raise ValueError(
+            f'expected a number for each of {size[0]} x {size[1]} pixels, found {shape}'
+        )
+    if classes is not None and (odd := labels[(labels >= classes) & (labels != IGNORED)]).size:
+        raise ValueError(f'expected labels of {classes} classes, found {odd.max()}, counted from 0')
+
+
+def require_sound(sample: dict, masks: bool) -> None:
+    """Whether what a sample's annotations hold can be trained on.
+
+    Infinite and NaN coordinates would make the loss NaN, and those far away one from which no
+    training recovers. pycocotools asks for all memory there is at a polygon with NaN, or with a
+    corner that is far away.
+
+    Args:
+        sample: as mmdet's and mmpose's data sets give it to their first transforms.
+        masks: whether its masks are read.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    instances = sample.get('instances') or []
+    numbers = {key: sample.get(key, ()) for key in ('bbox', 'keypoints', 'keypoints_visible')}
+    numbers['boxes'] = [row['bbox'] for row in instances if 'bbox' in row]
+    size = sample.get('ori_shape', (math.inf, math.inf))[1::-1]
+    for what, values in numbers.items():
+        values = np.asarray(values, float)
+        if not np.isfinite(values).all():
+            raise ValueError(f'expected finite numbers in its {what}')
+        if what in ('bbox', 'boxes') and is_far(values.reshape(-1).tolist(), size):
+            raise ValueError(f'expected {what} near its image, found {values.max():.3g}')
+    for row in instances if masks else ():
+        for severity, rule, found in mask(row.get('mask'), sample['ori_shape'][::-1]):
+            if severity == 'error':
+                raise ValueError(f'{rule}, found {found}')
+
+
+class LoadWhole:
+    """A toolbox's transform that loads a picture or annotations, and names the file it fails on.
+
+    A picture that breaks off is an error, see :func:`read_whole`; so are a label map that does
+    not fit, see :func:`require_fit`, and annotations as in :func:`require_sound`.
+    """
+
+    def __init__(self, load: Callable[[dict], dict | None], classes: int | None = None) -> None:
+        self.load, self.classes = load, classes
+
+    def __call__(self, results: dict) -> dict | None:
+        """As the transform.
+
+        Raises:
+            UserError: the file cannot be read, or what it holds does not fit.
+        """
+        annotations = 'LoadAnnotations' in type(self.load).__name__
+        labels = annotations and results.get('seg_map_path')
+        file = labels or results.get('img_path')
+        if not file or '://' in str(file):
+            return self.load(results)
+        try:
+            require_sound(results, getattr(self.load, 'with_mask', False))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f'{file}: its annotations cannot be used ({_reason(error)}); `python -m '
+                'moganet_dense check CONFIG` finds all'
+            ) from error
+        if labels or not annotations:
+            read_whole(file)
+        kind = 'label map' if labels else 'annotations' if annotations else 'picture'
+        try:
+            results = self.load(results)
+            if labels:
+                require_fit(results['gt_seg_map'], results['ori_shape'], self.classes)
+            return results
+        except Exception as error:
+            raise UserError(f'{file}: the {kind} cannot be read ({_reason(error)})') from error
+
+    def __repr__(self) -> str:
+        return repr(self.load)
+
+
+class Prepare:
+    """The transforms of a data set, naming the picture that one of them fails on."""
+
+    def __init__(self, pipeline: Callable[[dict], Any]) -> None:
+        self.pipeline = pipeline
+
+    def __call__(self, sample: dict) -> Any:
+        """As the transforms.
+
+        Raises:
+            UserError: one of them fails, such as a resizing that leaves less than a pixel.
+        """
+        file = sample.get('img_path')
+        try:
+            return self.pipeline(sample)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f'{file}: the picture cannot be prepared ({_reason(error)})') from error
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'pipeline':  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.pipeline, name)
+
+
+def load_whole(dataset: Any) -> None:
+    """Puts :class:`LoadWhole` around what loads files in a data set, wrappers included, and
+    :class:`Prepare` around all of its transforms."""
+    for inner in [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]:
+        if inner is not None:
+            load_whole(inner)
+    of_scenes = hasattr(dataset, 'reduce_zero_label')  # the classes of others are of boxes
+    classes = len(dataset.metainfo['classes']) if of_scenes else None
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    for i, step in enumerate(steps):
+        if type(step).__name__ in _LOADERS:
+            steps[i] = LoadWhole(step, classes)
+    if steps:
+        dataset.pipeline = Prepare(dataset.pipeline)
+
+
+def _reason(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,215 @@
+"""Draws scenes and writes them as COCO 2017 does: instances, keypoints, detections."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools import mask as rle
+
+from ..coco_classes import CLASSES, category_ids
+from .sprites import SPRITES, Sprite, background, paste
+
+CANVASES = ((192, 144), (160, 160), (144, 192))  # width, height
+SEEDS = {'train': 1_000_000, 'val': 2_000_000}
+JOINTS = (
+    'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
+    'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist', 'left_hip',
+    'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle',
+)  # fmt: skip
+SKELETON = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
+    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
+MIN_VISIBLE = 0.35  # of an object; one that is hidden more than that is not annotated
+
+
+@dataclass
+class Thing:
+    """An object in a scene.
+
+    Attributes:
+        category: COCO's name.
+        mask: (H, W), bool: where it can be seen.
+        extent: pixels that it would cover if nothing hid it.
+        joints: (17, 2), float, in pixels of the image, or None.
+        crowd: one annotation for a group.
+    """
+
+    category: str
+    mask: np.ndarray
+    extent: int
+    joints: np.ndarray | None = None
+    crowd: bool = False
+
+
+def categories() -> list[dict]:
+    """All 80 categories as COCO's files list them: id, name, supercategory left empty."""
+    rows = zip(category_ids(CLASSES), CLASSES, strict=True)
+    return [dict(id=i, name=name, supercategory='') for i, name in rows]
+
+
+def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Thing]]:
+    """One picture and what can be seen in it.
+
+    Returns:
+        (H, W, 3) uint8 RGB, and the objects from back to front.
+    """
+    width, height = CANVASES[rng.integers(len(CANVASES))]
+    tint = rng.integers(70, 190, 3) * 0.35 + rng.integers(70, 180) * 0.65
+    canvas = background(rng, width, height, tuple(tint))
+    things: list[Thing] = []
+    if empty:
+        return canvas, things
+    if rng.random() < 0.08:
+        _add(things, _draw_crowd(rng, canvas))
+    for _ in range(rng.integers(3, 7)):
+        _add(things, _draw_one(rng, canvas, things))
+    return canvas, [t for t in things if t.mask.sum() >= MIN_VISIBLE * t.extent]
+
+
+def _draw_one(rng: np.random.Generator, canvas: np.ndarray, things: list[Thing]) -> Thing:
+    height, width = canvas.shape[:2]
+    category = list(SPRITES)[rng.integers(len(SPRITES))]
+    sprite = SPRITES[category](rng).cropped()
+    if sprite.joints is None and rng.random() < 0.5:
+        sprite = sprite.flipped()
+    share = rng.uniform(0.1, 0.2) if rng.random() < 0.06 else rng.uniform(0.3, 0.55)
+    if category == 'person':
+        share *= 1.3
+    scale = share * min(height, width) / max(sprite.rgba.shape[:2])
+    stretch = rng.uniform(0.9, 1.1)
+    w = max(4, round(sprite.rgba.shape[1] * scale * stretch))
+    h = max(4, round(sprite.rgba.shape[0] * scale / stretch))
+    sprite = sprite.resized(w, h)
+    x, y = _place(rng, (width, height), (w, h), things)
+    mask = paste(canvas, sprite, x, y)
+    extent = int((sprite.rgba[..., 3] > 127).sum())
+    joints = None if sprite.joints is None else sprite.joints + [x, y]
+    return Thing(category, mask, extent, joints)
+
+
+def _place(rng: np.random.Generator, canvas, size, things: list[Thing]) -> tuple[int, int]:
+    """A corner for an object, perhaps a little beyond the edge, mostly where there is room."""
+    (width, height), (w, h) = canvas, size
+    places = []
+    for _ in range(1 if rng.random() < 0.15 else 6):
+        x = int(rng.integers(-(w // 8), width - w + w // 8 + 1))
+        y = int(rng.integers(-(h // 8), height - h + h // 8 + 1))
+        area = np.s_[max(0, y) : y + h, max(0, x) : x + w]
+        places.append((sum(int(thing.mask[area].sum()) for thing in things), x, y))
+    return min(places)[1:]
+
+
+def _draw_crowd(rng: np.random.Generator, canvas: np.ndarray) -> Thing:
+    """A row of small persons, annotated as one."""
+    height, width = canvas.shape[:2]
+    mask = np.zeros((height, width), bool)
+    x, y = int(rng.integers(0, width // 3)), int(rng.integers(0, height // 2))
+    for _ in range(rng.integers(5, 9)):
+        sprite: Sprite = SPRITES['person'](rng).cropped().resized(16, 30)
+        mask |= paste(canvas, sprite, x, y + int(rng.integers(-3, 4)))
+        x += int(rng.integers(8, 13))
+    return Thing('person', mask, int(mask.sum()), crowd=True)
+
+
+def _add(things: list[Thing], front: Thing) -> None:
+    """Puts a thing in front of the others, which it hides."""
+    for thing in things:
+        thing.mask &= ~front.mask
+    things.append(front)
+
+
+def _annotation(thing: Thing, category_id: int) -> dict:
+    """Fields of a COCO annotation that follow from the mask; polygons, or RLE for a crowd."""
+    mask = np.asfortranarray(thing.mask.astype(np.uint8))
+    x, y, w, h = (float(v) for v in rle.toBbox(rle.encode(mask)))
+    return dict(
+        category_id=category_id,
+        bbox=[x, y, w, h],
+        area=float(thing.mask.sum()),
+        iscrowd=int(thing.crowd),
+        segmentation=_runs(mask) if thing.crowd else _polygons(mask),
+    )
+
+
+def _runs(mask: np.ndarray) -> dict:
+    """Uncompressed RLE: lengths of runs of 0 and 1 down the columns, starting with 0."""
+    flat = mask.ravel(order='F')
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    return dict(counts=[0, *counts] if flat[0] else counts, size=list(mask.shape))
+
+
+def _polygons(mask: np.ndarray) -> list[list[float]]:
+    """Outlines, x and y in turn, in pixels; drawn at four times the size, since OpenCV's run
+    through the centres of pixels and would lose half of one on each side."""
+    fine = mask.repeat(4, axis=0).repeat(4, axis=1)
+    outlines, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((o.ravel() + 0.5) / 4).tolist() for o in outlines]
+
+
+def _keypoints(thing: Thing) -> dict:
+    """COCO's triples x, y, v: 2 seen, 1 hidden by something, 0 outside the picture."""
+    height, width = thing.mask.shape
+    if thing.joints is None:  # a crowd
+        return dict(keypoints=[0] * 51, num_keypoints=0)
+    triples = []
+    for x, y in thing.joints.round().astype(int).tolist():
+        if not (0 <= x < width and 0 <= y < height):
+            triples += [0, 0, 0]
+            continue
+        around = thing.mask[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+        triples += [x, y, 2 if around.any() else 1]
+    return dict(keypoints=triples, num_keypoints=sum(v > 0 for v in triples[2::3]))
+
+
+def write_coco(root: Path, sizes: dict[str, int]) -> None:
+    """Writes images and annotations of each split under ``root``."""
+    listed = categories()
+    ids = {c['name']: c['id'] for c in listed}
+    person = dict(listed[0], keypoints=list(JOINTS), skeleton=[list(bone) for bone in SKELETON])
+    for split, count in sizes.items():
+        folder = root / f'{split}2017'
+        folder.mkdir(parents=True)
+        images, instances, people, detections = [], [], [], []
+        for index in range(count):
+            rng = np.random.default_rng(SEEDS[split] + index)
+            canvas, things = draw_scene(rng, empty=index % 40 == 7)
+            image_id = index + 1 + (500_000 if split == 'val' else 0)
+            name = f'{image_id:012d}.jpg'
+            cv2.imwrite(str(folder / name), canvas[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+            height, width = canvas.shape[:2]
+            images.append(dict(id=image_id, file_name=name, width=width, height=height))
+            for thing in things:
+                row = dict(id=len(instances) + 1, image_id=image_id)
+                row |= _annotation(thing, ids[thing.category])
+                instances.append(row)
+                if thing.category == 'person':
+                    people.append(row | _keypoints(thing))
+                    detections.append(_detection(rng, row))
+        _write(root, f'instances_{split}2017', images, instances, listed)
+        _write(root, f'person_keypoints_{split}2017', images, people, [person])
+    found = root / 'person_detection_results'
+    found.mkdir()
+    name = 'COCO_val2017_detections_AP_H_56_person.json'
+    (found / name).write_text(json.dumps(detections))
+
+
+def _detection(rng: np.random.Generator, row: dict) -> dict:
+    """What a person detector would say about an annotated person: a box, a little off."""
+    x, y, w, h = np.array(row['bbox']) + rng.normal(0, 0.03, 4) * (row['bbox'][2:] * 2)
+    box = [round(float(v), 2) for v in (x, y, max(w, 1), max(h, 1))]
+    score = round(float(rng.uniform(0.7, 1)), 3)
+    return dict(image_id=row['image_id'], category_id=1, bbox=box, score=score)
+
+
+def _write(root: Path, name: str, images: list, annotations: list, listed: list) -> None:
+    folder = root / 'annotations'
+    folder.mkdir(exist_ok=True)
+    info = dict(description='Drawn by moganet_dense; no photographs', version='1')
+    content = dict(
+        info=info, licenses=[], images=images, annotations=annotations, categories=listed
+    )
+    (folder / f'{name}.json').write_text(json.dumps(content))

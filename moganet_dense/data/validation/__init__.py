@@ -1,0 +1,130 @@
+"""What does not fit between a config and its data, found before training starts.
+
+A finding is one line: what was expected, what was found, what to do. Each function of
+``coco``, ``labels``, ``objects`` and ``shared`` looks at one thing and yields its findings; those
+of ``files`` look at every picture and label map, which takes longer. Data sets that
+are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
+guessed about them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from ...utils.errors import UserError
+from ..layouts import full_path, innermost, require_files
+from . import coco_annotations, label_maps
+from .common import class_tuple, metric_file
+from .findings import Finding, Report
+from .image_files import Picture, of_pictures
+
+_CHECKS = {
+    'mmdet': ('CocoDataset', coco_annotations.check_boxes),
+    'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_joints),
+    'mmseg': ('BaseSegDataset', label_maps.check_labels),
+}
+"""Toolbox: the data set class whose files are understood, and what checks them."""
+
+_READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
+"""What a subclass must have left as it is if its files are to be understood."""
+
+
+def check_before_training(cfg: Config) -> None:
+    """Raises the first finding in the data of training and validation.
+
+    Reads each annotation file once (seconds for COCO), and of pictures and label maps a few.
+
+    Raises:
+        UserError: files are missing, cannot be read, or do not fit the config.
+    """
+    for finding in findings(cfg):
+        raise UserError(finding)
+
+
+def check_before_testing(cfg: Config) -> None:
+    """:func:`check_before_training` for the data of testing, which may have no annotations.
+
+    Raises:
+        UserError: as there.
+    """
+    for finding in findings(cfg, ('test',)):
+        raise UserError(finding)
+
+
+def check_all(cfg: Config) -> Report:
+    """Looks at every annotation and every file of training and validation.
+
+    Raises:
+        UserError: none of the config's data sets is one whose files are understood.
+    """
+    report, pictures = Report(), []
+    try:
+        for finding in findings(cfg, pictures=pictures):
+            report.add([finding if isinstance(finding, Finding) else Finding(finding)])
+    except UserError as error:
+        report.add([Finding(str(error))])
+    report.add(of_pictures(pictures))
+    if not pictures and not report.counts:
+        raise UserError(
+            f'expected data sets of {", ".join(_CHECKS)} on this machine, as the toolboxes '
+            'themselves read them, found none; there is nothing to check'
+        )
+    report.looked_at = len(pictures)
+    return report
+
+
+def findings(
+    cfg: Config, splits: Sequence[str] = ('train', 'val'), pictures: list[Picture] | None = None
+) -> Iterator[str | Finding]:
+    """Everything that does not fit, a line each.
+
+    Args:
+        cfg: the config.
+        splits: which of train, val and test.
+        pictures: if given, all there is about annotations is told, and not the first error
+            of each file; all pictures are added to it.
+
+    Raises:
+        UserError: a file is missing or cannot be read, so that the rest cannot be judged.
+    """
+    for split in splits:
+        loader = f'{split}_dataloader'
+        if not cfg.get(loader):
+            continue
+        require_files(cfg[loader].dataset, cfg.default_scope)
+        parts = list(innermost(cfg[loader].dataset))
+        for part in parts:
+            for finding in _of_data_set(cfg, part, split, pictures):
+                yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
+        if split != 'train' and len(parts) == 1:
+            yield from metric_file(cfg.get(f'{split}_evaluator'), parts[0], split)
+
+
+def _of_data_set(
+    cfg: Config, part: dict, split: str, pictures: list[Picture] | None
+) -> Iterator[str | Finding]:
+    scope = cfg.default_scope
+    if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
+        return
+    base_name, check = _CHECKS[scope]
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        base = registry.get(base_name)
+        kind = registry.get(part['type']) if isinstance(part['type'], str) else part['type']
+        if not _reads_alike(kind, base):
+            return
+        unusable = list(class_tuple(part))
+        if scope == 'mmseg':
+            unusable += label_maps.known_classes(part, kind)
+        yield from unusable
+        if not unusable:  # paths, names and defaults as the toolbox itself understands them
+            dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
+            yield from check(cfg.model, part, dataset, split, pictures)
+
+
+def _reads_alike(kind: type | None, base: type) -> bool:
+    return (
+        kind is not None
+        and issubclass(kind, base)
+        and all(getattr(kind, n, None) is getattr(base, n, None) for n in _READERS)
+    )

@@ -1,0 +1,252 @@
+"""Boxes and joints in files of COCO's format.
+
+The rule for class names: mmdet numbers boxes by the order of the file, whatever the order in the
+config, and drops without a word what it does not find. So the classes in the config have to be
+names of the file, every one and in its order. Where the config names none, the data set class's
+own apply (COCO's 80): then the file may list the first of them only.
+"""
+
+import gc
+import json
+import os
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+
+from mmengine.dataset import BaseDataset
+
+from ...utils.errors import UserError
+from ...utils.regular_files import open_regular, require_memory
+from . import objects
+from .common import listed, near, outputs, part_of, sample
+from .findings import Finding
+from .image_files import Picture
+
+_PARTS = ('images', 'annotations', 'categories')
+_ID = (int, str)
+_NUMBER = (int, str, float, type(None))  # what an annotation may refer with, rightly or not
+_BOXES, _MASKS = ('bbox_head', 'roi_head.bbox_head'), ('mask_head', 'roi_head.mask_head')
+_KEYS = ('id', 'image_id', 'category_id')
+
+
+def check_boxes(
+    model: dict,
+    part: dict,
+    dataset: BaseDataset,
+    split: str,
+    every: list[Picture] | None = None,
+) -> Iterator[str | Finding]:
+    """Findings of a data set of boxes (or masks).
+
+    Args:
+        model: the config's model.
+        part: the config of the data set.
+        dataset: built from it, not loaded.
+        split: train, val or test; only the last may be without annotations.
+        every: tell all there is, not the first error only, and add all pictures here.
+    """
+    file, classes = dataset.ann_file, list(dataset.metainfo['classes'])
+    content = read_coco(file, labelled=split != 'test')
+    names = [category['name'] for category in content['categories']]
+    yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
+    yield from outputs(model, (*_BOXES, *_MASKS), 'num_classes', len(classes), 'classes')
+    yield from category_numbers(content, file)
+    wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
+    usable = sum(row.get('category_id') in wanted for row in content['annotations'])
+    yield from annotated(content, usable, f'of the classes {listed(classes)}', file, split)
+    masks = any(step.get('with_mask') for step in part.get('pipeline') or [])
+    kind = objects.Kind(masks=masks or any(part_of(model, head) for head in _MASKS))
+    yield from _images_and_objects(content, dataset, split, every, kind)
+
+
+def check_joints(
+    model: dict,
+    part: dict,
+    dataset: BaseDataset,
+    split: str,
+    every: list[Picture] | None = None,
+) -> Iterator[str | Finding]:
+    """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
+    file, meta = dataset.ann_file, dataset.metainfo
+    content, joints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
+    for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
+        if (found := len(meta[key])) != joints:
+            yield f'expected {joints} {name}, one a joint of the metainfo, found {found}; mend it'
+    yield from joint_counts(content, joints, file)
+    yield from joint_names(content, [meta['keypoint_id2name'][i] for i in range(joints)], file)
+    if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
+        yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
+    usable = sum(_has_joints(row) for row in content['annotations'])
+    yield from annotated(content, usable, 'with a box and labelled joints', file, split)
+    yield from _images_and_objects(content, dataset, split, every, objects.Kind(joints=joints))
+
+
+def read_coco(file: str, labelled: bool = True) -> dict:
+    """The content of an annotation file.
+
+    Args:
+        file: its path.
+        labelled: whether it has to have annotations, which test sets may keep to themselves.
+
+    Raises:
+        UserError: the file is no JSON, or of another format.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # halves the time: millions of small objects, none of them garbage
+    try:
+        require_memory(file)
+        with TextIOWrapper(open_regular(file), encoding='utf-8') as stream:
+            content = json.load(stream)
+    except OSError as error:
+        raise UserError(f'{file} cannot be read: {error.strerror}') from None
+    except MemoryError:
+        raise UserError(f'{file}: not enough memory for the annotations in it') from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
+    finally:
+        if collecting:
+            gc.enable()
+    if isinstance(content, dict) and not labelled:
+        content.setdefault('annotations', [])
+    if not isinstance(content, dict) or not set(_PARTS) <= set(content):
+        found = listed(content) if isinstance(content, dict) else f'a {type(content).__name__}'
+        raise UserError(
+            f"{file}: expected COCO's format, an object with {', '.join(_PARTS)}, found {found}; "
+            'export the annotations in this format'
+        )
+    if not _is_well_formed(content):
+        raise UserError(
+            f"{file}: expected COCO's format, lists of objects: images with id and file_name, "
+            'annotations with image_id and category_id, categories with id and name, found '
+            'others; export the annotations in this format'
+        )
+    return content
+
+
+def _is_well_formed(content: dict) -> bool:
+    """Whether the rows are such that the other checks can read them."""
+    images, rows, categories = (content[part] for part in _PARTS)
+    return (
+        all(isinstance(part, list) for part in (images, rows, categories))
+        and all(isinstance(row, dict) for part in (images, rows, categories) for row in part)
+        and all(type(row.get('id')) in _ID and type(row.get('file_name')) is str for row in images)
+        and all(type(row.get('id')) in _ID and type(row.get('name')) is str for row in categories)
+        and all(type(row.get(key)) in _NUMBER for row in rows for key in _KEYS)
+        and all(isinstance(row.get('keypoints') or [], list) for row in rows)
+        and all(_are_names(row.get('keypoints') or []) for row in categories)
+    )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _images_and_objects(
+    content: dict,
+    dataset: BaseDataset,
+    split: str,
+    every: list[Picture] | None,
+    kind: objects.Kind,
+) -> Iterator[str | Finding]:
+    found = objects.of_file(content, dataset.ann_file, kind)
+    if every is None:
+        yield from images_of(content, dataset)
+        yield from (
+            f'{f.rule}, found {f.found} ({f.where()}); '
+            '`python -m moganet_dense check CONFIG` finds all'
+            for f in found
+            if f.severity == 'error'
+        )
+        return
+    yield from found
+    for image in content['images']:
+        file = os.path.join(dataset.data_prefix['img'], image['file_name'])
+        every.append(Picture(file, split, objects.size_of(image)))
+
+
+def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
+    """Whether the config's classes are the file's names, by the rule above."""
+    present = [name for name in names if name in classes]
+    expected = classes[: max(1, len(present))] if built_in else classes
+    whose = " (COCO's, as the config names none)" if built_in else ''
+    mend = 'set metainfo=dict(classes=(...,)) to names of the file, in its order'
+    if absent := [name for name in expected if name not in names]:
+        yield (
+            f'expected the classes {listed(absent)}{whose} in {file}, found {listed(names)}'
+            f'{near(absent[0], names)}; {mend}'
+        )
+    elif present != expected:
+        yield (
+            f'expected the classes in the order of {file}, {listed(present)}, found '
+            f'{listed(expected)}{whose}: boxes are numbered by the file and would bear wrong '
+            f'names; {mend}'
+        )
+
+
+def category_numbers(content: dict, file: str) -> Iterator[str]:
+    """Annotations of a category that the file does not list: mmdet drops them."""
+    known = {category['id'] for category in content['categories']}
+    if unknown := {row.get('category_id') for row in content['annotations']} - known:
+        known, unknown = (sorted(ids, key=str) for ids in (known, unknown))
+        yield (
+            f'expected each category_id in {file} to be one of its categories, '
+            f'{listed(known)}, found {listed(unknown)}, which would be '
+            'dropped; number annotations and categories alike'
+        )
+
+
+def annotated(content: dict, usable: int, which: str, file: str, split: str) -> Iterator[str]:
+    """An empty data set; one to test on may have no annotations at all."""
+    unlabelled = split == 'test' and not content['annotations']
+    if not content['images'] or not (usable or unlabelled):
+        yield (
+            f'the data set is empty: expected images, and annotations {which}, in {file}; found '
+            f'{len(content["images"])} images and {usable} such among '
+            f'{len(content["annotations"])} annotations; see whether ann_file is the right one'
+        )
+
+
+def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
+    """Whether the images that the file names lie where the config says."""
+    files = [Path(dataset.data_prefix['img'], i['file_name']) for i in sample(content['images'])]
+    if absent := [file for file in files if not file.is_file()]:
+        yield (
+            f'expected the images that {dataset.ann_file} names, such as {absent[0]}, found '
+            f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
+            'data_prefix'
+        )
+
+
+def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:
+    """Whether every annotation has the metainfo's number of joints."""
+    for row in content['annotations']:
+        if (length := len(row.get('keypoints') or [])) not in (0, 3 * joints):
+            yield (
+                f'expected {joints} joints, as in the metainfo ({3 * joints} numbers in '
+                f'keypoints), found {length / 3:g} ({length} numbers) in annotation '
+                f"{row.get('id')} of {file}; set metainfo=dict(from_file='...') to a description "
+                'of the joints in the file'
+            )
+            return
+
+
+def joint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
+    """The same joints in another order; names that are spelt otherwise are let through."""
+    for category in content['categories']:
+        found = category.get('keypoints') or []
+        if found != names and sorted(found) == sorted(names):
+            yield (
+                f'expected the joints in the order of {file}, {listed(found)}, found '
+                f'{listed(names)} in the metainfo; take the order of the file'
+            )
+
+
+def _has_joints(row: dict) -> bool:
+    return bool('bbox' in row and row.get('keypoints') and row.get('num_keypoints') != 0)
+
+
+def _maps(model: dict, joints: int) -> int:
+    """Outputs for so many joints: UDP's combined targets have two offsets beside each map."""
+    decoder = (model.get('head') or {}).get('decoder')
+    combined = isinstance(decoder, dict) and decoder.get('heatmap_type') == 'combined'
+    return 3 * joints if combined else joints

@@ -1,0 +1,85 @@
+"""Findings of the full check, and how they are told: in words and as JSON."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ...utils.printable import printable
+
+SHOWN = 5
+"""Offenders of a rule that are named; of the others the number is told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not fit.
+
+    Attributes:
+        rule: what was expected, in words; findings of one rule are told together.
+        found: what was found instead.
+        file: where: a picture, a label map or an annotation file.
+        annotation: id of the annotation or image in an annotation file.
+        severity: 'error', or 'warning' for what the toolboxes give a stated meaning.
+    """
+
+    rule: str
+    found: str = ''
+    file: str = ''
+    annotation: int | str | None = None
+    severity: str = 'error'
+
+    def where(self) -> str:
+        """'id 7 of boxes.json', without what is not known."""
+        return ('' if self.annotation is None else f'id {self.annotation!r} of ') + self.file
+
+    def place(self) -> str:
+        """'id 7 of boxes.json: found ...', without what is not known."""
+        return f'{self.where()}: {self.found}' if self.file else self.found
+
+
+@dataclass
+class Report:
+    """Findings by rule: the first of each, how many there are, and of how many pictures."""
+
+    first: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    looked_at: int = 0
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            key = finding.severity, finding.rule
+            self.counts[key] = self.counts.get(key, 0) + 1
+            if self.counts[key] <= SHOWN:
+                self.first.setdefault(key, []).append(finding)
+
+    def number(self, severity: str) -> int:
+        """How many findings of 'error' or 'warning' there are."""
+        return sum(count for (kind, _), count in self.counts.items() if kind == severity)
+
+    def words(self) -> str:
+        """The report for people: errors first."""
+        lines = []
+        for kind, rule in sorted(self.first):
+            lines.append(f'{kind}: {printable(rule)}')
+            lines += [f'    {printable(f.place())}' for f in self.first[kind, rule] if f.place()]
+            if (more := self.counts[kind, rule] - SHOWN) > 0:
+                lines.append(f'    and {more} more')
+        total = (
+            f'{self.number("error")} errors, {self.number("warning")} warnings; '
+            f'looked at {self.looked_at} pictures'
+        )
+        return '\n'.join([*lines, total])
+
+    def content(self) -> dict[str, Any]:
+        """The report for programs: plain data, to be written as JSON."""
+        rules = [
+            dict(
+                severity=kind,
+                rule=rule,
+                count=self.counts[kind, rule],
+                first=[asdict(f) for f in found],
+            )
+            for (kind, rule), found in sorted(self.first.items())
+        ]
+        numbers = {f'{kind}s': self.number(kind) for kind in ('error', 'warning')}
+        return dict(numbers, pictures=self.looked_at, rules=rules)

@@ -1,0 +1,142 @@
+"""Every picture and label map of a data set: decoded as in training, and compared."""
+
+import hashlib
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from multiprocessing import get_context
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from ...utils.errors import UserError
+from ..image_io import IGNORED, decode, read_whole
+from .findings import Finding
+
+FEW = 64
+"""So many pictures are not worth a process of their own."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a data set reads.
+
+    Attributes:
+        file: its path.
+        split: 'train' or 'val'.
+        size: width and height that the annotations state, or None.
+        labels: path of its label map, or None.
+        classes: number of classes in the label map.
+        reduced: whether 0 is ignored there.
+    """
+
+    file: str
+    split: str
+    size: tuple[int, int] | None = None
+    labels: str | None = None
+    classes: int = 0
+    reduced: bool = False
+
+
+def of_pictures(pictures: Sequence[Picture], processes: int | None = None) -> Iterator[Finding]:
+    """Findings of all pictures; shows the progress.
+
+    Args:
+        pictures: of all splits.
+        processes: that decode; None: one a core.
+    """
+    by_content = defaultdict(list)
+    for picture, (digest, found) in zip(pictures, _looked_at(pictures, processes), strict=True):
+        yield from found
+        if digest:
+            by_content[digest].append(picture)
+    yield from in_both(by_content.values(), 'content')
+    by_name = defaultdict(list)
+    for picture in pictures:
+        by_name[os.path.abspath(picture.file)].append(picture)
+    yield from in_both((p for k, p in by_name.items() if not os.path.isfile(k)), 'name')
+
+
+def in_both(groups: Iterable[Sequence[Picture]], what: str) -> Iterator[Finding]:
+    """The same picture in training and validation: the result would flatter."""
+    for group in groups:
+        first = {picture.split: picture.file for picture in reversed(group)}
+        if {'train', 'val'} <= set(first):
+            rule = f'expected different pictures in train and val, found the same {what}'
+            yield Finding(rule, f'in val as {first["val"]}', first['train'])
+
+
+def _looked_at(pictures: Sequence[Picture], processes: int | None) -> Iterator[tuple]:
+    if len(pictures) <= FEW:
+        yield from map(look, pictures)
+        return
+    with ProcessPoolExecutor(processes or os.cpu_count(), get_context('spawn')) as pool:
+        seen = pool.map(look, pictures, chunksize=16)
+        yield from track(seen, 'decoding', total=len(pictures))
+
+
+def look(picture: Picture) -> tuple[bytes, list[Finding]]:
+    """Digest of a picture's file, empty if it cannot be read, and its findings."""
+    try:
+        digest = hashlib.blake2b(read_whole(picture.file), digest_size=16).digest()
+        height, width = decode(picture.file).shape[:2]
+    except UserError as error:
+        return b'', [Finding('expected pictures that can be read', str(error), picture.file)]
+    found = []
+    if picture.size and picture.size != (width, height):
+        stated = '{} x {}'.format(*picture.size)
+        rule = 'expected pictures of the size that the annotations state'
+        found.append(Finding(rule, f'{width} x {height}, stated {stated}', picture.file))
+    if picture.labels:
+        found += label_map(picture, (width, height))
+    return digest, found
+
+
+def label_map(picture: Picture, size: tuple[int, int]) -> Iterator[Finding]:
+    """Whether a label map can be read, is of its picture's size, and holds classes only."""
+    file = picture.labels
+    try:
+        labels = read_labels(file)
+    except UserError as error:
+        yield Finding('expected label maps that can be read', str(error), file)
+        return
+    if labels.ndim != 2:
+        found = f'{labels.shape[2]} channels'
+        yield Finding('expected label maps of one number a pixel', found, file)
+        return
+    if labels.shape[::-1] != size:
+        found = '{} x {}, picture {} x {}'.format(*labels.shape[::-1], *size)
+        yield Finding('expected label maps of the size of their pictures', found, file)
+    values = {int(value) for value in np.unique(labels)}
+    if odd := no_class(values, picture.classes, picture.reduced):
+        rule = (
+            f'expected labels of {picture.classes} classes with reduce_zero_label={picture.reduced}'
+        )
+        yield Finding(rule, f'labels {sorted(odd)[:10]}', file)
+
+
+def read_labels(file: str) -> np.ndarray:
+    """A label map as mmseg reads it, with Pillow: the numbers of a palette, not its colours.
+
+    Raises:
+        UserError: it cannot be read; names it in one line.
+    """
+    content = read_whole(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Pillow's, of many pixels
+            with Image.open(BytesIO(content)) as image:
+                return np.asarray(image)
+    except Exception as error:  # Pillow raises many kinds
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise UserError(f'{file}: the label map cannot be read ({reason})') from None
+
+
+def no_class(labels: set[int], count: int, reduced: bool) -> set[int]:
+    """Those of the labels that are neither a class nor ignored."""
+    return labels - set(range(reduced, count + reduced)) - {IGNORED} - ({0} if reduced else set())

@@ -1,0 +1,120 @@
+"""The models that the page offers; they are loaded when they are first asked for."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import metafiles
+from ..utils.errors import UserError
+
+KEPT = 2  # models in memory: a pose estimator and its detector
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model on offer.
+
+    Attributes:
+        name: as the page shows it.
+        task: 'detection' (with or without masks), 'segmentation', 'pose' or 'classification'.
+        model: a name of the zoo or the path of a config.
+        weights: a checkpoint; None: the published ones.
+    """
+
+    name: str
+    task: str
+    model: str
+    weights: str | None = None
+
+
+class Shelf:
+    """Models by name, of which the last ones used are in memory.
+
+    Args:
+        choices: what is on offer.
+        load: makes a predictor of a model and weights; None:
+            :func:`~moganet_dense.inference.predictor.load_model`.
+    """
+
+    def __init__(self, choices: Sequence[Choice], load: Callable[..., Any] | None = None) -> None:
+        self.choices = {choice.name: choice for choice in choices}
+        self._load = load
+        self._loaded: OrderedDict[str, Any] = OrderedDict()
+
+    @classmethod
+    def of(cls, models: Sequence[str]) -> 'Shelf':
+        """A shelf from the command line.
+
+        Args:
+            models: names of the zoo, or ``CONFIG=CHECKPOINT``, where CONFIG may be a name too;
+                none: all models whose weights are published.
+
+        Raises:
+            UserError: no such model or file, or it is named twice.
+        """
+        if not models:
+            return cls(_published())
+        choices = [_choice(text) for text in models]
+        names = [choice.name for choice in choices]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f'the model {twice[0]} is named twice')
+        return cls(choices)
+
+    def get(self, name: str) -> Any:
+        """The predictor of this name; loads it if it is not in memory.
+
+        Raises:
+            UserError: there is none of this name, or it cannot be loaded.
+        """
+        if name not in self.choices:
+            raise UserError('the page offers no model of this name; load it again')
+        if name not in self._loaded:
+            while len(self._loaded) >= KEPT:  # before, so that there is room
+                self._loaded.popitem(last=False)
+            choice = self.choices[name]
+            self._loaded[name] = (self._load or _load_model())(choice.model, choice.weights)
+        self._loaded.move_to_end(name)
+        return self._loaded[name]
+
+
+def _load_model() -> Callable[..., Any]:
+    from ..inference.predictor import load_model  # takes seconds: the page is there before
+
+    return load_model
+
+
+def _published() -> list[Choice]:
+    return [
+        Choice(entry['Name'], task, entry['Name'])
+        for scope, task in metafiles.SCOPES.items()
+        for entry in metafiles.entries(scope)
+        if entry['Weights']
+    ]
+
+
+def _choice(text: str) -> Choice:
+    """A model from ``NAME``, ``NAME=CHECKPOINT`` or ``CONFIG=CHECKPOINT``."""
+    model, _, weights = text.partition('=')
+    for scope, task in metafiles.SCOPES.items():
+        for entry in metafiles.entries(scope):
+            if entry['Name'] == model:
+                if not (weights or entry['Weights']):
+                    raise UserError(f'no weights are published for {model}; say {model}=CHECKPOINT')
+                name = f'{model} ({Path(weights).stem})' if weights else model
+                return Choice(name, task, model, _file(weights) if weights else None)
+    if not Path(model).suffix:
+        raise UserError(f'no such model: {model}; {metafiles.near(model)}')
+    if not weights:
+        raise UserError(f'{model}: expected CONFIG=CHECKPOINT, found no checkpoint')
+    from ..config.reading import read_config
+
+    task = metafiles.SCOPES[read_config(model).default_scope]
+    return Choice(f'{Path(model).stem} ({Path(weights).stem})', task, model, _file(weights))
+
+
+def _file(weights: str) -> str:
+    if '://' not in weights and weights != 'random' and not Path(weights).is_file():
+        raise UserError(f'no such checkpoint: {weights}')
+    return weights

@@ -1,0 +1,241 @@
+// The page: asks the server about a picture and draws the answer. No library, no other host.
+import { decodeRuns, inflate } from './rle.js';
+import { drawThings, isShown, thingAt, thingsOf } from './overlay.js';
+
+const $ = (id) => document.getElementById(id);
+const TASKS = {
+  detection: 'Boxes, masks',
+  segmentation: 'Segmentation',
+  pose: 'Skeletons',
+  classification: 'Classification',
+};
+
+const FINE = 900; // pixels along the longer side of what is drawn, at least
+
+let offered = [];
+let maxBytes = 0;
+let picture = null; // {file, name, bitmap}
+let found = null; // the answer, with things and masks decoded
+let lit = null; // the thing under the pointer
+let asking = null; // AbortController of the question that is under way
+
+function say(words, kind = '') {
+  $('status').textContent = words;
+  $('status').className = kind;
+}
+
+function fill(select, rows) {
+  select.replaceChildren(...rows.map(([value, words]) => new Option(words, value)));
+}
+
+function offerModels() {
+  const own = offered.filter((model) => model.task === $('task').value);
+  fill($('model'), own.map((model) => [model.name, model.name]));
+  const detectors = offered.filter((model) => model.task === 'detection');
+  fill($('persons'), [['', 'The picture is one person'], ...detectors.map((m) => [m.name, `Found by ${m.name}`])]);
+  $('persons-field').hidden = $('task').value !== 'pose';
+  $('threshold-field').hidden = $('task').value === 'classification';
+}
+
+async function begin() {
+  try {
+    const answer = await (await fetch('models')).json();
+    offered = answer.models;
+    maxBytes = answer.max_bytes;
+  } catch {
+    return say('The server does not answer; is it still running?', 'bad');
+  }
+  const tasks = Object.keys(TASKS).filter((task) => offered.some((model) => model.task === task));
+  fill($('task'), tasks.map((task) => [task, TASKS[task]]));
+  offerModels();
+  document.body.dataset.ready = 'yes';
+}
+
+async function take(file, name) {
+  asking?.abort();
+  if (file.size > maxBytes) {
+    return say(`This file is too large: at most ${Math.floor(maxBytes / 2 ** 20)} MB.`, 'bad');
+  }
+  let bitmap = null;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    // the server says what is wrong with it
+  }
+  picture = { file, name, bitmap };
+  await ask();
+}
+
+async function ask() {
+  if (!picture) return;
+  asking?.abort();
+  const own = (asking = new AbortController());
+  const model = $('model').value;
+  forget();
+  say(`${model} looks at the picture; the first time it is loaded.`, 'busy');
+  const query = new URLSearchParams({ model });
+  if ($('task').value === 'pose' && $('persons').value) query.set('persons', $('persons').value);
+  try {
+    const response = await fetch(`predict?${query}`, {
+      method: 'POST',
+      body: picture.file,
+      headers: { 'Content-Type': 'application/octet-stream' },
+      signal: own.signal,
+    });
+    const answer = await response.json();
+    if (!response.ok) return say(answer.error, 'bad');
+    await takeAnswer(answer);
+  } catch (error) {
+    if (error.name !== 'AbortError') say(`The server does not answer (${error.message}).`, 'bad');
+  }
+}
+
+async function takeAnswer(answer) {
+  const { shown, ...told } = answer;
+  const { width, height } = told.images[0];
+  told.images[0].file_name = picture.name;
+  const certainty = shown.certainty ? await inflate(shown.certainty) : null;
+  found = { told, things: thingsOf(told, shown), certainty, width, height };
+  for (const thing of found.things) {
+    if (thing.runs) thing.mask = () => (thing.decoded ??= decodeRuns(thing.runs));
+  }
+  $('downloads').hidden = false;
+  show();
+}
+
+function forget() {
+  found = lit = null;
+  $('downloads').hidden = $('tip').hidden = true;
+  $('list').replaceChildren();
+  const { bitmap } = picture;
+  $('stage').hidden = !bitmap;
+  if (bitmap) draw($('canvas'), bitmap.width, bitmap.height);
+}
+
+const threshold = () => Number($('threshold').value);
+const visible = () => found.things.filter((thing) => isShown(thing, threshold()));
+
+function draw(canvas, width, height) {
+  const scale = Math.max(1, FINE / Math.max(width, height)); // lines and letters on small pictures
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const context = canvas.getContext('2d');
+  context.scale(scale, scale);
+  context.drawImage(picture.bitmap, 0, 0, width, height);
+  if (!found) return;
+  const unit = width / ($('canvas').clientWidth || width); // a pixel of the screen
+  drawThings(context, visible(), { ...found, threshold: threshold(), lit, unit });
+}
+
+function show() {
+  draw($('canvas'), found.width, found.height);
+  const things = visible();
+  const all = found.things.length;
+  const count = found.things[0]?.box || !all ? `${things.length} of ${all} shown. ` : '';
+  say(`${count}${found.told.model}, ${found.told.seconds.toFixed(2)} s.`);
+  $('list').replaceChildren(...things.map(row));
+}
+
+function row(thing) {
+  const item = document.createElement('li');
+  const chip = document.createElement('span');
+  chip.className = 'chip';
+  chip.style.background = thing.colour;
+  const name = document.createElement('span');
+  name.className = 'name';
+  name.textContent = name.title = thing.name;
+  const score = document.createElement('span');
+  score.className = 'score';
+  score.textContent = thing.score.toFixed(2);
+  item.append(chip, name, score);
+  item.addEventListener('pointerenter', () => light(thing));
+  item.addEventListener('pointerleave', () => light(null));
+  item.classList.toggle('lit', thing === lit);
+  return item;
+}
+
+function light(thing) {
+  if (thing === lit) return;
+  lit = thing;
+  draw($('canvas'), found.width, found.height);
+  visible().forEach((each, i) => $('list').children[i]?.classList.toggle('lit', each === lit));
+}
+
+function point(event) {
+  if (!found) return;
+  const frame = $('canvas').getBoundingClientRect();
+  const x = ((event.clientX - frame.left) / frame.width) * found.width;
+  const y = ((event.clientY - frame.top) / frame.height) * found.height;
+  const hit = thingAt(visible(), x, y, { ...found, threshold: threshold() });
+  light(hit?.thing ?? null);
+  const tip = $('tip');
+  tip.hidden = !hit;
+  if (!hit) return;
+  tip.textContent = `${hit.name} ${hit.score.toFixed(2)}`;
+  const left = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
+  tip.style.left = `${Math.max(left, 4)}px`;
+  tip.style.top = `${Math.max(event.clientY - frame.top - 34, 4)}px`;
+}
+
+function save(blob, ending) {
+  const words = picture.name.replace(/\.[^.]*$/, '').match(/[\p{L}\p{N}._-]+/gu) ?? ['picture'];
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = `${words.join('_')}_predicted.${ending}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function savePicture() {
+  const canvas = document.createElement('canvas');
+  light(null);
+  draw(canvas, found.width, found.height);
+  canvas.toBlob((blob) => save(blob, 'png'), 'image/png');
+}
+
+function saveJson() {
+  save(new Blob([JSON.stringify(found.told, null, 1)], { type: 'application/json' }), 'json');
+}
+
+async function takeExample(source) {
+  const response = await fetch(source);
+  await take(await response.blob(), source.split('/').pop());
+}
+
+const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
+
+$('task').addEventListener('change', () => { offerModels(); ask(); });
+$('model').addEventListener('change', ask);
+$('persons').addEventListener('change', ask);
+$('threshold').addEventListener('input', () => {
+  $('threshold-value').textContent = threshold().toFixed(2);
+  if (found) show();
+});
+$('controls').addEventListener('submit', (event) => event.preventDefault());
+$('file').addEventListener('change', (event) => {
+  const [file] = event.target.files;
+  if (file) take(file, file.name);
+  event.target.value = '';
+});
+$('examples').addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (button) takeExample(button.dataset.src);
+});
+for (const kind of ['dragover', 'dragleave', 'drop']) {
+  window.addEventListener(kind, (event) => {
+    event.preventDefault();
+    $('drop').classList.toggle('over', kind === 'dragover');
+    const file = kind === 'drop' && firstFile(event.dataTransfer);
+    if (file) take(file, file.name);
+  });
+}
+window.addEventListener('paste', (event) => {
+  const file = firstFile(event.clipboardData);
+  if (file) take(file, file.name);
+});
+$('canvas').addEventListener('pointermove', point);
+$('canvas').addEventListener('pointerdown', point);
+$('canvas').addEventListener('pointerleave', () => { $('tip').hidden = true; if (found) light(null); });
+$('save-picture').addEventListener('click', savePicture);
+$('save-json').addEventListener('click', saveJson);
+begin();

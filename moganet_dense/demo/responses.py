@@ -1,0 +1,59 @@
+"""A result as the page gets it, and as it is downloaded: COCO's format where there is one."""
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+
+from ..results import Classification, Detections, Poses, Result, Segmentation
+from ..visualization.drawing import colours
+from ..writer import categories, rows, run_lengths
+
+
+def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
+    """A result in plain data.
+
+    Args:
+        result: of a picture.
+        size: its width and height.
+
+    Returns:
+        what is downloaded: images, annotations and categories of COCO's format, or classes;
+        and under ``shown`` what the page needs besides: colours and, of a segmentation, how
+        certain each pixel is.
+    """
+    image = dict(id=1, width=size[0], height=size[1])
+    if isinstance(result, Classification):
+        return dict(images=[image], classes=rows(result), shown={})
+    if isinstance(result, Segmentation):
+        found = [_area(result, row) for row in rows(result)]
+        table = {row['label']: _hex(result.palette[row['label']]) for row in found}
+        shown = dict(colours=table, certainty=_packed(result.scores))
+        return dict(images=[image], classes=found, shown=shown)
+    listed = [dict(id=k + 1, image_id=1, **row) for k, row in enumerate(rows(result))]
+    found = dict(images=[image], annotations=listed, categories=categories(result))
+    return dict(found, shown=dict(colours=_colours(result, listed)))
+
+
+def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
+    """A class's row with where it is, and how certain that is on the mean."""
+    mask = result.labels == row['label']
+    score = round(float(result.scores[mask].mean()), 5)
+    return dict(row, score=score, segmentation=run_lengths(mask))
+
+
+def _colours(result: Detections | Poses, listed: list[dict]) -> dict[int, str]:
+    """Of each class in the picture; of poses of each person, counted from 0."""
+    present = [row['category_id'] for row in listed]
+    kinds = range(len(result)) if isinstance(result, Poses) else sorted(set(present))
+    return {kind: _hex(colour) for kind, colour in zip(kinds, colours(len(kinds)), strict=True)}
+
+
+def _packed(scores: np.ndarray) -> str:
+    """Probabilities in 255ths, row by row, deflated, in base 64."""
+    return base64.b64encode(zlib.compress((scores * 255).round().astype(np.uint8))).decode()
+
+
+def _hex(colour: np.ndarray) -> str:
+    return '#' + bytes(colour.tolist()).hex()

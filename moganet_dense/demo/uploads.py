@@ -1,0 +1,52 @@
+"""What is accepted as a picture: looked at before it is decoded, and made small after."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..utils.errors import UserError
+
+FORMATS = ('JPEG', 'PNG', 'WEBP')
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 50_000_000  # three bytes each, for one picture at a time
+MAX_SIDE = 1600  # of what a model is given: maps of a class for each pixel are large
+
+
+def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    """A picture as models are given it, from a file's bytes.
+
+    Returns:
+        (H, W, 3) uint8, RGB, upright, shrunk to at most MAX_SIDE along its longer side; and
+        the width and height that it had.
+
+    Raises:
+        UserError: it is none of FORMATS, has more than MAX_PIXELS or 8 bits a channel,
+            or breaks off.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our limit is lower
+            image = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header alone
+    except Image.DecompressionBombError:
+        raise UserError(_too_many('far more')) from None
+    except Exception:  # Pillow's readers raise many kinds
+        raise UserError('expected a JPEG, PNG or WebP picture, found something else') from None
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(_too_many(f'{image.width} x {image.height}'))
+    if image.mode.startswith(('I', 'F')):
+        raise UserError(f'expected 8 bits a channel, found a picture of mode {image.mode}')
+    stored = image.size
+    try:
+        image.draft('RGB', (MAX_SIDE, MAX_SIDE))  # a JPEG is decoded at a half, fourth or eighth
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # onto its side
+        image = ImageOps.exif_transpose(image).convert('RGB')
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
+    except Exception:
+        raise UserError('the picture is damaged and cannot be read') from None
+    return np.asarray(image), stored[::-1] if turned else stored
+
+
+def _too_many(found: str) -> str:
+    return f'expected at most {MAX_PIXELS // 10**6} million pixels, found {found}'

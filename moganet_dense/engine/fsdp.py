@@ -1,0 +1,107 @@
+"""Fully sharded training (FSDP): each process keeps its part of weights, gradients and optimizer.
+
+Every block of the backbone is gathered when it is computed and let go of after; all that is not in
+a block is one more unit. Names, shapes and checkpoints are those of a training that is not
+sharded: a file is gathered before it is written and divided after it is read, so that all tools
+read it, and a training may go on with or without sharding, in any number of processes.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn as nn
+from mmengine.device import get_device
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import EMAHook, Hook
+
+from ..models.blocks import MogaBlock
+from ..utils.errors import UserError
+
+try:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import DTensor, distribute_tensor
+except ImportError:  # before torch 2.6
+    fully_shard, DTensor = None, ()
+
+
+def check_sharding(launcher: str, hooks: list[Hook]) -> None:
+    """Sees that training can be sharded.
+
+    Raises:
+        UserError: it cannot, with what stands in the way.
+    """
+    if fully_shard is None:
+        raise UserError(f'--fsdp needs torch 2.6 or later, found {torch.__version__}')
+    if launcher == 'none':
+        raise UserError('--fsdp shards over several processes: start with tools/dist_train.sh')
+    if any(isinstance(hook, EMAHook) for hook in hooks):
+        raise UserError('--fsdp keeps no moving average of the weights; remove EMAHook')
+
+
+def shard(model: nn.Module) -> None:
+    """Divides a model's parameters, in place, among all processes."""
+    mesh = init_device_mesh(get_device(), (get_world_size(),))
+    for module in list(model.modules()):
+        if isinstance(module, MogaBlock):
+            fully_shard(module, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """A tensor of which each process has a part, gathered; any other as it is. All must call."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def divided_as(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """A whole tensor, divided as a parameter of its shape is."""
+    if not isinstance(parameter, DTensor):
+        return value.to(parameter)
+    return distribute_tensor(
+        value.to(parameter.device), parameter.device_mesh, parameter.placements
+    )
+
+
+class WholeCheckpointHook(Hook):
+    """Gathers weights and optimizer before they are saved, and divides them after loading."""
+
+    priority = 'HIGHEST'  # before hooks that look at weights
+
+    def __init__(self) -> None:
+        self.weights, self.optimizer = {}, {}
+
+    def agree_before_saving(self, runner) -> None:
+        self.weights = dict(_kept(runner.model.state_dict().items()))
+        state = runner.optim_wrapper.state_dict()
+        state['state'] = {i: dict(_kept(s.items())) for i, s in state['state'].items()}
+        self.optimizer = state
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        checkpoint['state_dict'].update(self.weights)
+        if 'optimizer' in checkpoint:
+            checkpoint['optimizer'] = self.optimizer
+        self.weights, self.optimizer = {}, {}
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        parameters = dict(runner.model.named_parameters())
+        weights = checkpoint['state_dict']
+        for name in set(weights) & set(parameters):
+            weights[name] = divided_as(weights[name], parameters[name])
+        if not getattr(runner, '_resume', False):
+            return
+        groups = runner.optim_wrapper.optimizer.param_groups
+        numbered = [parameter for group in groups for parameter in group['params']]
+        for i, state in checkpoint['optimizer']['state'].items():
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == numbered[i].shape:
+                    state[name] = divided_as(value, numbered[i])
+
+
+def _kept(items: Any) -> Iterator[tuple[str, Any]]:
+    """Names and gathered values; those of other processes than the first are let go of."""
+    for name, value in items:
+        if torch.is_tensor(value):
+            value = whole(value.detach()).cpu()
+        if is_main_process():
+            yield name, value

@@ -1,0 +1,48 @@
+"""A config and what the command line changes in it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..config.mini_config import apply_mini, start_from_scratch
+from ..config.reading import parse_options, read_config, set_options
+from ..utils.errors import one_line
+from .distributed import main_first
+
+
+@dataclass(frozen=True)
+class Job:
+    """What training and testing have in common on the command line.
+
+    Attributes:
+        config: path of a config.
+        work_dir: folder for logs and checkpoints; None: work_dirs/NAME, NAME_mini.
+        cfg_options: ``key=value`` texts that override the config.
+        launcher: none, pytorch, slurm or mpi.
+        mini: use the data set that ships, small and short.
+        from_scratch: do not start from published weights.
+    """
+
+    config: str | os.PathLike
+    work_dir: str | None = None
+    cfg_options: Sequence[str] = ()
+    launcher: str = 'none'
+    mini: bool = False
+    from_scratch: bool = False
+
+    def read(self) -> Config:
+        """The config with what the command line changes in it."""
+        cfg = read_config(self.config)
+        if self.mini:
+            with main_first(), one_line('--mini cannot be applied to this config'):
+                apply_mini(cfg)
+        if self.from_scratch:
+            start_from_scratch(cfg)
+        set_options(cfg, parse_options(self.cfg_options))
+        name = Path(self.config).stem + ('_mini' if self.mini else '')
+        cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
+        cfg.launcher = self.launcher
+        return cfg

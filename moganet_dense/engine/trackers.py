@@ -1,0 +1,64 @@
+"""Where curves and example predictions go, through mmengine's visualisation backends."""
+
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..utils.errors import UserError
+from .mlflow import MLflowWithPictures
+
+TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowWithPictures.__name__}
+"""Those that have to be asked for, by the package that each needs."""
+
+_LOCAL = ('tensorboard', 'TensorboardVisBackend')
+
+
+def track(cfg: Config, trackers: Sequence[str] = ()) -> None:
+    """Adds TensorBoard, and the trackers that are asked for, to the visualizer of a config.
+
+    Where TensorBoard is not installed the run goes on without, and says so.
+
+    Args:
+        cfg: of a training; changed in place.
+        trackers: names of :data:`TRACKERS`.
+
+    Raises:
+        UserError: the package of a tracker is not installed.
+    """
+    for name in trackers:
+        if not _installed(name):
+            raise UserError(f'--tracker {name}: the package {name} is missing; pip install {name}')
+        _add(cfg, TRACKERS[name])
+    name, backend = _LOCAL
+    if _installed(name):
+        _add(cfg, backend)
+    else:
+        words = 'TensorBoard is not installed: no curves there (pip install tensorboard)'
+        print_log(words, level=logging.WARNING)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _add(cfg: Config, backend: str) -> None:
+    cfg.setdefault('visualizer', dict(type='Visualizer'))
+    visualizer = cfg.visualizer
+    backends = list(visualizer.get('vis_backends') or [dict(type='LocalVisBackend')])
+    if backend not in [found['type'] for found in backends]:
+        options = dict(tracking_uri=_mlflow_place(cfg)) if backend == TRACKERS['mlflow'] else {}
+        visualizer['vis_backends'] = [*backends, dict(type=backend, **options)]
+
+
+def _mlflow_place(cfg: Config) -> str:
+    """A server that MLflow's own variable names, else a database in the work dir.
+
+    mmengine's default is a folder of files, which MLflow 3 refuses to write.
+    """
+    local = Path(cfg.work_dir, 'mlflow.db').absolute()
+    return os.environ.get('MLFLOW_TRACKING_URI') or f'sqlite:///{local}'

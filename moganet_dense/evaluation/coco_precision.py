@@ -1,0 +1,107 @@
+"""What COCO's evaluation computed, taken from it while a metric runs it: no second evaluation.
+
+Metrics of mmdet and mmpose keep the summary alone. Sources: pycocotools and xtcocotools,
+``COCOeval.accumulate``, whose ``eval['precision']`` is of (IoU or OKS threshold, recall, class,
+area, detections per image), -1 where a class has no object.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .fast_coco_eval import METRICS
+from .summary import LINES, Curves, Table, number
+
+_MODULES = ('pycocotools.cocoeval', 'xtcocotools.cocoeval', *METRICS)
+
+
+@contextmanager
+def after_accumulate(look: Callable[[Any], None]) -> Iterator[None]:
+    """Calls ``look`` with every COCOeval that has accumulated, for a while."""
+    classes = {sys.modules[name].COCOeval for name in _MODULES if name in sys.modules}
+    before = [(kind, kind.accumulate) for kind in classes]
+
+    def watched(accumulate: Callable) -> Callable:
+        def accumulate_and_show(self, *args: Any, **options: Any) -> None:
+            accumulate(self, *args, **options)
+            look(self)
+
+        return accumulate_and_show
+
+    for kind, accumulate in before:
+        kind.accumulate = watched(accumulate)
+    try:
+        yield
+    finally:
+        for kind, accumulate in before:
+            kind.accumulate = accumulate
+
+
+class Precision:
+    """The precisions of one evaluation, for all areas and the most detections per image.
+
+    Args:
+        coco_eval: a COCOeval that has accumulated.
+    """
+
+    def __init__(self, coco_eval: Any) -> None:
+        self.kind = coco_eval.params.iouType
+        self.thresholds = np.asarray(coco_eval.params.iouThrs)
+        self.recalls = np.asarray(coco_eval.params.recThrs)
+        self.values = coco_eval.eval['precision'][:, :, :, 0, -1].copy()  # (T, R, K)
+        self.recall = coco_eval.eval['recall'][:, :, 0, -1].copy()  # (T, K)
+
+    def at(self, threshold: float) -> np.ndarray:
+        """(R, K): the precisions at one threshold, -1 where there is no object."""
+        return self.values[int(np.abs(self.thresholds - threshold).argmin())]
+
+    def average(self, label: int, threshold: float | None = None) -> float | None:
+        """AP of a class at one threshold, or averaged over all of them."""
+        found = self.values[..., label] if threshold is None else self.at(threshold)[:, label]
+        return number(found[found > -1].mean()) if (found > -1).any() else None
+
+    def average_recall(self, label: int) -> float | None:
+        found = self.recall[:, label]
+        return number(found[found > -1].mean()) if (found > -1).any() else None
+
+    def table(self, title: str, names: Sequence[str], objects: Sequence[int]) -> Table:
+        """AP by class, the classes without objects left out."""
+        rows = [
+            [
+                name,
+                int(objects[k]),
+                self.average(k),
+                self.average(k, 0.5),
+                self.average(k, 0.75),
+                self.average_recall(k),
+            ]
+            for k, name in enumerate(names)
+            if objects[k]
+        ]
+        left_out = len(names) - len(rows)
+        note = f'{left_out} classes without objects are left out.' if left_out else ''
+        return Table(title, ['class', 'objects', 'AP', 'AP50', 'AP75', 'AR'], rows, note)
+
+    def curves(
+        self, title: str, what: str, names: Sequence[str], objects: Sequence[int]
+    ) -> list[Curves]:
+        """Precision over recall: over classes at some thresholds, and of classes at 0.5."""
+        there = [k for k in range(len(names)) if objects[k]]
+        if not there:
+            return []
+        lines = {
+            f'{what} {t:.2f}': self._line(self.at(t)[:, there].mean(1)) for t in (0.5, 0.75, 0.9)
+        }
+        found = [Curves(title, lines)]
+        if len(there) > 1:
+            most = sorted(there, key=lambda k: -objects[k])[:LINES]
+            by_class = {names[k]: self._line(self.at(0.5)[:, k]) for k in most}
+            found.append(Curves(f'{title} by class, {what} 0.50', by_class))
+        return found
+
+    def _line(self, precision: np.ndarray) -> list[tuple[float, float]]:
+        return [(round(float(r), 3), round(float(p), 4)) for r, p in
+                zip(self.recalls, precision, strict=True)]  # fmt: skip

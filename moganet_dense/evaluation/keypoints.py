@@ -1,0 +1,146 @@
+"""Joints: what COCO's evaluation holds in mmpose's CocoMetric, as an :class:`Evaluation`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.image_io import decode
+from ..visualization.report_drawing import draw_skeletons, fitted
+from .coco_precision import Precision
+from .summary import KEPT, Evaluation, Extremes, Pair, Table, confusion
+
+SCORE = 0.3
+"""Predictions that fit no person best are drawn from this score on."""
+FOUND = 0.1
+"""Least OKS of a person whose joints are looked at for confusions."""
+
+
+def similarities(
+    truth: np.ndarray, area: float, joints: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """Keypoint similarity of each joint, whose mean over annotated ones is COCO's OKS.
+
+    exp(-d^2 / (2 s k^2)) with k = 2 sigma, as https://cocodataset.org/#keypoints-eval.
+
+    Args:
+        truth: (K, 2), annotated, in pixels.
+        area: of the person, in square pixels.
+        joints: (K, 2), predicted.
+        sigmas: (K,) of the data set.
+    """
+    squared = ((truth - joints) ** 2).sum(1)
+    return np.exp(-squared / (2 * (area + np.spacing(1)) * (2 * sigmas) ** 2))
+
+
+class KeypointRecord:
+    """Gathers what is to be told, from an evaluation that has accumulated.
+
+    Args:
+        coco_eval: xtcocotools' COCOeval of keypoints.
+        meta: mmpose's description of the data set.
+        paths: image file by image id.
+    """
+
+    def __init__(self, coco_eval: Any, meta: Mapping[str, Any], paths: Mapping[Any, str]) -> None:
+        self.truth, self.found = coco_eval.cocoGt.imgToAnns, coco_eval.cocoDt.imgToAnns
+        self.images = list(coco_eval.params.imgIds)
+        self.precision = Precision(coco_eval)
+        self.paths = paths
+        names = meta['keypoint_id2name']
+        self.names = [names[k] for k in range(len(names))]
+        self.sigmas = np.asarray(meta['sigmas'], float)
+        self.links = [tuple(link) for link in meta.get('skeleton_links', [])]
+        count = len(self.names)
+        self.nearest = np.zeros((count, count), np.int64)
+        self.sums, self.close, self.annotated = (np.zeros(count) for _ in range(3))
+        self.extremes, self.first = Extremes(), []
+
+    def evaluation(self) -> Evaluation:
+        persons = sum(self._add(image) for image in self.images)
+        found = Evaluation('pose', ranking='mean OKS of the persons, 0 for one that was not found')
+        table = self.precision.table('Persons: AP over OKS', ['person'], [persons])
+        found.tables = [table, self._by_joint()]
+        found.curves = self.precision.curves(
+            'Persons: precision over recall', 'OKS', ['person'], [persons]
+        )
+        found.confusion = confusion(
+            'Which joint lies nearest to the predicted one',
+            self.nearest,
+            self.names,
+            note=f'Annotated joints of persons that were found with OKS {FOUND} and more.',
+        )
+        found.show(self.extremes, self._draw, self.first)
+        return found
+
+    def _by_joint(self) -> Table:
+        rows = [
+            [name, int(n), float(s / n), float(c / n)]
+            for name, n, s, c in zip(self.names, self.annotated, self.sums, self.close, strict=True)
+            if n
+        ]
+        return Table(
+            'Joints: OKS by joint',
+            ['joint', 'annotated', 'OKS', 'OKS >= 0.5'],
+            rows,
+            "Each person's best prediction; a joint of a person that was not found counts as 0.",
+        )
+
+    def _add(self, image: Any) -> int:
+        """Number of persons with annotated joints in an image."""
+        scores = []
+        for note in self.truth.get(image, []):
+            places = np.reshape(note['keypoints'], (-1, 3)).astype(float)
+            there = places[:, 2] > 0
+            if note.get('iscrowd') or not there.any():
+                continue
+            oks, parts, prediction = self._best(image, note)
+            scores.append(oks)
+            self.annotated += there
+            self.sums += np.where(there, parts, 0)
+            self.close += there & (parts >= 0.5)
+            if oks >= FOUND:
+                joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2]
+                distances = np.linalg.norm(joints[:, None] - places[None, :, :2], axis=2)
+                distances[:, ~there] = np.inf
+                np.add.at(self.nearest, (np.nonzero(there)[0], distances.argmin(1)[there]), 1)
+        if scores:
+            self.extremes.offer(float(np.mean(scores)), lambda: image)
+            if len(self.first) < KEPT:
+                self.first.append(image)
+        return len(scores)
+
+    def _best(self, image: Any, note: dict) -> tuple[float, np.ndarray, dict | None]:
+        """OKS and similarities of the prediction that fits a person best, and itself."""
+        places = np.reshape(note['keypoints'], (-1, 3)).astype(float)
+        there = places[:, 2] > 0
+        best = 0.0, np.zeros(len(places)), None
+        for prediction in self.found.get(image, []) if there.any() else []:
+            joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
+            parts = similarities(places[:, :2], note['area'], joints, self.sigmas)
+            if parts[there].mean() > best[0]:
+                best = float(parts[there].mean()), parts, prediction
+        return best
+
+    def _draw(self, image: Any) -> Pair:
+        path = self.paths[image]
+        picture, factor = fitted(decode(path)[..., ::-1])
+        truth = self.truth.get(image, [])
+        best = [self._best(image, note)[2] for note in truth]
+        ids = {prediction['id'] for prediction in best if prediction}
+        found = [
+            note
+            for note in self.found.get(image, [])
+            if note['id'] in ids or note['score'] >= SCORE
+        ]
+        places = [
+            np.array([note['keypoints'] for note in notes], float).reshape(-1, len(self.names), 3)
+            for notes in (truth, found)
+        ]
+        places[1][..., 2] = 1  # the metric counts every joint that was predicted
+        drawn = [
+            draw_skeletons(picture, part[..., :2] * factor, part[..., 2] > 0, self.links)
+            for part in places
+        ]
+        return Pair(Path(path).name, *drawn)

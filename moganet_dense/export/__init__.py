@@ -1,0 +1,175 @@
+"""Models as files that run without this package: ONNX and torch.export."""
+
+import copy
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+
+from ..data.image_io import decode
+from ..data.sources import find
+from ..engine.job import Job
+from ..inference.metainfo import names_of
+from ..toolboxes.build import build
+from ..toolboxes.load import adopt_gate, load
+from ..toolboxes.model_form import switch
+from ..utils.atomic import as_line, require_writable
+from ..utils.errors import UserError, one_line
+from .base import Graph
+from .detectors import DetectionGraph, TwoStageGraph
+from .formats import (  # fmt: skip
+    quantise,
+    require,
+    run_onnx,
+    run_torch_export,
+    write_onnx,
+    write_torch_export,
+)
+from .graphs import PoseGraph, graph_of
+from .metadata import cut_size, notes_of
+from .parity import TOLERANCE, largest_difference, low_threshold
+
+FORMATS = ('onnx', 'torch-export')
+INT8 = ('dynamic', 'static')
+SHAPES = ((2, 192, 256), (1, 224, 160))
+"""Images, height and width that a file of free size is written and checked at."""
+
+
+def export(
+    job: Job,
+    checkpoint: str,
+    out: str,
+    form: str = 'onnx',
+    shape: Sequence[int] | None = None,
+    backbone: bool = False,
+    int8: str | None = None,
+    calibrate: str | None = None,
+) -> tuple[Path, float]:
+    """Writes a model, in the deploy form and with its post-processing, as one file.
+
+    Args:
+        job: tells the config.
+        checkpoint: path, URL or name; it has to fit the model, key by key.
+        out: file to write.
+        form: one of FORMATS.
+        shape: height and width that the file is held to; None: free.
+        backbone: write the backbone alone.
+        int8: one of INT8: quantise an ONNX file.
+        calibrate: folder of pictures for 'static'.
+
+    Returns:
+        the file, and its largest difference from PyTorch before it is quantised.
+
+    Raises:
+        UserError: a mistake that the user can mend; or the file does not compute what PyTorch
+            does. Nothing is written then.
+    """
+    target = Path(out)
+    require_writable(target)
+    require(form)
+    pictures = _calibration(form, int8, calibrate)
+    cfg = job.read()
+    adopt_gate(cfg, checkpoint, job.cfg_options)
+    plain = build(cfg).eval()
+    content = load(plain, checkpoint, deploy=True)
+    names = None if backbone else names_of(cfg, content, plain)
+    model = copy.deepcopy(plain)
+    switch(model)
+    graph = graph_of(model, names)
+    shape = _shape(cfg, graph, form, shape)
+    notes = notes_of(cfg, str(job.config), model, names, shape)
+    with as_line(target), _beside(target) as folder:
+        draft = Path(folder, 'draft.onnx' if form == 'onnx' else 'draft.pt2')  # as torch wants it
+        error = _write_checked(graph, plain, form, shape, notes, draft)
+        if int8:
+            with one_line('the file cannot be quantised'):
+                quantise(draft, int8, pictures)
+                run_onnx(draft)(*(each.numpy() for each in _trials(graph, shape)[0]))
+        os.replace(draft, target)
+    what = 'before it was quantised it differed' if int8 else 'it differs'
+    print_log(f'Wrote {out}; {what} from PyTorch by at most {error:.1e}', 'current')
+    if form == 'torch-export' and isinstance(graph, DetectionGraph):
+        print_log('To load it, import torchvision first: it has the operators of boxes', 'current')
+    return target, error
+
+
+def _beside(target: Path) -> tempfile.TemporaryDirectory:
+    """A folder for drafts on the disk that the file goes to."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.')
+
+
+def _write_checked(
+    graph: Graph,
+    plain: torch.nn.Module,
+    form: str,
+    shape: tuple[int, int] | None,
+    notes: dict,
+    draft: Path,
+) -> float:
+    """Writes the draft and returns its largest difference from PyTorch."""
+    trials = _trials(graph, shape)
+    write = write_onnx if form == 'onnx' else write_torch_export
+    with one_line(f'{type(graph).__name__[:-5]} cannot be written as {form}'):
+        write(graph, trials[0], shape is not None, notes, draft)
+    run_draft = run_onnx if form == 'onnx' else run_torch_export
+    error = 0.0
+    for inputs in trials:
+        with low_threshold(graph, inputs) as score, one_line('the file cannot be run'):
+            run = run_draft(draft, score)
+            error = max(error, largest_difference(run, graph, plain, inputs))
+    if not error <= TOLERANCE:
+        raise UserError(
+            f'the file differs from PyTorch by {error:.1e}, expected at most {TOLERANCE:.0e}; '
+            'nothing was written'
+        )
+    return error
+
+
+def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
+    """Inputs of two sizes, or of two batches where height and width are held."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
+    return [
+        graph.examples(torch.randn(count, 3, *size, generator=generator)) for count, *size in shapes
+    ]
+
+
+def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:
+    """Height and width that the file is held to."""
+    if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
+        found = ' '.join(map(str, shape))
+        raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
+    own = cut_size(cfg)
+    if own and shape and tuple(shape) != own:
+        raise UserError(
+            f'--shape: this config cuts pictures or persons to {own[0]} {own[1]} (height, width), '
+            f'found {shape[0]} {shape[1]}'
+        )
+    if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
+        raise UserError(
+            'torch.export holds a two-stage detector to one height and width; say --shape H W, or '
+            'use --format onnx'
+        )
+    if isinstance(graph, PoseGraph):
+        return own
+    return tuple(shape) if shape else None
+
+
+def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
+    """Pictures that ranges are taken from."""
+    if int8 and form != 'onnx':
+        raise UserError(f'--int8 is for --format onnx, found {form}')
+    if (int8 == 'static') != (folder is not None):
+        raise UserError('--int8 static and --calibrate DIR, a folder of pictures, go together')
+    if folder is None:
+        return []
+    pictures = [Path(source.file) for source in find([folder]) if not source.is_video]
+    if not pictures:
+        raise UserError(f'--calibrate: no pictures in {folder}')
+    for picture in pictures:
+        decode(picture)  # what cannot be read is told before minutes are spent
+    return pictures

@@ -1,0 +1,194 @@
+"""Choosing boxes in operations that ONNX has: what mmdet's heads do after their convolutions.
+
+Sizes may be unknown while a graph is written, so nothing here asks whether there is a box, and
+nothing loops over images: boxes of a batch lie one after another, and ``image`` tells whose
+each is.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torchvision.ops import nms, roi_align
+
+from ..utils.errors import UserError
+
+WIDEST = math.log(1000 / 16)
+"""A box grows or shrinks by e to this at most: mmdet's ``wh_ratio_clip``."""
+
+
+def expect(module: Any, what: str, *kinds: str) -> None:
+    """Sees that a module is of exactly one of these classes, by name.
+
+    Raises:
+        UserError: it is of another.
+    """
+    if type(module).__name__ not in kinds:
+        wanted = ' or '.join(kinds)
+        raise UserError(
+            f'export writes a {what} of type {wanted}, this model has {type(module).__name__}'
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How boxes are chosen: one part of mmdet's ``test_cfg``.
+
+    Attributes:
+        iou: of two boxes of a group that overlap by more, the better stays.
+        most: boxes of an image, at most.
+        before: candidates of a level, at most.
+    """
+
+    iou: float
+    most: int
+    before: int
+
+    @classmethod
+    def of(cls, cfg: Any) -> 'Choice':
+        """Reads a ``test_cfg``.
+
+        Raises:
+            UserError: it asks for what is not written here.
+        """
+        if cfg.nms.get('type', 'nms') != 'nms' or set(cfg.nms) - {'type', 'iou_threshold'}:
+            raise UserError(
+                f"export writes nms=dict(type='nms', iou_threshold=...), found {cfg.nms}"
+            )
+        if cfg.get('min_bbox_size', 0) > 0:
+            raise UserError(f'export writes min_bbox_size=0, found {cfg.min_bbox_size}')
+        before = cfg.get('nms_pre', -1)
+        return cls(float(cfg.nms.iou_threshold), cfg.max_per_img, before if before > 0 else 2**31)
+
+
+class Decoder(nn.Module):
+    """Boxes from anchors and deltas, as mmdet's DeltaXYWHBBoxCoder has them.
+
+    Raises:
+        UserError: another coder, or options of it that no config of ours has.
+    """
+
+    def __init__(self, coder: Any) -> None:
+        super().__init__()
+        expect(coder, 'box coder', 'DeltaXYWHBBoxCoder')
+        if coder.add_ctr_clamp or not coder.clip_border:
+            raise UserError('export writes box coders that clip at the border, and centres freely')
+        self.register_buffer('means', torch.tensor(coder.means))
+        self.register_buffer('stds', torch.tensor(coder.stds))
+
+    def forward(
+        self, anchors: torch.Tensor, deltas: torch.Tensor, sizes: torch.Tensor
+    ) -> torch.Tensor:
+        """Boxes x1 y1 x2 y2.
+
+        Args:
+            anchors: (..., 4), x1 y1 x2 y2.
+            deltas: (..., 4), dx dy dw dh.
+            sizes: (..., 2), height and width that boxes are clipped to.
+        """
+        deltas = deltas * self.stds + self.means
+        extent = anchors[..., 2:] - anchors[..., :2]
+        centre = (anchors[..., :2] + anchors[..., 2:]) * 0.5 + extent * deltas[..., :2]
+        half = extent * deltas[..., 2:].clamp(-WIDEST, WIDEST).exp() * 0.5
+        edge = sizes.flip(-1)
+        corners = [centre - half, centre + half]
+        return torch.cat([torch.minimum(c.clamp(min=0), edge) for c in corners], dim=-1)
+
+
+def anchors_of(generator: Any, level: int, map: torch.Tensor) -> torch.Tensor:
+    """Anchors of a level's map (B, C, h, w), (h w A, 4): the base anchors at every place."""
+    height, width = map.shape[2:]
+    step_x, step_y = generator.strides[level]
+    x = torch.arange(width, device=map.device).to(map) * step_x
+    y = torch.arange(height, device=map.device).to(map) * step_y
+    x = x.view(1, -1, 1).expand(height, width, 1)
+    y = y.view(-1, 1, 1).expand(height, width, 1)
+    base = generator.base_anchors[level].to(map)
+    return (torch.stack([x, y, x, y], dim=-1) + base).reshape(-1, 4)
+
+
+def rows(map: torch.Tensor, width: int) -> torch.Tensor:
+    """(B, A width, h, w) as (B, h w A, width): a row for each anchor, in their order."""
+    return map.permute(0, 2, 3, 1).reshape(map.shape[0], -1, width)
+
+
+def best(scores: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values and places of the ``most`` highest of each row, or of all if there are fewer."""
+    size = scores.shape[1]
+    if torch.jit.is_tracing():  # sizes are tensors then, and stay free in the graph
+        count = torch.minimum(torch.tensor(most), torch.as_tensor(size))
+    else:
+        count = torch.sym_min(most, size)
+    return scores.topk(count, dim=1)
+
+
+def candidates_of_level(
+    scores: torch.Tensor, deltas: torch.Tensor, anchors: torch.Tensor, classes: int, most: int
+) -> tuple[torch.Tensor, ...]:
+    """The best of a level: scores (B, k), labels (B, k), anchors and deltas (B, k, 4).
+
+    Args:
+        scores: (B, A classes, h, w) before the sigmoid, which keeps their order.
+        deltas: (B, A 4, h, w).
+        anchors: (h w A, 4).
+        classes: how many there are.
+        most: k, or all if there are fewer.
+    """
+    value, place = best(rows(scores, classes).flatten(1), most)
+    anchor = place // classes
+    chosen = rows(deltas, 4).gather(1, anchor.unsqueeze(-1).expand(-1, -1, 4))
+    return value.sigmoid(), place % classes, anchors[anchor], chosen
+
+
+def suppress(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    group: torch.Tensor,
+    image: torch.Tensor,
+    sizes: torch.Tensor,
+    choice: Choice,
+) -> torch.Tensor:
+    """Indices of the boxes that stay, by falling score.
+
+    Boxes of different groups or images do not compete: they are moved apart, as mmdet does it
+    for the groups of one image.
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
+        group: (N,), class or level of each.
+        image: (N,), its place in the batch.
+        sizes: (B, 2), height and width that boxes were clipped to.
+        choice: overlap that suppresses, and how many stay of an image.
+    """
+    apart = torch.stack([group, group + image], dim=1) * (sizes.max() + 1)
+    kept = nms(boxes + apart.repeat(1, 2), scores, choice.iou)
+    whose = image[kept].unsqueeze(1) == torch.arange(sizes.shape[0], device=image.device)
+    rank = (whose.long().cumsum(0) * whose).sum(1)
+    return kept[rank <= choice.most]
+
+
+def pool(extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor) -> torch.Tensor:
+    """What mmdet's SingleRoIExtractor gives: each region from the level of its size.
+
+    Args:
+        extractor: mmdet's.
+        maps: of the levels, (B, C, h_i, w_i).
+        rois: (N, 5), image and box.
+
+    Returns:
+        (N, C, size, size).
+    """
+    level = extractor.map_roi_levels(rois, len(extractor.roi_layers))
+    layer = extractor.roi_layers[0]
+    pooled = rois.new_zeros(rois.shape[0], extractor.out_channels, *layer.output_size)
+    for i, (layer, map) in enumerate(zip(extractor.roi_layers, maps)):  # noqa: B905  fewer layers
+        (mine,) = torch.where(level == i)
+        part = roi_align(
+            map, rois[mine], layer.output_size, layer.spatial_scale, layer.sampling_ratio,
+            layer.aligned,
+        )  # fmt: skip
+        pooled = pooled.index_put((mine,), part)
+    return pooled

@@ -1,0 +1,89 @@
+"""Writes a checkpoint whose norms are folded into its convolutions."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+
+from ..config.reading import read_config
+from ..toolboxes.build import build, outputs
+from ..toolboxes.load import adopt_gate, load
+from ..toolboxes.model_form import map_tensors, switch
+from ..utils.atomic import as_line, require_writable
+from ..utils.errors import UserError
+from ..weights import safetensors_file
+from ..weights.conversion import recorded_gate
+
+SAMPLE = (256, 192)  # height and width of the drawn image that both forms are compared on
+TOLERANCE = 1e-4  # of the largest value of an output
+
+
+def deploy(config: str, checkpoint: str, out: str) -> Path:
+    """Writes the deploy form of a model's checkpoint.
+
+    Args:
+        config: path of a config of any task, with MogaNet as its backbone.
+        checkpoint: path, URL or name; it has to fit the model, key by key.
+        out: file to write; ``tools/test.py --deploy`` evaluates it.
+
+    Raises:
+        UserError: a mistake that the user can mend; or both forms differ on a drawn image
+            by more than TOLERANCE. Nothing is written then.
+    """
+    require_writable(Path(out))
+    cfg = read_config(config)
+    adopt_gate(cfg, checkpoint)
+    model = build(cfg).eval()
+    content = load(model, checkpoint)
+    image = torch.randn(1, 3, *SAMPLE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = list(_tensors(outputs(model, image)))
+        switch(model)
+        error = _difference(list(_tensors(outputs(model, image))), before)
+    if not error <= TOLERANCE:
+        raise UserError(
+            f'the deploy form differs from the model by {error:.1e} of the largest output, '
+            f'expected at most {TOLERANCE:.0e}; nothing was written'
+        )
+    meta = dict(content.get('meta') or {}, deployed=True)
+    _write(dict(meta=meta, state_dict=model.state_dict()), Path(out))
+    print_log(f'Wrote {out}; its outputs differ by {error:.1e} of the largest', 'current')
+    return Path(out)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    found = []
+    map_tensors(found.append, value)
+    yield from found
+
+
+def _difference(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
+    """Largest error of any output, as a part of its largest value."""
+    pairs = zip(found, wanted, strict=True)
+    return max((a - b).abs().max().item() / max(b.abs().max().item(), 1e-30) for a, b in pairs)
+
+
+def noted(content: dict) -> dict[str, str]:
+    """What the header of a safetensors file tells beside the tensors: texts only."""
+    gate = recorded_gate(content)
+    return dict(deployed='true', **(dict(gate=gate) if gate else {}))
+
+
+def _write(content: dict, path: Path) -> None:
+    """Saves a checkpoint, whole or not at all."""
+    with as_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
+        try:
+            with open(handle, 'wb') as file:
+                if path.suffix == '.safetensors':
+                    file.write(safetensors_file.packed(content['state_dict'], noted(content)))
+                else:
+                    torch.save(content, file)
+            os.replace(draft, path)
+        finally:
+            Path(draft).unlink(missing_ok=True)

@@ -1,0 +1,207 @@
+"""Holds a written file against PyTorch: the toolbox's own prediction, not the graph's.
+
+The tolerance is TOLERANCE: of the largest value for maps and scores of classes and joints, of the
+picture's longer side for coordinates, absolute for scores of boxes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from ..runtime.masks import paste
+from ..utils.errors import UserError
+from .base import Graph
+from .detectors import DetectionGraph
+from .graphs import BackboneGraph, ClassificationGraph, PoseGraph, SegmentationGraph
+
+TOLERANCE = 1e-4
+MASK_PIXELS = 1e-3
+"""Part of the pixels of a mask that may differ: those whose probability is the threshold."""
+CANDIDATES = 500
+"""Boxes that compete in a check, so that there are some, whatever was learned."""
+
+Run = Callable[..., list[np.ndarray]]
+
+
+@torch.no_grad()
+def largest_difference(
+    run: Run, graph: Graph, model: nn.Module, inputs: tuple[torch.Tensor, ...]
+) -> float:
+    """The largest error of a file, in the units of TOLERANCE.
+
+    Args:
+        run: the file's outputs for inputs as arrays.
+        graph: that was written.
+        model: the toolbox's model with the same weights, unchanged.
+        inputs: of the graph.
+
+    Raises:
+        UserError: labels differ where PyTorch is certain, or boxes have no partner.
+    """
+    found = run(*(np.asarray(each) for each in inputs))
+    images = inputs[0]
+    if isinstance(graph, BackboneGraph):
+        return max(map(relative, found, map(np.asarray, model.backbone(images))))
+    if isinstance(graph, ClassificationGraph):
+        wanted = [np.asarray(sample.pred_score) for sample in model.predict(images)]
+        return relative(found[0], np.stack(wanted))
+    if isinstance(graph, SegmentationGraph):
+        return _of_labels(found[0], model, *inputs)
+    if isinstance(graph, PoseGraph):
+        return _of_joints(found, model, images, graph.mirrored.tolist())
+    assert isinstance(graph, DetectionGraph)
+    return _of_boxes(found, graph, model, *inputs)
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest error as a part of the largest value; infinite if the shapes differ."""
+    if found.shape != wanted.shape:
+        return float('inf')
+    error = np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30)
+    return float(error) if np.isfinite(error) else float('inf')
+
+
+def _of_labels(
+    labels: np.ndarray, model: nn.Module, images: torch.Tensor, size: torch.Tensor
+) -> float:
+    """How far below the highest logit the one of the label is, where they differ."""
+    worst, align = 0.0, model.decode_head.align_corners
+    for own, sample in zip(labels, model.predict(images), strict=True):
+        logits = sample.seg_logits.data[None]  # mmseg enlarges them so, if told the size
+        (logits,) = F.interpolate(logits, size.tolist(), mode='bilinear', align_corners=align)
+        if own.shape != tuple(logits.shape[1:]):
+            return float('inf')
+        chosen = logits.gather(0, torch.as_tensor(own)[None])[0]
+        behind = (logits.max(0).values - chosen).max() / logits.abs().max()
+        worst = max(worst, behind.item())
+    return worst
+
+
+def _of_joints(
+    found: list[np.ndarray], model: nn.Module, images: torch.Tensor, mirrored: list[int]
+) -> float:
+    maps = model.extract_feat(images)
+    if model.test_cfg.get('flip_test', False):
+        maps = [maps, model.extract_feat(images.flip(3))]
+    samples = [SimpleNamespace(metainfo=dict(flip_indices=mirrored))]
+    wanted = model.head.predict(maps, samples, model.test_cfg)
+    keypoints = np.concatenate([np.asarray(own.keypoints) for own in wanted])
+    scores = np.concatenate([np.asarray(own.keypoint_scores) for own in wanted])
+    if found[0].shape != keypoints.shape:
+        return float('inf')
+    places = np.abs(found[0] - keypoints).max() / max(images.shape[2:])
+    return max(float(places), relative(found[1], scores))
+
+
+@contextmanager
+def low_threshold(graph: Graph, inputs: tuple[torch.Tensor, ...]) -> Iterator[float | None]:
+    """The score that CANDIDATES boxes exceed, which is the graph's within; None: no detector's."""
+    if not isinstance(graph, DetectionGraph):
+        yield None
+        return
+    before = float(graph.threshold)
+    with torch.no_grad():
+        scores = graph.all_scores(*inputs).flatten()
+    graph.set_threshold(min(before, float(scores.topk(min(CANDIDATES, len(scores))).values[-1])))
+    try:
+        yield float(graph.threshold)
+    finally:
+        graph.set_threshold(before)
+
+
+def _of_boxes(
+    found: list[np.ndarray],
+    graph: DetectionGraph,
+    model: nn.Module,
+    images: torch.Tensor,
+    sizes: torch.Tensor,
+) -> float:
+    worst, side = 0.0, max(images.shape[2:])
+    wanted = _predicted(model, images, sizes, float(graph.threshold))
+    for i, own in enumerate(wanted):
+        mine = [part[found[3] == i] for part in (*found[:3], *found[4:])]
+        theirs = [np.asarray(part) for part in (own.bboxes, own.scores, own.labels)]
+        pairs = matched(mine[:3], theirs, side, graph.choice.most)
+        for a, b in pairs:
+            worst = max(worst, np.abs(mine[0][a] - theirs[0][b]).max() / side)
+            worst = max(worst, abs(mine[1][a] - theirs[1][b]))
+        if len(mine) > 3 and pairs:
+            _compare_masks(mine, np.asarray(own.masks), pairs, model)
+    return float(worst)
+
+
+def matched(
+    found: list[np.ndarray], wanted: list[np.ndarray], side: float, most: int
+) -> list[tuple[int, int]]:
+    """Pairs of boxes, scores and labels that are the same within TOLERANCE, by index.
+
+    A box may be without a partner only at the cut, where an image has ``most`` boxes and its
+    score is that of the last, or if rounding decides whether it has an area at all.
+
+    Raises:
+        UserError: another has none.
+    """
+    free, pairs = set(range(len(found[0]))), []
+    for b in range(len(wanted[0])):
+        for a in sorted(free):
+            if (
+                found[2][a] == wanted[2][b]
+                and abs(found[1][a] - wanted[1][b]) <= TOLERANCE
+                and np.abs(found[0][a] - wanted[0][b]).max() <= TOLERANCE * side
+            ):
+                free.remove(a)
+                pairs.append((a, b))
+                break
+    partners = {b for _, b in pairs}
+    alone = [(found, a) for a in free]
+    alone += [(wanted, b) for b in range(len(wanted[0])) if b not in partners]
+    thin = TOLERANCE * side
+    alone = [part[1][i] for part, i in alone if (part[0][i, 2:] - part[0][i, :2]).min() > thin]
+    last = wanted[1].min() + TOLERANCE if len(wanted[1]) == most else -1
+    if over := [score for score in alone if score > last]:
+        raise UserError(
+            f'the file differs from PyTorch: of {len(wanted[0])} boxes {len(pairs)} have a partner '
+            f'of the same label, score and place within {TOLERANCE:.0e}, {len(over)} lack one; '
+            'nothing was written'
+        )
+    return pairs
+
+
+def _compare_masks(mine: list, theirs: np.ndarray, pairs: list, model: nn.Module) -> None:
+    a, b = (list(side) for side in zip(*pairs, strict=True))
+    threshold = model.roi_head.test_cfg.mask_thr_binary
+    pasted = paste(mine[3][a], mine[0][a], theirs.shape[1:], threshold)
+    share = (pasted != theirs[b]).mean()
+    if share > MASK_PIXELS:
+        raise UserError(
+            f'the file differs from PyTorch: {share:.1e} of the pixels of masks, expected at most '
+            f'{MASK_PIXELS:.0e}; nothing was written'
+        )
+
+
+def _predicted(
+    model: nn.Module, images: torch.Tensor, sizes: torch.Tensor, threshold: float
+) -> list[Any]:
+    """What the toolbox finds in each image."""
+    maps = model.extract_feat(images)
+    metas = [
+        dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0), batch_input_shape=shape)
+        for shape in (tuple(map(int, size)) for size in sizes)
+    ]
+    if not hasattr(model, 'roi_head'):
+        head = model.bbox_head
+        cfg = head.test_cfg.copy()
+        cfg.score_thr = threshold
+        return head.predict_by_feat(*head(maps), batch_img_metas=metas, cfg=cfg, rescale=False)
+    rpn, roi = model.rpn_head, model.roi_head
+    proposals = rpn.predict_by_feat(*rpn(maps), batch_img_metas=metas, rescale=False)
+    cfg = roi.test_cfg.copy()
+    cfg.score_thr = threshold
+    found = roi.predict_bbox(maps, metas, proposals, cfg, rescale=False)
+    return roi.predict_mask(maps, metas, found, rescale=False) if roi.with_mask else found

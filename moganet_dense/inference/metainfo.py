@@ -1,0 +1,116 @@
+"""Which names a model's outputs have: from its checkpoint, else from its config, never guessed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from warnings import catch_warnings, filterwarnings
+
+import numpy as np
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from ..data.layouts import innermost
+from ..engine.plain_checkpoint import from_plain
+from ..utils.errors import UserError, one_line
+from ..visualization.drawing import colours
+
+_HEADS = {'bbox_head', 'mask_head', 'decode_head', 'head'}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is told about a model's outputs.
+
+    Attributes:
+        classes: names of classes or, for pose, of joints.
+        palette: (C, 3) uint8, a colour for each, RGB.
+        skeleton: pairs of joints that a line joins.
+        meta: the data set's metainfo, as the toolbox has it.
+    """
+
+    classes: tuple[str, ...]
+    palette: np.ndarray
+    skeleton: tuple[tuple[int, int], ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names:
+    """Names from what a checkpoint notes, else from the config's data set.
+
+    Args:
+        cfg: the model's config.
+        content: what the checkpoint's file holds; {} for none.
+        model: its heads tell how many names there have to be.
+
+    Raises:
+        UserError: neither has names, or there are not as many as the model has outputs.
+    """
+    meta, source = _noted(content), 'the checkpoint'
+    find = _joints if cfg.default_scope == 'mmpose' else _classes
+    if find(meta) is None:
+        meta, source = _of_data_set(cfg), "the config's data set"
+    classes = find(meta)
+    if classes is None:
+        raise UserError(
+            'the names of the classes are not known: neither the checkpoint nor the config notes '
+            'them; set metainfo=dict(classes=...) in test_dataloader.dataset'
+        )
+    for name, count in _outputs(model, cfg.default_scope):
+        if count != len(classes):
+            raise UserError(
+                f'{source} names {len(classes)} classes or joints, {name} has {count}; set '
+                'metainfo in test_dataloader.dataset to those of the model'
+            )
+    if cfg.default_scope == 'mmseg' and meta.get('palette') is None:
+        told = _of_data_set(cfg)  # same classes, same colours
+        meta = dict(meta, palette=told.get('palette') if find(told) == classes else None)
+    skeleton = tuple((int(a), int(b)) for a, b in meta.get('skeleton_links') or ())
+    return Names(classes, _palette(meta, len(classes)), skeleton, meta)
+
+
+def _noted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Metainfo that a checkpoint notes: as mmengine writes it, or as the toolboxes before it."""
+    meta = content.get('meta')
+    if not isinstance(meta, Mapping):
+        return {}
+    found = meta.get('dataset_meta') or {k: meta[k] for k in ('CLASSES', 'PALETTE') if k in meta}
+    return {k.lower(): v for k, v in from_plain(found).items()}
+
+
+def _of_data_set(cfg: Config) -> dict[str, Any]:
+    """Metainfo of the config's data set, without opening a file of it."""
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        return {}
+    dataset = dict(next(innermost(loader.dataset)), lazy_init=True, pipeline=[])
+    scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
+    with one_line("the names of the config's data set cannot be read"), scope, catch_warnings():
+        filterwarnings('ignore', 'The metainfo config file', UserWarning)  # mmpose has its own
+        return dict(DATASETS.build(dataset).metainfo)
+
+
+def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    classes = meta.get('classes')
+    return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) and classes else None
+
+
+def _joints(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    joints = meta.get('keypoint_id2name')
+    return tuple(joints[i] for i in range(len(joints))) if joints else None
+
+
+def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
+    palette = np.asarray(() if meta.get('palette') is None else meta['palette'])
+    return palette.astype(np.uint8) if palette.shape == (count, 3) else colours(count)
+
+
+def _outputs(model: nn.Module, scope: str) -> list[tuple[str, int]]:
+    """How many classes or joints each head of a model has, by the head's name."""
+    wanted = 'out_channels' if scope == 'mmpose' else 'num_classes'
+    found = []
+    for name, module in model.named_modules():
+        last = name.rstrip('.0123456789').rpartition('.')[2]
+        if last in _HEADS and isinstance(getattr(module, wanted, None), int):
+            found.append((name, getattr(module, wanted)))
+    return found

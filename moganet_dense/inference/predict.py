@@ -1,0 +1,421 @@
+"""Looks at files with a model and writes down what it sees. Needs no torch itself: any model that
+is called as :class:`~moganet_dense.inference.predictor.Predictor` is will do."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..data.sources import Fault, Frame, endings, find, frames
+from ..results import Detections
+from ..utils.errors import INTERRUPTED, UserError, WrongUsage
+from ..utils.printable import printable
+from ..utils.regular_files import read_regular
+from ..writer import Writer, about, rows
+
+SKIPPED = 3
+"""Exit code: done, but some files could not be read."""
+
+PERSON = 'person'
+WHOLE = 'whole'
+Boxes = Callable[[list[Frame]], list[Detections | str | None]]
+"""Where the persons of pictures are; None: anywhere; a text: why it is not known."""
+
+
+def predict(
+    model: Callable[..., Any],
+    inputs: Sequence[str],
+    out: Path | None,
+    lines: IO[str] | None = None,
+    batch_size: int = 1,
+    score_thr: float = 0.3,
+    boxes: Boxes | None = None,
+) -> int:
+    """Looks at every picture of ``inputs``.
+
+    Ctrl-C and SIGTERM end it after the pictures at hand, a second one at once; so does an error.
+    In each case what was seen until then is written.
+
+    Args:
+        model: of any task.
+        inputs: files, folders, globs, videos; '-' stands for the lines of standard input.
+        out: folder for what :class:`~moganet_dense.writer.Writer` writes, or None.
+        lines: gets a line of JSON for every picture, or None.
+        batch_size: pictures, or for pose boxes, that go through the network at once.
+        score_thr: objects below it are neither drawn nor told; joints are not drawn.
+        boxes: for pose: where the persons are.
+
+    Returns:
+        exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.utils.errors.INTERRUPTED`.
+
+    Raises:
+        UserError: there is nothing to look at, the model fails, or a file cannot be written.
+    """
+    if model.task == 'backbone':
+        raise UserError('a backbone alone sees nothing; it gives maps, in Python')
+    sources = find(list(_with_standard_input(inputs)), results=out)
+    if not sources:
+        there = endings(inputs)
+        told = f'; endings there: {there}' if there else ''
+        raise UserError(f'no pictures or videos in {" ".join(inputs)}{told}')
+    looked = skipped = 0
+    stop = _Stop()
+    try:
+        with (
+            stop.listening(),
+            Writer(out, score_thr) if out else nullcontext() as writer,
+            _progress(sum(map(len, sources))) as (advance, tell),
+            stop.hurrying(),
+        ):
+            for chunk in _chunks(frames(sources), batch_size):
+                for frame, result in _seen(model, chunk, batch_size, boxes):
+                    if isinstance(frame, Fault):
+                        skipped += 1
+                        tell(f'skipped: {printable(frame.reason)}')
+                        continue
+                    if writer:
+                        writer.add(frame, result)
+                    if lines:
+                        _print(dict(about(frame), found=rows(result, score_thr)), lines)
+                    looked += 1
+                advance(len(chunk))
+                if stop.received:
+                    break
+    except KeyboardInterrupt:  # of a second signal
+        stop.received = True
+    finally:
+        if looked or skipped or stop.received:  # else an error says it all
+            _say_what_was_done(looked, skipped, stop.received, out)
+    return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+class _Stop:
+    """Notes Ctrl-C and SIGTERM, so that the pictures at hand are finished and written.
+
+    Attributes:
+        received: whether one arrived.
+        hurry: whether another one raises KeyboardInterrupt; the third is noted again, for then
+            what was seen is being written.
+    """
+
+    def __init__(self) -> None:
+        self.received, self.hurry = False, True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listens within. Only a main thread can, and what the parent ignores stays ignored."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is not threading.main_thread():
+            before = {}
+        before = {k: v for k, v in before.items() if v not in (None, signal.SIG_IGN)}
+        for number in before:
+            signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Within, a second signal ends at once; after it, what was seen is being written."""
+        try:
+            yield
+        finally:
+            self.hurry = False
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.received and self.hurry:
+            self.hurry = False
+            raise KeyboardInterrupt
+        self.received = True
+
+
+def persons(
+    task: str, where: str | None, score_thr: float, batch_size: int, load: Callable[[], Any]
+) -> Boxes | None:
+    """Where persons are looked for, as ``--boxes`` says it.
+
+    Args:
+        task: of the model.
+        where: 'whole', a COCO file (.json), the name of a detector; None: not said.
+        score_thr: of the persons that count.
+        batch_size: pictures that the detector sees at once.
+        load: makes the detector.
+
+    Returns:
+        None for tasks other than pose.
+
+    Raises:
+        WrongUsage: pose needs ``--boxes``, and other tasks take none.
+        UserError: the file or the detector is of another kind.
+    """
+    pose = task == 'pose'
+    if pose != (where is not None):
+        what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
+        raise WrongUsage(f'a model of {task} {what}')
+    if where in (None, WHOLE):
+        return whole_pictures if where else None
+    if where.endswith('.json'):
+        return WrittenBoxes(where, score_thr)
+    return DetectedBoxes(load(), score_thr, batch_size)
+
+
+class DetectedBoxes:
+    """Persons that a detector finds.
+
+    Args:
+        detector: a model that knows the class 'person'.
+        score_thr: of the persons that count.
+        batch_size: pictures that it sees at once.
+
+    Raises:
+        UserError: it does not know persons.
+    """
+
+    def __init__(self, detector: Callable[..., Any], score_thr: float, batch_size: int) -> None:
+        if detector.task not in ('detection', 'instance segmentation'):
+            raise UserError(f'--boxes: expected a detector, found a model of {detector.task}')
+        if PERSON not in detector.classes:
+            raise UserError(f'--boxes: the detector does not know the class {PERSON!r}')
+        self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
+
+    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
+        look = partial(self.detector, order='bgr', batch_size=self.batch_size)
+        found = _look(look, [(frame, None) for frame in pictures], boxes=False)
+        return [each.reason if isinstance(each, Fault) else self._persons(each) for each in found]
+
+    def _persons(self, found: Detections) -> Detections:
+        """Those whose box has an area: at a picture's border some have none."""
+        persons = found.where(self.score_thr, PERSON)
+        whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
+        return Detections(
+            persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
+        )
+
+
+class WrittenBoxes:
+    """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
+    :class:`~moganet_dense.writer.Writer` writes it.
+
+    Pictures are known by their path, else by their file name, where the file lists these; else by
+    their number, as COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the
+    category of that name, where the file lists categories, else category 1.
+
+    Args:
+        file: the JSON file.
+        score_thr: of the persons that count.
+
+    Raises:
+        UserError: it cannot be read or is of another format.
+    """
+
+    def __init__(self, file: str, score_thr: float) -> None:
+        self.file = file
+        try:
+            content = json.loads(read_regular(file))
+            images, listed, category = [], content, 1
+            if not isinstance(content, list):
+                images, listed = content['images'], content['annotations']
+                category = _person_of(content.get('categories'))
+            self.paths, self.names = _numbers(images)
+            self.found: dict[Any, list] = {image['id']: [] for image in images}
+            for row in listed:
+                own = self.found.setdefault(row['image_id'], [])
+                if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
+                    own.extend(_corners(row))
+        except (
+            OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
+            reason = ' '.join(str(error).split())
+            raise UserError(
+                f'--boxes: {file}: expected boxes in the format of COCO, with image_id, '
+                f'category_id and bbox ({type(error).__name__}: {reason})'
+            ) from None
+
+    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
+        return [self._of(frame) for frame in pictures]
+
+    def _of(self, frame: Frame) -> Detections | str:
+        path = Path(frame.source.file)
+        number = self.paths.get((os.path.abspath(path), frame.index))
+        if number is None:
+            known = self.names.get((path.name, frame.index), [])
+            if len(known) > 1:
+                return f'{path}: {self.file} has several of this name; give paths as it does'
+            number = known[0] if known else None
+        if number is None and not self.names and path.stem.isascii() and path.stem.isdigit():
+            number = int(path.stem)
+        if number not in self.found:
+            return f'{path}: no boxes for it in {self.file}'
+        table = np.array(self.found[number], np.float32).reshape(-1, 5)
+        labels = np.zeros(len(table), np.int64)
+        return Detections(table[:, :4], table[:, 4], labels, (PERSON,))
+
+
+def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
+    """Numbers of the listed pictures, by path, and by file name, which several may have."""
+    paths, names = {}, {}
+    for image in images:
+        file, frame = image['file_name'], image.get('frame')
+        paths[os.path.abspath(file), frame] = image['id']
+        names.setdefault((Path(file).name, frame), []).append(image['id'])
+    return paths, names
+
+
+def _person_of(categories: list[dict] | None) -> Any:
+    """Number of the category of persons."""
+    if categories is None:
+        return 1
+    for row in categories:
+        if row['name'] == PERSON:
+            return row['id']
+    raise ValueError(f'no category is named {PERSON!r}')
+
+
+def _corners(row: dict) -> Iterator[list[float]]:
+    """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
+    x, y, width, height = map(float, row['bbox'])
+    with np.errstate(over='ignore'):  # infinity is told below
+        box = np.array([x, y, x + width, y + height], np.float32)
+    if not np.isfinite(box).all():
+        raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
+    if (box[2:] > box[:2]).all():
+        yield [*box.tolist(), float(row.get('score', 1))]
+
+
+def whole_pictures(pictures: list[Frame]) -> list[None]:
+    """One person, anywhere in the picture."""
+    return [None] * len(pictures)
+
+
+def _seen(
+    model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
+) -> Iterator[tuple[Frame | Fault, Any]]:
+    """All of a chunk, with what the model sees in the pictures among it."""
+    with _naming(chunk):
+        placed = list(_with_boxes(chunk, boxes))
+        known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
+        found = iter(_look(partial(model, order='bgr', batch_size=batch_size), known, bool(boxes)))
+    for frame, _ in placed:
+        result = None if isinstance(frame, Fault) else next(found)
+        yield (result, None) if isinstance(result, Fault) else (frame, result)
+
+
+def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
+    """Results of pictures; a fault of one that the model does not take. It is found alone."""
+    images, options = [frame.image for frame, _ in known], {}
+    if boxes:
+        options['boxes'] = [where for _, where in known]
+    try:
+        found = model(images, **options) if images else []
+        return [_if_finite(*pair) for pair in zip(known, found, strict=True)]
+    except UserError as error:
+        if len(known) > 1:
+            return [found for one in known for found in _look(model, [one], boxes)]
+        source = known[0][0].source
+        return [Fault(source, f'{source.file}: {error}')]
+
+
+def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
+    """The result, or a fault: NaN is no JSON, and no answer."""
+    parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
+    if all(np.isfinite(part).all() for part in parts):
+        return result
+    source = known[0].source
+    return Fault(source, f'{source.file}: the model answers with numbers that are not finite')
+
+
+@contextmanager
+def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
+    """Makes a model's failure a line that names the pictures."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
+        more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'{chunk[0].source.file}: the model fails on it{more} '
+            f'({type(error).__name__}: {reason}); leave it out'
+        ) from error
+
+
+def _with_boxes(
+    chunk: list[Frame | Fault], boxes: Boxes | None
+) -> Iterator[tuple[Frame | Fault, Any]]:
+    pictures = [frame for frame in chunk if isinstance(frame, Frame)]
+    found = iter(boxes(pictures) if boxes else [None] * len(pictures))
+    for frame in chunk:
+        where = None if isinstance(frame, Fault) else next(found)
+        if isinstance(where, str):
+            frame = Fault(frame.source, where)
+        yield frame, where
+
+
+def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
+    for given in inputs:
+        if given != '-':
+            yield given
+            continue
+        if sys.stdin is None:
+            raise UserError('expected a list of files on standard input, found it closed')
+        if hasattr(sys.stdin, 'reconfigure'):  # names of files may be any bytes
+            sys.stdin.reconfigure(errors='surrogateescape')
+        yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
+
+
+def _chunks(items: Iterable, size: int) -> Iterator[list]:
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def _print(line: dict[str, Any], lines: IO[str]) -> None:
+    try:
+        print(json.dumps(line), file=lines, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
+
+
+def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path | None) -> None:
+    told = 'interrupted: ' if interrupted else ''
+    told += f'looked at {_count(looked, "picture")}'
+    told += f', skipped {_count(skipped, "file")}' if skipped else ''
+    told += f'; results in {printable(out)}' if out and looked else ''
+    print(told, file=sys.stderr)
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}' + ('' if number == 1 else 's')
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str], Any]]]:
+    """What tells that so many are done, on a bar where rich is installed, and what tells a line;
+    both on standard error."""
+    try:
+        from rich import progress as bars
+        from rich.console import Console
+    except ModuleNotFoundError:
+        bars = None
+    if bars is None:
+        yield (lambda count: None), partial(print, file=sys.stderr)
+        return
+    columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
+    console = Console(stderr=True)
+    with bars.Progress(*columns, bars.TimeRemainingColumn(), console=console) as progress:
+        told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        yield partial(progress.advance, progress.add_task('pictures', total=total)), told

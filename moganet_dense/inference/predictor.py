@@ -1,0 +1,313 @@
+"""Models for use in Python: loaded by name, called on pictures, answering in NumPy."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+
+from ..config import metafiles
+from ..config.reading import read_config
+from ..data.image_array import as_bgr
+from ..data.layouts import innermost
+from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
+from ..toolboxes.build import build
+from ..toolboxes.load import adopt_gate, load
+from ..toolboxes.model_form import switch
+from ..utils.errors import UserError, one_line
+from .metainfo import Names, names_of
+from .pixel_classes import certainty, label_pixels
+
+RANDOM = 'random'
+"""Said instead of weights: the model stays as it was initialised, for tests."""
+
+_BUILDING = threading.Lock()
+"""The toolboxes build in a scope that is one for all threads."""
+_LEFT_OUT = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'LoadPanopticAnnotations'}
+
+
+def load_model(
+    name_or_config: str | os.PathLike | Config,
+    weights: str | os.PathLike | None = None,
+    *,
+    device: str | torch.device | None = None,
+    deploy: bool = False,
+) -> 'Predictor':
+    """A model that is called on pictures.
+
+    Args:
+        name_or_config: a name of the zoo (``moganet-dense zoo`` lists them), the path of a
+            config, or a config. Configs are Python and run as code.
+        weights: path or URL of a checkpoint, ``moganet://NAME``, or a name of the zoo. They
+            are read without running code and have to fit key by key. None: the published ones
+            of that name. 'random': none, the model stays as it was initialised.
+        device: as PyTorch has it; None: the GPU if there is one, else the CPU.
+        deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
+
+    Raises:
+        UserError: no such name or config; no weights are given or published, or they do not
+            fit; class names are not known, or not as many as the model has classes.
+    """
+    cfg = _config(name_or_config)
+    weights = _weights(name_or_config, weights)
+    device = _device(device)
+    adopt_gate(cfg, weights)
+    with _BUILDING:
+        model = build(cfg)
+        content = {} if weights == RANDOM else load(model, weights, deploy)
+        names = names_of(cfg, content, model)
+        if deploy:
+            switch(model)
+        return Predictor(model.eval().to(device), cfg, names)
+
+
+class Predictor:
+    """A model of any task, ready to be called; made by :func:`load_model`.
+
+    Attributes:
+        task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'pose' or
+            'classification'.
+        classes: names that labels are indices into; of a pose estimator, its joints.
+        model: the toolbox's model, in eval mode.
+        cfg: its config.
+    """
+
+    def __init__(self, model: nn.Module, cfg: Config, names: Names) -> None:
+        self.model, self.cfg, self.names = model, cfg, names
+        self.task = _task(model, cfg)
+        self.classes = names.classes
+        self._prepare = _pipeline(cfg)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def __repr__(self) -> str:
+        kind = type(self.model).__name__
+        return f'Predictor({self.task}, {kind}, {len(self.classes)} names, {self.device})'
+
+    def __call__(
+        self,
+        images: Any,
+        *,
+        order: str | None = None,
+        batch_size: int = 1,
+        boxes: Any = None,
+    ) -> Result | list[Result]:
+        """What the model sees in a picture, or in each of a list.
+
+        Args:
+            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
+                a list or tuple of them.
+            order: of arrays' channels, 'rgb' or 'bgr'.
+            batch_size: how many go through the network at once; for pose, how many boxes. Only
+                neighbours of one size do, so that no picture is padded for another's sake.
+            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels, or
+                Detections; with a list of pictures a list of these. None: the whole picture is
+                one person's.
+
+        Returns:
+            a result of :mod:`moganet_dense.results`, or a list of them.
+
+        Raises:
+            UserError: a picture cannot be read, or an argument does not fit.
+        """
+        if isinstance(images, (list, tuple)):
+            return self._run(images, order, batch_size, boxes)
+        return self._run([images], order, batch_size, None if boxes is None else [boxes])[0]
+
+    def features(self, image: Any, *, order: str | None = None) -> Pyramid:
+        """The maps of the backbone for one picture, see ``__call__``."""
+        batch = self.prepared(image, order=order)['inputs']
+        backbone = self.model.backbone
+        with torch.no_grad():
+            maps = [np.asarray(m[0].float().cpu()) for m in backbone(batch)]
+        return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
+
+    def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
+        """What the network is given for one picture, see ``__call__``.
+
+        Returns:
+            inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
+            with the toolbox's sample of it.
+        """
+        sample = self._sample(as_bgr(image, order))
+        return self.model.data_preprocessor(pseudo_collate([sample]), False)
+
+    def _run(
+        self, images: Sequence, order: str | None, batch_size: int, boxes: Sequence | None
+    ) -> list[Result]:
+        if batch_size < 1:
+            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
+        if boxes is not None and self.task != 'pose':
+            raise UserError(f'boxes are for pose estimators, this model does {self.task}')
+        if boxes is not None and len(boxes) != len(images):
+            raise UserError(
+                f'boxes: expected {len(images)}, one array a picture; found {len(boxes)}'
+            )
+        pictures = (as_bgr(image, order) for image in images)
+        if self.task != 'pose':
+            samples = (self._sample(picture) for picture in pictures)
+            return [self._answer(sample) for sample in self._forward(samples, batch_size)]
+        given = boxes if boxes is not None else [None] * len(images)
+        return self._poses(pictures, given, batch_size)
+
+    def _poses(self, pictures: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
+        """One :class:`Poses` a picture; the boxes of all go through the network together."""
+        boxes: list[np.ndarray] = []
+
+        def samples() -> Iterator[dict]:
+            for picture, own in zip(pictures, given, strict=True):
+                boxes.append(boxes_of(own, picture))
+                yield from (self._sample(picture, box) for box in boxes[-1])
+
+        joints = [_joints(sample) for sample in self._forward(samples(), batch_size)]
+        rest = iter(joints)
+        return [
+            self._pose([next(rest) for _ in own], own, getattr(source, 'scores', None))
+            for own, source in zip(boxes, given, strict=True)
+        ]
+
+    def _pose(self, joints: list[tuple], boxes: np.ndarray, sure: np.ndarray | None) -> Poses:
+        count = len(self.classes)
+        keypoints = np.array([places for places, _ in joints], np.float32).reshape(-1, count, 2)
+        scores = np.array([heights for _, heights in joints], np.float32).reshape(-1, count)
+        return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure)
+
+    def _sample(self, picture: np.ndarray, box: np.ndarray | None = None) -> dict:
+        """A picture after the config's test pipeline, without its loading."""
+        size = picture.shape[:2]
+        sample = dict(img=picture, img_shape=size, ori_shape=size, img_id=0, img_path='')
+        if self.cfg.default_scope == 'mmpose':
+            height, width = size
+            whole = np.array([0, 0, width, height], np.float32)
+            box = whole if box is None else box
+            sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
+        with one_line('the picture cannot be prepared'):
+            prepared = self._prepare(sample)
+        if self.task == 'segmentation' and self.model.out_channels > 1:
+            meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
+            meta.set_metainfo(dict(picture_size=size, ori_shape=meta.img_shape))
+        return prepared
+
+    def _forward(self, samples: Iterable[dict], size: int) -> Iterator[Any]:
+        for batch in _batches(samples, size):
+            with torch.no_grad():
+                yield from self.model.test_step(pseudo_collate(batch))
+
+    def _answer(self, sample: Any) -> Result:
+        if self.task == 'segmentation':
+            return self._labels(sample)
+        if self.task == 'classification':
+            scores = np.asarray(sample.pred_score.float().cpu())
+            best = int(scores.argmax())
+            return Classification(scores, best, self.classes[best], self.classes)
+        found = sample.pred_instances.cpu().numpy()
+        masks = found.masks.astype(bool) if 'masks' in found else None
+        boxes, scores = (np.asarray(part, np.float32) for part in (found.bboxes, found.scores))
+        labels = np.asarray(found.labels, np.int64)
+        return Detections(boxes.reshape(-1, 4), scores, labels, self.classes, masks)
+
+    def _labels(self, sample: Any) -> Segmentation:
+        logits = sample.seg_logits.data[None]
+        if logits.shape[1] == 1:  # of two classes, by a sigmoid and mmseg's threshold
+            labels, probable = sample.pred_sem_seg.data, logits[0]
+            scores = torch.where(labels > 0, probable, 1 - probable)
+        else:
+            corners = self.model.align_corners
+            labels, highest = label_pixels(logits, *sample.picture_size, corners)
+            scores = certainty(logits, highest, corners)
+        labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
+        return Segmentation(labels, self.classes, self.names.palette, scores)
+
+
+def _config(name_or_config: str | os.PathLike | Config) -> Config:
+    """The config, a copy."""
+    if isinstance(name_or_config, Config):
+        return name_or_config.copy()
+    name = os.fspath(name_or_config)
+    if metafiles.find(name):
+        return read_config(name)
+    if Path(name).is_dir():
+        raise UserError(
+            f'expected a name of the zoo or a config, found the folder {name}; a work dir holds a '
+            'copy of its config: give that, and its checkpoint'
+        )
+    if not Path(name).suffix:
+        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+    return read_config(name)
+
+
+def _weights(name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None) -> str:
+    if weights is not None:
+        return metafiles.published(os.fspath(weights))
+    if isinstance(name_or_config, Config):
+        raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
+    name = os.fspath(name_or_config)
+    if metafiles.find(name):
+        return metafiles.published(name)
+    near = metafiles.find(Path(name).stem)
+    by_name = ''
+    if near and near['Weights']:
+        by_name = f', or say {near["Name"]}, whose weights are published'
+    raise UserError(
+        f'no weights are given for {name}; give a checkpoint (--weights, --boxes-weights){by_name}'
+    )
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    with one_line(f'device {device} cannot be used'):
+        return torch.empty(0, device=device).device
+
+
+def _task(model: nn.Module, cfg: Config) -> str:
+    masks = cfg.default_scope == 'mmdet' and getattr(model, 'with_mask', False)
+    return 'instance segmentation' if masks else metafiles.SCOPES[cfg.default_scope]
+
+
+def _pipeline(cfg: Config) -> Compose:
+    """The test pipeline without what loads pictures and annotations."""
+    if not cfg.get('test_dataloader'):
+        raise UserError('expected test_dataloader in the config, for its pipeline; found none')
+    steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
+    for step in steps:
+        colour = step.get('color_type', 'color')
+        if _kind(step) in _LEFT_OUT and colour != 'color':
+            raise UserError(f'pictures are read in colour; the config wants color_type={colour!r}')
+    kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
+    scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
+    with one_line('the test pipeline cannot be built'), scope:
+        return Compose(kept)
+
+
+def _kind(step: dict) -> str:
+    kind = step['type']
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
+    """Neighbours of one shape, at most ``size`` at once."""
+    batch: list[dict] = []
+    for sample in samples:
+        if len(batch) == size or (batch and batch[0]['inputs'].shape != sample['inputs'].shape):
+            yield batch
+            batch = []
+        batch.append(sample)
+    if batch:
+        yield batch
+
+
+def _joints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 2) and (K,) of the person in one box."""
+    found = sample.pred_instances
+    return np.asarray(found.keypoints)[0], np.asarray(found.keypoint_scores)[0]

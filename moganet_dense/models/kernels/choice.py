@@ -1,0 +1,111 @@
+"""Which implementation of a block serves: decided here, in one place."""
+
+import enum
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..tracing import exporting
+
+SWITCH = 'MOGANET_KERNELS'
+"""Environment variable that turns the kernels on: 1. Anything else, or nothing: off."""
+
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+"""Whether Triton's kernels run on the CPU, as Python, which tests use."""
+
+OLDEST_TRITON = (3, 3)
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class Implementation(enum.Enum):
+    """How a block computes. All compute the same function up to rounding."""
+
+    FORMULAS = 'formulas'  # the paper's equations in PyTorch's operations
+    REARRANGED = 'rearranged'  # fewer passes, less kept for backward: autograd functions of ours
+    KERNELS = 'kernels'  # fused kernels on maps in channels_last
+
+
+def implementation_for(x: torch.Tensor) -> Implementation:
+    """What serves a map ``x``, (B, C, H, W), by its device, dtype and layout.
+
+    - the kernels, where they are switched on and :func:`reason_against` finds nothing;
+    - on CPUs the rearranged form, in training (1.6 times as fast) and inference;
+    - on GPUs the formulas. There a training step is launch-bound, and our autograd functions
+      launch more: on an H200 a step of arch s takes 116 ms rearranged and 91 by the formulas
+      in PyTorch's default layout, 143 and 76 in channels_last. Inference in the default layout
+      is faster rearranged (16.6 and 17.2 ms at 2x3x800x1280, 43.0 and 51.2 at 128x3x224x224);
+    - elsewhere, where nobody has measured, the formulas.
+    """
+    if reason_against(x) is None:
+        return Implementation.KERNELS
+    if x.device.type == 'cpu':
+        return Implementation.REARRANGED
+    if x.device.type != 'cuda':
+        return Implementation.FORMULAS
+    if torch.is_grad_enabled() or x.is_contiguous(memory_format=torch.channels_last):
+        return Implementation.FORMULAS
+    return Implementation.REARRANGED
+
+
+def reason_against(x: torch.Tensor) -> str | None:
+    """Why the kernels do not serve ``x``, (B, C, H, W); None where they do."""
+    if _switch.reason is not None:
+        return _switch.reason
+    if x.device.type != 'cuda' and not INTERPRETED:
+        return f'they need an NVIDIA GPU, and the map is on {x.device.type}'
+    if x.dtype not in _DTYPES:
+        return f'they take float32, bfloat16 and float16, and the map is {x.dtype}'
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return 'they need maps in channels_last'
+    if exporting():
+        return 'a traced or exported file holds plain operations'
+    return None
+
+
+@contextmanager
+def use_kernels(on: bool = True) -> Iterator[None]:
+    """Within it the kernels are on, or off, whatever the environment says.
+
+    Raises:
+        RuntimeError: they are asked for and this installation lacks something.
+    """
+    if on and (reason := unavailable()) is not None:
+        raise RuntimeError(f'the kernels cannot be turned on: {reason}')
+    before, _switch.reason = _switch.reason, None if on else 'they are turned off'
+    try:
+        yield
+    finally:
+        _switch.reason = before
+
+
+def unavailable() -> str | None:
+    """What this installation lacks for the kernels; None where nothing is missing."""
+    if torch.version.hip is not None:
+        return 'they are for NVIDIA GPUs, and this is a PyTorch for ROCm'
+    if not hasattr(torch.library, 'custom_op'):
+        return f'they need PyTorch 2.4 or later, and this is {torch.__version__}'
+    if importlib.util.find_spec('triton') is None:
+        return 'they need Triton, which PyTorch for CUDA on Linux brings along'
+    import triton
+
+    if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
+        oldest = '.'.join(map(str, OLDEST_TRITON))
+        return f'they need Triton {oldest} or later, and this is {triton.__version__}'
+    return None
+
+
+class _Switch:
+    """What keeps the kernels off in this process; None where they are on."""
+
+    def __init__(self) -> None:
+        if os.environ.get(SWITCH) == '1':
+            self.reason = unavailable()
+        else:
+            self.reason = f'they are off; the environment variable {SWITCH}=1 turns them on'
+
+
+_switch = _Switch()

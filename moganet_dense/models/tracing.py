@@ -1,0 +1,20 @@
+"""Whether code is being run, or read by something that writes a graph of it."""
+
+import torch
+
+
+def compiling() -> bool:
+    """Whether torch.compile or torch.export is reading this code."""
+    if hasattr(torch.compiler, 'is_compiling'):  # since PyTorch 2.3
+        return torch.compiler.is_compiling()
+    return torch._dynamo.is_compiling()
+
+
+def exporting() -> bool:
+    """Whether the forward pass is being written down, for other programs to run."""
+    is_exporting = getattr(torch.compiler, 'is_exporting', None)  # since PyTorch 2.6
+    return (
+        torch.jit.is_tracing()
+        or torch.onnx.is_in_onnx_export()
+        or bool(is_exporting and is_exporting())
+    )

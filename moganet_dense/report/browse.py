@@ -1,0 +1,105 @@
+"""What the network is really fed: the first batches of a training, drawn with their targets.
+
+They are drawn by the training's own loader and seed (engine/resumable.py), put together and passed
+through the model's data preprocessor, and only then made visible again: padding, and what mixes
+images (mixup, cutmix), are seen, too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+
+from ..data.image_io import load_whole
+from ..data.layouts import innermost, require_files
+from ..data.training_set import training_set
+from ..engine.job import Job
+from ..engine.resumable import draw_from, place_loader
+from ..utils.atomic import draft_of, move_durably
+from ..utils.errors import UserError, one_line
+from ..visualization.report_drawing import as_jpeg, as_url
+from ..visualization.training_samples import draw_target
+from .page import environment
+
+PAGE = 'index.html'
+
+
+def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
+    """Draws the first samples of the training that ``job`` would be.
+
+    Args:
+        job: as for training; without a seed in the config, seed 0.
+        number: of samples.
+        out: folder; None: browse, in the work dir.
+
+    Returns:
+        a page that shows all of them; the pictures lie beside it.
+
+    Raises:
+        UserError: the config has nothing to train on, or its data cannot be read.
+    """
+    cfg = job.read()
+    if not cfg.get('train_dataloader'):
+        raise UserError(f'{job.config} has no train_dataloader to browse')
+    require_files(cfg.train_dataloader.dataset, cfg.default_scope)
+    folder = Path(out or Path(cfg.work_dir, 'browse'))
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = []
+    with one_line('the training pipeline cannot be run'):
+        for image, sample, meta in _fed(cfg, number):
+            picture = draw_target(cfg.default_scope, image, sample, meta)
+            name = f'{len(shown):03d}.jpg'
+            (folder / name).write_bytes(as_jpeg(picture))
+            source = Path(str(sample.get('img_path', ''))).name
+            size = f'{image.shape[1]} x {image.shape[0]}'
+            shown.append(dict(name=name, source=source, size=size, url=as_url(picture)))
+    page = folder / PAGE
+    template = environment().get_template('browse.html')
+    pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []
+    steps = [repr(step) for step in pipeline]
+    text = template.render(config=str(job.config), shown=shown, steps=steps)
+    draft_of(page).write_text(text, encoding='utf-8')
+    move_durably(draft_of(page), page)
+    return page
+
+
+def _fed(cfg: Config, number: int) -> Iterator[tuple[np.ndarray, Any, dict]]:
+    """Image (H, W, 3), data sample and description of the data set, of the first samples."""
+    imports = dict(cfg.get('custom_imports') or {}, allow_failed_imports=False)
+    import_modules_from_strings(**imports)
+    init_default_scope(cfg.default_scope)
+    seed = cfg.get('randomness', {}).get('seed') or 0
+    dataset = training_set(cfg)
+    load_whole(dataset)
+    loader = dict(cfg.train_dataloader, num_workers=0, persistent_workers=False)
+    place_loader(loader, dataset, seed)
+    loader = Runner.build_dataloader(loader, seed=seed)
+    loader.batch_sampler.start = 0
+    settings = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    preprocessor = MODELS.build(settings)
+    done = 0
+    for iteration, batch in enumerate(loader):
+        draw_from(seed, iteration)
+        fed = preprocessor(batch, training=True)
+        images = _visible(fed['inputs'], preprocessor)
+        for image, sample in zip(images, fed['data_samples'], strict=True):
+            if done == number:
+                return
+            yield image, sample, dataset.metainfo
+            done += 1
+
+
+def _visible(inputs: torch.Tensor, preprocessor: Any) -> np.ndarray:
+    """Undoes the normalisation: (N, H, W, 3), uint8, RGB."""
+    if getattr(preprocessor, '_enable_normalize', False):
+        inputs = inputs * preprocessor.std + preprocessor.mean
+    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's word; the pipelines load BGR
+    if not (turned or getattr(preprocessor, '_channel_conversion', False)):
+        inputs = inputs.flip(1)
+    return inputs.permute(0, 2, 3, 1).round().clamp(0, 255).byte().cpu().numpy()

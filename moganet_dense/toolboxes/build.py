@@ -1,0 +1,52 @@
+"""Models of configs, and what their parts return."""
+
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from ..config.mini_config import start_from_scratch
+from ..utils.errors import one_line
+
+BOXES, MASKS = 1000, 100
+"""Regions that a two-stage detector's heads are counted on, as mmdet's own tool counts."""
+
+
+def build(cfg: Config) -> nn.Module:
+    """The model of a config, without published weights.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    cfg = cfg.copy()
+    start_from_scratch(cfg)
+    scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
+    with one_line('the model cannot be built'), scope:
+        return MODELS.build(cfg.model)
+
+
+def outputs(model: nn.Module, image: torch.Tensor) -> list:
+    """What each part of a model returns, up to, and without, the choice of boxes.
+
+    Args:
+        model: of any task, in eval mode.
+        image: (1, 3, H, W), normalised. A two-stage detector's heads get regions of ones.
+    """
+    if not hasattr(model, 'roi_head'):
+        return [model(image, data_samples=None, mode='tensor')]
+    maps = model.extract_feat(image)
+    found, head = [maps, model.rpn_head(maps)], model.roi_head
+    for count, part in [(BOXES, 'bbox'), (MASKS, 'mask')]:
+        extractors = listed(getattr(head, f'{part}_roi_extractor', None))
+        heads = listed(getattr(head, f'{part}_head', None))
+        for extractor, part_head in zip(extractors, heads, strict=True):
+            size = extractor.roi_layers[0].output_size
+            found.append(part_head(image.new_ones(count, extractor.out_channels, *size)))
+    return found
+
+
+def listed(modules: nn.Module | None) -> list[nn.Module]:
+    """Of mmdet's region heads: a cascade has a list of each part, others have one or none."""
+    if modules is None:
+        return []
+    return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

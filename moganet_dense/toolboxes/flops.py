@@ -1,0 +1,116 @@
+"""Parameters and multiply-adds of a model, without data, weights or memory.
+
+The model is moved to PyTorch's meta device, which has shapes and no numbers, and its forward
+pass is counted there by PyTorch's own counter (torch.utils.flop_counter): convolutions and matrix
+products, and batch norms with one multiply-add an element. Biases, activations, pooling and
+interpolation are not counted. Figures are multiply-adds, what the field prints as FLOPs.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config.reading import read_config
+from ..utils.errors import UserError, one_line
+from .build import build, outputs
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Size of a model.
+
+    Attributes:
+        parameters: of the whole model, trained or not; buffers are not among them.
+        flops: multiply-adds for one image.
+        backbone_flops: those of the backbone's convolutions and linear layers alone.
+        shape: height and width of that image.
+    """
+
+    parameters: int
+    flops: int
+    backbone_flops: int
+    shape: tuple[int, int]
+
+    def content(self) -> dict[str, Any]:
+        """The figures for programs: plain data, to be written as JSON."""
+        return asdict(self)
+
+
+def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
+    """Parameters and multiply-adds of a model for one RGB image.
+
+    Args:
+        model: of any task; it is moved to the meta device, where it has no numbers any more.
+        shape: height and width of the image, in pixels.
+
+    Raises:
+        UserError: the model does not take an image of this shape.
+    """
+    model = model.eval().to('meta')
+    image = torch.empty(1, 3, *shape, device='meta')
+    with one_line(f'the model does not take an image of {shape[0]} x {shape[1]}'):
+        return Complexity(
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            flops=_count(lambda: outputs(model, image), _NORMS),
+            backbone_flops=_count(lambda: model.backbone(image)),
+            shape=shape,
+        )
+
+
+def _of_a_norm(shape: Sequence[int], *_, **__) -> int:
+    return 2 * math.prod(shape)
+
+
+_NORMS = dict.fromkeys(
+    [torch.ops.aten.native_batch_norm, torch.ops.aten._native_batch_norm_legit_no_training],
+    _of_a_norm,
+)
+
+
+def _count(run: Callable[[], Any], also: dict | None = None) -> int:
+    """Multiply-adds of what ``run`` does; ``also``: counts of operators that PyTorch leaves out."""
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=also) as counter:
+        run()
+    return counter.get_total_flops() // 2  # it counts a multiply-add as two
+
+
+def usual_shape(cfg: Config) -> tuple[int, int]:
+    """Height and width that the published tables of a config's task count at."""
+    if cfg.default_scope == 'mmpose' and 'codec' in cfg:
+        width, height = cfg.codec.input_size
+        return height, width
+    return {'mmdet': (800, 1280), 'mmseg': (512, 2048)}.get(cfg.default_scope, (224, 224))
+
+
+def count(config: str, shape: Sequence[int] | None = None) -> Complexity:
+    """Parameters and multiply-adds of a config's model.
+
+    Args:
+        config: path of a config.
+        shape: height and width, one number for a square; None: :func:`usual_shape`.
+
+    Raises:
+        UserError: see :func:`build` and :func:`complexity`; or a shape that is none.
+    """
+    cfg = read_config(config)
+    if shape and (len(shape) > 2 or min(shape) < 32):
+        found = ' '.join(map(str, shape))
+        raise UserError(f'--shape: expected height and width, each at least 32, found {found}')
+    return complexity(build(cfg), (shape[0], shape[-1]) if shape else usual_shape(cfg))
+
+
+def describe(config: str, found: Complexity) -> str:
+    """What was counted, for people."""
+    counted = 'multiply-adds: convolutions, matrix products, norms'
+    return (
+        f'{config}, one image of {found.shape[0]} x {found.shape[1]} (height x width)\n'
+        f'parameters  {found.parameters / 1e6:.2f} M ({found.parameters})\n'
+        f'FLOPs       {found.flops / 1e9:.2f} G {counted}\n'
+        f'  backbone  {found.backbone_flops / 1e9:.2f} G: its convolutions and linear layers alone'
+    )

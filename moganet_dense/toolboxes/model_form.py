@@ -1,0 +1,153 @@
+"""Models in the form that evaluates fastest: folded, in another layout or precision, compiled."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn as nn
+from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import wrappers
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..models import MogaNet
+from ..utils.errors import UserError
+
+DTYPES = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass(frozen=True)
+class Form:
+    """In which form a model is evaluated.
+
+    Attributes:
+        deploy: folded, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
+        dtype: a key of DTYPES; fp32 changes nothing.
+        channels_last: images and maps lie in memory with their channels last.
+        compiled: the backbone goes through torch.compile: a minute before the first image.
+    """
+
+    deploy: bool = False
+    dtype: str = 'fp32'
+    channels_last: bool = False
+    compiled: bool = False
+
+    def apply(self, model: nn.Module) -> None:
+        """Brings a model with its weights into this form, in place.
+
+        Raises:
+            UserError: see :func:`switch`; or fp16 on a CPU.
+        """
+        if self.deploy:
+            switch(model)
+        if self.channels_last:
+            to_channels_last(model)
+        if dtype := DTYPES[self.dtype]:
+            to_precision(model, dtype)
+        if self.deploy and not self.compiled:
+            model.backbone.pack()
+        if self.compiled:
+            model.backbone.forward = torch.compile(model.backbone.forward)
+
+
+def switch(model: nn.Module) -> None:
+    """Folds norms into convolutions, in the backbone and around it; sets eval mode.
+
+    Raises:
+        UserError: the backbone is no MogaNet, or its norms cannot be folded.
+    """
+    if not isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
+        raise UserError(
+            f'the deploy form is one of MogaNet, the backbone is {type(backbone).__name__}'
+        )
+    model.eval()
+    backbone.switch_to_deploy()
+    for module in model.modules():
+        if isinstance(module, ConvModule):
+            _fold_conv_module(module)
+        elif type(module) is nn.Sequential:
+            _fold_sequential(module)
+
+
+def to_channels_last(model: nn.Module) -> None:
+    """Lays weights, and the images that enter the backbone, out with channels last."""
+    model.to(memory_format=torch.channels_last)
+    model.backbone.register_forward_pre_hook(_channels_last)
+
+
+def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
+    """Lets a model predict in half precision; what necks and heads return is float32.
+
+    Boxes, scores and heat maps are thus decoded in float32.
+
+    Raises:
+        UserError: float16 on a CPU.
+    """
+    device = next(model.parameters()).device.type
+    if device == 'cpu' and dtype == torch.float16:
+        raise UserError('--dtype fp16 needs a GPU; on a CPU use bf16')
+    return_float32(model)
+    model.backbone.to(dtype)
+    model.forward = torch.autocast(device, dtype)(model.forward)
+
+
+def return_float32(model: nn.Module) -> None:
+    """Makes what necks and heads return float32, also where autocast is on.
+
+    What follows, as losses, NMS and NumPy, does not take bfloat16.
+    """
+    for name, module in model.named_modules():
+        if re.search(r'(neck|head)(\.\d+)?$', name):
+            module.forward = MethodType(_in_float32, module)  # a copy of the model rebinds it
+
+
+def _fold_conv_module(module: ConvModule) -> None:
+    """Of mmcv's pair, the norm goes into the convolution if it comes right after."""
+    if (
+        module.with_norm
+        and module.order[:2] == ('conv', 'norm')
+        and _is_pair(module.conv, module.norm)
+    ):
+        module.conv = _fused(module.conv, module.norm)
+        setattr(module, module.norm_name, nn.Identity())
+
+
+def _fold_sequential(module: nn.Sequential) -> None:
+    for i, (conv, norm) in enumerate(pairwise(module)):
+        if _is_pair(conv, norm):
+            module[i], module[i + 1] = _fused(conv, norm), nn.Identity()
+
+
+def _is_pair(conv: nn.Module, norm: nn.Module) -> bool:
+    transposed = type(conv) in (nn.ConvTranspose2d, wrappers.ConvTranspose2d) and conv.groups == 1
+    plain = type(conv) in (nn.Conv2d, wrappers.Conv2d)  # a subclass may change its weight
+    is_fixed = isinstance(norm, _BatchNorm) and norm.running_var is not None
+    return (plain or transposed) and is_fixed
+
+
+def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    return fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
+
+
+def _channels_last(module: nn.Module, args: tuple) -> tuple:
+    return tuple(x.contiguous(memory_format=torch.channels_last) for x in args)
+
+
+def _in_float32(module: nn.Module, *args, **options) -> Any:
+    found = type(module).forward(module, *args, **options)
+    return map_tensors(lambda x: x.float() if x.is_floating_point() else x, found)
+
+
+def map_tensors(change: Callable, value: Any) -> Any:
+    """``value`` with ``change`` made to every tensor in its lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(change, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_tensors(change, item) for item in value)
+    return value

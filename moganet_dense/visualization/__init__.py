@@ -1,0 +1,1 @@
+"""Drawing of results, ground truth and training samples."""

@@ -1,0 +1,155 @@
+"""Downloads weight files into PyTorch's cache, by name or URL, completely or not at all."""
+
+import hashlib
+import os
+import re
+import tempfile
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
+
+import torch
+from mmengine.dist import barrier, get_local_rank
+from rich.progress import wrap_file
+
+from ..utils.errors import first_line
+from . import releases
+from .conversion import WeightsError
+
+TIMEOUT = 30  # seconds without an answer before a download is given up
+
+
+def locate(checkpoint: str) -> Path:
+    """Path of a checkpoint given by name, URL or path; fetched into the cache at need.
+
+    Raises:
+        WeightsError: it has to be fetched and cannot be.
+        UserError: unknown name.
+    """
+    known = releases.find(checkpoint) if checkpoint.startswith(releases.SCHEME) else None
+    url = known.url if known else checkpoint
+    if '://' not in url:
+        return Path(checkpoint)
+    if get_local_rank() == 0:  # one process of a machine fetches, the others find it there
+        fetch(url)
+    barrier()
+    return fetch(url)
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: PyTorch's own cache (TORCH_HOME moves it)."""
+    return Path(torch.hub.get_dir()) / 'checkpoints'
+
+
+def fetch(url: str) -> Path:
+    """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
+
+    What is cut leaves nothing behind, and the next call starts anew.
+
+    Raises:
+        WeightsError: the host does not answer, or the file breaks off or is another than its
+            name says; names the file, the URL and where a copy fetched by hand goes.
+    """
+    _require_https(url)
+    name, draft = _cached_name(url), None
+    target = cache_folder() / name
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
+        with open(handle, 'wb') as part:
+            _download(url, part, name)
+        _check_hash(Path(draft), url)
+        os.replace(draft, target)
+    except (OSError, URLError, HTTPException, ValueError) as error:
+        raise WeightsError(
+            f'cannot fetch {name} from {url} ({first_line(error)}); '
+            f'fetch it by hand and put it at {target}'
+        ) from None
+    finally:
+        if draft:
+            Path(draft).unlink(missing_ok=True)
+    return target
+
+
+def _require_https(url: str) -> None:
+    """Refuses what others on the way could change.
+
+    Raises:
+        WeightsError: another scheme, or no URL at all.
+    """
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise WeightsError(f'{url!r} is no URL of a file ({error})') from None
+    if scheme != 'https' or not url.isprintable():
+        raise WeightsError(f'{url!r} is refused: expected an https:// address of the file')
+
+
+class _HttpsOnly(HTTPRedirectHandler):
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_hash(file: Path, url: str) -> None:
+    """Names of OpenMMLab's and torchvision's files end in a part of their SHA-256, mmpose's
+    in that and a date; a date alone is none.
+
+    Raises:
+        OSError: the file has another.
+    """
+    noted = re.search(
+        r'-(?!(?:19|20)\d{6}\b)([0-9a-f]{8,64})(?:_\d{8})?\.pth$', releases.file_name(url)
+    )
+    if noted is None:
+        return
+    digest = hashlib.sha256()
+    with open(file, 'rb') as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    if not digest.hexdigest().startswith(noted[1]):
+        found = digest.hexdigest()[: len(noted[1])]
+        raise OSError(f'expected SHA-256 {noted[1]}..., found {found}...')
+
+
+def _cached_name(url: str) -> str:
+    """File name in the cache; a file that is not of the zoo gets a mark of its URL, since
+    others may end in the same name. No header and no redirect has a say in it.
+
+    Raises:
+        WeightsError: no file name in the URL.
+    """
+    name = Path(unquote(releases.file_name(url))).name
+    if not name:
+        raise WeightsError(f'{url} is no URL of a file')
+    if (known := releases.find(url)) and known.url == url:
+        return name
+    plain = re.sub(r'[^\w.+-]', '_', name, flags=re.ASCII)[-100:]
+    return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{plain}'
+
+
+def _download(url: str, part: Any, name: str) -> None:
+    """Writes what ``url`` sends to the open file ``part``, with a progress bar.
+
+    Raises:
+        OSError: it sends no file, does not say of which size, or sends another size.
+    """
+    with build_opener(_HttpsOnly).open(url, timeout=TIMEOUT) as answer:
+        said = answer.headers.get('Content-Length')
+        if answer.status != 200 or said is None:
+            raise OSError(
+                f'expected a file and its size, found status {answer.status}, size {said}'
+            )
+        size = int(said)
+        with wrap_file(answer, total=size, description=name) as stream:
+            while chunk := stream.read(1 << 20):
+                part.write(chunk)
+    if part.tell() != size:
+        raise OSError(f'expected {size} bytes, received {part.tell()}')
+    part.flush()
+    os.fsync(part.fileno())

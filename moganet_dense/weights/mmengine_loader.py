@@ -1,0 +1,144 @@
+"""Our reader in the place of mmengine's, which falls back to full pickle and runs what it finds.
+
+mmengine looks a reader up by the beginning of a path (its ``CheckpointLoader``), the same one for
+all models of a process.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from mmengine.fileio import PickleHandler, YamlHandler, register_handler
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+from ..utils.errors import UserError
+from ..utils.printable import printable
+from . import loading, releases, unpickling
+from .conversion import WeightsError, holds_average, model_state
+
+_FILES = ('', 'http://', 'https://')
+
+AVERAGE_TAKEN = '{}: reading the average that it holds, which the published accuracy is of'
+
+
+def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) -> dict:
+    """What mmengine's loaders return, read by our reader.
+
+    A classifier comes as its average where the file holds one, and published weights with a
+    note of their gate, so that they do not load into a backbone with the other. Texts that mmengine
+    or a toolbox would run as a config are left out, see :func:`without_config_texts`.
+
+    Raises:
+        WeightsError: it cannot be fetched or read, or it is no dict.
+    """
+    checkpoint = loading.read_checkpoint(loading.locate(filename), map_location)
+    if not isinstance(checkpoint, dict):
+        raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
+    if not loading.is_trusting():
+        without_config_texts(checkpoint)
+    if holds_average(checkpoint):
+        print_log(AVERAGE_TAKEN.format(filename), logger='current')
+        checkpoint['state_dict'] = model_state(checkpoint)
+    if known := releases.find(filename):
+        _note_gate(checkpoint, known.gate)
+    return checkpoint
+
+
+def without_config_texts(checkpoint: dict) -> None:
+    """Removes, in place, texts of a checkpoint that mmengine and mmpose run as Python.
+
+    mmengine's Runner runs ``meta['config']`` when it resumes, its inferencers ``meta['cfg']`` or
+    the message hub's ``cfg`` where they are given no config, and mmpose the file that the metainfo
+    names as ``from_file``. The texts are plain data to any reader of pickles.
+    """
+    meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
+    places = (
+        (meta, ('config', 'cfg')),
+        (hub.get('runtime_info') if isinstance(hub, dict) else None, ('cfg', 'config')),
+        (meta.get('dataset_meta') if isinstance(meta, dict) else None, ('from_file',)),
+    )
+    for place, keys in places:
+        for key in keys if isinstance(place, dict) else ():
+            place.pop(key, None)
+
+
+def _note_gate(checkpoint: dict, gate: str) -> None:
+    """Notes the gate of the backbone as our own checkpoints do, beside the tensors."""
+    state = checkpoint.get('state_dict', checkpoint)
+    noted = OrderedDict(state)  # a plain dict takes no note
+    noted._metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
+    checkpoint['state_dict'] = noted
+
+
+def read_without_code() -> None:
+    """Makes mmengine read every checkpoint through our reader, for our own commands, and
+    annotations and proposals in YAML or pickle without running what they name."""
+    register_handler(['yaml', 'yml'])(_PlainYaml)
+    register_handler(['pkl', 'pickle'])(_PlainPickle)
+    _read_through_us(
+        *_FILES, 's3://', 'open-mmlab://', 'openmmlab://', 'modelzoo://', 'torchvision://',
+        'mmcls://', 'petrel://', releases.SCHEME,
+    )  # fmt: skip
+
+
+def read_files_without_code() -> None:
+    """Makes mmengine read paths and URLs through our reader; names of other models' weights,
+    such as torchvision://resnet50, stay as they are."""
+    _read_through_us(*_FILES)
+
+
+def reads_files() -> bool:
+    """Whether mmengine reads paths through our reader now, and code is not trusted."""
+    return CheckpointLoader._schemes.get('') is load_from_safe and not loading.is_trusting()
+
+
+def read_releases_without_code() -> None:
+    """Makes mmengine read and keep the published files, by name or URL, through our reader;
+    others are read as before."""
+    _read_through_us(releases.SCHEME, *releases.RELEASES)
+
+
+@contextmanager
+def reading_without_code() -> Iterator[None]:
+    """:func:`read_files_without_code` for a while."""
+    before = CheckpointLoader._schemes.copy()
+    read_files_without_code()
+    try:
+        yield
+    finally:
+        CheckpointLoader._schemes = before
+
+
+class _PlainYaml(YamlHandler):
+    """mmengine's, which by itself builds any object that a tag names."""
+
+    def load_from_fileobj(self, file: Any, **options: Any) -> Any:
+        options.setdefault('Loader', getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+        try:
+            return super().load_from_fileobj(file, **options)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f'expected YAML of plain values, found other content ({printable(error, 200)})'
+            ) from None
+
+
+class _PlainPickle(PickleHandler):
+    """mmengine's, with the allow-list of :mod:`~moganet_dense.weights.unpickling`."""
+
+    def load_from_fileobj(self, file: Any, **options: Any) -> Any:
+        if loading.is_trusting():
+            return super().load_from_fileobj(file, **options)
+        try:
+            return unpickling.load(file, **options)
+        except Exception as error:  # a pickle that is malformed raises many kinds
+            raise UserError(
+                'expected a pickle of arrays and plain containers, found other content '
+                f'({printable(error, 200)}); --trust-checkpoint reads it and runs its code'
+            ) from None
+
+
+def _read_through_us(*prefixes: str) -> None:
+    CheckpointLoader.register_scheme(prefixes, load_from_safe, force=True)

@@ -1,0 +1,83 @@
+"""Files of the safetensors format, by its own library.
+
+The library checks the header: no overlap, no hole, no bytes behind the last tensor
+(https://huggingface.co/docs/safetensors). What it lets pass, a key given twice, is refused here:
+two readers could take different ones.
+"""
+
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..utils.printable import printable
+from ..utils.regular_files import open_regular
+from .conversion import WeightsError
+
+
+def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:
+    """A checkpoint with the tensors under 'state_dict' and the file's texts under 'meta'.
+
+    A text 'gate' is noted as our own checkpoints note it.
+
+    Raises:
+        WeightsError: the file is truncated or malformed.
+    """
+    try:
+        _require_keys_once(path)
+        with safe_open(path, 'pt') as file:
+            meta = dict(file.metadata() or {})
+            names = file.keys()
+            # copies: the library's tensors lie in the file, which may change under them
+            state = OrderedDict((name, file.get_tensor(name).clone()) for name in names)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f'{path} is truncated or no safetensors file ({printable(error, 200)}); fetch it again'
+        ) from None
+    if map_location is not None and not callable(map_location):
+        for name, tensor in state.items():
+            state[name] = tensor.to(map_location)
+    if 'gate' in meta:
+        state._metadata = {'backbone': dict(gate=meta['gate'])}
+    return dict(state_dict=state, meta=meta)
+
+
+def packed(state: Mapping[str, torch.Tensor], meta: Mapping[str, str]) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        state: tensors by name; those that share memory are written each.
+        meta: texts for the header.
+    """
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    seen: set[int] = set()
+    for name, tensor in own.items():
+        storage = tensor.untyped_storage()
+        if tensor.numel() and (storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes):
+            own[name] = tensor.clone()
+        seen.add(storage.data_ptr())
+    return safetensors.torch.save(own, dict(meta))
+
+
+def _require_keys_once(path: Path) -> None:
+    """Looks through the header, of which the library has checked nothing yet."""
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), 'little')
+        if length > min(100_000_000, path.stat().st_size):  # the library's limit and error
+            return
+        text = file.read(length)
+    if text.startswith(b'{'):
+        json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f'the key {twice[:80]!r} is given twice')
+    return found

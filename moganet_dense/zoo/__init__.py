@@ -1,0 +1,1 @@
+"""The published models as a table."""

@@ -1,0 +1,50 @@
+"""What stands for an operator that PyTorch and torchvision have no equivalent of."""
+
+from collections.abc import Callable
+from importlib import metadata
+
+import torch
+import torchvision
+
+
+def missing_operator(name: str) -> Callable:
+    """A function that raises NotImplementedError with the way to a compiled mmcv.
+
+    Args:
+        name: of the operator in mmcv's extension.
+    """
+
+    def operator(*args, **kwargs):
+        raise NotImplementedError(
+            f'mmcv operator {name} needs a compiled mmcv, and this one has its operators from '
+            f'torchvision; with a C++ compiler (and nvcc for a GPU): {compile_command()}'
+        )
+
+    operator.__name__ = operator.__qualname__ = name
+    return operator
+
+
+def compile_command() -> str:
+    """The command that compiles the mmcv that is installed, in this environment."""
+    requirement = 'onedl-mmcv'
+    for name in ('onedl-mmcv', 'mmcv'):
+        try:
+            requirement = f'{name}=={metadata.version(name)}'
+        except metadata.PackageNotFoundError:
+            continue
+        break
+    # without the cache: a wheel that was built without operators would come out of it
+    return (
+        'pip install "setuptools<82" wheel ninja && pip install --no-build-isolation '
+        f'--no-cache-dir --no-deps --force-reinstall {requirement}'
+    )
+
+
+def get_compiler_version() -> str:
+    """In place of the C++ compiler's version: what serves the operators."""
+    return f'none, operators by torchvision {torchvision.__version__}'
+
+
+def get_compiling_cuda_version() -> str:
+    """The CUDA version that torch (and torchvision's operators) were built for."""
+    return torch.version.cuda or 'not available'

@@ -1,0 +1,3 @@
+"""What mmpose imports of xtcocotools, on pycocotools."""
+
+__version__ = '1.14.3+pycocotools'

@@ -1,0 +1,118 @@
+"""ONNX files that name other files, and files that are no ONNX."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny_onnx import tiny_detector
+
+from moganet_dense.runtime import load
+from moganet_dense.runtime.external_data import has_external_data
+from moganet_dense.utils.errors import UserError
+
+
+def external(name: str = 'stolen', location: str = '/etc/passwd') -> TensorProto:
+    """A tensor whose values are the bytes of another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.UINT8, dims=[16])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key='location', value=location)
+    return tensor
+
+
+def in_an_initializer(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(external())
+
+
+def in_a_constant(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node('Constant', [], ['stolen'], value=external()))
+
+
+def in_a_list(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node('Any', [], ['stolen'], values=[external()]))
+
+
+def in_a_subgraph(model: onnx.ModelProto) -> None:
+    inner = helper.make_graph([], 'inner', [], [], [external()])
+    model.graph.node.append(helper.make_node('If', ['c'], ['x'], then_branch=inner))
+
+
+def in_a_function(model: onnx.ModelProto) -> None:
+    node = helper.make_node('Constant', [], ['y'], value=external())
+    model.functions.append(
+        helper.make_function('d', 'f', [], ['y'], [node], [helper.make_opsetid('', 17)])
+    )
+
+
+def in_a_sparse_tensor(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add(values=external(), dims=[16])
+
+
+def in_training_info(model: onnx.ModelProto) -> None:
+    model.training_info.add().initialization.initializer.append(external())
+
+
+PLACES = [
+    in_an_initializer, in_a_constant, in_a_list, in_a_subgraph, in_a_function,
+    in_a_sparse_tensor, in_training_info,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('place', PLACES, ids=lambda place: place.__name__)
+def test_values_from_other_files_are_refused(place, tmp_path):
+    file = tiny_detector(tmp_path / 'a.onnx')
+    load(file)
+    model = onnx.load(file)
+    place(model)
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match='is refused: it takes values from other files') as raised:
+        load(file)
+    assert '\n' not in str(raised.value)
+
+
+def test_a_number_written_in_more_bytes_than_it_needs_hides_nothing(tmp_path):
+    """Protobuf reads 0x81 0x00 as 1: the place of the data, in a form no library writes."""
+    plain = external().SerializeToString()
+    place = bytes([14 << 3, 1])
+    assert plain.count(place) == 1
+    hidden = plain.replace(place, bytes([14 << 3, 0x81, 0x00]))
+    assert TensorProto.FromString(hidden).data_location == TensorProto.EXTERNAL
+    graph = bytes([5 << 3 | 2, 0x80 | len(hidden), 0x00]) + hidden
+    model = bytes([7 << 3 | 2, 0x80 | len(graph), 0x00]) + graph
+    assert onnx.ModelProto.FromString(model).graph.initializer[0].name == 'stolen'
+    assert has_external_data(model)
+
+
+def test_words_alone_refuse_nothing(tmp_path):
+    """A tensor that is called location, and its path as a text, are no external data."""
+    model = onnx.load(tiny_detector(tmp_path / 'a.onnx'))
+    values = numpy_helper.from_array(np.frombuffer(b'\n\x08location\x12\x0b/etc/passwd', 'u1'))
+    model.graph.initializer.append(values)
+    model.graph.node.append(
+        helper.make_node('Identity', ['location'], ['x'], doc_string='location')
+    )
+    assert not has_external_data(model.SerializeToString())
+
+
+def test_spoiled_bytes_are_an_error_and_no_crash(tmp_path):
+    whole = tiny_detector(tmp_path / 'a.onnx').read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        content = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+        content[rng.integers(len(content))] = rng.integers(256)
+        try:
+            assert has_external_data(bytes(content)) in (True, False)
+        except ValueError as error:
+            assert 'found a' in str(error)
+
+
+def test_external_data_beside_the_file_is_refused_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tiny_detector(tmp_path / 'a.onnx')
+    Path('beside.bin').write_bytes(bytes(16))
+    model = onnx.load(file)
+    model.graph.initializer.append(external(location='beside.bin'))
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match='all into one file'):
+        load(file)

@@ -1,0 +1,232 @@
+"""The web page's server over HTTP: what it answers, and what it refuses."""
+
+import base64
+import io
+import re
+import socket
+import struct
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from pycocotools import mask as rle
+from serving import NAMES, Watched, ask, predict, served
+
+from moganet_dense.demo import serve
+from moganet_dense.demo import server as module
+from moganet_dense.demo.model_cache import KEPT, Shelf
+from moganet_dense.demo.uploads import MAX_BYTES
+from moganet_dense.utils.errors import UserError
+
+PAGE = ROOT / 'moganet_dense/demo/page'
+
+
+@pytest.fixture(scope='module')
+def watched():
+    return Watched()
+
+
+@pytest.fixture(scope='module')
+def port(watched):
+    with served(watched) as number:
+        yield number
+
+
+def encoded(width=100, height=80, kind='PNG', **options) -> bytes:
+    content = io.BytesIO()
+    Image.new('RGB', (width, height), (250, 120, 10)).save(content, kind, **options)
+    return content.getvalue()
+
+
+def test_the_page_and_its_parts_are_there(port):
+    status, headers, body = ask(port, 'GET', '/')
+    assert status == 200 and headers['content-type'].startswith('text/html')
+    for name in re.findall(rb'(?:src|href)="([^"]+)"', body):
+        assert ask(port, 'GET', '/' + name.decode())[0] == 200, name
+    for path in ('/../server.py', '/%2e%2e/server.py', '/..%2fserver.py', '/nothing'):
+        assert ask(port, 'GET', path)[0] == 404
+
+
+def test_the_page_names_no_other_host():
+    for path in PAGE.rglob('*.*'):
+        if path.suffix in ('.html', '.css', '.js', '.svg'):
+            text = path.read_text().replace('http://www.w3.org/2000/svg', '')
+            assert not re.search(r'https?:|url\(|@import|[\'"(]//', text), path
+
+
+def test_every_response_carries_the_headers(port):
+    for request in ['GET /', 'GET /models', 'GET /nothing', 'POST /predict']:
+        _, headers, _ = ask(port, *request.split())
+        assert headers['x-content-type-options'] == 'nosniff'
+        assert "default-src 'none'" in headers['content-security-policy']
+        assert "frame-ancestors 'none'" in headers['content-security-policy']
+        assert 'access-control-allow-origin' not in headers
+
+
+@pytest.mark.parametrize(
+    'host, status',
+    [('localhost:80', 200), ('127.0.0.1', 200), ('[::1]:7860', 200), ('192.168.1.7', 200),
+     ('evil.example', 421), ('localhost.evil.example', 421), ('', 421), ('a:b:c', 421)],
+)  # fmt: skip
+def test_only_its_own_names_are_answered(port, host, status):
+    assert ask(port, 'GET', '/models', Host=host)[0] == status
+
+
+def test_other_sites_pages_are_refused(port):
+    ours = f'http://127.0.0.1:{port}'
+    assert predict(port, encoded(), Origin=ours)[0] == 200
+    for origin in ('http://evil.example', 'null', f'http://localhost:{port}'):
+        assert predict(port, encoded(), Origin=origin)[0] == 403
+    for kind in ('text/plain', 'multipart/form-data; boundary=x'):  # what a form can send
+        assert predict(port, encoded(), Content_Type=kind)[0] == 415
+
+
+def test_objects_come_in_cocos_format(port, watched):
+    status, found = predict(port, encoded(100, 80))
+    assert status == 200 and found['task'] == 'detection' and found['stored_size'] == [100, 80]
+    assert found['images'] == [dict(id=1, width=100, height=80)]
+    assert found['categories'] == [dict(id=1, name=NAMES[0]), dict(id=2, name=NAMES[1])]
+    first, second = found['annotations']
+    assert first['bbox'] == [5, 10, 20, 20] and first['score'] == 0.9 and first['category_id'] == 1
+    assert second['bbox'] == [50, 40, 40, 20] and second['area'] == 800
+    mask = rle.decode(second['segmentation'])
+    assert mask.sum() == 800 and mask[40:60, 50:90].all()
+    image, order = watched.given[-1]
+    assert order == 'rgb' and image.shape == (80, 100, 3) and image[0, 0].tolist() == [250, 120, 10]
+
+
+def test_areas_come_as_run_lengths_and_certainties(port):
+    _, found = predict(port, encoded(10, 4), 'segmentor')
+    assert [row['name'] for row in found['classes']] == list(NAMES)
+    assert [row['pixels'] for row in found['classes']] == [20, 20]
+    assert [row['score'] for row in found['classes']] == pytest.approx([0.8, 0.2])
+    assert rle.decode(found['classes'][0]['segmentation'])[:, :5].all()
+    packed = zlib.decompress(base64.b64decode(found['shown']['certainty']))
+    assert np.frombuffer(packed, np.uint8).reshape(4, 10)[0].tolist() == [204] * 5 + [51] * 5
+    assert found['shown']['colours'] == {'0': '#c81e1e', '1': '#1e1ec8'}
+
+
+def test_skeletons_of_the_persons_that_a_detector_finds(port):
+    _, found = predict(port, encoded(), 'poser', '&persons=detector')
+    (person,) = found['annotations']  # the other object is none
+    assert person['keypoints'] == pytest.approx([5, 10, 0.9, 25, 30, 0.5], abs=1e-3)
+    assert person['score'] == pytest.approx(0.9 * 0.7)  # of the box, and the joints' mean
+    status, found = predict(port, encoded(), 'poser', '&persons=segmentor')
+    assert status == 422 and 'segmentor does not find persons' in found['error']
+
+
+def test_classes_come_with_their_probability(port):
+    _, found = predict(port, encoded(), 'classifier')
+    assert found['classes'][0] == dict(label=1, name=NAMES[1], score=0.75)
+
+
+def test_a_photograph_is_turned_as_its_tag_says_and_large_ones_are_shrunk(port, watched):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to the right
+    status, found = predict(port, encoded(4000, 3000, 'JPEG', exif=exif))
+    assert status == 200 and found['stored_size'] == [3000, 4000]
+    assert found['images'] == [dict(id=1, width=1200, height=1600)]
+    assert watched.given[-1][0].shape == (1600, 1200, 3)
+
+
+def header_of_a_png(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is large."""
+
+    def chunk(kind, data):
+        check = zlib.crc32(kind + data)
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', check)
+
+    start = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+    return b'\x89PNG\r\n\x1a\n' + start + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (b'', 'expected a JPEG, PNG or WebP picture'),
+        (b'hello, this is no picture', 'expected a JPEG, PNG or WebP picture'),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'expected a JPEG, PNG or WebP picture'),
+        (encoded(kind='GIF'), 'expected a JPEG, PNG or WebP picture'),
+        (encoded(kind='TIFF'), 'expected a JPEG, PNG or WebP picture'),
+        (encoded(300, 300, 'JPEG')[:900], 'damaged'),
+        (header_of_a_png(9000, 9000), 'at most 50 million pixels, found 9000 x 9000'),
+        (header_of_a_png(100_000, 100_000), 'at most 50 million pixels, found far more'),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused_in_one_line(port, watched, content, words):
+    before = len(watched.given)
+    status, found = predict(port, content)
+    assert status == 422 and words in found['error'] and '\n' not in found['error']
+    assert len(watched.given) == before
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_there(port):
+    status, found = predict(port, b'0' * (MAX_BYTES + 1))
+    assert status == 413 and found['error'] == 'expected at most 20 MB, found a larger file'
+    status, _ = predict(port, (b'0' * 2**20 for _ in range(22)))  # without saying its length
+    assert status == 413
+
+
+def test_a_model_that_fails_tells_nothing_of_the_server(port):
+    status, found = predict(port, encoded(), 'broken')
+    assert status == 500 and 'secret' not in found['error'] and 'Traceback' not in found['error']
+    assert predict(port, encoded(), 'nobody')[0] == 422
+    assert predict(port, encoded())[0] == 200
+
+
+def test_ten_at_once_take_turns(monkeypatch):
+    watched = Watched(seconds=0.05)
+    content = encoded()
+    with served(watched) as port, ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: predict(port, content)[0], range(10)))
+        assert answers == [200] * 10 and watched.most == 1
+        monkeypatch.setattr(module, 'WAITING', 3)
+        answers = list(pool.map(lambda _: predict(port, content), range(10)))
+    codes = {status for status, _ in answers}
+    assert codes == {200, 503} and watched.most == 1
+    assert any('too many pictures are waiting' in found.get('error', '') for _, found in answers)
+
+
+def test_few_models_are_in_memory(port, watched):
+    watched.loaded.clear()
+    for model in ('detector', 'classifier', 'classifier', 'detector', 'segmentor', 'detector'):
+        predict(port, encoded(), model)
+    assert watched.loaded[-1] == 'segmentor'  # the detector, used in between, stayed
+    assert KEPT == 2
+
+
+def test_the_models_of_the_command_line(tmp_path):
+    (tmp_path / 'best.pth').touch()
+    config = str(ROOT / 'configs/seg/upernet_moganet_t.py')
+    choices = Shelf.of(['retinanet_moganet_s', f'{config}={tmp_path}/best.pth']).choices
+    assert {name: choice.task for name, choice in choices.items()} == {
+        'retinanet_moganet_s': 'detection',
+        'upernet_moganet_t (best)': 'segmentation',
+    }
+    published = Shelf.of([]).choices
+    assert {choice.task for choice in published.values()} == {
+        'detection', 'segmentation', 'pose', 'classification'
+    }  # fmt: skip
+    for wrong, words in [
+        (['retinanet_moganet_x'], 'no such model: retinanet_moganet_x; near it'),
+        ([config], 'expected CONFIG=CHECKPOINT'),
+        ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
+        (['faster_rcnn_moganet_s'], 'no weights are published'),
+        (['retinanet_moganet_s'] * 2, 'named twice'),
+    ]:
+        with pytest.raises(UserError, match=words):
+            Shelf.of(wrong)
+
+
+def test_what_keeps_the_server_from_starting(monkeypatch):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f'cannot listen at 127.0.0.1, port {port}: Address'):
+            serve(['retinanet_moganet_s'], port=port)
+    monkeypatch.setitem(sys.modules, 'uvicorn', None)
+    with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):
+        serve(['retinanet_moganet_s'])

@@ -1,0 +1,180 @@
+"""faster-coco-eval against pycocotools and xtcocotools, number by number."""
+
+import copy
+import importlib
+import json
+
+import numpy as np
+import pycocotools.coco
+import pycocotools.cocoeval
+import pytest
+import torch
+import xtcocotools.coco
+import xtcocotools.cocoeval
+from drawn_coco import draw
+from mmengine.structures import InstanceData
+
+import moganet_dense.evaluation.fast_coco_eval as in_cpp_module
+from moganet_dense.evaluation.coco_precision import after_accumulate
+from moganet_dense.evaluation.fast_coco_eval import METRICS, fast_coco_eval, in_cpp
+
+LIBRARIES = dict(bbox=pycocotools, segm=pycocotools, keypoints=xtcocotools)
+SIGMAS = np.linspace(0.02, 0.1, 17)
+
+
+def evaluated(make, library, data, results, kind, *options, **params):
+    truth = library.coco.COCO()
+    truth.dataset = copy.deepcopy(data)
+    truth.createIndex()
+    found = make(truth, truth.loadRes(copy.deepcopy(results)), kind, *options)
+    for name, value in params.items():
+        setattr(found.params, name, value)
+    found.evaluate()
+    found.accumulate()
+    found.summarize()
+    return found
+
+
+def check_equal(kind, data, results, *options, **params):
+    """Every entry of every table, and the 12 or 10 numbers of the summary."""
+    library = LIBRARIES[kind]
+    original = library.cocoeval.COCOeval
+    if kind == 'keypoints':
+        params['useSegm'] = None  # mmpose says so
+    asked, found = (
+        evaluated(make, library, data, results, kind, *options, **params)
+        for make in (original, in_cpp(original))
+    )
+    for name in ('precision', 'recall', 'scores'):
+        assert found.eval[name].shape == asked.eval[name].shape
+        np.testing.assert_allclose(found.eval[name], asked.eval[name], rtol=0, atol=1e-12)
+    assert len(found.stats) == len(asked.stats) == (10 if kind == 'keypoints' else 12)
+    np.testing.assert_allclose(found.stats, asked.stats, rtol=0, atol=1e-12)
+    assert 0.02 < asked.stats[0] < 0.98  # neither nothing nor everything was found
+    assert not found.evalImgs  # and not by the original's loop
+
+
+@pytest.mark.parametrize('kind', LIBRARIES)
+@pytest.mark.parametrize('tied', [False, True])
+def test_the_numbers_are_those_of_the_original(kind, tied):
+    data, results = draw(kind, 25, 40, seed=tied, categories=3, tied=tied)
+    check_equal(kind, data, results)
+
+
+@pytest.mark.parametrize('kind', ['bbox', 'segm'])
+def test_also_for_what_mmdet_asks(kind):
+    data, results = draw(kind, 8, 150, seed=2, categories=4)
+    some = [image['id'] for image in data['images']][:6]
+    check_equal(kind, data, results, maxDets=[100, 300, 1000], catIds=[4, 2], imgIds=some)
+    check_equal(kind, data, results, maxDets=[100, 300, 1000], useCats=0)  # proposals
+
+
+@pytest.mark.parametrize('use_area', [True, False])
+def test_also_for_what_mmpose_asks(use_area):
+    data, results = draw('keypoints', 25, 40, seed=3, categories=1)
+    check_equal('keypoints', data, results, SIGMAS, use_area)
+
+
+@pytest.mark.filterwarnings('ignore:Found annotation id 0')
+@pytest.mark.parametrize('kind', LIBRARIES)
+def test_also_where_ids_start_at_zero(kind):
+    """pycocotools takes id 0 for unmatched, xtcocotools does not."""
+    data, results = draw(kind, 8, 20, seed=4, categories=1, first_id=0)
+    check_equal(kind, data, results)
+
+
+def test_also_for_real_boxes_on_real_annotations(photographs):
+    folder = photographs / 'coco4/annotations'
+    truth, found = ('person_keypoints.json', 'person_detections.json')
+    check_equal('bbox', *(json.loads((folder / name).read_text()) for name in (truth, found)))
+
+
+def test_no_pose_at_all_is_an_ap_of_zero():
+    data, _ = draw('keypoints', 8, 0, categories=1)
+    found = evaluated(
+        in_cpp(xtcocotools.cocoeval.COCOeval), xtcocotools, data, [], 'keypoints', useSegm=None
+    )
+    np.testing.assert_array_equal(found.stats, np.zeros(10))
+
+
+def test_other_kinds_stay_with_the_original():
+    data, results = draw('keypoints', 8, 20, categories=1)
+    for annotation in data['annotations'] + results:
+        annotation['foot_kpts'] = annotation['keypoints'][:18]
+    make, original = (f(xtcocotools.cocoeval.COCOeval) for f in (in_cpp, lambda same: same))
+    asked, found = (
+        evaluated(f, xtcocotools, data, results, 'keypoints_foot', SIGMAS[:6], useSegm=None)
+        for f in (original, make)
+    )
+    np.testing.assert_array_equal(found.stats, asked.stats)
+    assert found.evalImgs
+
+
+def metrics_of_mmdet(data, results, folder) -> dict:
+    file = folder / 'truth.json'
+    file.write_text(json.dumps(data))
+    metric = importlib.import_module(METRICS[0]).CocoMetric(str(file), ['bbox'], classwise=True)
+    metric.dataset_meta = dict(classes=[c['name'] for c in data['categories']])
+    for image in data['images']:
+        mine = [r for r in results if r['image_id'] == image['id']]
+        boxes = torch.tensor([r['bbox'] for r in mine]).view(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        sample = dict(
+            img_id=image['id'],
+            ori_shape=(image['height'], image['width']),
+            pred_instances=InstanceData(
+                bboxes=boxes,
+                scores=torch.tensor([r['score'] for r in mine]),
+                labels=torch.tensor([r['category_id'] - 1 for r in mine], dtype=torch.long),
+            ),
+        )
+        metric.process({}, [sample])
+    return metric.evaluate(len(data['images']))
+
+
+def test_a_metric_evaluates_in_cpp_within_and_as_before_after(tmp_path):
+    data, results = draw('bbox', 10, 20, categories=3)
+    asked = metrics_of_mmdet(data, results, tmp_path)
+    modules = [importlib.import_module(name) for name in METRICS]
+    before = [(module.COCOeval, module.dump) for module in modules]
+    with fast_coco_eval():
+        for module, (evaluator, dump) in zip(modules, before, strict=True):
+            assert issubclass(module.COCOeval, evaluator) and module.COCOeval is not evaluator
+            assert module.dump is not dump
+        assert metrics_of_mmdet(data, results, tmp_path) == asked
+    assert [(module.COCOeval, module.dump) for module in modules] == before
+
+
+@pytest.mark.parametrize('kind', ['bbox', 'keypoints_foot'])
+def test_who_watches_evaluations_sees_each_once(kind):
+    library = pycocotools if kind == 'bbox' else xtcocotools
+    data, results = draw(kind.partition('_')[0], 4, 20, categories=1)
+    for annotation in data['annotations'] + results:
+        annotation['foot_kpts'] = annotation.get('keypoints', [])[:18]
+    options = () if kind == 'bbox' else (SIGMAS[:6],)
+    seen = []
+    with fast_coco_eval(), after_accumulate(seen.append):
+        module = importlib.import_module(METRICS[kind != 'bbox'])
+        found = evaluated(module.COCOeval, library, data, results, kind, *options, useSegm=None)
+    assert seen == [found]
+
+
+def test_what_is_written_is_what_mmengine_writes(tmp_path):
+    rows = [dict(b=[0.1, 1e-20, np.float32(0.3)], a=np.int64(3), c='ü"'), dict(x=np.arange(2))]
+    module = importlib.import_module(METRICS[0])
+    module.dump(rows, tmp_path / 'theirs.json', indent=4)
+    with fast_coco_eval():
+        module.dump(rows, str(tmp_path / 'ours.json'), sort_keys=True, indent=4)
+    theirs, ours = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('theirs', 'ours'))
+    assert ours == theirs
+
+
+def test_without_the_library_the_original_serves_and_that_is_said(monkeypatch):
+    module = importlib.import_module(METRICS[0])
+    original = module.COCOeval
+    monkeypatch.setattr(in_cpp_module, 'find_spec', lambda name: None)
+    said = []
+    monkeypatch.setattr(in_cpp_module, 'print_log', lambda text, *_, **__: said.append(text))
+    with fast_coco_eval():
+        assert module.COCOeval is original
+    assert 'pip install faster-coco-eval' in said[0]

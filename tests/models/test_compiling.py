@@ -1,0 +1,124 @@
+"""Compiling the blocks of the backbone: how often, without graph breaks, and the same function."""
+
+import copy
+
+import pytest
+import torch
+from golden import fill
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from moganet_dense.models import MogaNet, compiling
+from moganet_dense.models.compiling import compile_blocks
+
+ARCH = dict(embed_dims=[8, 16, 24, 32], depths=[2, 3, 1, 2], ffn_ratios=[2, 2, 2, 2])
+
+
+@pytest.fixture(autouse=True)
+def compiled_by_nobody():
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr(compiling, 'print_log', lambda message, *rest: found.append(message))
+    return found
+
+
+def images(size: int) -> torch.Tensor:
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(size))
+
+
+def step(net, size: int) -> dict[str, torch.Tensor]:
+    """Gradients of a training step."""
+    net.zero_grad()
+    torch.manual_seed(0)  # of drop path
+    sum(m.square().mean() for m in net(images(size))).backward()
+    return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+
+def test_a_stage_compiles_once_and_once_more_for_any_size():
+    """fullgraph is on: a graph break would be an error, and the stage not compiled."""
+    net = MogaNet(ARCH, drop_path_rate=0.2).train()
+    counter = CompileCounterWithBackend('eager')
+    assert compile_blocks(net, counter)
+    counter.frame_count = 0  # of the small function that was tried
+    step(net, 64)
+    step(net, 64)
+    assert counter.frame_count == 4, 'one for each stage, not for each of the 8 blocks'
+    for size in (96, 128, 160):
+        step(net, size)
+    assert counter.frame_count == 8, 'one more for each stage, for any size'
+
+
+def test_the_same_function():
+    net = fill(MogaNet(ARCH, drop_path_rate=0.2)).train()
+    plain = copy.deepcopy(net)
+    assert compile_blocks(net, 'aot_eager')
+    found, wanted = step(net, 64), step(plain, 64)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    for name, buffer in plain.named_buffers():
+        torch.testing.assert_close(dict(net.named_buffers())[name], buffer, msg=name)
+    assert list(net.state_dict()) == list(plain.state_dict())
+
+
+def test_with_checkpointing_and_a_copy():
+    net = fill(MogaNet(ARCH, with_cp=True)).train()
+    plain = copy.deepcopy(net)
+    compile_blocks(net, 'eager')
+    copied = copy.deepcopy(net)  # as a moving average does
+    assert copied.blocks1[0].compute is net.blocks1[0].compute
+    found, wanted = step(copied, 64), step(plain, 64)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_whole_backbone_has_no_graph_break():
+    counter = CompileCounterWithBackend('eager')
+    compiled = torch.compile(MogaNet(ARCH).train(), backend=counter, fullgraph=True)
+    compiled(images(64))
+    assert counter.frame_count == 1
+
+
+def test_without_a_compiler_the_backbone_is_as_it_was(warnings):
+    net = MogaNet(ARCH)
+
+    def broken(graph, inputs):
+        raise RuntimeError('no C++ compiler\nwas found')
+
+    assert not compile_blocks(net, broken)
+    (line,) = warnings
+    assert line.startswith('the backbone is not compiled: BackendCompilerFailed')
+    assert 'no C++ compiler was found' in line
+    assert all(block.compute is None for block in net.blocks1)
+
+
+def test_an_old_torch_is_one_line(warnings):
+    with torch._dynamo.config.patch(inline_inbuilt_nn_modules=False):
+        assert not compile_blocks(MogaNet(ARCH))
+    assert 'it needs torch 2.5 or later, found ' in warnings[0]
+
+
+def test_a_stage_that_fails_computes_as_before(warnings):
+    net = fill(MogaNet(ARCH)).train()
+    plain = copy.deepcopy(net)
+
+    def picky(graph, inputs):
+        if any(tuple(each.shape[:2]) == (2, 16) for each in inputs):
+            raise RuntimeError('no kernel for 16 channels')
+        return graph.forward
+
+    assert compile_blocks(net, picky), warnings
+    found, wanted = step(net, 64), step(plain, 64)
+    (line,) = warnings
+    assert 'stage 2 is not compiled (BackendCompilerFailed: ' in line
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    assert not torch.equal(net.blocks2[0].norm1.running_mean, torch.zeros(16)), 'computed once'
+    torch.testing.assert_close(net.norm2.running_mean, plain.norm2.running_mean)
+
+
+def test_the_deploy_form_is_refused():
+    with pytest.raises(ValueError, match='the backbone is in the deploy form'):
+        compile_blocks(MogaNet(ARCH).eval().switch_to_deploy())
