@@ -20,7 +20,7 @@ from moganet_dense.toolboxes.build import build
 from moganet_dense.toolboxes.flops import Complexity, complexity
 
 CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
-DENSE = [path for path in CONFIGS if path.parent.name != 'cls']
+DENSE = [path for path in CONFIGS if path.parent.name not in ('cls', 'video')]
 MODELS_OF_INDEX = [
     model
     for file in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']

@@ -1,7 +1,7 @@
 """SimVP with MogaNet blocks, KITTI and Caltech Pedestrian: 10 frames to 1, 128 x 160, 100 epochs.
 
-train      moganet-dense train configs/video/simvp_moganet_kitticaltech.py
-test       moganet-dense test configs/video/simvp_moganet_kitticaltech.py CHECKPOINT
+train      python tools/train.py configs/video/simvp_moganet_kitticaltech.py
+test       python tools/test.py configs/video/simvp_moganet_kitticaltech.py CHECKPOINT
 published  MSE 131.4, MAE 1512.1, SSIM 0.9442, PSNR 27.79
            (https://github.com/chengtan9907/OpenSTL); not run here
 """

@@ -1,7 +1,7 @@
 """SimVP with MogaNet blocks, Moving Fashion-MNIST: 10 frames to 10, 64 x 64, 200 epochs.
 
-train      moganet-dense train configs/video/simvp_moganet_mfmnist.py
-test       moganet-dense test configs/video/simvp_moganet_mfmnist.py CHECKPOINT
+train      python tools/train.py configs/video/simvp_moganet_mfmnist.py
+test       python tools/test.py configs/video/simvp_moganet_mfmnist.py CHECKPOINT
 published  MSE 25.14, MAE 99.69, SSIM 0.8960, PSNR 22.73
            (https://github.com/chengtan9907/OpenSTL); not run here
 """

@@ -1,8 +1,8 @@
 """SimVP with MogaNet blocks, Moving MNIST: 10 frames to 10, 64 x 64, 200 epochs.
 
-train      moganet-dense train configs/video/simvp_moganet_mmnist.py
-test       moganet-dense test configs/video/simvp_moganet_mmnist.py CHECKPOINT
-published  MSE 25.57, MAE 75.19, SSIM 0.9429, PSNR 22.99 (2000 epochs: 15.67, 51.84, 0.9661, 25.70)
+train      python tools/train.py configs/video/simvp_moganet_mmnist.py
+test       python tools/test.py configs/video/simvp_moganet_mmnist.py CHECKPOINT
+published  MSE 25.57, MAE 75.19, SSIM 0.9429, PSNR 22.99
            (https://github.com/chengtan9907/OpenSTL); not run here
 """
 

@@ -1,7 +1,7 @@
 """SimVP with MogaNet blocks, TaxiBJ: 4 frames to 4, 32 x 32, 50 epochs.
 
-train      moganet-dense train configs/video/simvp_moganet_taxibj.py
-test       moganet-dense test configs/video/simvp_moganet_taxibj.py CHECKPOINT
+train      python tools/train.py configs/video/simvp_moganet_taxibj.py
+test       python tools/test.py configs/video/simvp_moganet_taxibj.py CHECKPOINT
 published  MSE 0.3114, MAE 15.06, SSIM 0.9847, PSNR 39.70
            (https://github.com/chengtan9907/OpenSTL); not run here
 """

@@ -47,7 +47,8 @@ def command(
     are pictures, videos, folders, globs, or - for a list on standard input.
 
     DIR gets drawn pictures, and predictions.json in COCO's format (boxes, masks, joints); of a
-    segmentation, labels/ (class indices), palette/ (their colours) and classes.json.
+    segmentation, labels/ (class indices), palette/ (their colours) and classes.json; of video
+    prediction, a sheet of frames and a video.
 
     Exit code 3: some files could not be read; they are named, the others are done. 130:
     interrupted by Ctrl-C or SIGTERM; what was seen until then is written.
@@ -63,6 +64,9 @@ def command(
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights are those of a detector that --boxes names')
 
+    if (runtime or _by_ending(model)) == 'torch' and _predicts_frames(model):
+        return _next_frames(model, weights, inputs, rest['out'], device)
+
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
             return _exported(name, weights or deploy, threads, device)
@@ -75,6 +79,27 @@ def command(
         boxes=boxes,
         **rest,
     )
+
+
+def _predicts_frames(model):
+    """Whether a config, or a name of the zoo, is one of video prediction."""
+    from ..config.reading import read_config
+
+    return read_config(model).default_scope == 'mmengine'
+
+
+def _next_frames(model, weights, inputs, out, device):
+    """Predicts the frames that follow those of videos."""
+    if not out:
+        raise click.UsageError('expected --out DIR for the predicted frames')
+    from ..config.metafiles import published
+    from ..config.reading import read_config
+    from ..video.predict import predict_videos
+
+    weights = weights or published(model)
+    for path in predict_videos(read_config(model), weights, inputs, out, device or 'cpu'):
+        click.echo(path)
+    return 0
 
 
 def _by_ending(model):

@@ -10,7 +10,8 @@ EPOCH = 5  # iterations
 
 
 @pytest.mark.parametrize(
-    ('name', 'epochs', 'lr'), [('mmnist', 200, 1e-3), ('kitticaltech', 100, 5e-3)]
+    ('name', 'epochs', 'lr'),
+    [('mmnist', 200, 1e-3), ('mmnist_2000e', 2000, 1e-3), ('kitticaltech', 100, 5e-3)],
 )
 def test_one_cycle_is_torchs(name: str, epochs: int, lr: float):
     """Rate and first beta of each step. Phases end within a step of torch's."""

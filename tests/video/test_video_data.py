@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from moganet_dense.errors import UserError
+from moganet_dense.utils.errors import UserError
 from moganet_dense.video import KittiCaltech, MovingDigits, TaxiBJ
 
 IMAGES, SEQUENCES = 'train-images-idx3-ubyte.gz', 'mnist_test_seq.npy'
@@ -106,7 +106,7 @@ def test_absent_files_are_named(tmp_path: Path):
         lambda: TaxiBJ(str(tmp_path), 'train'),
         lambda: KittiCaltech(str(tmp_path), 'test'),
     ):
-        with pytest.raises(UserError, match='no such file'):
+        with pytest.raises(UserError, match='data not found'):
             make()
 
 
