@@ -109,6 +109,18 @@ def asks_for_bytes(folder: Path, size: int) -> Path:
     return file
 
 
+def legacy_bytes(folder: Path, size: int) -> Path:
+    """The same in a file of before torch 1.6."""
+    file = folder / 'legacy_bytearray.pth'
+    number = b'\x8a\x05' + struct.pack('<q', size * MB)[:5]
+    torch.save({}, file, _use_new_zipfile_serialization=False)
+    call = b'\x80\x02cbuiltins\nbytearray\n' + number + b'\x85R.'
+    head, found, end = file.read_bytes().rpartition(b'\x80\x02}q\x00.')
+    assert found
+    file.write_bytes(head + call + end)
+    return file
+
+
 def tensors(folder: Path, header: dict, body: int) -> Path:
     file, text = folder / 'tensors.safetensors', json.dumps(header).encode()
     with open(file, 'wb') as stream:
@@ -333,6 +345,7 @@ BOMBS = {
                                         checkpoint, 40_000),
     'storage larger than its file': Bomb(large_storage, checkpoint),
     'bytearray of 8 GB in a pickle': Bomb(asks_for_bytes, checkpoint),
+    'the same of before torch 1.6': Bomb(legacy_bytes, checkpoint),
     'safetensors of overlapping tensors': Bomb(same_region, checkpoint),
     'safetensors of 300 000 tensors': Bomb(many_tensors, checkpoint),
     'safetensors with a long header': Bomb(long_header, checkpoint),

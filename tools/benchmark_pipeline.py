@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from benchmark import LAST, Form
+from benchmark_cpu import LAST, Form
 from drawn_coco import draw
 from mmdet.evaluation.metrics import CocoMetric as DetMetric
 from mmdet.structures.mask import encode_mask_results

@@ -1,5 +1,9 @@
 _base_ = 'runtime.py'
 default_scope = 'mmseg'
+custom_imports = dict(
+    imports=['moganet_dense', 'moganet_dense.toolboxes.mmseg'],  # the latter: LabelMapDataset
+    allow_failed_imports=False,
+)
 env_cfg = dict(cudnn_benchmark=True)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -7,9 +7,9 @@ published  MSE 15.67, MAE 51.84, SSIM 0.9661, PSNR 25.70
 """
 
 _base_ = 'simvp_moganet_mmnist.py'
-rate, fall, rise = _base_.param_scheduler
-rate.total_steps = 2000
-fall.update(T_max=600, end=600)
-rise.update(T_max=1400, begin=600, end=2000)
-param_scheduler = [rate, fall, rise]
+one_cycle, beta_down, beta_up = _base_.param_scheduler
+one_cycle.total_steps = 2000
+beta_down.update(T_max=600, end=600)
+beta_up.update(T_max=1400, begin=600, end=2000)
+param_scheduler = [one_cycle, beta_down, beta_up]
 train_cfg = dict(max_epochs=2000)

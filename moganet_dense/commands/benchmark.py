@@ -5,7 +5,7 @@ import click
 
 
 @click.command(context_settings=dict(ignore_unknown_options=True))
-@click.argument('what', type=click.Choice(['infer', 'train', 'models', 'growth']))
+@click.argument('what', type=click.Choice(['infer', 'train', 'models', 'growth', 'gpu']))
 @click.argument('rest', metavar='[OPTIONS OF tools/benchmark.py]', nargs=-1)
 def command(what, rest) -> None:
     """Time backbones and models side by side; needs a checkout.
@@ -16,6 +16,7 @@ def command(what, rest) -> None:
     \b
     moganet-dense benchmark infer --arch s --size 512
     moganet-dense benchmark models --out figures.json
+    moganet-dense benchmark gpu --minutes 4 --out figures.json
     """
     from ..config.metafiles import package_root
     from ..utils.errors import UserError

@@ -1,11 +1,14 @@
 import click
 
+from . import options
+
 
 @click.command()
 @click.argument('models', nargs=-1, metavar='[MODEL...]')
 @click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen at.')
 @click.option('--port', type=click.IntRange(0, 65535), default=7860, show_default=True)
-def command(models, host, port) -> None:
+@options.no_cuda_graphs
+def command(models, host, port, no_cuda_graphs) -> None:
     """Serve a web page on which models look at pictures.
 
     MODEL is a name of the zoo, or CONFIG=CHECKPOINT; without any, all whose weights are
@@ -18,4 +21,4 @@ def command(models, host, port) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port)
+    serve(models, host, port, cuda_graphs=not no_cuda_graphs)

@@ -9,6 +9,7 @@ from ..utils.printable import printable
 from .options import spread
 
 COMMANDS = (
+    'init',
     'train',
     'test',
     'predict',

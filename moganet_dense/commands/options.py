@@ -108,7 +108,12 @@ local_rank = click.option(  # torch.distributed.launch passes it; the environmen
     '--local_rank', '--local-rank', type=int, hidden=True, expose_value=False, callback=_take_rank
 )
 channels_last = click.option(
-    '--channels-last', is_flag=True, help='Channels last in memory: faster.'
+    '--channels-last/--no-channels-last',
+    default=None,
+    help='Channels last in memory; default: on a GPU where that is faster.',
+)
+no_cuda_graphs = click.option(
+    '--no-cuda-graphs', is_flag=True, help='On a GPU, do not replay captured graphs.'
 )
 no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
 trust = click.option(

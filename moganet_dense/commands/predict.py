@@ -31,6 +31,8 @@ from .bare import HELP, look
 )
 @click.option('--device', metavar='D', help=HELP['device'])
 @click.option('--deploy', is_flag=True, help='In the deploy form, which is faster.')
+@options.channels_last
+@options.no_cuda_graphs
 @click.option('--threads', type=click.IntRange(1), metavar='N', help=HELP['threads'])
 @click.option(
     '--runtime',
@@ -39,7 +41,18 @@ from .bare import HELP, look
 )
 @options.trust
 def command(
-    model, inputs, weights, boxes, boxes_weights, device, deploy, threads, runtime, **rest
+    model,
+    inputs,
+    weights,
+    boxes,
+    boxes_weights,
+    device,
+    deploy,
+    channels_last,
+    no_cuda_graphs,
+    threads,
+    runtime,
+    **rest,
 ) -> int:
     """Look at pictures and videos with a model.
 
@@ -70,7 +83,8 @@ def command(
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
             return _exported(name, weights or deploy, threads, device)
-        return _built(name, weights, threads, device, deploy)
+        how = dict(deploy=deploy, channels_last=channels_last, cuda_graphs=not no_cuda_graphs)
+        return _built(name, weights, threads, device, how)
 
     return look(
         lambda: load(model, weights),
@@ -94,7 +108,7 @@ def _next_frames(model, weights, inputs, out, device):
         raise click.UsageError('expected --out DIR for the predicted frames')
     from ..config.metafiles import published
     from ..config.reading import read_config
-    from ..video.predict import predict_videos
+    from ..video.next_frames import predict_videos
 
     weights = weights or published(model)
     for path in predict_videos(read_config(model), weights, inputs, out, device or 'cpu'):
@@ -115,10 +129,10 @@ def _exported(file, other, threads, device):
     return load(file, threads, device)
 
 
-def _built(name, weights, threads, device, deploy):
+def _built(name, weights, threads, device, how):
     """The model of a name or config."""
     if threads:
         raise click.UsageError('--threads is for exported files; for PyTorch: OMP_NUM_THREADS=N')
     from ..inference.predictor import load_model
 
-    return load_model(name, weights, device=device, deploy=deploy)
+    return load_model(name, weights, device=device, **how)

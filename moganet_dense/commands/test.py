@@ -11,6 +11,7 @@ from . import options
 @click.option('--deploy', is_flag=True, help='In the deploy form; CHECKPOINT may be in it.')
 @click.option('--dtype', type=click.Choice(['fp32', 'bf16', 'fp16']), default='fp32')
 @options.channels_last
+@options.no_cuda_graphs
 @click.option('--compile', is_flag=True, help='Compile the backbone.')
 @options.no_check
 @options.trust
@@ -26,6 +27,7 @@ def command(
     deploy,
     dtype,
     channels_last,
+    no_cuda_graphs,
     compile,
     no_check,
 ) -> None:
@@ -43,5 +45,5 @@ def command(
     from ..toolboxes.model_form import Form
 
     job = Job(config, work_dir, cfg_options, launcher, mini)
-    form = Form(deploy, dtype, channels_last, compile)
+    form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
     test(job, checkpoint, out=out, show_dir=show_dir, form=form, check=not no_check)

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,31 +37,38 @@ class Shelf:
         choices: what is on offer.
         load: makes a predictor of a model and weights; None:
             :func:`~moganet_dense.inference.predictor.load_model`.
+        cuda_graphs: see there.
     """
 
-    def __init__(self, choices: Sequence[Choice], load: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        load: Callable[..., Any] | None = None,
+        cuda_graphs: bool = True,
+    ) -> None:
         self.choices = {choice.name: choice for choice in choices}
-        self._load = load
+        self._load, self.cuda_graphs = load, cuda_graphs
         self._loaded: OrderedDict[str, Any] = OrderedDict()
 
     @classmethod
-    def of(cls, models: Sequence[str]) -> 'Shelf':
+    def of(cls, models: Sequence[str], cuda_graphs: bool = True) -> 'Shelf':
         """A shelf from the command line.
 
         Args:
             models: names of the zoo, or ``CONFIG=CHECKPOINT``, where CONFIG may be a name too;
                 none: all models whose weights are published.
+            cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
 
         Raises:
             UserError: no such model or file, or it is named twice.
         """
         if not models:
-            return cls(_published())
+            return cls(_published(), cuda_graphs=cuda_graphs)
         choices = [_choice(text) for text in models]
         names = [choice.name for choice in choices]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f'the model {twice[0]} is named twice')
-        return cls(choices)
+        return cls(choices, cuda_graphs=cuda_graphs)
 
     def get(self, name: str) -> Any:
         """The predictor of this name; loads it if it is not in memory.
@@ -74,15 +82,16 @@ class Shelf:
             while len(self._loaded) >= KEPT:  # before, so that there is room
                 self._loaded.popitem(last=False)
             choice = self.choices[name]
-            self._loaded[name] = (self._load or _load_model())(choice.model, choice.weights)
+            load = self._load or _load_model(self.cuda_graphs)
+            self._loaded[name] = load(choice.model, choice.weights)
         self._loaded.move_to_end(name)
         return self._loaded[name]
 
 
-def _load_model() -> Callable[..., Any]:
+def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
     from ..inference.predictor import load_model  # takes seconds: the page is there before
 
-    return load_model
+    return partial(load_model, cuda_graphs=cuda_graphs)
 
 
 def _published() -> list[Choice]:

@@ -25,7 +25,7 @@ from ..evaluation.record_hook import RecordHook
 from ..models import MogaNet
 from ..report.write import report_of_run
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import Form, return_float32, to_channels_last
+from ..toolboxes.model_form import SMALL_IMAGES, Form, return_float32, to_channels_last
 from ..utils.errors import UserError, one_line
 from ..weights.mmengine_loader import read_without_code
 from .amp import CpuAmpOptimWrapper
@@ -195,7 +195,7 @@ def test(
     model = getattr(runner.model, 'module', runner.model)
     form = form or Form()
     load(model, checkpoint, form.deploy)
-    form.apply(model)
+    form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
     with one_line('the testing cannot be built'):
         runner._test_loop = runner.build_test_loop(runner._test_loop)
     load_whole(runner.test_dataloader.dataset)

@@ -222,7 +222,7 @@ class WrittenBoxes:
     def __init__(self, file: str, score_thr: float) -> None:
         self.file = file
         try:
-            content = json.loads(read_regular(file))
+            content = json.loads(_content(file))
             images, listed, category = [], content, 1
             if not isinstance(content, list):
                 images, listed = content['images'], content['annotations']
@@ -234,7 +234,7 @@ class WrittenBoxes:
                 if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
                     own.extend(_corners(row))
         except (
-            OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError,
+            ValueError, KeyError, TypeError, OverflowError, RecursionError,
         ) as error:  # fmt: skip
             reason = ' '.join(str(error).split())
             raise UserError(
@@ -260,6 +260,13 @@ class WrittenBoxes:
         table = np.array(self.found[number], np.float32).reshape(-1, 5)
         labels = np.zeros(len(table), np.int64)
         return Detections(table[:, :4], table[:, 4], labels, (PERSON,))
+
+
+def _content(file: str) -> bytes:
+    try:
+        return read_regular(file)
+    except OSError as error:
+        raise UserError(f'--boxes: {file} cannot be read: {error.strerror}') from None
 
 
 def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:

@@ -17,10 +17,13 @@ from ..config import metafiles
 from ..config.reading import read_config
 from ..data.image_array import as_bgr
 from ..data.layouts import innermost
+from ..models import MogaNet
+from ..models.cuda_graphs import GRAPHS
+from ..models.memory_format import channels_last_is_faster
 from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import switch
+from ..toolboxes.model_form import SMALL_IMAGES, switch, to_channels_last
 from ..utils.errors import UserError, one_line
 from .metainfo import Names, names_of
 from .pixel_classes import certainty, label_pixels
@@ -39,6 +42,8 @@ def load_model(
     *,
     device: str | torch.device | None = None,
     deploy: bool = False,
+    channels_last: bool | None = None,
+    cuda_graphs: bool = True,
 ) -> 'Predictor':
     """A model that is called on pictures.
 
@@ -50,6 +55,12 @@ def load_model(
             of that name. 'random': none, the model stays as it was initialised.
         device: as PyTorch has it; None: the GPU if there is one, else the CPU.
         deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
+        channels_last: images and maps lie in memory with their channels last; None: where that
+            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that
+            came before: the same results in less time and more memory, see
+            :class:`~moganet_dense.models.cuda_graphs.GraphCache`. Forward hooks on parts of the
+            backbone are not called then.
 
     Raises:
         UserError: no such name or config; no weights are given or published, or they do not
@@ -65,7 +76,11 @@ def load_model(
         names = names_of(cfg, content, model)
         if deploy:
             switch(model)
-        return Predictor(model.eval().to(device), cfg, names)
+        model = model.eval().to(device)
+        if isinstance(getattr(model, 'backbone', None), MogaNet):
+            _lay_out(model, cfg, channels_last)
+            model.backbone.use_cuda_graphs(GRAPHS if cuda_graphs else 0)
+        return Predictor(model, cfg, names)
 
 
 class Predictor:
@@ -261,6 +276,15 @@ def _weights(name_or_config: str | os.PathLike | Config, weights: str | os.PathL
     raise UserError(
         f'no weights are given for {name}; give a checkpoint (--weights, --boxes-weights){by_name}'
     )
+
+
+def _lay_out(model: nn.Module, cfg: Config, channels_last: bool | None) -> None:
+    if channels_last is None:
+        device, fused = next(model.parameters()).device, model.backbone.deployed
+        small = cfg.default_scope in SMALL_IMAGES
+        channels_last = channels_last_is_faster(device, False, fused, small)
+    if channels_last:
+        to_channels_last(model)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

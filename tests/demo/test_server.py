@@ -212,7 +212,7 @@ def test_the_models_of_the_command_line(tmp_path):
         'detection', 'segmentation', 'pose', 'classification'
     }  # fmt: skip
     for wrong, words in [
-        (['retinanet_moganet_x'], 'no such model: retinanet_moganet_x; near it'),
+        (['retinanet_moganet_x'], 'no such model: retinanet_moganet_x; did you mean'),
         ([config], 'expected CONFIG=CHECKPOINT'),
         ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
         (['faster_rcnn_moganet_s'], 'no weights are published'),

@@ -268,7 +268,7 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
 @pytest.mark.parametrize(
     'args, said',
     [
-        (('retinanet_moganet_sx', 'random'), 'no such model.*near it: retinanet_moganet'),
+        (('retinanet_moganet_sx', 'random'), 'no such model.*did you mean retinanet_moganet'),
         (('nowhere.py', 'random'), 'no such config'),
         (
             (str(ROOT / DET),),
