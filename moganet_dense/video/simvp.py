@@ -19,6 +19,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
 from ..models.blocks import MogaBlock
+from ..weights.conversion import simvp_name
 
 LOWEST_DROP_PATH = 1e-2
 """Drop path rate of the translator's first block; it grows linearly to ``drop_path``."""
@@ -249,9 +250,9 @@ class SimVP(BaseModel):
         raise ValueError(f"mode: expected 'tensor', 'loss' or 'predict', found {mode!r}")
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest) -> None:
-        """Takes OpenSTL's names too: its sigma is a parameter, ours a module with one."""
-        for name in [n for n in state_dict if n.startswith(prefix) and n.endswith('.sigma')]:
-            state_dict[f'{name}.scale'] = state_dict.pop(name)
+        """Takes OpenSTL's names too."""
+        for name in [n for n in state_dict if n.startswith(prefix) and simvp_name(n) != n]:
+            state_dict[simvp_name(name)] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _check(self, frames: torch.Tensor) -> None:

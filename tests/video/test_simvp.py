@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
+from moganet_dense.toolboxes.load import load
 from moganet_dense.video import SimVP
 
 # published by OpenSTL: parameters in M, multiply-adds in G, one video
@@ -72,16 +73,20 @@ def test_loss_is_the_mean_squared_error():
     torch.testing.assert_close(found[1]['prediction'], model(inputs)[1])
 
 
-def test_files_of_openstl_fit_strictly():
+def test_files_of_openstl_fit_strictly(tmp_path):
     model = tiny()
     state = {
         name.replace('sigma.scale', 'sigma'): tensor + 1
         for name, tensor in model.state_dict().items()
     }
     expected = {name: tensor + 1 for name, tensor in model.state_dict().items()}
-    model.load_state_dict(state, strict=True)
-    for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, expected[name])
+    torch.save(dict(epoch=199, state_dict=state, optimizer={}), tmp_path / 'openstl.pth')
+    by_torch, by_us = tiny(), tiny()
+    by_torch.load_state_dict(dict(state), strict=True)
+    load(by_us, str(tmp_path / 'openstl.pth'))
+    for loaded in (by_torch, by_us):
+        for name, tensor in loaded.state_dict().items():
+            torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
