@@ -145,7 +145,8 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
     mmdet 2.x and mmseg 0.x named everything as their successors do; mmpose 0.x called the
     head ``keypoint_head``; for OpenSTL's SimVP see :func:`simvp_name`. A classifier gets the names
-    of mmpretrain's, and its average where the file has one (see :func:`holds_average` and :func:`classifier_state`).
+    of mmpretrain's, and its average where the file has one (see :func:`holds_average` and
+    :func:`classifier_state`).
 
     Raises:
         WeightsError: no state dict in the file, or half of an average.
