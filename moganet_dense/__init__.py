@@ -30,6 +30,7 @@ def __getattr__(name: str):
 
 def _register(mmengine) -> None:
     importlib.import_module('.engine.layer_decay', __name__)  # and the backbone
+    importlib.import_module('.engine.logged_scalars', __name__)
     importlib.import_module('.toolboxes.registration', __name__).register()
 
 
