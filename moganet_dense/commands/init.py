@@ -1,6 +1,6 @@
 import click
 
-from ..data.converters.tasks import TASKS
+from ..data.tasks import TASKS
 
 
 class Part(click.FloatRange):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..data.converters.tasks import TASKS
+from ..data.tasks import TASKS
 from . import Result, init
 
 

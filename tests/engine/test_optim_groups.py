@@ -10,6 +10,7 @@ import torch.nn as nn
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 
 from moganet_dense.engine.optim_groups import can_fuse, merged
 from moganet_dense.models import MogaNet
@@ -33,7 +34,8 @@ class Model(nn.Module):
 def wrapper_of(path, model: nn.Module, **options):
     cfg = Config.fromfile(path).optim_wrapper
     cfg.update(options)
-    return build_optim_wrapper(model, cfg)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):  # whose Lamb is
+        return build_optim_wrapper(model, cfg)
 
 
 def step(model, wrapper, number: int) -> None:
