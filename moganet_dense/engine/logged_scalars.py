@@ -7,6 +7,8 @@ from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.registry import HOOKS
 
+from .device_values import must_wait
+
 MOST = 1000  # values that wait on the device for someone to read them
 
 
@@ -83,16 +85,11 @@ class DeviceRuntimeInfoHook(RuntimeInfoHook):
     ) -> None:
         hub, rest = runner.message_hub, {}
         for name, value in (outputs or {}).items():
-            if isinstance(value, torch.Tensor) and value.numel() == 1 and _must_wait(value):
+            if isinstance(value, torch.Tensor) and value.numel() == 1 and must_wait(value):
                 _note(hub, f'train/{name}', value)
             else:
                 rest[name] = value
         super().after_train_iter(runner, batch_idx, data_batch, rest)
-
-
-def _must_wait(value: torch.Tensor) -> bool:
-    """Whether reading a value waits for what was launched before."""
-    return value.device.type != 'cpu'
 
 
 def _note(hub: MessageHub, name: str, value: torch.Tensor) -> None:

@@ -99,6 +99,7 @@ def train(
     _set(cfg, amp, auto_scale_lr, fsdp)
     _set_hooks(cfg, accept_changes, skip_nonfinite)
     _set_model_hooks(cfg, channels_last, compile)
+    _pin_memory(cfg)
     track(cfg, trackers)
     with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
         lock(cfg.work_dir)
@@ -159,6 +160,7 @@ def test(
         _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
     cfg.load_from, cfg.resume = None, False
+    _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
@@ -230,6 +232,14 @@ def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> 
     hooks += [dict(type='CompileBlocksHook')] if compile else []
     if hooks:
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
+
+
+def _pin_memory(cfg: Config) -> None:
+    """Lets loaders put batches into page-locked memory, from which a GPU copies while it computes
+    (the models' ``non_blocking``); without a GPU there is no use for it."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if get_device() == 'cuda' and cfg.get(name):
+            cfg[name].setdefault('pin_memory', True)
 
 
 def _set_hook(cfg: Config, kind: str, **options: Any) -> bool:

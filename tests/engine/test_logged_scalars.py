@@ -33,7 +33,7 @@ class Runner:
 
 @pytest.fixture
 def on_gpu(monkeypatch):
-    monkeypatch.setattr(logged_scalars, '_must_wait', lambda value: True)
+    monkeypatch.setattr(logged_scalars, 'must_wait', lambda value: True)
 
 
 def losses(number: int) -> dict:
