@@ -5,7 +5,14 @@ import click
 @click.argument('models', nargs=-1, metavar='[MODEL...]')
 @click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen at.')
 @click.option('--port', type=click.IntRange(0, 65535), default=7860, show_default=True)
-def command(models, host, port) -> None:
+@click.option(
+    '--allow-host',
+    'allow_hosts',
+    multiple=True,
+    metavar='NAME',
+    help='Name by which browsers reach the page, beside its address; may be repeated.',
+)
+def command(models, host, port, allow_hosts) -> None:
     """Serve a web page on which models look at pictures.
 
     MODEL is a name of the zoo, or CONFIG=CHECKPOINT; without any, all whose weights are
@@ -18,4 +25,4 @@ def command(models, host, port) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port)
+    serve(models, host, port, allow_hosts)

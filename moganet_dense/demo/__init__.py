@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from ..utils.errors import UserError
 from .model_cache import Shelf
 
-CONNECTIONS = 100  # at once; a browser opens six
 
-
-def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> None:
+def serve(
+    models: Sequence[str],
+    host: str = '127.0.0.1',
+    port: int = 7860,
+    allow_hosts: Sequence[str] = (),
+) -> None:
     """Serves the page until it is interrupted; writes no file of its own.
 
     Args:
         models: see :meth:`Shelf.of`.
         host: address, or name of it, to listen at.
         port: 0 takes a free one; the address is printed.
+        allow_hosts: names by which browsers reach the page, beside its address: of a proxy before
+            it, or of this machine in the network.
 
     Raises:
         UserError: the libraries are missing, a model is not known, or the address is taken.
@@ -24,10 +29,13 @@ def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> N
     try:
         import uvicorn
 
+        from .connections import CONNECTIONS, Connection
+        from .guard import host_name, host_names
         from .server import Server
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
-    app = Server(Shelf.of(models), own_names={host}).app()
+    allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
+    app = Server(Shelf.of(models), allowed).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)
@@ -41,6 +49,7 @@ def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> N
             print('anyone who reaches this machine can use the page: it asks for no password')
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_level='warning',
             limit_concurrency=CONNECTIONS,
             server_header=False,
