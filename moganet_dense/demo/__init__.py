@@ -13,6 +13,7 @@ def serve(
     host: str = '127.0.0.1',
     port: int = 7860,
     allow_hosts: Sequence[str] = (),
+    cuda_graphs: bool = True,
 ) -> None:
     """Serves the page until it is interrupted; writes no file of its own.
 
@@ -20,6 +21,7 @@ def serve(
         models: see :meth:`Shelf.of`.
         host: address, or name of it, to listen at.
         port: 0 takes a free one; the address is printed.
+        cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
         allow_hosts: names by which browsers reach the page, beside its address: of a proxy before
             it, or of this machine in the network.
 
@@ -35,7 +37,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
     allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
-    app = Server(Shelf.of(models), allowed).app()
+    app = Server(Shelf.of(models, cuda_graphs), allowed).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmengine.logging import print_log
-
 
 @contextmanager
 def nonfatal(what: str) -> Iterator[None]:
@@ -15,4 +13,6 @@ def nonfatal(what: str) -> Iterator[None]:
     except Exception as error:
         reason = ' '.join(str(error).split())[:200]
         words = f'{what} failed, and the run goes on: {reason} [{type(error).__name__}]'
+        from mmengine.logging import print_log
+
         print_log(words, 'current', logging.WARNING)
