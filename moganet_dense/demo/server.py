@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..results import Detections
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
 from .decoder import Decoder
 from .guard import Guard, error_response
@@ -77,7 +77,7 @@ class Server:
         try:
             return await self._predict(request)
         except UserError as error:
-            return error_response(422, printable(' '.join(str(error).split())))
+            return error_response(422, printable(reason_of(error)))
         except Exception:
             logging.getLogger('moganet_dense').exception('the model failed')
             return error_response(
