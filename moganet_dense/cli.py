@@ -13,18 +13,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from .commands.group import COMMANDS as COMMANDS
+from .commands.group import MEND, run
+from .commands.group import commands as commands
 from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
 from .utils.toolbox_noise import without_toolbox_noise
-
-try:
-    from .commands.group import COMMANDS as COMMANDS
-    from .commands.group import MEND, run
-    from .commands.group import commands as commands
-except ModuleNotFoundError as error:
-    if error.name != 'click':
-        raise
-    from .commands.bare import MEND, run
 
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 

@@ -25,7 +25,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ..utils.errors import Interrupted, Stopped, UserError
+from ..utils.errors import Interrupted, Stopped, UserError, reason_of
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -178,7 +178,7 @@ class SignalHook(Hook):
         Raises:
             UserError: always, with what was saved.
         """
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
         else:
@@ -244,7 +244,7 @@ def _die_of_lost_data() -> None:
     from multiprocessing.queues import Queue
 
     def fail(error: BaseException, batch: Any) -> None:
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         _say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
         os._exit(1)
 
