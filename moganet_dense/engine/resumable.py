@@ -336,6 +336,7 @@ class ResumeHook(Hook):
         loop = runner.train_loop
         if isinstance(loop, _Resumable):
             checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
+        checkpoint['meta']['gradients'] = len(self.gradients)
         checkpoint['gradients'] = {name: value.cpu() for name, value in self.gradients.items()}
         self.gradients = {}
 
