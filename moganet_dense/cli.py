@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
 
 try:
@@ -46,9 +46,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     try:
         with printable_logs():
             return run(arguments)
-    except Interrupted as stopped:
-        print(printable_lines(stopped), file=sys.stderr)
-        return stopped.exit_code
+    except (Stopped, Interrupted) as stopped:  # which has been said
+        return stopped.code
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return INTERRUPTED
@@ -69,5 +68,3 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
             file=sys.stderr,
         )
         return 1
-    except Stopped:  # which has been said
-        return STOPPED
