@@ -13,17 +13,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from .commands.group import COMMANDS as COMMANDS
+from .commands.group import MEND, run
+from .commands.group import commands as commands
 from .utils.errors import INTERRUPTED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
-
-try:
-    from .commands.group import COMMANDS as COMMANDS
-    from .commands.group import MEND, run
-    from .commands.group import commands as commands
-except ModuleNotFoundError as error:
-    if error.name != 'click':
-        raise
-    from .commands.bare import MEND, run
+from .utils.toolbox_noise import without_toolbox_noise
 
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 
@@ -44,7 +39,7 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with printable_logs():
+        with printable_logs(), without_toolbox_noise():
             return run(arguments)
     except (Stopped, Interrupted) as stopped:  # which has been said
         return stopped.code

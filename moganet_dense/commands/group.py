@@ -22,7 +22,6 @@ COMMANDS = (
     'deploy',
     'export',
     'flops',
-    'benchmark',
     'doctor',
 )
 """Modules of ``commands``, in the order of the help."""

@@ -1,13 +1,14 @@
 """The models that the page offers; they are loaded when they are first asked for."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config import metafiles
+from ..config.model_files import model_files, names_checkpoint
 from ..utils.errors import UserError
 
 KEPT = 2  # models in memory: a pose estimator and its detector
@@ -55,7 +56,7 @@ class Shelf:
         """A shelf from the command line.
 
         Args:
-            models: names of the zoo, or ``CONFIG=CHECKPOINT``, where CONFIG may be a name too;
+            models: names of the zoo, configs each with a checkpoint after it, and work dirs;
                 none: all models whose weights are published.
             cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
 
@@ -64,7 +65,7 @@ class Shelf:
         """
         if not models:
             return cls(_published(), cuda_graphs=cuda_graphs)
-        choices = [_choice(text) for text in models]
+        choices = [_choice(*pair) for pair in _pairs(models)]
         names = [choice.name for choice in choices]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f'the model {twice[0]} is named twice')
@@ -103,24 +104,46 @@ def _published() -> list[Choice]:
     ]
 
 
-def _choice(text: str) -> Choice:
-    """A model from ``NAME``, ``NAME=CHECKPOINT`` or ``CONFIG=CHECKPOINT``."""
-    model, _, weights = text.partition('=')
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Model and checkpoint, '' where none is given: ``MODEL``, ``MODEL CHECKPOINT`` or, as it was
+    spelled before, ``MODEL=CHECKPOINT``."""
+    words = list(words)
+    while words:
+        model, _, weights = words.pop(0).partition('=')
+        if not weights and words and _is_checkpoint(words[0]):
+            weights = words.pop(0)
+        yield model, weights
+
+
+def _is_checkpoint(word: str) -> bool:
+    model = word.partition('=')[0]  # a name of the zoo, or CONFIG=CHECKPOINT, is another model
+    return names_checkpoint(word) and not (model.endswith('.py') or metafiles.find(model))
+
+
+def _choice(model: str, weights: str) -> Choice:
+    """A model that is named on the command line."""
+    if Path(model).is_dir():
+        files = model_files(model, weights or None)
+        return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))
     for scope, task in metafiles.SCOPES.items():
         for entry in metafiles.entries(scope):
             if entry['Name'] == model:
                 if not (weights or entry['Weights']):
-                    raise UserError(f'no weights are published for {model}; say {model}=CHECKPOINT')
+                    raise UserError(f'no weights are published for {model}; say {model} CHECKPOINT')
                 name = f'{model} ({Path(weights).stem})' if weights else model
                 return Choice(name, task, model, _file(weights) if weights else None)
     if not Path(model).suffix:
         raise UserError(f'no such model: {model}; {metafiles.near(model)}')
     if not weights:
-        raise UserError(f'{model}: expected CONFIG=CHECKPOINT, found no checkpoint')
+        raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')
+    name = f'{Path(model).stem} ({Path(weights).stem})'
+    return Choice(name, _task(model), model, _file(weights))
+
+
+def _task(config: str) -> str:
     from ..config.reading import read_config
 
-    task = metafiles.SCOPES[read_config(model).default_scope]
-    return Choice(f'{Path(model).stem} ({Path(weights).stem})', task, model, _file(weights))
+    return metafiles.SCOPES[read_config(config).default_scope]
 
 
 def _file(weights: str) -> str:

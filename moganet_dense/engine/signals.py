@@ -243,7 +243,7 @@ def _die_of_lost_data() -> None:
     from multiprocessing.queues import Queue
 
     def fail(error: BaseException, batch: Any) -> None:
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         _say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
         os._exit(1)
 
