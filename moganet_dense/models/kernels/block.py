@@ -18,7 +18,8 @@ def compute_block(
     Args:
         block: the block.
         x: its map, (B, C, H, W) in channels_last.
-        kept_1, kept_2: the factors that drop path drew, (B, 1, 1, 1), or None.
+        kept_1: the factor that drop path drew for the first branch, (B, 1, 1, 1), or None.
+        kept_2: for the second.
         dtype: of maps and products; None: what autocast says, or that of ``x``.
     """
     dtype = dtype or _dtype_of(x)
@@ -74,5 +75,3 @@ def _dtype_of(x: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return x.dtype
-
-

@@ -107,9 +107,14 @@ def moga_backward(
 
     Args:
         grad: gradient by y.
-        x, z: what the branch took; ``norm`` is mean, 1 / std and weight of the batch norm.
+        x: what the branch took.
+        z: the same, normed.
+        norm: mean, 1 / std and weight of the batch norm.
         kept: P, mean P, u0, context, G and V, of the forward pass.
-        params, ready, double: as there; factor: ``kept`` there.
+        params: as there.
+        ready: as there.
+        factor: ``kept`` there.
+        double: as there.
         training: whether the batch norm used the statistics of the batch.
     """
     p, p_mean, u0, context, g, v = kept

@@ -7,11 +7,13 @@ import torch
 
 from . import depthwise as forward
 from . import depthwise_backward as backward
-from . import products, rows as elementwise
+from . import products
+from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
     MULTIPROCESSORS,
     block_of,
+    ceil_div,
     index_dtype,
     launch,
     splits_of,
@@ -41,8 +43,9 @@ def _strips(x: Tensor, kernel: int, dilation: int, strips: int) -> tuple[int, in
     """Columns of a strip, and groups of ``strips`` strips in an image."""
     height, width = x.shape[2:]
     columns = strip_shape(width, kernel, dilation)
-    across, down = -(-(-(-width // dilation)) // columns), -(-height // dilation)
-    return columns, -(-across * down * dilation * dilation // strips)
+    across = ceil_div(ceil_div(width, dilation), columns)
+    down = ceil_div(height, dilation)
+    return columns, ceil_div(across * down * dilation * dilation, strips)
 
 
 def depthwise(
@@ -55,7 +58,8 @@ def depthwise(
         x: (B, C, H, W).
         taps: (k * k, C), float32.
         bias: (C,), or None.
-        kernel, dilation: of the convolution, which keeps height and width.
+        kernel: k, 3, 5 or 7; the convolution keeps height and width.
+        dilation: of the convolution.
         gelu: whether GELU is applied.
         flipped: reverses the taps: the gradient by the input.
         summed: whether the sums are computed.
@@ -67,7 +71,7 @@ def depthwise(
     y = map_like(x)
     partial = x.new_empty((batch * groups, channels), dtype=torch.float32) if summed else None
     launch(
-        forward.depthwise_kernel, (groups, -(-channels // block), batch),
+        forward.depthwise_kernel, (groups, ceil_div(channels, block), batch),
         x, taps, bias if bias is not None else taps, y, partial if summed else taps,
         height, width, channels,
         KERNEL=kernel, DILATION=dilation, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
@@ -90,8 +94,10 @@ def context(
 
     Args:
         u0: (B, C, H, W).
-        taps_1, bias_1: of the 5x5, (25, 3C / 8) float32 and (3C / 8,).
-        taps_2, bias_2: of the 7x7, (49, C / 2) float32 and (C / 2,).
+        taps_1: of the 5x5, (25, 3C / 8), float32.
+        bias_1: of the 5x5, (3C / 8,).
+        taps_2: of the 7x7, (49, C / 2), float32.
+        bias_2: of the 7x7, (C / 2,).
         flipped: reverses the taps and leaves the biases out.
     """
     batch, channels, height, width = u0.shape
@@ -101,7 +107,7 @@ def context(
     columns_2, groups_2 = _strips(u0, 7, 3, strips)
     y = map_like(u0)
     low, middle, high = channels // 8, 3 * channels // 8, channels // 2
-    blocks = sum(-(-part // block) for part in (low, middle, high))
+    blocks = sum(ceil_div(part, block) for part in (low, middle, high))
     launch(
         forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
         u0, taps_1, taps_1 if flipped else bias_1, taps_2, taps_2 if flipped else bias_2, y,
@@ -112,9 +118,7 @@ def context(
     return y
 
 
-def weight_gradient(
-    grad: Tensor, x: Tensor, kernel: int, dilation: int, partial: Tensor
-) -> None:
+def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial: Tensor) -> None:
     """Gradient by weight and bias of a depth-wise convolution, shares of it into ``partial``.
 
     ``partial`` is (shares, C * (k * k + 1)), a slice of a wider one: (C, k, k), then (C,).
@@ -122,11 +126,10 @@ def weight_gradient(
     batch, channels, height, width = x.shape
     block, per_thread = block_of(channels, 32), {3: 8, 5: 4, 7: 2}[kernel]
     strips = 512 if INTERPRETED else 128 * per_thread // block
-    columns, groups = _strips(x, kernel, dilation, strips)
     launch(
-        backward.weight_gradient_kernel, (len(partial), -(-channels // block)),
+        backward.weight_gradient_kernel, (len(partial), ceil_div(channels, block)),
         grad, x, partial, height, width, channels, batch, partial.stride(0),
-        KERNEL=kernel, DILATION=dilation, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
+        KERNEL=kernel, DILATION=dilation, COLUMNS=4, STRIPS=strips, CHANNELS=block,
         VECTOR=min(per_thread, vector_of(channels, x.dtype)), INDEX=index_dtype(x),
     )  # fmt: skip
 
@@ -139,12 +142,11 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
     batch, channels, height, width = u0.shape
     block = _segment_block(channels)
     strips = 512 if INTERPRETED else 256 // block
-    columns_1, columns_2 = (_strips(u0, *at, strips)[0] for at in ((5, 2), (7, 3)))
-    blocks = sum(-(-part // block) for part in (3 * channels // 8, channels // 2))
+    blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
     launch(
         backward.context_weight_gradient_kernel, (len(partial), blocks),
         grad, u0, partial, height, width, channels, batch, partial.stride(0),
-        COLUMNS_1=columns_1, COLUMNS_2=columns_2, STRIPS=strips, CHANNELS=block,
+        COLUMNS_1=4, COLUMNS_2=4, STRIPS=strips, CHANNELS=block,
         VECTOR=min(2, vector_of(channels // 8, u0.dtype)), INDEX=index_dtype(u0),
     )  # fmt: skip
 
@@ -165,7 +167,7 @@ def decomposed_backward(
     grad = map_like(p)
     partial = p.new_empty((batch, groups, 2, channels), dtype=torch.float32)
     launch(
-        backward.decomposed_backward_kernel, (groups, -(-channels // block), batch),
+        backward.decomposed_backward_kernel, (groups, ceil_div(channels, block), batch),
         grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial, height, width, channels,
         KERNEL=5, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
         VECTOR=vector_of(channels, p.dtype), INDEX=index_dtype(p),
@@ -181,7 +183,7 @@ def gelu_backward(x: Tensor, grad: Tensor, taps: Tensor, bias: Tensor) -> tuple[
     columns, groups = _strips(x, 3, 1, strips)
     y, grad_t = map_like(x), map_like(x)
     launch(
-        backward.gelu_backward_kernel, (groups, -(-channels // block), batch),
+        backward.gelu_backward_kernel, (groups, ceil_div(channels, block), batch),
         x, grad, taps, bias, y, grad_t, height, width, channels,
         KERNEL=3, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
         VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
@@ -196,7 +198,7 @@ def _row_tile(channels: int) -> dict:
 
 
 def _row_grid(pixels: int, tile: dict, channels: int) -> tuple[int, int]:
-    return -(-pixels // tile['PIXELS']), -(-channels // tile['CHANNELS'])
+    return ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['CHANNELS'])
 
 
 def normalize(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor, dtype,
@@ -249,7 +251,7 @@ def gating_backward(
     """Back through the gating: fills ``grad_g``, ``grad_v``, A again, and (shares, 2 C) sums."""
     channels, tile = g.shape[1], _row_tile(g.shape[1])
     launch(
-        elementwise.gating_backward_kernel, (len(partial), -(-channels // tile['CHANNELS'])),
+        elementwise.gating_backward_kernel, (len(partial), ceil_div(channels, tile['CHANNELS'])),
         grad_a, g, v, grad_g, grad_v, a, partial, g.numel() // channels, channels,
         partial.stride(0), DOUBLE=double, VECTOR=vector_of(channels, g.dtype),
         INDEX=index_dtype(g), **tile,
@@ -278,7 +280,7 @@ def norm_backward(
     ``grad_z`` plus ``layer_scale * scaled`` is the gradient by the normed map.
     """
     channels, tile = x.shape[1], _row_tile(x.shape[1])
-    pixels, blocks = x.numel() // channels, -(-channels // tile['CHANNELS'])
+    pixels, blocks = x.numel() // channels, ceil_div(channels, tile['CHANNELS'])
     shares = splits_of(pixels, 256)
     partial = x.new_empty((shares, 2, channels), dtype=torch.float32)
     common = dict(
@@ -291,7 +293,7 @@ def norm_backward(
     )  # fmt: skip
     grad_x = map_like(x)
     grad_weight, grad_bias = torch.empty_like(mean), torch.empty_like(mean)
-    programs = min(-(-pixels // tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
+    programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
     launch(
         elementwise.norm_backward_kernel, (programs, blocks),
         grad, grad_z, scaled, layer_scale, x, mean, inverse, weight, partial, grad_x,
@@ -324,7 +326,7 @@ def projected(
     tile = _product_tile(z, channels, channels, per_image)
     u = map_like(z)
     p, p_mean = (map_like(z), torch.empty_like(z_mean)) if keep_p else (u, z_mean)
-    grid = (-(-per_image // tile['PIXELS']), -(-channels // tile['OUTPUTS']), batch)
+    grid = (ceil_div(per_image, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']), batch)
     launch(
         products.projected_kernel, grid, z, weight, bias, sigma, z_mean, p, u, p_mean,
         per_image, channels, HAS_P=keep_p, VECTOR=vector_of(channels, z.dtype),
@@ -346,7 +348,7 @@ def gated(
     tile = _product_tile(u, channels, channels, pixels, pairs=2)
     a = map_like(u, dtype=guarded(u.dtype))
     g, v = (map_like(u), map_like(u)) if keep_gv else (u, u)
-    grid = (-(-pixels // tile['PIXELS']), -(-channels // tile['OUTPUTS']))
+    grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
     launch(
         products.gated_kernel, grid, u, context, *gate, *value, g, v, a, pixels, channels,
         DOUBLE=double, HAS_GV=keep_gv, VECTOR=vector_of(channels, u.dtype), INDEX=index_dtype(u),
@@ -370,11 +372,14 @@ def residual(
 
     Args:
         t: (B, K, H, W).
-        weight, bias: (C, K) in the dtype of t, and (C,).
+        weight: (C, K) in the dtype of t.
+        bias: (C,).
         x: the shortcut, (B, C, H, W).
         dtype: of y.
-        z, layer_scale, shortcut_scale: z, a and r; None leaves them out.
+        z: z in the formula, (B, C, H, W); None leaves it out, as all that follow.
         kept: factor of each image, (B,): what drop path drew.
+        layer_scale: a, (C,).
+        shortcut_scale: r, (C,).
         row: weight (K,) in the dtype of t and bias (1,) of d, and shift (C,).
         keep_d: whether d, (B H W,) float32, is returned.
     """
@@ -386,7 +391,7 @@ def residual(
     y = map_like(x, dtype=dtype)
     d = x.new_empty(pixels, dtype=torch.float32) if keep_d else None
     row_weight, row_bias, shift = row or (weight, bias, bias)
-    grid = (-(-pixels // tile['PIXELS']), -(-channels // tile['OUTPUTS']))
+    grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
     launch(
         products.residual_kernel, grid, t, weight, bias, x, x if z is None else z,
         x if kept is None else kept, bias if layer_scale is None else layer_scale,

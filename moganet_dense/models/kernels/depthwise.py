@@ -53,9 +53,7 @@ def convolved(
             tap = i * KERNEL + j
             if FLIPPED:
                 tap = KERNEL * KERNEL - 1 - tap
-            place = tl.max_contiguous(
-                tl.multiple_of(tap * tap_count + tap_channel, VECTOR), VECTOR
-            )
+            place = tl.max_contiguous(tl.multiple_of(tap * tap_count + tap_channel, VECTOR), VECTOR)
             taps = taps + (tl.load(weight + place, mask=valid, other=0.0)[None, :],)
         for step in tl.static_range(COLUMNS + KERNEL - 1):
             at = column + (step - KERNEL // 2) * DILATION

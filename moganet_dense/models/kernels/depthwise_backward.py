@@ -92,7 +92,9 @@ def weight_gradient(
     partial += tl.program_id(0).to(tl.int64) * row_length
     for tap in tl.static_range(KERNEL * KERNEL):
         tl.store(partial + own * (KERNEL * KERNEL) + tap, tl.sum(sums[tap], 0), mask=valid)
-    tl.store(partial + count * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid)
+    tl.store(
+        partial + count * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
+    )
 
 
 @triton.jit

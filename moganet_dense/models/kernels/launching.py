@@ -109,6 +109,11 @@ def index_dtype(*tensors: torch.Tensor):
     return tl.int64 if wide else tl.int32
 
 
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return (a + b - 1) // b
+
+
 def vector_of(channels: int, dtype: torch.dtype) -> int:
     """Channels that a thread holds of each pixel: 8, or what the width is divisible by."""
     return next(size for size in (8, 4, 2, 1) if channels % size == 0)
@@ -129,10 +134,10 @@ def strip_shape(width: int, kernel: int, dilation: int) -> int:
     accumulators a thread, beside the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
     more than the 128 registers that let four programs share a multiprocessor.
     """
-    columns = -(-width // dilation)
+    columns = ceil_div(width, dilation)
 
     def cost(n: int) -> float:
-        return -(-columns // n) * (n + kernel - 1) * (1.25 if n > 4 and kernel > 3 else 1)
+        return ceil_div(columns, n) * (n + kernel - 1) * (1.25 if n > 4 and kernel > 3 else 1)
 
     return min((4, 5), key=cost)
 

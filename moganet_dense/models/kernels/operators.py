@@ -54,7 +54,7 @@ def normalized(
     x: Tensor, weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor,
     tracked: Tensor | None, training: bool, momentum: float, eps: float, dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Batch norm without a gradient: (z, mean, 1 / std), z in ``dtype``; updates what is tracked."""
+    """Batch norm without a gradient: (z, mean, 1 / std), z in ``dtype``; updates statistics."""
     if not training:
         launches.note('rsqrt')
         launches.note('add')
@@ -160,7 +160,7 @@ def ffn_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
 
 def _fake_backward(names: tuple[str, ...], gradients: tuple[str, ...]):
     def fake(grad, *arguments):
-        x, _, norm, params, _, _ = _split(names, arguments)
+        x, _, _, params, _, _ = _split(names, arguments)
         shapes = {name: tensor.shape[:2] for name, tensor in params.items()}
         channels = x.shape[1]
         hidden = params['fc1.weight'].shape[0] if 'fc1.weight' in params else 0

@@ -155,4 +155,3 @@ def residual_kernel(
         r = tl.load(shortcut_scale + output, mask=valid, other=0.0).to(tl.float32)
         shortcut *= r[None, :]
     tl.store(y + place, (shortcut + value).to(y.dtype.element_ty), mask=mask)
-

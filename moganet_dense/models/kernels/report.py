@@ -152,7 +152,9 @@ def main(arch: str, dtype: str, capability: int, size: tuple[int, int, int] | No
     import tempfile
 
     sizes = (size,) if size else SIZES
-    print('| kernel | stage | programs | tile | warps | registers | spilled | shared | conversions | loads |')
+    print(
+        '| kernel | stage | programs | tile | warps | registers | spilled | shared | conversions | loads |'
+    )
     print('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
         for found in compiled_launches(arch, DTYPES[dtype], capability, Path(folder), sizes):

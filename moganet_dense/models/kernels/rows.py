@@ -17,7 +17,7 @@ def normalize_kernel(
     UPDATED: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
-    """z = (x - mean) / std * weight + bias; the first program of a block updates what is tracked."""
+    """z = (x - mean) / std * weight + bias; the first program of a block updates statistics."""
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
@@ -44,15 +44,17 @@ def normalize_kernel(
 
 @triton.jit
 def branch_gradient_kernel(
-    grad, kept, other, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length, width,
+    grad, kept, other, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length,
+    width,
     HAS_KEPT: tl.constexpr, HAS_D: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Gradient by a branch before its layer scale, and sums over a share of the pixels.
 
-    scaled = kept * grad, (pixels, width), kept of each image. Sums: of scaled, and of scaled * other. With HAS_D
-    ``other`` is GELU(d) of each pixel, column C of ``scaled`` gets the gradient by d, which is
-    -GELU'(d) sum(shift * layer_scale * scaled), the columns after it zeros, and the last sum is of it.
+    scaled = kept * grad, (pixels, width), kept of each image. Sums: of scaled, and of scaled
+    times other. With HAS_D ``other`` is GELU(d) of each pixel, column C of ``scaled`` gets the
+    gradient by d, -GELU'(d) sum(shift layer_scale scaled), the columns after it zeros, and one
+    more sum is of it.
     """
     channel = tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
