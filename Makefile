@@ -1,23 +1,36 @@
-# make train   set-up, then the detector on the data set that ships
-# make test    set-up, then all tests
-# make check   set-up, then ruff and the quick tests
-# make docs    set-up, then the documentation: docs/_build/index.html
-# make links   set-up, then a look at every link to other sites (needs the network)
+# make train        set-up, then the detector on the bundled sample data set
+# make test         set-up, then the tests
+# make test-all     set-up, then every test: long trainings, downloads, the documentation
+# make check        set-up, then ruff and the quick tests
+# make check-light  torch, mmengine and this package alone: models, weights, exported files
+# make docs         set-up, then the documentation: docs/_build/index.html
+# make links        set-up, then a look at every link to other sites (needs the network)
+# make doctor       what the environment looks like, and the fix for each fault
 #
-# STACK=onedl (default) or upstream; VENV=folder of the environment; PYTHON=interpreter.
+# STACK=onedl (default) or upstream; VENV=folder of the environment; PYTHON=interpreter;
+# TORCH=version; TORCH_INDEX=index of other builds of torch; MMCV=compiled for mmcv's own operators.
 
 STACK ?= onedl
 VENV ?= $(if $(filter upstream,$(STACK)),.venv-upstream,.venv)
+LIGHT_VENV ?= .venv-light
 PYTHON ?=
+export TORCH TORCH_INDEX MMCV
 
 CONFIG := configs/det/retinanet_moganet_s.py
 WORK_DIR := work_dirs/retinanet_moganet_s_mini
 BIN := "$(VENV)/bin"
+ANY_PYTHON := $(or $(shell command -v python3),$(shell command -v python),python3)
+INSTALL := "$(or $(PYTHON),$(ANY_PYTHON))" requirements/install.py --stack "$(STACK)" --python "$(PYTHON)"
+# Two processes of one thread each: most tests are too small for two threads
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: setup train test check docs links doctor
+.PHONY: setup setup-test setup-docs setup-all train test test-all check check-light docs links doctor
 
 setup:
-	@bash requirements/install.sh "$(VENV)" "$(STACK)" "$(PYTHON)"
+	@$(INSTALL) --venv "$(VENV)" --for train
+
+setup-test setup-docs setup-all:
+	@$(INSTALL) --venv "$(VENV)" --for $(@:setup-%=%)
 
 train: setup
 	@echo "== training on data/mini (about 6 minutes on 2 cores)"
@@ -26,20 +39,27 @@ train: setup
 	$(BIN)/python tools/test.py $(CONFIG) "$$(cat $(WORK_DIR)/last_checkpoint)" --mini \
 		--show-dir $(WORK_DIR)/detections
 
-# Two processes of one thread each: most tests are too small for two threads
-test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup-test
+	$(PYTEST) -m "not long"
 
-check: setup
+test-all: setup-all
+	$(PYTEST)
+
+check: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
-docs: setup
+check-light:
+	@$(INSTALL) --venv "$(LIGHT_VENV)" --for light
+	OMP_NUM_THREADS=1 "$(LIGHT_VENV)/bin/python" -m pytest -n 2 --dist worksteal \
+		-m "not slow and not long" tests/models tests/weights tests/runtime
+
+docs: setup-docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
 	@echo "== written: docs/_build/index.html"
 
-links: setup
+links: setup-docs
 	$(BIN)/python -m sphinx -b linkcheck -q docs docs/_build/links
 
 doctor: setup

@@ -4,13 +4,13 @@ Places are in pixels of the picture that was given, as it is shown (a photograph
 turns is turned): x to the right and y down, both from 0 at the upper left corner's outer edge.
 """
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .utils.errors import UserError
+from .utils.suggest import closest
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class Detections:
         """
         kept = self.scores >= score
         if name is not None and name not in self.names:
-            near = ', '.join(difflib.get_close_matches(name, self.names)) or ', '.join(self.names)
-            raise UserError(f'the model knows no class {name!r}; it knows {near}')
+            close = ', '.join(closest(name, self.names))
+            raise UserError(f'the model knows no class {name!r}; did you mean {close}?')
         if name is not None:
             kept &= self.labels == self.names.index(name)
         masks = None if self.masks is None else self.masks[kept]

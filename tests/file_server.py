@@ -33,14 +33,16 @@ class Answer:
 
 
 @contextlib.contextmanager
-def serving(answer: Answer, certificate: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+def serving(
+    answer: Answer, certificate: Path | None = None, reason: str | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Yields the server's address, and the list of the paths that are asked for."""
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             requests.append(self.path)
-            self.send_response(answer.status)
+            self.send_response(answer.status, reason)
             headers = {'Content-Length': str(len(answer.body))} | answer.headers
             for name, value in headers.items():
                 if value is not None:

@@ -35,7 +35,13 @@ from moganet_dense.weights.conversion import (
 
 pytest.importorskip('mmpretrain')
 
-CONFIGS = sorted((ROOT / 'configs/cls').glob('*.py'))
+FILES = {path.stem: path for path in sorted((ROOT / 'configs/cls').rglob('*.py'))}
+CONFIGS = [
+    pytest.param(path, marks=[pytest.mark.slow] * (path.parent.name == 'reproductions'))
+    for path in FILES.values()
+]
+"""The official ones; reproductions of other recipes are outside the quick tests."""
+
 INDEX = yaml.safe_load((ROOT / 'configs/cls/metafile.yml').read_text())['Models']
 PARAMETERS = dict(
     xt=2_956_066, t=5_197_332, s=25_335_675, b=43_720_475, l=82_480_978, xl=180_991_924
@@ -85,7 +91,7 @@ def key(path: Path) -> str:
 
 
 def read(name: str) -> Config:
-    return Config.fromfile(ROOT / f'configs/cls/moganet_{name}.py')
+    return Config.fromfile(FILES[f'moganet_{name}'])
 
 
 def of_type(steps: list, kind: str) -> list[dict]:
@@ -331,7 +337,7 @@ def test_the_index_agrees_with_the_table_of_weights():
     known = {w.url: w for w in releases.WEIGHTS.values()}
     assert [model['Weights'] for model in INDEX] == list(known)
     assert len({model['Name'] for model in INDEX}) == len(INDEX) == 30
-    assert {ROOT / model['Config'] for model in INDEX} == set(CONFIGS)
+    assert {ROOT / model['Config'] for model in INDEX} == set(FILES.values())
     for model in INDEX:
         weights = known[model['Weights']]
         path = ROOT / model['Config']
@@ -537,7 +543,7 @@ def test_the_recipes_train(name, checkpoint, imagenet, monkeypatch):
         write_labels(folder, [0, 1, 2, 3], split)
     monkeypatch.chdir(folder)
     config = folder / 'small.py'
-    config.write_text(SMALL.format(base=str(ROOT / f'configs/cls/moganet_{name}.py'), arch=TINY))
+    config.write_text(SMALL.format(base=str(FILES[f'moganet_{name}']), arch=TINY))
     train(Job(config, work_dir='work'))
     saved = torch.load((folder / 'work/last_checkpoint').read_text(), weights_only=True)
     assert checkpoint in saved

@@ -14,13 +14,15 @@ from mmengine.utils import import_modules_from_strings
 
 from moganet_dense import ARCHITECTURES
 from moganet_dense.config.mini_config import SCHEDULES
-from moganet_dense.config.reading import SCOPES
+from moganet_dense.config.reading import SCOPES, find_config
 from moganet_dense.engine.job import Job
 from moganet_dense.toolboxes.build import build
 from moganet_dense.toolboxes.flops import Complexity, complexity
+from moganet_dense.utils.errors import UserError
 
-CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
-DENSE = [path for path in CONFIGS if path.parent.name != 'cls']
+CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/**/*.py'))
+DENSE = [path for path in CONFIGS if path.parent.name in ('det', 'seg', 'pose')]
+ALIASES = sorted((ROOT / 'configs/moganet').glob('*.py'))
 MODELS_OF_INDEX = [
     model
     for file in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
@@ -141,7 +143,8 @@ def test_mini_leaves_model_and_file_as_they_were(path, mini, workspace):
 
 def test_the_index_lists_every_config_and_only_files_that_exist():
     listed = {model['Config'] for model in MODELS_OF_INDEX}
-    assert listed == {path.relative_to(ROOT).as_posix() for path in CONFIGS}
+    own = set(CONFIGS) - set(ALIASES)
+    assert listed == {path.relative_to(ROOT).as_posix() for path in own}
     for model in MODELS_OF_INDEX:
         if not model['Config'].startswith('configs/cls/'):  # there the names are the hub's
             assert model['Name'] == Path(model['Config']).stem
@@ -165,3 +168,36 @@ def test_the_picture_of_the_zoo_shows_every_published_dense_model():
     dense = {m['Name'] for m in models if m['Results'] and make_zoo.task(m) != 'cls'}
     apart = {n for n in dense if '384x288' in n} | {'cascade_mask_rcnn_moganet_s_ms_3x'}
     assert dense - apart == {n for n in shown if n in dense}
+
+
+PUBLISHED = {  # name that mmpretrain's pull request publishes: arch, gate, images of a step
+    'moganet-xtiny_8xb128_in1k': ('xt', 'double', 1024),
+    'moganet-tiny_8xb128_in1k': ('t', 'double', 1024),
+    'moganet-small_8xb128_in1k': ('s', 'double', 1024),
+    'moganet-base_8xb128_in1k': ('b', 'double', 1024),
+    'moganet-large_8xb128_in1k': ('l', 'single', 1024),
+    'moganet-xlarge_16xb32_in1k': ('xl', 'double', 512),
+}
+
+
+def test_the_published_paths_of_classifiers_exist():
+    assert {path.stem for path in ALIASES} == set(PUBLISHED)
+    for path in ALIASES:
+        cfg = Config.fromfile(path)
+        net, batch = cfg.model.backbone, cfg.auto_scale_lr.base_batch_size
+        assert (net.arch, net.get('gate', 'single'), batch) == PUBLISHED[path.stem]
+
+
+@pytest.mark.parametrize(
+    'typed, meant',
+    [
+        ('configs/moganet/moganet-tinny_8xb128_in1k.py', 'moganet/moganet-tiny_8xb128_in1k.py'),
+        ('moganet_large_8xb128_in1k.py', 'moganet/moganet-large_8xb128_in1k.py'),
+        ('configs/seg/retinanet_mogane_s.py', 'det/retinanet_moganet_s.py'),
+        ('somewhere/else/upernet_mogant_t.py', 'seg/upernet_moganet_t.py'),
+        ('configs/cls/moganet_t_openmixup.py', 'cls/reproductions/moganet_t_openmixup.py'),
+    ],
+)
+def test_suggestions_for_a_mistyped_config_rank_by_base_name(typed, meant):
+    with pytest.raises(UserError, match=f'did you mean configs/{meant}'):
+        find_config(typed)

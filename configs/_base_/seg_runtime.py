@@ -1,12 +1,20 @@
 _base_ = 'runtime.py'
 default_scope = 'mmseg'
+custom_imports = dict(
+    imports=['moganet_dense', 'moganet_dense.toolboxes.mmseg'],  # the latter: LabelMapDataset
+    allow_failed_imports=False,
+)
 env_cfg = dict(cudnn_benchmark=True)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=16_000, save_best='mIoU', rule='greater'
+        type='AtomicCheckpointHook',
+        by_epoch=False,
+        interval=16_000,
+        save_best='mIoU',
+        rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),

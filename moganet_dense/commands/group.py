@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import click
 
+from ..utils.printable import printable
 from .options import spread
 
 COMMANDS = (
+    'init',
     'train',
     'test',
     'predict',
@@ -20,12 +22,11 @@ COMMANDS = (
     'deploy',
     'export',
     'flops',
-    'benchmark',
     'doctor',
 )
 """Modules of ``commands``, in the order of the help."""
 
-MEND = '`moganet-dense doctor` tells how'
+MEND = '`moganet-dense doctor --fix` installs what is missing'
 """What to do about a package that is missing."""
 
 
@@ -60,5 +61,6 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:  # click's word for it
         raise KeyboardInterrupt from None
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         return error.exit_code

@@ -1,6 +1,5 @@
 """The models of the index: name, config, weights and results, read with yaml alone."""
 
-import difflib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from ..utils.errors import UserError
+from ..utils.suggest import closest
 
 SCOPES = {
     'mmdet': 'detection',
@@ -70,6 +70,5 @@ def names() -> list[str]:
 
 
 def near(name: str) -> str:
-    """Says which names are near one that is not among them."""
-    close = difflib.get_close_matches(name, names(), n=3) or names()[:3]
-    return f'near it: {", ".join(close)}; `moganet-dense zoo` lists all'
+    """Says which names are like one that is not among them."""
+    return f'did you mean {", ".join(closest(name, names()))}? `moganet-dense zoo` lists all'

@@ -1,7 +1,6 @@
 """Reads a config and says in one line what is wrong with it."""
 
 import argparse
-import difflib
 import inspect
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..utils.errors import UserError, one_line
+from ..utils.suggest import closest, did_you_mean
 from . import metafiles
 from .metafiles import SCOPES, package_root
 
@@ -20,7 +20,7 @@ def find_config(path: str | os.PathLike) -> Path:
     by its name in the zoo.
 
     Raises:
-        UserError: there is none; lists the nearest names.
+        UserError: there is none; suggests those of a similar name.
     """
     if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
         return Path(entry['Config'])
@@ -28,10 +28,10 @@ def find_config(path: str | os.PathLike) -> Path:
     for candidate in (Path(path), shipped, package_root() / 'configs' / path):
         if candidate.is_file():
             return candidate
-    configs = sorted((package_root() / 'configs').glob('[a-z]*/*.py'))
+    configs = sorted((package_root() / 'configs').glob('[a-z]*/**/*.py'))
     names = {p.stem: p.relative_to(package_root()).as_posix() for p in configs}
-    close = difflib.get_close_matches(Path(path).stem, names, n=3) or list(names)[:3]
-    raise UserError(f'no such config: {path}; near it: {", ".join(names[c] for c in close)}')
+    close = ', '.join(names[name] for name in closest(Path(path).stem, names))
+    raise UserError(f'no such config: {path}; did you mean {close}?')
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -73,8 +73,7 @@ def set_options(cfg: Config, options: dict) -> None:
     for key in options:
         first = key.split('.')[0]
         if first not in known:
-            close = difflib.get_close_matches(first, known, n=1)
-            hint = f'; did you mean {close[0]}?' if close else ''
+            hint = did_you_mean(first, known)
             raise UserError(f'--cfg-options: the config has no {first!r} (in {key}){hint}')
     with one_line('--cfg-options cannot be applied'):
         cfg.merge_from_dict(options)

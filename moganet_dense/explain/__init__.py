@@ -3,7 +3,6 @@
 What each is, with its source, is in docs/explain.md.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from ..models.moganet import STRIDES
 from ..results import Classification, Detections, Result
 from ..utils.atomic import write_whole
 from ..utils.errors import UserError
+from ..utils.suggest import closest
 from . import figures
 from .gradcam import area, best_object, grad_cam, logit
 from .interactions import Strength, Value, interaction_strength
@@ -81,7 +81,7 @@ def explain(
         UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not see
             the class; a part that the task does not have.
     """
-    predictor = load_model(model, weights, device=device)
+    predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
     case = Case.of(predictor, image, name)
     folder = Path(out)
@@ -161,8 +161,8 @@ class Case:
 
 def _label(result: Result, classes: tuple[str, ...], name: str | None) -> int:
     if name is not None and name not in classes:
-        near = difflib.get_close_matches(name, classes, n=3) or classes[:3]
-        raise UserError(f'--class: the model has no class {name!r}; near it: {", ".join(near)}')
+        close = ', '.join(closest(name, classes))
+        raise UserError(f'--class: the model has no class {name!r}; did you mean {close}?')
     if isinstance(result, Classification):
         return result.label if name is None else classes.index(name)
     labels = result.labels.ravel()

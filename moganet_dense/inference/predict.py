@@ -17,7 +17,8 @@ import numpy as np
 
 from ..data.sources import Fault, Frame, endings, find, frames
 from ..results import Detections
-from ..utils.errors import INTERRUPTED, UserError, WrongUsage
+from ..utils.errors import INTERRUPTED, UserError, WrongUsage, reason_of
+from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from ..writer import Writer, about, rows
 
@@ -79,7 +80,7 @@ def predict(
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
-                        tell(f'skipped: {frame.reason}')
+                        tell(f'skipped: {printable(frame.reason)}')
                         continue
                     if writer:
                         writer.add(frame, result)
@@ -221,7 +222,7 @@ class WrittenBoxes:
     def __init__(self, file: str, score_thr: float) -> None:
         self.file = file
         try:
-            content = json.loads(read_regular(file))
+            content = json.loads(_content(file))
             images, listed, category = [], content, 1
             if not isinstance(content, list):
                 images, listed = content['images'], content['annotations']
@@ -233,9 +234,9 @@ class WrittenBoxes:
                 if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
                     own.extend(_corners(row))
         except (
-            OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError,
+            ValueError, KeyError, TypeError, OverflowError, RecursionError,
         ) as error:  # fmt: skip
-            reason = ' '.join(str(error).split())
+            reason = reason_of(error)
             raise UserError(
                 f'--boxes: {file}: expected boxes in the format of COCO, with image_id, '
                 f'category_id and bbox ({type(error).__name__}: {reason})'
@@ -259,6 +260,13 @@ class WrittenBoxes:
         table = np.array(self.found[number], np.float32).reshape(-1, 5)
         labels = np.zeros(len(table), np.int64)
         return Detections(table[:, :4], table[:, 4], labels, (PERSON,))
+
+
+def _content(file: str) -> bytes:
+    try:
+        return read_regular(file)
+    except OSError as error:
+        raise UserError(f'--boxes: {file} cannot be read: {error.strerror}') from None
 
 
 def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
@@ -343,7 +351,7 @@ def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
         raise
     except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
         more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         raise UserError(
             f'{chunk[0].source.file}: the model fails on it{more} '
             f'({type(error).__name__}: {reason}); leave it out'
@@ -393,7 +401,7 @@ def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path |
     told = 'interrupted: ' if interrupted else ''
     told += f'looked at {_count(looked, "picture")}'
     told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {out}' if out and looked else ''
+    told += f'; results in {printable(out)}' if out and looked else ''
     print(told, file=sys.stderr)
 
 

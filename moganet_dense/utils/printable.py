@@ -7,6 +7,9 @@ shows letters in another order (https://trojansource.codes). All of them are sho
 
 import logging
 import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _CONTROLS = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
 """Unicode categories: controls, formats (bidirectional marks), surrogates, line breaks."""
@@ -45,9 +48,21 @@ def _escaped(character: str) -> str:
     return character.encode('unicode_escape', 'surrogatepass').decode('ascii')
 
 
-class PrintableRecord(logging.LogRecord):
-    """A log record whose message is printable, whatever was put into it."""
-
+class _PrintableRecord(logging.LogRecord):
     def getMessage(self) -> str:
         message = super().getMessage()
-        return '\n'.join(map(printable, message.split('\n')))
+        return '\n'.join('\t'.join(map(printable, x.split('\t'))) for x in message.split('\n'))
+
+
+@contextmanager
+def printable_logs() -> Iterator[None]:
+    """Within, messages of loggers and warnings reach terminals and log files printable: keys of
+    checkpoints, names of files and classes are in those of the toolboxes, too."""
+    factory, form = logging.getLogRecordFactory(), warnings.formatwarning
+    logging.setLogRecordFactory(_PrintableRecord)
+    warnings.formatwarning = lambda message, *place: form(printable(message), *place)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(factory)
+        warnings.formatwarning = form

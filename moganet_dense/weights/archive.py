@@ -7,11 +7,13 @@ more than the file has, and an archive behind other bytes is read otherwise by o
 
 import tarfile
 import zipfile
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import torch
 
 from ..utils.printable import printable
+from ..utils.regular_files import open_regular
 from .conversion import WeightsError
 
 MEMBERS = 200_000
@@ -31,13 +33,20 @@ def require_plain(path: Path) -> None:
         try:
             with zipfile.ZipFile(path) as archive:
                 _require_stored(path, archive)
+                for name in archive.namelist():
+                    if name.endswith('/data.pkl'):
+                        _require_no_allocation(path, archive.read(name))
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise WeightsError(
                 f'{path} is truncated or damaged ({printable(error, 200)}); copy it again'
             ) from None
         _require_same_members(path)
-    elif tarfile.is_tarfile(path):
+        return
+    if tarfile.is_tarfile(path):
         raise WeightsError(f'{path} is refused: it is a tar archive, which would run code')
+    if path.stat().st_size:
+        with open_regular(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            _require_no_allocation(path, content)
 
 
 def _require_stored(path: Path, archive: zipfile.ZipFile) -> None:
@@ -62,6 +71,14 @@ def _require_stored(path: Path, archive: zipfile.ZipFile) -> None:
         f'{path} is refused: expected an archive as torch.save writes it, found {found}; load it '
         'where it was made and save it again'
     )
+
+
+def _require_no_allocation(path: Path, program: bytes | mmap) -> None:
+    """PyTorch lets a pickle call ``bytearray``, which fills as much memory as a number says."""
+    if program.find(b'\nbytearray\n') >= 0:
+        raise WeightsError(
+            f'{path} is refused: it holds builtins.bytearray; save bytes or a tensor instead'
+        )
 
 
 def _require_same_members(path: Path) -> None:

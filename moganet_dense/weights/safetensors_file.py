@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..utils.printable import printable
 from ..utils.regular_files import open_regular
+from .archive import MEMBERS
 from .conversion import WeightsError
 
 
@@ -29,7 +30,7 @@ def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:
         WeightsError: the file is truncated or malformed.
     """
     try:
-        _require_keys_once(path)
+        _require_sane_header(path)
         with safe_open(path, 'pt') as file:
             meta = dict(file.metadata() or {})
             names = file.keys()
@@ -64,7 +65,7 @@ def packed(state: Mapping[str, torch.Tensor], meta: Mapping[str, str]) -> bytes:
     return safetensors.torch.save(own, dict(meta))
 
 
-def _require_keys_once(path: Path) -> None:
+def _require_sane_header(path: Path) -> None:
     """Looks through the header, of which the library has checked nothing yet."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), 'little')
@@ -72,7 +73,9 @@ def _require_keys_once(path: Path) -> None:
             return
         text = file.read(length)
     if text.startswith(b'{'):
-        json.loads(text, object_pairs_hook=_once)
+        count = len(json.loads(text, object_pairs_hook=_once))
+        if count > MEMBERS:
+            raise ValueError(f'expected at most {MEMBERS} tensors, found {count}')
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ KINDS = [
 
 
 def test_no_config_asks_for_unused_parameters():
-    for path in (ROOT / 'configs').glob('[a-z]*/*.py'):
+    for path in (ROOT / 'configs').glob('[a-z]*/**/*.py'):
         assert not read_config(path).get('find_unused_parameters'), path
 
 

@@ -102,7 +102,7 @@ def test_detectors_and_segmentors_are_explained(config, picture, tmp_path):
     assert drawn.std() > 10 and 'pyramid' not in content
     with pytest.raises(UserError, match='interactions is not defined for'):
         explain(config, picture, tmp_path / 'out', 'random', parts=['interactions'])
-    with pytest.raises(UserError, match="no class 'persom'; near it: person"):
+    with pytest.raises(UserError, match="no class 'persom'; did you mean person"):
         explain(config, picture, tmp_path / 'out', 'random', name='persom')
 
 

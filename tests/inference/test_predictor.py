@@ -268,11 +268,11 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
 @pytest.mark.parametrize(
     'args, said',
     [
-        (('retinanet_moganet_sx', 'random'), 'no such model.*near it: retinanet_moganet'),
+        (('retinanet_moganet_sx', 'random'), 'no such model.*did you mean retinanet_moganet'),
         (('nowhere.py', 'random'), 'no such config'),
         (
             (str(ROOT / DET),),
-            'no weights are given for .*; give a checkpoint .* or say retinanet_moganet_xt',
+            'no weights are given for .*; retinanet_moganet_xt has published ones',
         ),
         (('faster_rcnn_moganet_s',), 'no weights are published for faster_rcnn_moganet_s'),
         ((str(ROOT / DET), 'faster_rcnn_moganet_s'), 'no weights are published for faster'),

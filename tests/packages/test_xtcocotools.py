@@ -79,7 +79,8 @@ def drawn(seed, parts=False):
             box = [float(v) for v in (rng.uniform(0, 150), rng.uniform(0, 80), w, h)]
             person = dict(id=len(truths), image_id=i, category_id=1, bbox=box, area=w * h * 0.6)
             person['iscrowd'] = int(rng.random() < 0.1)
-            person['segmentation'] = [[*box[:2], box[0] + w, box[1], box[0] + w, box[1] + h]]
+            x, y = box[:2]
+            person['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
             missing = 1.0 if rng.random() < 0.15 else 0.3
             person['keypoints'] = keypoints_of(rng, person, 4, 0, missing)
             person['num_keypoints'] = int((np.array(person['keypoints'][2::3]) > 1).sum())

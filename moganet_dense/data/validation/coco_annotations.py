@@ -17,8 +17,9 @@ from mmengine.dataset import BaseDataset
 
 from ...utils.errors import UserError
 from ...utils.regular_files import open_regular, require_memory
+from ...utils.suggest import did_you_mean
 from . import objects
-from .common import listed, near, outputs, part_of, sample
+from .common import listed, outputs, part_of, sample
 from .findings import Finding
 from .image_files import Picture
 
@@ -173,7 +174,7 @@ def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -
     if absent := [name for name in expected if name not in names]:
         yield (
             f'expected the classes {listed(absent)}{whose} in {file}, found {listed(names)}'
-            f'{near(absent[0], names)}; {mend}'
+            f'{did_you_mean(absent[0], names)}; {mend}'
         )
     elif present != expected:
         yield (

@@ -1,6 +1,5 @@
 """Checks that the tasks share, and how findings are worded."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,10 +72,3 @@ def listed(items: Iterable) -> str:
     texts = [repr(item) for item in items]
     more = f' and {len(texts) - 10} more' if len(texts) > 10 else ''
     return ', '.join(texts[:10]) + more
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """'; did you mean ...?' if one of the names is close, whatever its capitals."""
-    by_lower = {str(other).lower(): other for other in names}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
-    return f'; did you mean {by_lower[close[0]]!r}?' if close else ''

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...utils.printable import printable
+
 SHOWN = 5
 """Offenders of a rule that are named; of the others the number is told."""
 
@@ -58,16 +60,15 @@ class Report:
         """The report for people: errors first."""
         lines = []
         for kind, rule in sorted(self.first):
-            lines.append(f'{kind}: {rule}')
-            lines += [f'    {f.place()}' for f in self.first[kind, rule] if f.place()]
+            lines.append(f'{kind}: {printable(rule)}')
+            lines += [f'    {printable(f.place())}' for f in self.first[kind, rule] if f.place()]
             if (more := self.counts[kind, rule] - SHOWN) > 0:
                 lines.append(f'    and {more} more')
         total = (
             f'{self.number("error")} errors, {self.number("warning")} warnings; '
             f'looked at {self.looked_at} pictures'
         )
-        text = '\n'.join([*lines, total])
-        return text.encode(errors='backslashreplace').decode()  # half a character in a name
+        return '\n'.join([*lines, total])
 
     def content(self) -> dict[str, Any]:
         """The report for programs: plain data, to be written as JSON."""

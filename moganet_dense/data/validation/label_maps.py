@@ -12,8 +12,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from ...utils.suggest import did_you_mean
 from ..image_io import IGNORED
-from .common import listed, near, outputs, sample
+from .common import listed, outputs, sample
 from .image_files import Picture, no_class, read_labels
 
 MANY = 500
@@ -82,7 +83,7 @@ def known_classes(part: dict, kind: type) -> Iterator[str]:
     elif own and not isinstance(classes, str) and (absent := [c for c in classes if c not in own]):
         yield (
             f'expected some of the {len(own)} classes of {part["type"]}, found {listed(absent)}'
-            f"{near(absent[0], own)}; for classes of your own set type='BaseSegDataset'"
+            f"{did_you_mean(absent[0], own)}; for classes of your own set type='BaseSegDataset'"
         )
 
 

@@ -8,6 +8,12 @@ raises an error when called, so that ``import mmcv.ops`` always works.
 
 from .attention import ms_deform_attn_backward, ms_deform_attn_forward
 from .boxes import bbox_overlaps, nms, nms_match, softnms
+from .carafe import (
+    carafe_backward,
+    carafe_forward,
+    carafe_naive_backward,
+    carafe_naive_forward,
+)
 from .deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
@@ -21,23 +27,33 @@ from .focal_loss import (
     softmax_focal_loss_backward,
     softmax_focal_loss_forward,
 )
+from .masked_conv import masked_col2im_forward, masked_im2col_forward
 from .missing import get_compiler_version, get_compiling_cuda_version, missing_operator
+from .psa_mask import psamask_backward, psamask_forward
 from .roi_align import roi_align_backward, roi_align_forward
 from .roi_pool import roi_pool_backward, roi_pool_forward
 
 __all__ = [
     'bbox_overlaps',
+    'carafe_backward',
+    'carafe_forward',
+    'carafe_naive_backward',
+    'carafe_naive_forward',
     'deform_conv_backward_input',
     'deform_conv_backward_parameters',
     'deform_conv_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
+    'masked_col2im_forward',
+    'masked_im2col_forward',
     'modulated_deform_conv_backward',
     'modulated_deform_conv_forward',
     'ms_deform_attn_backward',
     'ms_deform_attn_forward',
     'nms',
     'nms_match',
+    'psamask_backward',
+    'psamask_forward',
     'roi_align_backward',
     'roi_align_forward',
     'roi_pool_backward',

@@ -25,10 +25,11 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes = boxes.to(working_dtype(boxes.dtype))
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    # as the compiled operator, which takes the threshold as float32: an IoU of exactly 0.3
-    # is not greater than it
-    threshold = float(np.float32(iou_threshold))
-    return torchvision.ops.nms(boxes, scores.to(boxes.dtype), threshold)
+    if boxes.dtype == torch.float32:
+        # as the compiled operator, which takes the threshold as float32: an IoU of exactly 0.3
+        # is not greater than it
+        iou_threshold = float(np.float32(iou_threshold))
+    return torchvision.ops.nms(boxes, scores.to(boxes.dtype), iou_threshold)
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:

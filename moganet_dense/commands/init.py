@@ -1,0 +1,39 @@
+import click
+
+from ..data.tasks import TASKS
+
+
+class Part(click.FloatRange):
+    """A number between 0 and 1, without them."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, min_open=True, max_open=True)
+
+
+@click.command()
+@click.argument('data', type=click.Path(exists=True, file_okay=False))
+@click.option('--task', type=click.Choice(list(TASKS)), help='Default: what the annotations hold.')
+@click.option('--name', metavar='NAME', help='Of the config; default: that of the folder.')
+@click.option(
+    '--val',
+    type=Part(),
+    default=0.2,
+    show_default=True,
+    help='Part of the images for validation, where DATA does not say which.',
+)
+@click.option('--boxes-class', metavar='NAME', help='Class whose keypoints are trained.')
+def command(data, task, name, val, boxes_class) -> None:
+    """Make a config for a data set in any known format.
+
+    DATA is a folder with images and annotations: COCO (Roboflow, CVAT, Label Studio), YOLO,
+    Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, label maps, Cityscapes. It is not changed:
+    NAME.py and a folder NAME with the annotations are written to the current folder.
+
+    \b
+    moganet-dense init datasets/raccoon
+    moganet-dense init datasets/scans --task masks --name scans --val 0.1
+    """
+    from ..init.messages import run
+
+    for line in run(data, task, name, val, boxes_class):
+        click.echo(line)

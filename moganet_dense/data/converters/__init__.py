@@ -1,0 +1,117 @@
+"""Reads data sets in the formats of annotation tools, and writes them as the toolboxes want them.
+
+One module per format, each with ``find`` (the files of the format in a tree) and ``read``. The
+readers are our own. Those of kept libraries were tried on the same small files (a box of VOC at 11,
+6, 20, 25; a LabelMe polygon and a line; a CVAT skeleton; YOLO keypoints; a class out of range):
+
+==================  ================================================================================
+supervision 0.31    VOC and YOLO boxes right; drops ``difficult``; one wrong class index, or a line
+                    of keypoints, ends the reading; no LabelMe, CVAT, Label Studio; asks for
+                    opencv-python beside opencv-python-headless
+globox 2.9          boxes alone; VOC a pixel off (counts from 1); drops polygons and skeletons in
+                    silence; expands XML entities
+labelme2coco 0.2    polygons right; a line becomes an instance of area 0, and a class; brings sahi
+pylabel 0.1         boxes alone; VOC a pixel off and one too narrow; brings pandas and Jupyter
+datumaro 1.13       finds VOC and YOLO in their original trees only, rejects CVAT's export of a job,
+                    no LabelMe JSON; brings pandas, pyarrow, lxml
+==================  ================================================================================
+
+None of them counts what it leaves out, which is what ``init`` is for. XML is parsed by defusedxml,
+YAML by PyYAML's safe loader, images by Pillow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...utils.errors import UserError
+from ..tasks import TASKS
+from . import (
+    read_coco,
+    read_cvat,
+    read_label_maps,
+    read_label_studio,
+    read_labelme,
+    read_voc,
+    read_yolo,
+)
+from .dataset import DataSet
+from .files import Tree
+
+READERS: tuple[ModuleType, ...] = (
+    read_coco,
+    read_label_studio,
+    read_labelme,
+    read_cvat,
+    read_voc,
+    read_yolo,
+    read_label_maps,
+)
+"""Readers, in the order in which they are asked."""
+
+KNOWN = ', '.join(reader.NAME for reader in READERS)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A format that is found in a folder.
+
+    Attributes:
+        name: of the format, for people.
+        tree: the folder's files.
+        read: reads the data set.
+    """
+
+    name: str
+    tree: Tree
+    read: Callable[[], DataSet]
+
+
+def recognize(folder: Path) -> list[Found]:
+    """The formats of the annotations in a folder, the most telling first.
+
+    Raises:
+        UserError: it is no folder, or holds none of the formats.
+    """
+    if not folder.is_dir():
+        raise UserError(f'expected a folder with images and annotations, found none at {folder}')
+    tree = Tree(folder.resolve())
+    found = []
+    for reader in READERS:
+        if files := reader.find(tree):
+            found.append(Found(reader.NAME, tree, _reading(reader, tree, files)))
+    if not found:
+        endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
+        raise UserError(
+            f'{folder}: expected annotations in one of these formats: {KNOWN}; found '
+            f'{len(tree.files)} files ending in {", ".join(endings) or "nothing"}'
+        )
+    return found
+
+
+def _reading(reader: ModuleType, tree: Tree, files: list[Any]) -> Callable[[], DataSet]:
+    return lambda: reader.read(tree, files)
+
+
+def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:
+    """Reads the first format that serves a task; returns it and the task.
+
+    Args:
+        found: from :func:`recognize`.
+        task: one of :data:`~.dataset.TASKS`, or None: what the data set is most made for.
+
+    Raises:
+        UserError: none of them does.
+    """
+    tried = []
+    for one in found:
+        data = one.read()
+        tasks = data.tasks()
+        if tasks and (task is None or task in tasks):
+            return data, task or tasks[0]
+        lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
+        tried.append(f'{one.name}: {", ".join(tasks) or "nothing that can be used"}{lines}')
+    wanted = f'--task {task}' if task else f'one of {", ".join(TASKS)}'
+    raise UserError(f'expected annotations for {wanted}, found {"; ".join(tried)}')

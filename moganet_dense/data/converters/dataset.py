@@ -1,0 +1,119 @@
+"""What every converter reads a data set into, before it is written as COCO JSON or label maps."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Box = tuple[float, float, float, float]
+
+SPLITS = ('train', 'val', 'test')
+
+
+@dataclass
+class Instance:
+    """One annotated object.
+
+    Attributes:
+        label: name of its class.
+        box: x, y, width, height in pixels, from the top left corner of the image.
+        polygons: outlines, each x1, y1, x2, y2, ... in pixels.
+        runs: mask as COCO run lengths, ``dict(size=[h, w], counts=[...])``.
+        keypoints: x, y, visibility of each keypoint; visibility 0 (not labelled), 1 (hidden) or 2.
+        crowd: a region to ignore: a crowd, or an object marked as difficult.
+        area: in pixels, where the source states it; else that of the mask or the box is taken.
+    """
+
+    label: str
+    box: Box | None = None
+    polygons: list[list[float]] = field(default_factory=list)
+    runs: dict[str, Any] | None = None
+    keypoints: list[float] | None = None
+    crowd: bool = False
+    area: float | None = None
+
+
+@dataclass
+class Sample:
+    """One image.
+
+    Attributes:
+        file: path of the image.
+        size: width and height in pixels, as the toolboxes decode it (turned by its EXIF tag).
+        instances: what is annotated in it.
+        split: 'train', 'val' or 'test' where the source says so.
+        labels: path of its label map.
+    """
+
+    file: Path
+    size: tuple[int, int]
+    instances: list[Instance] = field(default_factory=list)
+    split: str | None = None
+    labels: Path | None = None
+
+
+@dataclass
+class Tally:
+    """What could not be carried over, or was changed on the way: how often, and where first."""
+
+    counts: Counter = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, what: str, where: Any, count: int = 1) -> None:
+        """Counts a thing; ``where`` is remembered for the first."""
+        self.counts[what] += count
+        self.first.setdefault(what, str(where))
+
+    def lines(self) -> list[str]:
+        """One line per kind of thing, the most frequent first."""
+        return [
+            f'{count} {what} (first: {self.first[what]})'
+            for what, count in self.counts.most_common()
+        ]
+
+
+@dataclass
+class DataSet:
+    """A data set in any format, read.
+
+    Attributes:
+        format: name of the format, for people.
+        samples: its images.
+        classes: names of the classes, in their order.
+        keypoints: names of the keypoints of an instance, or empty.
+        skeleton: pairs of keypoint indices that are joined by a line.
+        swaps: index of the keypoint that each becomes when the image is flipped, where the
+            source says so.
+        left_out: annotations and images that could not be carried over.
+        changed: what was carried over in another form.
+        colours: of label maps, what stands for each class: a colour, or a number.
+    """
+
+    format: str
+    samples: list[Sample] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    keypoints: list[str] = field(default_factory=list)
+    skeleton: list[tuple[int, int]] = field(default_factory=list)
+    swaps: list[int] | None = None
+    left_out: Tally = field(default_factory=Tally)
+    changed: Tally = field(default_factory=Tally)
+    colours: dict[Any, int] | None = None
+
+    def class_of(self, name: str) -> str:
+        """Adds a class if it is new; returns its name without blanks around it."""
+        name = name.strip()
+        if name not in self.classes:
+            self.classes.append(name)
+        return name
+
+    def tasks(self) -> list[str]:
+        """What can be trained on it, the most specific first."""
+        if any(sample.labels for sample in self.samples):
+            return ['labels']
+        instances = [one for sample in self.samples for one in sample.instances]
+        found = []
+        if self.keypoints and any(one.keypoints for one in instances):
+            found.append('keypoints')
+        if any(one.polygons or one.runs for one in instances):
+            found += ['masks', 'labels']
+        return [*found, 'boxes'] if instances else []

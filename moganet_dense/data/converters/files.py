@@ -1,0 +1,174 @@
+"""Files of a data set: text in any encoding of annotation tools, XML, JSON, images by name."""
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any
+from urllib.parse import unquote
+
+from PIL import Image
+
+from ...utils.errors import UserError, reason_of
+from ..sources import PICTURES as IMAGES
+
+_TURNED = {5, 6, 7, 8}
+"""EXIF orientations that exchange width and height."""
+_EXIF_ORIENTATION = 0x0112
+_SPLIT_WORDS = {
+    'train': 'train', 'training': 'train', 'trn': 'train',
+    'val': 'val', 'valid': 'val', 'validation': 'val', 'dev': 'val',
+    'test': 'test', 'testing': 'test',
+}  # fmt: skip
+
+
+class Tree:
+    """The files below a folder, listed once.
+
+    Attributes:
+        root: the folder.
+        files: all files below it, sorted; hidden ones and those of macOS archives are left out.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = sorted(_walk(root))
+        self._images: dict[str, list[Path]] = defaultdict(list)
+        for file in self.files:
+            if file.suffix.lower() in IMAGES:
+                self._images[file.name.lower()].append(file)
+
+    def ending(self, *suffixes: str) -> list[Path]:
+        """Files whose names end so, whatever their capitals."""
+        return [file for file in self.files if file.name.lower().endswith(suffixes)]
+
+    def images(self) -> list[Path]:
+        """All images."""
+        return [file for file in self.files if file.suffix.lower() in IMAGES]
+
+    def find_image(self, stated: str, beside: Path) -> Path | None:
+        """The image that an annotation names.
+
+        The stated path is tried as it is, then by as many of its last parts as an image below
+        the root shares with it. Where several images share equally many, the nearest to the
+        annotation file is taken; None if two are equally near, or there is none.
+
+        Args:
+            stated: path or URL, with slashes of either kind.
+            beside: the annotation file.
+        """
+        stated = unquote(stated.split('?d=')[-1])
+        parts = [p for p in PureWindowsPath(stated).parts if p not in ('.', '..', '\\', '/')]
+        if not parts:
+            return None
+        for base in (beside.parent, self.root):
+            direct = base.joinpath(*PureWindowsPath(stated).parts)
+            if direct.suffix.lower() in IMAGES and direct.is_file():
+                return direct if '..' not in direct.parts else direct.resolve()
+        candidates = self._images.get(parts[-1].lower(), [])
+        return _nearest(candidates, parts, beside)
+
+    def same_stem(self, stem: str, beside: Path) -> Path | None:
+        """The image of a name without its ending; likewise."""
+        found = [f for ending in IMAGES for f in self._images.get(f'{stem}{ending}'.lower(), [])]
+        return _nearest(found, [stem], beside)
+
+
+def _nearest(candidates: list[Path], parts: list[str], beside: Path) -> Path | None:
+    def shared(file: Path) -> tuple[int, int]:
+        named = 0
+        for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
+            if ours.lower() != theirs.lower():
+                break
+            named += 1
+        return named, len(os.path.commonpath([file.parent, beside.parent]))
+
+    ranked = sorted(candidates, key=shared, reverse=True)
+    if len(ranked) > 1 and shared(ranked[0]) == shared(ranked[1]):
+        return None
+    return ranked[0] if ranked else None
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith('.') and f != '__MACOSX')
+        for name in names:
+            if not name.startswith('.'):
+                yield Path(folder, name)
+
+
+def image_size(file: Path) -> tuple[int, int]:
+    """Width and height as the toolboxes decode an image, from its header alone.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(file) as image:
+            turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+            width, height = image.size
+    except Exception as error:  # Pillow raises many kinds
+        reason = reason_of(error)
+        raise UserError(f'{file}: expected an image, found none ({reason})') from None
+    return (height, width) if turned else (width, height)
+
+
+def split_named(path: Path, root: Path) -> str | None:
+    """The split that the name of a file or of its folders says, the nearest first."""
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
+    for part in [Path(parts[-1]).stem, *reversed(parts[:-1])]:
+        words = re.split(r'[^a-z]+', re.sub(r'20\d\d', '', part.lower()))
+        found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+def read_text(file: Path) -> str:
+    """A text file in UTF-8 with or without BOM, UTF-16 with BOM, or else Latin-1.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f'{file}: cannot be read ({error.strerror})') from None
+    if content.startswith((b'\xff\xfe', b'\xfe\xff')):
+        return content.decode('utf-16', errors='replace')
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        return content.decode('latin-1')
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{file}: expected JSON, found: {error}') from None
+
+
+def read_xml(file: Path) -> Any:
+    """The root element of an XML file; entities are refused, as they can fill the memory.
+
+    Raises:
+        UserError: it is no XML, or has entities.
+    """
+    from defusedxml import DefusedXmlException, ElementTree
+
+    try:
+        return ElementTree.fromstring(file.read_bytes(), forbid_dtd=False)
+    except DefusedXmlException as error:
+        raise UserError(
+            f'{file}: expected XML without entities, found {type(error).__name__}'
+        ) from None
+    except (ElementTree.ParseError, ValueError, OSError) as error:
+        raise UserError(f'{file}: expected XML, found: {error}') from None

@@ -1,0 +1,134 @@
+"""What readers share: images with their sizes, and instances that are sound."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...utils.errors import UserError
+from . import geometry
+from .dataset import Box, DataSet, Instance, Sample
+from .files import Tree, image_size
+
+MISSING = 'annotations of images that are not there'
+
+
+def open_sample(
+    data: DataSet,
+    tree: Tree,
+    file: Path,
+    stated: Sequence | None = None,
+    source: Path | None = None,
+) -> Sample | None:
+    """An image with the size that its header says, which the toolboxes will decode.
+
+    Args:
+        data: where what is left out is counted.
+        tree: the data set's files.
+        file: the image.
+        stated: width and height that the annotations say; another size is counted.
+        source: the annotation file, for the count.
+    """
+    try:
+        size = image_size(file)
+    except UserError as error:
+        data.left_out.add('images that cannot be read', str(error))
+        return None
+    numbers = tuple(_whole(n) for n in stated or ())
+    if len(numbers) == 2 and all(numbers) and numbers != size:
+        turned = numbers == size[::-1]
+        what = 'images whose width and height are stated the wrong way round' if turned else (
+            'images of another size than stated; their annotations are kept as they are'
+        )  # fmt: skip
+        data.changed.add(what, f'{source or file}: {numbers[0]} x {numbers[1]}, is '
+                               f'{size[0]} x {size[1]}')  # fmt: skip
+    return Sample(file, size)
+
+
+def _whole(value: object) -> int:
+    try:
+        return int(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def add(data: DataSet, sample: Sample, one: Instance, where: object) -> bool:
+    """Adds an instance to an image, cut to the image; counts one that cannot be.
+
+    A missing box is made from outlines, mask or labelled keypoints, in this order.
+    """
+    numbers = [*(one.box or ()), *(one.keypoints or ()), *(n for p in one.polygons for n in p)]
+    if not all(math.isfinite(number) for number in numbers):
+        data.left_out.add('annotations with numbers that are not finite', where)
+        return False
+    one.polygons = _sound_outlines(data, sample, one.polygons, where)
+    if one.box is None:
+        one.box = _box_from_rest(one)
+    if one.box is None:
+        data.left_out.add('annotations without a shape', where)
+        return False
+    inside = geometry.clipped(one.box, sample.size)
+    if inside is None or inside[2] < 1 or inside[3] < 1:
+        flat = one.box[2] < 1 or one.box[3] < 1
+        what = 'of less than a pixel' if flat or inside else 'outside their image'
+        data.left_out.add(f'annotations {what}', f'{where}: box {_short(one.box)}')
+        return False
+    if max(abs(a - b) for a, b in zip(inside, one.box, strict=True)) > 1:
+        data.changed.add('annotations that stand out of their image, cut to it', where)
+    one.box = inside
+    sample.instances.append(one)
+    return True
+
+
+def _sound_outlines(
+    data: DataSet, sample: Sample, outlines: Iterable[Sequence[float]], where: object
+) -> list[list[float]]:
+    sound = []
+    for outline in outlines:
+        cut = geometry.clipped_outline(outline, sample.size)
+        if len(cut) < 6 or len(cut) % 2 or geometry.polygon_area(cut) <= 0:
+            data.left_out.add('outlines without an area', where)
+        else:
+            sound.append(cut)
+    return sound
+
+
+def _box_from_rest(one: Instance) -> Box | None:
+    if one.polygons:
+        return geometry.hull(one.polygons)
+    if one.runs:
+        return geometry.box_of_mask(geometry.mask_of(one.runs))
+    labelled = keypoints_labelled(one.keypoints)
+    return around(labelled) if labelled else None
+
+
+def keypoints_labelled(keypoints: Sequence[float] | None) -> list[float]:
+    """x1, y1, x2, y2, ... of the keypoints that are labelled."""
+    values = keypoints or ()
+    return [
+        number
+        for x, y, seen in zip(values[0::3], values[1::3], values[2::3], strict=True)
+        if seen > 0
+        for number in (x, y)
+    ]
+
+
+MARGIN = 0.1
+"""Part of their longer side by which a box made from keypoints is larger than they are."""
+
+
+def around(points: Sequence[float]) -> Box:
+    """A box around keypoints: 10 % of the longer side wider on each side, at least 2 pixels."""
+    x, y, w, h = geometry.hull([points])
+    extra = max(2.0, MARGIN * max(w, h))
+    return x - extra, y - extra, w + 2 * extra, h + 2 * extra
+
+
+def _short(box: Box) -> str:
+    return '[' + ', '.join(f'{number:g}' for number in box) + ']'
+
+
+def list_missing(data: DataSet, stated: str, source: Path, count: int) -> None:
+    """Counts the annotations of an image that is not there."""
+    data.left_out.add('images that are named but not there', f'{stated} of {source}')
+    if count:
+        data.left_out.add(MISSING, f'{stated} of {source}', count)

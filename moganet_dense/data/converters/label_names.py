@@ -1,0 +1,168 @@
+"""What stands for which class in label maps, from the files that describe it."""
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from .dataset import DataSet
+from .files import Tree, read_text
+
+VOID = 255
+_LISTS = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', 'names.txt')
+_BACKGROUND = re.compile(r'^[_\s]*(back_?ground|bg|void|unlabell?ed|none|other)[_\s]*$', re.I)
+_IGNORE = re.compile(r'^[_\s]*(ignore|void|unlabell?ed|border)[_\s]*$', re.I)
+_BORDER = (224, 224, 192)
+"""Colour that Pascal VOC draws around objects."""
+
+
+@dataclass
+class Table:
+    """Names of classes, and what stands for each where a file says it.
+
+    Attributes:
+        names: in the order of the file.
+        values: number or colour of each; empty if the order alone says it.
+    """
+
+    names: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+
+_TRAIN = ['road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light',
+          'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck',
+          'bus', 'train', 'motorcycle', 'bicycle']  # fmt: skip
+_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+CITYSCAPES = {0: Table(_TRAIN, list(range(19))), 2: Table(_TRAIN, _IDS), 1: Table()}
+"""Classes of Cityscapes by the kind of map: training indices (0) or raw ones (2)
+(https://github.com/mcordts/cityscapesScripts/blob/master/cityscapesscripts/helpers/labels.py)."""
+
+
+def read(tree: Tree) -> Table:
+    """The first description of classes that the tree has."""
+    for file in tree.files:
+        name = file.name.lower()
+        if name == 'labelmap.txt':
+            return _labelmap(read_text(file))
+        if name in ('label_colors.txt', 'label_colours.txt'):
+            return _colours(read_text(file))
+        if file.suffix.lower() == '.csv' and (table := _from_csv(read_text(file))).names:
+            return table
+    for file in tree.files:
+        if file.name.lower() in _LISTS:
+            lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+            if lines and lines[0] == '__ignore__':  # LabelMe counts it as -1, saved as 255
+                lines = lines[1:]
+            return Table(lines)
+    return Table()
+
+
+def _labelmap(text: str) -> Table:
+    """CVAT's: ``label:r,g,b:parts:actions``."""
+    table = Table()
+    for line in text.splitlines():
+        parts = line.split(':')
+        if line.startswith('#') or len(parts) < 2 or not re.fullmatch(r'\d+,\d+,\d+', parts[1]):
+            continue
+        table.names.append(parts[0].strip())
+        table.values.append(tuple(int(n) for n in parts[1].split(',')))
+    return table
+
+
+def _colours(text: str) -> Table:
+    """CamVid's: ``r g b  name``."""
+    table = Table()
+    for line in text.splitlines():
+        if found := re.match(r'\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)', line):
+            table.names.append(found[4].strip())
+            table.values.append(tuple(int(n) for n in found.groups()[:3]))
+    return table
+
+
+def _from_csv(text: str) -> Table:
+    """A table with name, r, g, b, or (Roboflow) Pixel Value, Class."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    head = [cell.lower() for cell in rows[0]] if rows else []
+    table = Table()
+    for row in rows[1:]:
+        if len(head) >= 4 and head[1:4] == ['r', 'g', 'b'] and all(c.isdigit() for c in row[1:4]):
+            table.names.append(row[0])
+            table.values.append(tuple(int(n) for n in row[1:4]))
+        elif head[:2] == ['pixel value', 'class'] and row[0].isdigit():
+            table.names.append(row[1])
+            table.values.append(int(row[0]))
+    return table
+
+
+def match(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[Any, int]]:
+    """Classes, and the index of each number or colour that occurs.
+
+    Args:
+        data: where pixels of no class are counted.
+        found: pixels by number or colour.
+        table: what the files say.
+    """
+    if table.values:
+        return _by_values(data, found, table)
+    numbers = sorted(value for value in found if not isinstance(value, tuple))
+    colours = sorted(value for value in found if isinstance(value, tuple))
+    if colours:
+        order = [(n, n, n) for n in numbers if n != VOID or (0, 0, 0) in colours] + colours
+        order = sorted(set(order) - {_BORDER})
+        names = table.names if len(table.names) == len(order) else []
+        names = names or ['colour_{}_{}_{}'.format(*colour) for colour in order]
+        own = {colour: i for i, colour in enumerate(order)}
+        own.update({c[0]: i for c, i in own.items() if len(set(c)) == 1 and c[0] in numbers})
+        return names, own
+    if set(numbers) == {0, VOID}:
+        names = _two_names(table.names)
+        data.changed.add('label maps of 0 and 255, now 0 and 1', 'all of them')
+        return names, {0: 0, VOID: 1}
+    return _by_numbers(data, found, [n for n in numbers if n != VOID], table.names)
+
+
+def _two_names(names: list[str]) -> list[str]:
+    if len(names) == 2:
+        return names
+    return ['background', names[0]] if len(names) == 1 else ['background', 'foreground']
+
+
+def _by_values(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[Any, int]]:
+    kept = [i for i, name in enumerate(table.names) if not _IGNORE.match(name)]
+    names = list(dict.fromkeys(table.names[i] for i in kept))
+    own = {table.values[i]: names.index(table.names[i]) for i in kept}
+    own.update({v[0]: i for v, i in own.items() if isinstance(v, tuple) and len(set(v)) == 1})
+    if table.values and not isinstance(table.values[0], tuple):
+        own = {v: i for v, i in own.items() if not isinstance(v, tuple)}
+    _count_rest(data, found, own)
+    if _IDS[0] in own and len(own) == len(_IDS):
+        return names, own
+    return names, {v: i for v, i in own.items() if v in found or not isinstance(v, tuple)}
+
+
+def _by_numbers(
+    data: DataSet, found: Counter, numbers: list[int], names: list[str]
+) -> tuple[list[str], dict[Any, int]]:
+    count = len(names)
+    if not names and numbers == list(range(max(numbers, default=-1) + 1)):
+        return [f'class_{n}' for n in numbers], {n: n for n in numbers}
+    if not names:
+        data.changed.add('label maps with gaps between their numbers, numbered anew', numbers[:9])
+        return [f'label_{n}' for n in numbers], {n: i for i, n in enumerate(numbers)}
+    if numbers and 0 in numbers and count in numbers and not any(map(_BACKGROUND.match, names)):
+        data.changed.add('label maps whose 0 has no name, now "background"', f'{count} names')
+        names = ['background', *names]
+    elif numbers and numbers[0] >= 1 and count in numbers:
+        data.changed.add('label maps that count from 1, now from 0', f'{count} names')
+        return names, {i + 1: i for i in range(count)}
+    own = {i: i for i in range(len(names))}
+    _count_rest(data, found, own)
+    return names, own
+
+
+def _count_rest(data: DataSet, found: Counter, own: dict[Any, int]) -> None:
+    for value, pixels in found.items():
+        if value not in own and value not in (VOID, _BORDER):
+            what = f'pixels of {value}, which is no class, now {VOID} (ignored)'
+            data.changed.add(what, 'all label maps', pixels)

@@ -1,0 +1,184 @@
+"""COCO JSON, with the habits of those who export it.
+
+Roboflow: ``train/_annotations.coco.json`` beside the images, annotation ids from 0, and a root
+category, the supercategory of all others, that no annotation has. CVAT: ``annotations/
+instances_default.json``, ``attributes.rotation`` of turned boxes, masks as uncompressed run
+lengths with ``iscrowd=1``. Label Studio: ``result.json``, category ids from 0, file names with
+backslashes or of its upload folder, width and height before turning by EXIF.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..annotations import decode_runs, is_number
+from . import geometry
+from .dataset import DataSet, Instance, Sample
+from .files import Tree, read_json, split_named
+from .instances import add, list_missing, open_sample
+
+NAME = 'COCO'
+_PARTS = ('images', 'annotations', 'categories')
+
+
+def find(tree: Tree) -> list[Path]:
+    """The annotation files: JSON that holds images, annotations and categories."""
+    return [file for file in tree.ending('.json') if _is_coco(file)]
+
+
+def _is_coco(file: Path) -> bool:
+    with file.open('rb') as stream:
+        start = stream.read(4096).lstrip(b'\xef\xbb\xbf \r\n\t')
+    if not start.startswith(b'{'):
+        return False
+    if any(f'"{part}"'.encode() in start for part in (*_PARTS, 'info', 'licenses')):
+        content = read_json(file)
+        return isinstance(content, dict) and all(
+            isinstance(content.get(part), list) for part in _PARTS
+        )
+    return False
+
+
+def read(tree: Tree, files: Iterable[Path]) -> DataSet:
+    """All annotation files; those of one split are joined by the names of images and classes."""
+    data = DataSet(NAME)
+    contents = [(file, read_json(file)) for file in files]
+    _choose_layout(data, contents)
+    samples: dict[Path, Sample] = {}
+    for file, content in contents:
+        names = _class_names(data, content, file)
+        rows = _by_image(content['annotations'])
+        split = split_named(file, tree.root)
+        listed = set()
+        for image in content['images']:
+            key = str(image.get('id'))
+            listed.add(key)
+            own = rows.get(key, [])
+            sample = _sample(data, tree, image, file, len(own))
+            if sample is None:
+                continue
+            sample = samples.setdefault(sample.file, sample)
+            sample.split = sample.split or split
+            for row in own:
+                _add_row(data, sample, row, names, file)
+        for key in rows.keys() - listed:
+            what = 'annotations whose image_id is no image of the file'
+            data.left_out.add(what, f'{file}: image_id {key}', len(rows[key]))
+    data.samples = list(samples.values())
+    return data
+
+
+def _choose_layout(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
+    """Takes keypoint names and skeleton from the category that has them."""
+    for _, content in contents:
+        for category in content['categories']:
+            if isinstance(names := category.get('keypoints'), list) and names:
+                data.keypoints = [str(name) for name in names]
+                links = category.get('skeleton') or []
+                data.skeleton = [(a - 1, b - 1) for a, b in links if min(a, b) >= 1]
+                return
+
+
+def _class_names(data: DataSet, content: dict, file: Path) -> dict[str, str]:
+    """Names by category id. Ids are compared as text: some exports write them so."""
+    used = Counter(str(row.get('category_id')) for row in content['annotations'])
+    parents = {str(c.get('supercategory', '')).strip() for c in content['categories']}
+    names: dict[str, str] = {}
+    for category in content['categories']:
+        key, name = str(category.get('id')), str(category.get('name', '')).strip()
+        root = category.get('supercategory') in ('none', None, '')
+        same = sum(str(c.get('name', '')).strip() == name for c in content['categories']) > 1
+        if not used[key] and ((root and name in parents) or same):
+            data.changed.add('root categories without an annotation, left out', f'{name!r}, {file}')
+            continue
+        names[key] = data.class_of(name or f'class_{key}')
+    return names
+
+
+def _by_image(rows: Iterable[dict]) -> dict[str, list[dict]]:
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        found.setdefault(str(row.get('image_id')), []).append(row)
+    return found
+
+
+def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sample | None:
+    stated = str(image.get('file_name') or image.get('coco_url') or '')
+    found = tree.find_image(stated, file)
+    if found is None:
+        list_missing(data, stated, file, rows)
+        return None
+    return open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
+
+
+def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], file: Path) -> None:
+    where = f'id {row.get("id")!r} of {file}'
+    label = names.get(str(row.get('category_id')))
+    if label is None:
+        data.left_out.add('annotations whose category_id is no category of the file', where)
+        return
+    if row.get('ignore'):
+        data.left_out.add('annotations marked ignore', where)
+        return
+    one = Instance(label, crowd=bool(row.get('iscrowd')))
+    if isinstance(row.get('bbox'), list) and len(row['bbox']) == 4:
+        if not all(is_number(n) for n in row['bbox']):
+            data.left_out.add('annotations with numbers that are not finite', where)
+            return
+        one.box = tuple(map(float, row['bbox']))  # type: ignore[assignment]
+    _take_mask(data, one, row, sample, where)
+    _turn(data, one, row, where)
+    _take_keypoints(data, one, row, where)
+    if is_number(row.get('area')) and row['area'] > 0:
+        one.area = float(row['area'])
+    add(data, sample, one, where)
+
+
+def _take_mask(data: DataSet, one: Instance, row: dict, sample: Sample, where: str) -> None:
+    found = row.get('segmentation')
+    if isinstance(found, dict):
+        counts = found.get('counts')
+        lengths = counts if isinstance(counts, list) else decode_runs(counts)
+        if lengths is None or found.get('size') != [sample.size[1], sample.size[0]] or (
+            sum(lengths) != sample.size[0] * sample.size[1]
+        ):  # fmt: skip
+            data.left_out.add('masks whose run lengths do not fit their image', where)
+            return
+        one.runs = dict(size=found['size'], counts=lengths)
+        if one.crowd and one.box and geometry.box_of_mask(geometry.mask_of(one.runs)):
+            data.changed.add('masks with iscrowd=1: kept as regions to ignore', where)
+    elif isinstance(found, list) and found:
+        outlines = [found] if all(is_number(n) for n in found) else found
+        one.polygons = [list(_numbers(outline)) for outline in outlines]
+
+
+def _numbers(values: Any) -> Iterator[float]:
+    for value in values if isinstance(values, list) else ():
+        yield float(value) if is_number(value) else float('nan')
+
+
+def _turn(data: DataSet, one: Instance, row: dict, where: str) -> None:
+    """A box that CVAT turned: the upright box around it, and its outline."""
+    attributes = row.get('attributes')
+    degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
+    if not is_number(degrees) or not degrees % 360 or one.box is None or one.polygons:
+        return
+    outline = geometry.rotated(one.box, degrees)
+    one.polygons, one.box = [outline], geometry.hull([outline])
+    data.changed.add('turned boxes: the upright box around each is taken', where)
+
+
+def _take_keypoints(data: DataSet, one: Instance, row: dict, where: str) -> None:
+    values = row.get('keypoints')
+    if not isinstance(values, list) or not values:
+        return
+    if not data.keypoints:
+        data.keypoints = [f'keypoint_{i}' for i in range(len(values) // 3)]
+    if len(values) != 3 * len(data.keypoints) or not all(map(is_number, values)):
+        what = f'annotations whose keypoints are not {len(data.keypoints)} times x, y, visibility'
+        data.left_out.add(what, where)
+        return
+    one.keypoints = [float(value) for value in values]
+    for i in range(2, len(values), 3):
+        one.keypoints[i] = float(min(2, max(0, int(values[i]))))

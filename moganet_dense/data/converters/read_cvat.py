@@ -1,0 +1,189 @@
+"""CVAT's own XML, "CVAT for images 1.1" and "CVAT for video 1.1".
+
+https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. An ``image`` element holds
+shapes; in the format for video a ``track`` holds the same shapes, one per frame.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from . import geometry
+from .dataset import DataSet, Instance, Sample
+from .files import Tree, read_xml, split_named
+from .instances import add, list_missing, open_sample
+
+NAME = 'CVAT XML'
+
+
+@dataclass
+class _Place:
+    """Where a shape belongs: what counts it, its image and its name for people."""
+
+    data: DataSet
+    sample: Sample
+    where: str
+
+
+def find(tree: Tree) -> list[Path]:
+    """XML files whose root is ``annotations``."""
+    found = []
+    for file in tree.ending('.xml'):
+        with file.open('rb') as stream:
+            if re.search(rb'<annotations[\s>]', stream.read(1024)):
+                found.append(file)
+    return found
+
+
+def read(tree: Tree, files: list[Path]) -> DataSet:
+    """All files of the format."""
+    data = DataSet(NAME)
+    for file in files:
+        root = read_xml(file)
+        _take_labels(data, root)
+        for image in root.iter('image'):
+            _add_image(data, tree, file, image)
+        _add_tracks(data, tree, file, root.findall('track'))
+    return data
+
+
+def _take_labels(data: DataSet, root: Element) -> None:
+    """Classes in CVAT's order; the labels below a skeleton are keypoints."""
+    skeletons = {s.get('label') for s in root.iter('skeleton')}
+    for label in root.iterfind('meta//labels/label'):
+        name, parent = (label.findtext('name') or '').strip(), label.findtext('parent')
+        if parent:
+            if name not in data.keypoints:
+                data.keypoints.append(name)
+        elif name:
+            data.class_of(name)
+    if skeletons and not data.keypoints:
+        names = (p.get('label') or '' for s in root.iter('skeleton') for p in s.iter('points'))
+        data.keypoints = list(dict.fromkeys(filter(None, names)))
+
+
+def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
+    stated = image.get('name') or ''
+    found = tree.find_image(stated, file)
+    if found is None:
+        list_missing(data, stated, file, len(image))
+        return
+    sample = open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
+    if sample is None:
+        return
+    subset = Path(image.get('subset') or 'default')
+    sample.split = split_named(subset, subset.parent) or split_named(found, tree.root)
+    data.samples.append(sample)
+    for i, shape in enumerate(image, 1):
+        add_shape(_Place(data, sample, f'{file}, image {stated}, shape {i}'), shape)
+
+
+def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) -> None:
+    """Frames of a video that are there as images, by their number (frame_000012.PNG)."""
+    if not tracks:
+        return
+    by_number = {
+        int(digits[-1]): image
+        for image in tree.images()
+        if (digits := re.findall(r'\d+', image.stem))
+    }
+    samples: dict[int, Sample | None] = {}
+    for track in tracks:
+        for shape in track:
+            frame = int(shape.get('frame') or -1)
+            if shape.get('outside') == '1':
+                continue
+            if frame not in by_number:
+                list_missing(data, f'frame {frame}', file, 1)
+                continue
+            if frame not in samples:
+                samples[frame] = open_sample(data, tree, by_number[frame])
+            if sample := samples[frame]:
+                shape.set('label', shape.get('label') or track.get('label') or '')
+                add_shape(_Place(data, sample, f'{file}, frame {frame}'), shape)
+    data.samples += [sample for sample in samples.values() if sample]
+
+
+def add_shape(place: _Place, shape: Element) -> None:
+    """Adds a shape to its image, or counts it as left out."""
+    label = (shape.get('label') or '').strip()
+    read_shape = _SHAPES.get(shape.tag)
+    if read_shape is None or not label:
+        if shape.tag != 'tag':
+            place.data.left_out.add(f'shapes of the kind {shape.tag}', place.where)
+        else:
+            place.data.left_out.add('tags of whole images', place.where)
+        return
+    one = Instance(place.data.class_of(label))
+    try:
+        read_shape(place, shape, one)
+    except (TypeError, ValueError) as error:
+        place.data.left_out.add('shapes that are not complete', f'{place.where}: {error}')
+        return
+    add(place.data, place.sample, one, place.where)
+
+
+def _numbers(shape: Element, names: Iterable[str]) -> list[float]:
+    return [float(shape.get(name, '')) for name in names]
+
+
+def _read_box(place: _Place, shape: Element, one: Instance) -> None:
+    x1, y1, x2, y2 = _numbers(shape, ('xtl', 'ytl', 'xbr', 'ybr'))
+    one.box = (x1, y1, x2 - x1, y2 - y1)
+    if degrees := float(shape.get('rotation') or 0) % 360:
+        outline = geometry.rotated(one.box, degrees)
+        one.polygons, one.box = [outline], geometry.hull([outline])
+        what = 'turned boxes: the upright box around each is taken'
+        place.data.changed.add(what, place.where)
+
+
+def _points(shape: Element) -> list[float]:
+    pairs = [pair.split(',') for pair in (shape.get('points') or '').split(';') if pair]
+    return [float(number) for x, y in pairs for number in (x, y)]
+
+
+def _read_polygon(place: _Place, shape: Element, one: Instance) -> None:
+    one.polygons = [_points(shape)]
+
+
+def _read_ellipse(place: _Place, shape: Element, one: Instance) -> None:
+    cx, cy, rx, ry = _numbers(shape, ('cx', 'cy', 'rx', 'ry'))
+    one.polygons = [geometry.ellipse(cx, cy, rx, ry, float(shape.get('rotation') or 0))]
+
+
+def _read_mask(place: _Place, shape: Element, one: Instance) -> None:
+    """Run lengths along the rows of a patch, background first."""
+    left, top, width, height = (int(n) for n in _numbers(shape, ('left', 'top', 'width', 'height')))
+    lengths = [int(n) for n in (shape.get('rle') or '').split(',') if n.strip()]
+    if sum(lengths) != width * height or min(lengths, default=0) < 0:
+        raise ValueError(f'run lengths of {sum(lengths)} pixels for {width} x {height}')
+    patch = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
+    whole = np.zeros(place.sample.size[::-1], bool)
+    part = whole[max(top, 0) : top + height, max(left, 0) : left + width]
+    part |= patch[: part.shape[0], : part.shape[1]]
+    one.runs = geometry.runs_of(whole)
+
+
+def _read_skeleton(place: _Place, shape: Element, one: Instance) -> None:
+    values = [0.0] * (3 * len(place.data.keypoints))
+    for point in shape.iter('points'):
+        x, y = _points(point)[:2]
+        i = 3 * place.data.keypoints.index((point.get('label') or '').strip())
+        if point.get('outside') == '1':
+            continue
+        values[i : i + 3] = [x, y, 1.0 if point.get('occluded') == '1' else 2.0]
+    one.keypoints = values
+
+
+_SHAPES: dict[str, Callable[[_Place, Element, Instance], None]] = {
+    'box': _read_box,
+    'polygon': _read_polygon,
+    'ellipse': _read_ellipse,
+    'mask': _read_mask,
+    'skeleton': _read_skeleton,
+}
+"""What has an area, or keypoints; polylines, points and cuboids have none of the two."""

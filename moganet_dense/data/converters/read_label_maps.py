@@ -1,0 +1,179 @@
+"""Folders of images and label maps: indices, palettes, colours, 0 and 255; Cityscapes' tree.
+
+A label map belongs to the image of the same name, after endings such as ``_mask`` or ``_L``, in
+the folder that is nearest. What stands for a class is read from ``labelmap.txt`` (CVAT),
+``class_dict.csv``, ``label_colors.txt`` (CamVid) or a list of names; without one, classes are
+named by their number or colour.
+"""
+
+import os
+import re
+import warnings
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...utils.errors import UserError, reason_of
+from . import label_names
+from .dataset import DataSet
+from .files import Tree, split_named
+from .instances import open_sample
+
+NAME = 'label maps'
+VOID = 255
+"""Index of pixels that are of no class."""
+
+_FOLDERS = re.compile(
+    r'^(.*annot|labels?|masks?|annotations?|gt|gtfine|gtcoarse|ground_?truths?|seg_?maps?|'
+    r'label_?maps?|segmentation|segmentationclass(png)?|labeledapproved.*|.*_labels|.*_masks?)$',
+    re.IGNORECASE,
+)
+_LABEL_ENDING = re.compile(
+    r'[_.-](gtfine_labeltrainids|gtfine_labelids|gtcoarse_labeltrainids|gtcoarse_labelids|masks?|'
+    r'labels?|labelids|labeltrainids|gt|seg|l|annotation|segmentation|png_mask)$',
+    re.IGNORECASE,
+)
+_IMAGE_ENDING = re.compile(r'_(leftimg8bit|img|image|rgb)$', re.IGNORECASE)
+_OTHER = re.compile(
+    r'(_color|_colour|_instanceids|_instances|_viz|_overlay)$|segmentationobject', re.IGNORECASE
+)
+MOST_COLOURS = 256
+
+
+def find(tree: Tree) -> list[tuple[Path, Path]]:
+    """Pairs of an image and its label map."""
+    maps, pictures = [], defaultdict(list)
+    for file in tree.images():
+        parts = file.relative_to(tree.root).parts[:-1]
+        labels = any(_FOLDERS.match(part) for part in parts)
+        if _OTHER.search(file.stem) or any(_OTHER.search(part) for part in parts):
+            continue
+        if labels or _LABEL_ENDING.search(file.stem):
+            maps.append(file)
+        else:
+            pictures[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
+    chosen: dict[Path, Path] = {}
+    for file in maps:
+        names = (file.stem, _LABEL_ENDING.sub('', file.stem), _IMAGE_ENDING.sub('', file.stem))
+        found = next((pictures[n.lower()] for n in names if n.lower() in pictures), [])
+        image = max(found, key=lambda f: _likeness(f, file), default=None)
+        if image and (image not in chosen or _rank(file) < _rank(chosen[image])):
+            chosen[image] = file
+    return sorted(chosen.items()) if 2 * len(chosen) >= len(maps) / 2 else []
+
+
+def _rank(file: Path) -> int:
+    """Of several maps of an image, training indices before raw ones."""
+    name = file.stem.lower()
+    return 0 if name.endswith('labeltrainids') else 2 if name.endswith('labelids') else 1
+
+
+def _likeness(image: Path, labels: Path) -> tuple[int, int]:
+    """How many folders of the two paths are of one name, and the length of the common start."""
+    shared = set(image.parts[:-1]) & set(labels.parts[:-1])
+    return len(shared), len(os.path.commonpath([image, labels]))
+
+
+def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
+    """All pairs, and what each class looks like in the maps.
+
+    Raises:
+        UserError: label maps are lossy, or hold too many colours to be classes.
+    """
+    data = DataSet(NAME)
+    found: Counter = Counter()
+    for image, labels in pairs:
+        if labels.suffix.lower() in ('.jpg', '.jpeg'):
+            raise UserError(
+                f'{labels}: expected lossless label maps, found JPEG, which changes the numbers '
+                'at edges; export the label maps as PNG'
+            )
+        sample = open_sample(data, tree, image)
+        if sample is None:
+            continue
+        values = _values(data, labels, sample.size)
+        if values is None:
+            continue
+        found.update(values)
+        sample.labels = labels
+        sample.split = split_named(image, tree.root) or split_named(labels, tree.root)
+        data.samples.append(sample)
+    colours = {value for value in found if isinstance(value, tuple)}
+    if len(colours) > MOST_COLOURS:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {MOST_COLOURS} colours, found '
+            f'{len(colours)}, such as {sorted(colours)[:3]}; are edges smoothed, or are these '
+            'photographs?'
+        )
+    table = label_names.read(tree)
+    if any(_rank(labels) != 1 for _, labels in pairs):
+        table = label_names.CITYSCAPES[_rank(pairs[0][1])]
+    data.classes, data.colours = label_names.match(data, found, table)
+    return data
+
+
+def _values(data: DataSet, file: Path, size: tuple[int, int]) -> dict | None:
+    """Pixels by number or colour; None if the map cannot be used, which is counted."""
+    try:
+        labels = load(file)
+    except UserError as error:
+        data.left_out.add('label maps that cannot be read', str(error))
+        return None
+    if labels.shape[1::-1] != size:
+        found = f'{file}: {labels.shape[1]} x {labels.shape[0]}, image {size[0]} x {size[1]}'
+        data.left_out.add('label maps of another size than their image', found)
+        return None
+    if labels.ndim == 2:
+        values, counts = np.unique(labels, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    packed = labels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    values, counts = np.unique(packed, return_counts=True)
+    colours = [(v >> 16, v >> 8 & 255, v & 255) for v in values.tolist()]
+    return dict(zip(colours, counts.tolist(), strict=True))
+
+
+def load(file: Path) -> np.ndarray:
+    """A label map: (H, W) of numbers, or (H, W, 3) of colours; grey colours are numbers.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Pillow's, of many pixels
+            with Image.open(file) as image:
+                array = np.asarray(image)
+    except Exception as error:  # Pillow raises many kinds
+        reason = reason_of(error)
+        raise UserError(f'{file}: the label map cannot be read ({reason})') from None
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array = array[..., : array.shape[2] - 1]
+    if array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
+    return array
+
+
+def indices(labels: np.ndarray, table: dict) -> np.ndarray:
+    """A label map as indices of classes, (H, W) uint8.
+
+    Args:
+        labels: as :func:`load` gives it.
+        table: index by number or colour; what it lacks becomes :data:`VOID`.
+    """
+    if labels.ndim == 3:
+        labels = labels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    out = np.full(labels.shape, VOID, np.uint8)
+    for value, index in table.items():
+        if isinstance(value, tuple):
+            value = value[0] << 16 | value[1] << 8 | value[2]
+        out[labels == value] = index
+    return out
+
+
+def is_identity(table: dict) -> bool:
+    """Whether the maps hold the indices already."""
+    return all(not isinstance(v, tuple) and v == i for v, i in table.items())

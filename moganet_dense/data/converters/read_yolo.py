@@ -1,0 +1,248 @@
+"""YOLO: ``data.yaml`` or bare folders, with boxes, segments, keypoints or turned boxes.
+
+A text file per image, a line per instance, coordinates as parts of the image's width and height:
+``class cx cy w h`` (box), ``class x1 y1 x2 y2 ...`` (segment; turned boxes have four corners),
+``class cx cy w h x1 y1 [v1] ...`` (keypoints). The text file of ``.../images/a.jpg`` is
+``.../labels/a.txt``, or lies beside its image, as darknet has it
+(https://docs.ultralytics.com/datasets/detect/).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .dataset import SPLITS, DataSet, Instance, Sample
+from .files import IMAGES, Tree, read_text, split_named
+from .instances import add, open_sample
+
+NAME = 'YOLO'
+_NAME_FILES = ('classes.txt', 'obj.names', '_darknet.labels', 'predefined_classes.txt')
+_NO_LABELS = {*_NAME_FILES, 'readme.txt', 'train.txt', 'val.txt', 'test.txt', 'labels.txt',
+              'readme.roboflow.txt', 'readme.dataset.txt', 'requirements.txt'}  # fmt: skip
+
+
+@dataclass
+class _Layout:
+    """What data.yaml says, or what is found without one."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    images: list[tuple[Path, str | None]] = field(default_factory=list)
+    points: tuple[int, int] | None = None
+    swaps: list[int] | None = None
+    keypoint_names: list[str] = field(default_factory=list)
+
+
+def find(tree: Tree) -> list[Path]:
+    """data.yaml, or text files of numbers that lie where those of an image would."""
+    described = [f for f in tree.ending('.yaml', '.yml') if _description(f)]
+    if described:
+        return described
+    images = tree.images()
+    labels = {label_file(image) for image in images}
+    found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file)]
+    return found[:1]
+
+
+def _description(file: Path) -> dict[str, Any] | None:
+    try:
+        content = yaml.safe_load(read_text(file))
+    except yaml.YAMLError:
+        return None
+    named = isinstance(content, dict) and isinstance(content.get('names'), (list, dict))
+    return content if named and set(content) & {*SPLITS, 'nc', 'path'} else None
+
+
+def _has_rows(file: Path) -> bool:
+    rows = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    return bool(rows) and all(len(row) >= 5 and all(map(_is_number, row)) for row in rows[:5])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return isinstance(float(word), float)
+    except ValueError:
+        return False
+
+
+def label_file(image: Path) -> Path:
+    """Where the annotations of an image lie: in ``labels`` for ``images``, else beside it."""
+    parts = list(image.with_suffix('.txt').parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i].lower() == 'images':
+            parts[i] = 'labels' if parts[i].islower() else 'Labels'
+            if (moved := Path(*parts)).exists() or Path(*parts[: i + 1]).is_dir():
+                return moved
+            break
+    return image.with_suffix('.txt')
+
+
+def read(tree: Tree, files: list[Path]) -> DataSet:
+    """The data set that the first description, or the folders, hold."""
+    data = DataSet(NAME)
+    described = _description(files[0]) if files[0].suffix in ('.yaml', '.yml') else None
+    layout = _from_description(tree, files[0], described) if described else _from_folders(tree)
+    rows = {image: list(_rows(data, label_file(image))) for image, _ in layout.images}
+    if layout.points is None and not described:
+        layout.points = _guess_points(rows)
+    if layout.points:
+        count = layout.points[0]
+        data.keypoints = layout.keypoint_names or [f'keypoint_{i}' for i in range(count)]
+        data.swaps = layout.swaps
+    if not layout.names:
+        numbers = [int(values[0]) for found in rows.values() for _, values in found]
+        layout.names = {i: f'class_{i}' for i in range(max(numbers, default=-1) + 1)}
+    for name in layout.names.values():
+        data.class_of(name)
+    for image, split in layout.images:
+        if sample := open_sample(data, tree, image):
+            sample.split = split
+            data.samples.append(sample)
+            for where, words in rows[image]:
+                _add_row(data, sample, words, layout, where)
+    return data
+
+
+def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
+    names = content['names']
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    layout = _Layout({int(key): str(name) for key, name in pairs})
+    if shape := content.get('kpt_shape'):
+        layout.points = (int(shape[0]), int(shape[1]))
+        layout.swaps = content.get('flip_idx')
+        named = content.get('kpt_names') or {}
+        first = next(iter(named.values()), []) if isinstance(named, dict) else named
+        layout.keypoint_names = [str(name) for name in first]
+    base = file.parent
+    if isinstance(content.get('path'), str):
+        stated = Path(content['path'])
+        base = next((p for p in (file.parent / stated, file.parent / stated.name) if p.is_dir()),
+                    file.parent)  # fmt: skip
+    for split in SPLITS:
+        stated = content.get(split) or content.get({'val': 'valid'}.get(split, split)) or []
+        for one in stated if isinstance(stated, list) else [stated]:
+            layout.images += [(image, split) for image in _images_at(tree, base, str(one), file)]
+    seen: set[Path] = set()
+    layout.images = [p for p in layout.images if not (p[0] in seen or seen.add(p[0]))]
+    if not layout.images:
+        layout.images = _from_folders(tree).images
+    return layout
+
+
+def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path]:
+    """Images of a folder or a list; Roboflow's ``../train/images`` lies beside data.yaml."""
+    below = stated.replace('\\', '/').lstrip('./')
+    for target in (base / stated, file.parent / stated, base / below, file.parent / below):
+        if target.is_dir():
+            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGES)
+            return
+        if target.is_file():
+            for line in filter(None, map(str.strip, read_text(target).splitlines())):
+                if found := tree.find_image(line, target):
+                    yield found
+            return
+
+
+def _from_folders(tree: Tree) -> _Layout:
+    layout = _Layout()
+    for file in tree.files:
+        if file.name.lower() in _NAME_FILES:
+            lines = [line.strip() for line in read_text(file).splitlines()]
+            layout.names = dict(enumerate(filter(None, lines)))
+            break
+    layout.images = [(image, split_named(image, tree.root)) for image in tree.images()]
+    return layout
+
+
+def _rows(data: DataSet, file: Path) -> Iterator[tuple[str, list[float]]]:
+    """Numbers of each line, with the place of the line."""
+    if not file.is_file() or file.name.lower() in _NO_LABELS:
+        return
+    seen = set()
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        words, where = line.split(), f'{file}, line {number}'
+        if not words:
+            continue
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            data.left_out.add('lines that are not numbers', where)
+            continue
+        if tuple(values) in seen:
+            data.left_out.add('lines that are in their file twice', where)
+            continue
+        seen.add(tuple(values))
+        yield where, values
+
+
+def _guess_points(rows: dict[Path, list]) -> tuple[int, int] | None:
+    """Keypoints without a description: all lines are of one length, and each third number after
+    the box is 0, 1 or 2. Segments of one length would need visibilities for coordinates."""
+    lines = [values for found in rows.values() for _, values in found]
+    lengths = {len(values) for values in lines}
+    if len(lengths) != 1:
+        return None
+    (length,) = lengths
+    fits = length > 5 and (length - 5) % 3 == 0
+    if fits and all(set(values[7::3]) <= {0.0, 1.0, 2.0} for values in lines):
+        return (length - 5) // 3, 3
+    return None
+
+
+def _add_row(
+    data: DataSet, sample: Sample, values: list[float], layout: _Layout, where: str
+) -> None:
+    number = int(values[0])
+    if values[0] != number or number not in layout.names:
+        known = f'0 to {max(layout.names)}'
+        data.left_out.add(f'lines whose class is none of {known}', f'{where}: {values[0]:g}')
+        return
+    one = Instance(data.class_of(layout.names[number]))
+    rest, (width, height) = values[1:], sample.size
+    if any(value > 2 for value in _coordinates(rest, layout)):
+        data.left_out.add('lines whose coordinates are not parts of the image, 0 to 1', where)
+        return
+    if layout.points:
+        expected = 4 + layout.points[0] * layout.points[1]
+        if len(rest) not in (4, expected):
+            data.left_out.add(f'lines that have not {expected + 1} numbers', where)
+            return
+        one.box = _box(rest, width, height)
+        one.keypoints = _keypoints(rest[4:], layout.points, width, height)
+    elif len(rest) in (4, 5):
+        if len(rest) == 5:
+            data.changed.add('lines with a score at their end, which is left out', where)
+        one.box = _box(rest, width, height)
+    elif len(rest) >= 6 and len(rest) % 2 == 0:
+        one.polygons = [[v * (width, height)[i % 2] for i, v in enumerate(rest)]]
+    else:
+        data.left_out.add('lines with a number of values that is no box and no outline', where)
+        return
+    add(data, sample, one, where)
+
+
+def _coordinates(rest: list[float], layout: _Layout) -> list[float]:
+    if layout.points and layout.points[1] == 3:
+        return [*rest[:4], *rest[4::3], *rest[5::3]]
+    return rest
+
+
+def _box(rest: list[float], width: int, height: int) -> tuple[float, float, float, float]:
+    cx, cy, w, h = rest[:4]
+    return (cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height
+
+
+def _keypoints(
+    values: list[float], shape: tuple[int, int], width: int, height: int
+) -> list[float] | None:
+    """x, y, visibility in pixels. Without a visibility, 0, 0 stands for a point not labelled."""
+    if not values:
+        return None
+    found: list[float] = []
+    for i in range(0, len(values), shape[1]):
+        x, y = values[i] * width, values[i + 1] * height
+        seen = values[i + 2] if shape[1] == 3 else 2.0 * bool(values[i] or values[i + 1])
+        found += [x, y, float(min(2, max(0, round(seen))))]
+    return found

@@ -1,0 +1,9 @@
+"""Names of what can be trained on a data set."""
+
+TASKS = {
+    'boxes': 'detection',
+    'masks': 'instance segmentation',
+    'keypoints': 'pose estimation',
+    'labels': 'semantic segmentation',
+}
+"""By the name of ``--task``."""

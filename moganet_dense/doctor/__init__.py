@@ -1,0 +1,236 @@
+"""``python -m moganet_dense doctor``: the environment as seen, and what repairs it.
+
+Imports nothing of the stack itself: each package is imported in another process, since a
+broken one may end the process that tries.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+
+from ..utils.errors import UserError
+from . import fixes
+
+MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 14)
+
+PACKAGES = (
+    'torch',
+    'torchvision',
+    'numpy',
+    'cv2',
+    'mmengine',
+    'mmcv',
+    'mmcv.ops',
+    'mmdet',
+    'mmseg',
+    'mmpretrain',
+    'pycocotools.mask',
+    'xtcocotools.mask',
+    'mmpose',
+)
+"""Modules, in the order in which what they need is repaired."""
+_OPENMMLAB = ('mmcv', 'mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose')
+
+_PROBE = """
+import importlib, json, sys, warnings
+warnings.simplefilter('ignore')
+for name in sys.argv[1:]:
+    print(json.dumps(dict(name=name)), flush=True)
+    try:
+        module = importlib.import_module(name)
+        row = dict(name=name, version=getattr(module, '__version__', ''))
+        if name == 'mmcv.ops':
+            file = importlib.import_module('mmcv._ext').__file__
+            row['operators'] = 'from torchvision' if file.endswith('.py') else 'compiled'
+        if name == 'torch':
+            cuda = module.cuda.is_available()
+            row['device'] = module.cuda.get_device_name(0) if cuda else ''
+            row['cuda'] = module.version.cuda or ''
+    except BaseException as error:
+        text = ' '.join(str(error).split())
+        row = dict(name=name, error=f'{type(error).__name__}: {text}')
+    print(json.dumps(row), flush=True)
+"""
+
+_FIX = {
+    'torchvision': 'it has to fit torch',
+    'numpy': 'torch below 2.3 needs a NumPy below 2',
+    'cv2': 'opencv-python needs libGL, which servers lack; opencv-python-headless does not',
+    'mmcv.ops': 'mmcv has no operators, or they were compiled for another torch',
+    'xtcocotools.mask': 'its wheels are for NumPy 1; pycocotools serves in its place',
+    'mmpose': 'its metadata asks for chumpy, which does not build and which it never imports',
+}
+"""Why, where the error does not say it."""
+
+_USE_PROBE = """
+import torch, moganet_dense
+from mmcv.ops import nms
+from mmdet.registry import MODELS
+torch.zeros(1).numpy()
+device = 'cuda' if torch.cuda.is_available() else 'cpu'
+boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]], device=device)
+assert len(nms(boxes, torch.tensor([0.9, 0.8], device=device), 0.5)[1]) == 1
+net = MODELS.build(dict(type='MogaNet', arch='xt')).eval().to(device)
+with torch.no_grad():
+    maps = net(torch.zeros(1, 3, 64, 64, device=device))
+assert [f.shape[1] for f in maps] == [32, 64, 96, 192]
+"""
+
+
+@dataclass
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        what: name.
+        seen: what was found.
+        fix: what to do, or '' if it is fine.
+        fatal: training cannot run like this.
+        commands: arguments of pip that do it; empty where it takes a person.
+    """
+
+    what: str
+    seen: str
+    fix: str = ''
+    fatal: bool = False
+    commands: list[fixes.Command] = field(default_factory=list)
+
+
+def probe(names: list[str]) -> dict[str, dict]:
+    """Imports each module in another process.
+
+    Returns:
+        for each name its version, or an error; a process that died is an error of the
+        module that it died in, and the rest is tried in a new one.
+    """
+    rows: dict[str, dict] = {}
+    while left := [name for name in names if name not in rows]:
+        run = subprocess.run(
+            [sys.executable, '-c', _PROBE, *left], capture_output=True, text=True, check=False
+        )
+        lines = [line for line in run.stdout.splitlines() if line.startswith('{"name"')]
+        for row in map(json.loads, lines):
+            rows[row['name']] = row
+        last = rows[json.loads(lines[-1])['name']] if lines else rows.setdefault(left[0], {})
+        if 'version' not in last and 'error' not in last:
+            last['error'] = f'the process died with code {run.returncode}'
+    return rows
+
+
+def findings() -> list[Finding]:
+    """All that doctor looks at, in the order of installation."""
+    found = [_python()]
+    rows = probe(list(PACKAGES))
+    if missing := fixes.missing_of_train():
+        names = ', '.join(missing)
+        command = ('install', *missing)
+        found.append(Finding('packages', f'not installed: {names}', '', True, [command]))
+    for name in PACKAGES:
+        found.append(_package(name, rows))
+    found.append(_accelerator(rows['torch']))
+    if not any(f.fatal for f in found):
+        found.append(_use())
+    return found
+
+
+def _package(name: str, rows: dict[str, dict]) -> Finding:
+    row = rows[name]
+    if error := row.get('error'):
+        if name == 'torchvision':
+            commands = [fixes.for_torchvision(rows['torch'].get('version', ''))]
+        else:
+            commands = fixes.for_module(name, error)
+        return Finding(name, error, _FIX.get(name, ''), True, commands)
+    serving = fixes.serving(name)
+    source = f' from {", ".join(serving)}' if name in _OPENMMLAB else ''
+    if name == 'mmcv.ops':
+        source = row['operators']
+    finding = Finding(name, (row['version'] + source).strip() or 'importable')
+    if name in _OPENMMLAB and len(serving) > 1:
+        finding.fix = f'two distributions fill {name}'
+        finding.fatal, finding.commands = True, fixes.for_two_distributions(name)
+    return finding
+
+
+def _python() -> Finding:
+    version = sys.version_info[:2]
+    finding = Finding('python', f'{platform.python_version()} ({sys.executable})')
+    if not MIN_PYTHON <= version <= MAX_PYTHON:
+        finding.fix = 'the stack is verified on Python 3.10 to 3.13; make an environment of these'
+        finding.fatal = version < MIN_PYTHON
+    return finding
+
+
+def _accelerator(torch_row: dict) -> Finding:
+    if torch_row.get('device'):
+        return Finding('accelerator', f'{torch_row["device"]}, CUDA {torch_row["cuda"]}')
+    if torch_row.get('cuda'):
+        return Finding(
+            'accelerator',
+            f'none; torch was built for CUDA {torch_row["cuda"]}',
+            'with a GPU: check nvidia-smi and the driver; without one everything runs, but slowly',
+        )
+    return Finding('accelerator', 'none; torch was built for the CPU')
+
+
+def _use() -> Finding:
+    """NumPy through torch, an operator of mmcv and the backbone, on the GPU if there is one."""
+    run = subprocess.run(
+        [sys.executable, '-c', _USE_PROBE], capture_output=True, text=True, check=False
+    )
+    if run.returncode == 0:
+        return Finding('MogaNet', 'built through mmdet; it and an operator of mmcv ran')
+    error = (run.stderr.strip().splitlines() or ['no message'])[-1]
+    fix = (
+        'if it names numpy: torch below 2.3 needs numpy<2; if it names CUDA: mmcv was compiled '
+        'without it, `MMCV=python make setup` or a CUDA build of mmcv; else '
+        'MOGANET_TRACEBACK=1 shows where it comes from'
+    )
+    return Finding('MogaNet', error, fix, fatal=True)
+
+
+def examine(as_json: bool = False, fix: bool = False) -> int:
+    """Prints the report.
+
+    Args:
+        as_json: as a list of findings, for programs.
+        fix: runs the commands that repair what was found, and looks again.
+
+    Returns:
+        the exit code, 1 if training cannot run, else 0.
+    """
+    found = findings()
+    if fix and (commands := repairs(found)):
+        if code := fixes.run(commands):
+            raise UserError(f'pip ended with code {code}; its message is above')
+        return examine(as_json)
+    fatal = sum(f.fatal for f in found)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=1))
+        return int(fatal > 0)
+    for finding in found:
+        mark = 'FAIL' if finding.fatal else 'note' if finding.fix else 'ok'
+        print(f'{mark:5}{finding.what:18}{finding.seen}')
+        if finding.fix:
+            print(f'{"":23}{finding.fix}')
+        for command in finding.commands:
+            print(f'{"":23}fix: {fixes.show(command)}')
+    if not fatal:
+        print('training can run')
+        return 0
+    print(f'training cannot run: {fatal} to fix')
+    if repairs(found):
+        print('to run all of these commands: python -m moganet_dense doctor --fix')
+    return 1
+
+
+def repairs(found: list[Finding]) -> list[fixes.Command]:
+    """Commands of all findings, each once, in order; what is missing as a whole comes first.
+
+    OpenCV is the last: installing anything else may put the build with windows over it.
+    """
+    commands = list(dict.fromkeys(c for finding in found for c in finding.commands))
+    commands.sort(key=lambda command: command == fixes.HEADLESS)
+    return commands

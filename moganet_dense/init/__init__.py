@@ -1,0 +1,128 @@
+"""From a folder of annotations in any known format to a config that trains: ``init``."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.converters import choose, recognize
+from ..data.converters.dataset import DataSet
+from ..data.converters.splits import assign
+from ..data.converters.writing import annotation_files, label_files, require_new
+from ..utils.atomic import write_whole
+from ..utils.errors import UserError
+from .keypoint_info import keypoint_info
+from .new_config import Places, config_text
+from .recipe import Recipe, recipe_for
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``init`` made.
+
+    Attributes:
+        config: path of the config.
+        folder: where the annotation files are.
+        task: what is trained.
+        data: the data set as it was read.
+        recipe: the numbers of the config.
+        leaks: images in validation of which training has a copy.
+    """
+
+    config: Path
+    folder: Path
+    task: str
+    data: DataSet
+    recipe: Recipe
+    leaks: int
+
+
+def init(
+    folder: str | os.PathLike,
+    task: str | None = None,
+    name: str | None = None,
+    val: float = 0.2,
+    boxes_class: str | None = None,
+) -> Result:
+    """Reads a data set, writes what the toolboxes read, and a config.
+
+    Args:
+        folder: the data set; nothing in it is changed.
+        task: boxes, masks, keypoints or labels; None: what the annotations are most made for.
+        name: of the config (NAME.py) and of the folder for annotation files (NAME), both in the
+            current folder; None: that of the folder.
+        val: part of the images for validation, where the data set does not say which.
+        boxes_class: class whose keypoints are trained, where several have some.
+
+    Raises:
+        UserError: no known format, nothing that can be used, or a file is there already.
+    """
+    root = Path(folder)
+    data, task = choose(recognize(root), task)
+    name = name or re.sub(r'\W+', '_', root.resolve().name).strip('_') or 'dataset'
+    config, target = Path(f'{name}.py'), Path(name)
+    if target.resolve() == root.resolve():
+        target = Path(f'{name}_annotations')
+    require_new([config, target])
+    if task == 'keypoints':
+        _keep_class(data, boxes_class)
+    if task == 'labels' and not any(sample.labels for sample in data.samples):
+        data.classes = ['background', *(c for c in data.classes if c != 'background')]
+    _require_usable(data, task, root)
+    leaks = assign(data, val)
+    recipe = recipe_for(data, task)
+    images = _shown(root)
+    make = label_files if task == 'labels' else annotation_files
+    arguments = (data, images, target) if task == 'labels' else (data, task, images, target)
+    files = make(*arguments)
+    if task == 'keypoints':
+        files[target / 'keypoints.py'] = keypoint_info(data, name).encode()
+    test = any(sample.split == 'test' for sample in data.samples)
+    places = Places(config, f'{images}/', str(target), test)
+    for path, content in files.items():
+        write_whole(path, content)
+    write_whole(config, config_text(data, task, recipe, places).encode())
+    return Result(config, target, task, data, recipe, leaks)
+
+
+def _shown(root: Path) -> Path:
+    """The folder as the config names it: relative to where training is started, if below."""
+    absolute = root.resolve()
+    here = Path.cwd()
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
+
+
+def _keep_class(data: DataSet, name: str | None) -> None:
+    """Leaves the instances of one class, the one that has keypoints."""
+    rows = [one for sample in data.samples for one in sample.instances]
+    having = list(dict.fromkeys(one.label for one in rows if one.keypoints))
+    if name is None and len(having) > 1:
+        raise UserError(
+            f'expected one class with keypoints, found {", ".join(map(repr, having))}; choose '
+            'one with --boxes-class NAME'
+        )
+    if name is not None and name not in having:
+        raise UserError(f'--boxes-class: expected one of {having}, found {name!r}')
+    chosen = name or having[0]
+    for sample in data.samples:
+        for one in sample.instances:
+            if one.label != chosen or not one.keypoints:
+                what = 'without keypoints' if one.label == chosen else f'of no {chosen}'
+                data.left_out.add(f'annotations {what}', sample.file)
+        sample.instances = [o for o in sample.instances if o.label == chosen and o.keypoints]
+    data.classes = [chosen]
+
+
+def _require_usable(data: DataSet, task: str, root: Path) -> None:
+    kept = [s for s in data.samples if s.instances or s.labels]
+    if len(kept) < 2:
+        lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
+        raise UserError(
+            f'{root}: expected at least two annotated images, found {len(kept)}, for training '
+            f'and for validation{lines}'
+        )
+    if task == 'labels' and len(data.classes) < 2:
+        raise UserError(
+            f'{root}: expected label maps of two classes or more, found {data.classes}; a class '
+            'has to be told from something: give the background a number of its own'
+        )

@@ -1,0 +1,30 @@
+"""What ``init`` tells: what it found, what it left out, what it wrote, what comes next."""
+
+from collections.abc import Iterator
+
+from ..data.tasks import TASKS
+from . import Result, init
+
+
+def run(data: str, task: str | None, name: str | None, val: float, boxes_class: str | None
+        ) -> Iterator[str]:  # fmt: skip
+    """Makes the config; the lines to print."""
+    result = init(data, task, name, val, boxes_class)
+    yield from lines(result)
+
+
+def lines(result: Result) -> Iterator[str]:
+    """The lines about what was made."""
+    data, recipe = result.data, result.recipe
+    yield f'found: {data.format}, for {TASKS[result.task]}'
+    counts = {k: sum(s.split == k for s in data.samples) for k in ('train', 'val', 'test')}
+    yield 'images: ' + ', '.join(f'{count} {split}' for split, count in counts.items() if count)
+    for tally, word in ((data.left_out, 'left out'), (data.changed, 'changed')):
+        for line in tally.lines():
+            yield f'{word}: {line}'
+    if result.leaks:
+        yield f'warning: {result.leaks} validation images have a copy in training'
+    length = f'{recipe.epochs} epochs' if recipe.epochs else f'{recipe.iterations} iterations'
+    yield f'recipe: batch {recipe.batch_size}, learning rate {recipe.lr:g}, {length}'
+    yield f'written: {result.config}, {result.folder}/'
+    yield f'next: moganet-dense browse {result.config}; moganet-dense train {result.config}'

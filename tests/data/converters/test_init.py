@@ -1,0 +1,146 @@
+"""``moganet-dense init``: what it writes, what it says, and that it trains."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from moganet_dense.cli import main
+from moganet_dense.data.validation import findings
+
+SIZE = (96, 64)
+
+
+def noise(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+
+
+def yolo(folder: Path, line='1 0.5 0.5 0.5 0.5') -> None:
+    for i in range(10):
+        noise(folder / f'images/{i}.jpg', i)
+        (folder / 'labels').mkdir(exist_ok=True)
+        (folder / f'labels/{i}.txt').write_text(line)
+    (folder / 'classes.txt').write_text('ball\ntree\n')
+
+
+def scenes(folder: Path) -> None:
+    for i in range(10):
+        noise(folder / f'images/{i}.jpg', i)
+        labels = np.zeros(SIZE[::-1], np.uint8)
+        labels[8:40, 8:40] = 255
+        (folder / 'masks').mkdir(exist_ok=True)
+        Image.fromarray(labels).save(folder / f'masks/{i}.png')
+
+
+def tubes(folder: Path) -> None:
+    yolo(folder, '0 0.5 0.5 0.5 0.5 0.4 0.4 2 0.6 0.6 2')
+    text = 'path: .\ntrain: images\nkpt_shape: [2, 3]\nnames: [tube]\n'
+    (folder / 'data.yaml').write_text(text)
+
+
+DRAWN = {
+    'boxes': yolo,
+    'masks': lambda folder: yolo(folder, '0 0.1 0.1 0.6 0.1 0.6 0.7'),
+    'labels': scenes,
+    'keypoints': tubes,
+}
+HEADS = {
+    'boxes': ['bbox_head.num_classes'],
+    'masks': ['roi_head.bbox_head.num_classes', 'roi_head.mask_head.num_classes'],
+    'labels': ['decode_head.num_classes', 'auxiliary_head.num_classes'],
+    'keypoints': ['head.out_channels'],
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize('task', DRAWN)
+def test_the_config_fits_its_data(task, here, capsys):
+    DRAWN[task](here / 'set')
+    before = sorted((here / 'set').rglob('*'))
+    assert main(['init', 'set', '--name', 'mine']) == 0
+    said = capsys.readouterr().out
+    assert 'images: 8 train, 2 val' in said and 'written: mine.py, mine/' in said
+    cfg = Config.fromfile('mine.py')
+    assert list(findings(cfg)) == [] and list(findings(cfg, ('test',))) == []
+    for path in HEADS[task]:
+        node = cfg.model
+        for word in path.split('.'):
+            node = node[word]
+        assert node == 2
+    assert sorted((here / 'set').rglob('*')) == before
+    assert len(Path('mine.py').read_text().splitlines()) < 75
+
+
+def test_nothing_is_overwritten(here, capsys):
+    yolo(here / 'set')
+    assert main(['init', 'set', '--name', 'mine']) == 0
+    first = Path('mine.py').read_bytes()
+    assert main(['init', 'set', '--name', 'mine', '--val', '0.5']) == 1
+    assert 'mine.py, found it there already' in capsys.readouterr().err
+    assert Path('mine.py').read_bytes() == first
+
+
+def test_a_name_beside_the_data_itself(here, capsys):
+    """Where the folder is called as the config, the annotations go beside it."""
+    yolo(here / 'set')
+    assert main(['init', 'set']) == 0
+    assert 'written: set.py, set_annotations/' in capsys.readouterr().out
+
+
+def test_rate_goes_with_the_batch(here):
+    """Two of eight images in a step, a base of 1e-4 for 16: 1e-4 * sqrt(2 / 16) = 3.5e-5."""
+    yolo(here / 'set')
+    main(['init', 'set', '--name', 'mine'])
+    cfg = Config.fromfile('mine.py')
+    assert cfg.train_dataloader.batch_size == 2 and cfg.optim_wrapper.optimizer.lr == 3.5e-5
+    assert cfg.auto_scale_lr.base_batch_size == 2
+    assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs == 100  # 4 steps an epoch
+    assert cfg.param_scheduler[0].end == 40  # a tenth of them
+
+
+def test_several_classes_with_keypoints_are_asked_for(here, capsys):
+    tubes(here / 'set')
+    (here / 'set/data.yaml').write_text(
+        'path: .\ntrain: images\nkpt_shape: [2, 3]\nnames: [tube, rod]\n'
+    )
+    line = '1 0.5 0.5 0.5 0.5 0.4 0.4 2 0.6 0.6 2'
+    (here / 'set/labels/3.txt').write_text(line)
+    assert main(['init', 'set', '--name', 'mine']) == 1
+    assert '--boxes-class' in capsys.readouterr().err
+    assert main(['init', 'set', '--name', 'mine', '--boxes-class', 'tube']) == 0
+    assert 'left out: 1 annotations of no tube' in capsys.readouterr().out
+    assert json.loads(Path('mine/train.json').read_text())['categories'][0]['name'] == 'tube'
+
+
+@pytest.mark.slow
+def test_init_and_train(here, capsys):
+    """From a YOLO folder to a checkpoint and its metric; the options are for speed alone."""
+    yolo(here / 'set')
+    assert main(['init', 'set', '--name', 'mine']) == 0
+    options = ['model.backbone.arch=xt', 'model.neck.in_channels=[32,64,96,192]']
+    options += [
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
+        'model.test_cfg.score_thr=0.0',
+    ]
+    for split in ('train', 'val'):
+        options += [f'{split}_dataloader.num_workers=0']
+        options += [f'{split}_dataloader.persistent_workers=False']
+    options += ['val_dataloader.dataset.pipeline.1.scale=(96,64)']
+    options += ['train_dataloader.dataset.pipeline.3.scale=(96,64)']
+    options += ['train_dataloader.dataset.pipeline.4.crop_size=(96,64)']
+    assert main(['train', 'mine.py', '--from-scratch', '--cfg-options', *options]) == 0
+    said = ''.join(capsys.readouterr())
+    assert re.search(r'coco/bbox_mAP: [\d.-]+', said)
+    assert list(Path('work_dirs/mine').glob('best_*.pth'))

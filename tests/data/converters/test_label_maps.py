@@ -1,0 +1,154 @@
+"""Folders of label maps in each form, as indices; maps are 4 wide and 2 high."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from moganet_dense.data.converters import recognize
+from moganet_dense.data.converters.dataset import DataSet, Instance, Sample
+from moganet_dense.data.converters.writing import index_map, label_files
+from moganet_dense.utils.errors import UserError
+
+
+def pair(image: Path, labels: Path, values, mode=None) -> None:
+    for path in (image, labels):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (4, 2), (9, 9, 9)).save(image)
+    array = np.array(values, np.uint8)
+    Image.fromarray(array if array.ndim == 3 else array.reshape(2, 4)).save(labels)
+
+
+def read(folder: Path) -> DataSet:
+    (found,) = recognize(folder)
+    return found.read()
+
+
+def maps(data: DataSet) -> dict[str, list]:
+    return {s.file.name: index_map(data, s).ravel().tolist() for s in data.samples}
+
+
+@pytest.mark.parametrize('image, labels', [
+    ('images/a.jpg', 'labels/a.png'),
+    ('train/images/x/a.tif', 'train/masks/x/a.png'),
+    ('a.jpg', 'a_mask.png'),
+    ('701_StillsRaw_full/a.png', 'LabeledApproved_full/a_L.png'),
+    ('train/a.png', 'trainannot/a.png'),
+    ('JPEGImages/a.jpg', 'SegmentationClass/a.png'),
+])  # fmt: skip
+def test_pairs(image, labels, tmp_path):
+    pair(tmp_path / image, tmp_path / labels, [0, 1, 2, 2, 0, 0, 0, 255])
+    data = read(tmp_path)
+    assert data.classes == ['class_0', 'class_1', 'class_2']
+    assert maps(data) == {Path(image).name: [0, 1, 2, 2, 0, 0, 0, 255]}
+
+
+def test_0_and_255(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'masks/a.png', [0, 255, 255, 0, 0, 0, 0, 0])
+    (tmp_path / 'classes.txt').write_text('scratch\n')
+    data = read(tmp_path)
+    assert data.classes == ['background', 'scratch']
+    assert maps(data) == {'a.jpg': [0, 1, 1, 0, 0, 0, 0, 0]}
+
+
+def test_a_void_class_beyond_the_last_is_ignored(tmp_path):
+    """Labels 0 to 2 and two names, one of them the background: 2 is of no class."""
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png', [0, 1, 2, 2, 0, 0, 0, 0])
+    (tmp_path / 'classes.txt').write_text('background\nthing\n')
+    data = read(tmp_path)
+    assert maps(data) == {'a.jpg': [0, 1, 255, 255, 0, 0, 0, 0]}
+    assert data.changed.lines() == [
+        '2 pixels of 2, which is no class, now 255 (ignored) (first: all label maps)'
+    ]
+
+
+def test_counted_from_1(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png', [1, 2, 2, 1, 1, 1, 1, 255])
+    (tmp_path / 'classes.txt').write_text('sky\nthing\n')
+    data = read(tmp_path)
+    assert data.classes == ['sky', 'thing'] and maps(data)['a.jpg'] == [0, 1, 1, 0, 0, 0, 0, 255]
+
+
+def test_colours_of_cvat(tmp_path):
+    """Pascal VOC's border (224, 224, 192) is ignored."""
+    black, red, border = (0, 0, 0), (250, 50, 83), (224, 224, 192)
+    pair(tmp_path / 'JPEGImages/a.jpg', tmp_path / 'SegmentationClass/a.png',
+         [[black, red, red, border], [black] * 4])  # fmt: skip
+    (tmp_path / 'labelmap.txt').write_text(
+        '# label:color_rgb:parts:actions\nbackground:0,0,0::\nball:250,50,83::\n'
+    )
+    data = read(tmp_path)
+    assert data.classes == ['background', 'ball']
+    assert maps(data) == {'a.jpg': [0, 1, 1, 255, 0, 0, 0, 0]}
+
+
+def test_colours_without_a_table(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png',
+         [[(0, 0, 0), (0, 0, 200), (9, 0, 0), (9, 0, 0)], [(0, 0, 0)] * 4])  # fmt: skip
+    data = read(tmp_path)
+    assert data.classes == ['colour_0_0_0', 'colour_0_0_200', 'colour_9_0_0']
+    assert maps(data) == {'a.jpg': [0, 1, 2, 2, 0, 0, 0, 0]}
+
+
+def test_palette_numbers_and_not_colours_count(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/b.png', [0] * 8)
+    image = Image.fromarray(np.array([[0, 1, 1, 0]] * 2, np.uint8))
+    image = image.convert('P')
+    image.putpalette([255, 255, 255, 10, 20, 30])
+    image.save(tmp_path / 'labels/a.png')
+    assert maps(read(tmp_path)) == {'a.jpg': [0, 1, 1, 0] * 2}
+
+
+def test_cityscapes(tmp_path):
+    """Training indices are preferred; raw ones are mapped: road 7, car 26, everything else none."""
+    name = 'aachen_000000_000019'
+    image = tmp_path / f'leftImg8bit/train/aachen/{name}_leftImg8bit.png'
+    folder = tmp_path / 'gtFine/train/aachen'
+    pair(image, folder / f'{name}_gtFine_labelIds.png', [7, 26, 0, 7, 7, 7, 7, 1])
+    pair(image, folder / f'{name}_gtFine_color.png', [0] * 8)
+    data = read(tmp_path)
+    assert len(data.classes) == 19 and data.samples[0].split == 'train'
+    assert maps(data)[image.name] == [0, 13, 255, 0, 0, 0, 0, 255]
+    pair(image, folder / f'{name}_gtFine_labelTrainIds.png', [0, 13, 255, 0, 0, 0, 0, 255])
+    assert maps(read(tmp_path))[image.name] == [0, 13, 255, 0, 0, 0, 0, 255]
+
+
+def test_jpeg_maps_are_refused(tmp_path):
+    pair(tmp_path / 'images/a.png', tmp_path / 'labels/a.jpg', [0, 9, 9, 0] * 2)
+    with pytest.raises(UserError, match=r'a\.jpg: expected lossless label maps, found JPEG'):
+        read(tmp_path)
+
+
+def test_a_map_of_another_size_is_counted(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png', [0, 1] * 4)
+    pair(tmp_path / 'images/b.jpg', tmp_path / 'labels/b.png', [0, 1] * 4)
+    Image.new('L', (2, 2)).save(tmp_path / 'labels/b.png')
+    data = read(tmp_path)
+    assert len(data.samples) == 1
+    assert data.left_out.counts == {'label maps of another size than their image': 1}
+
+
+def test_indices_stay_in_place_and_others_are_written(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png', [0, 1] * 4)
+    data = read(tmp_path)
+    data.samples[0].split = 'train'
+    files = label_files(data, tmp_path, tmp_path / 'out')
+    assert files == {tmp_path / 'out/train.txt': b'images/a.jpg\t../labels/a.png\n'}
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'labels/a.png', [0, 255] * 4)
+    data = read(tmp_path)
+    data.samples[0].split = 'train'
+    files = label_files(data, tmp_path, tmp_path / 'out')
+    assert files[tmp_path / 'out/train.txt'] == b'images/a.jpg\tlabels/images/a.png\n'
+    assert files[tmp_path / 'out/labels/images/a.png'].startswith(b'\x89PNG')
+
+
+def test_outlines_are_drawn_as_label_maps():
+    """A box from 1 to 3 and 0 to 2 covers four pixels; a later one lies over it; a region to
+    ignore is 255."""
+    square = Instance('a', polygons=[[1, 0, 3, 0, 3, 2, 1, 2]])
+    later = Instance('b', box=(2, 1, 1, 1))
+    crowd = Instance('b', box=(3, 0, 1, 1), crowd=True)
+    sample = Sample(Path('x'), (4, 2), [square, later, crowd])
+    data = DataSet('x', [sample], ['background', 'a', 'b'])
+    assert index_map(data, sample).tolist() == [[0, 1, 1, 255], [0, 1, 2, 0]]
