@@ -152,10 +152,9 @@ def main(arch: str, dtype: str, capability: int, size: tuple[int, int, int] | No
     import tempfile
 
     sizes = (size,) if size else SIZES
-    print(
-        '| kernel | stage | programs | tile | warps | registers | spilled | shared | conversions | loads |'
-    )
-    print('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |')
+    titles = 'kernel stage programs tile warps registers spilled shared conversions loads'.split()
+    print('|', ' | '.join(titles), '|')
+    print('|', ' | '.join('---' for _ in titles), '|')
     with tempfile.TemporaryDirectory() as folder:
         for found in compiled_launches(arch, DTYPES[dtype], capability, Path(folder), sizes):
             loads = ', '.join(f'{count} of {width}' for width, count in found.loads.items())
