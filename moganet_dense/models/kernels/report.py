@@ -152,16 +152,12 @@ def main(arch: str, dtype: str, capability: int, size: tuple[int, int, int] | No
     import tempfile
 
     sizes = (size,) if size else SIZES
-    titles = 'kernel stage programs tile warps registers spilled shared conversions loads'.split()
-    print('|', ' | '.join(titles), '|')
-    print('|', ' | '.join('---' for _ in titles), '|')
+    print('|', ' | '.join(Compiled._fields), '|')
+    print('|', ' | '.join('---' for _ in Compiled._fields), '|')
     with tempfile.TemporaryDirectory() as folder:
         for found in compiled_launches(arch, DTYPES[dtype], capability, Path(folder), sizes):
             loads = ', '.join(f'{count} of {width}' for width, count in found.loads.items())
-            values = (
-                found.name, found.stage, found.programs, found.tile, found.warps,
-                found.registers, found.spilled, found.shared, found.conversions, loads,
-            )  # fmt: skip
+            values = found._replace(loads=loads)
             print('|', ' | '.join(map(str, values)), '|', flush=True)
 
 
