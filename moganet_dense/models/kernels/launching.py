@@ -13,7 +13,7 @@ MULTIPROCESSORS = 132  # of an H100 or H200; elsewhere the shapes are merely les
 
 
 class Launch(NamedTuple):
-    """A launch that is not made, but kept to be compiled; see ``report.py``."""
+    """A launch that is not made, but kept to be compiled; see ``kernel_report.py``."""
 
     kernel: object
     grid: tuple[int, ...]
