@@ -27,6 +27,7 @@ _REGISTERED = (
     '.engine.amp',
     '.engine.avg_factor',
     '.engine.ema',
+    '.engine.logged_scalars',
     '.engine.model_hooks',
     '.engine.nonfinite_loss',
     '.engine.plain_checkpoint',
