@@ -22,7 +22,7 @@ def normalize_kernel(
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
     center = tl.load(mean + channel, mask=valid, other=0.0)
-    inverse = tl.load(inverse_std + channel, mask=valid, other=0.0)
+    inverse = tl.load(inverse_std + channel, mask=valid, other=1.0)
     factor = inverse * tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)
     shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
     kept = (pixel < pixels)[:, None] & valid[None, :]
