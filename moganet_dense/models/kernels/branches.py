@@ -75,10 +75,13 @@ def prepared(weights: list[Tensor], dtype: torch.dtype) -> Prepared:
 
 
 def moga_forward(
-    x: Tensor, z: Tensor, params: dict[str, Tensor], ready: Prepared, kept: Tensor | None,
-    double: bool, keep: bool, dtype: torch.dtype,
+    x: Tensor, z: Tensor, norm: tuple[Tensor, ...], params: dict[str, Tensor], ready: Prepared,
+    kept: Tensor | None, double: bool, keep: bool, dtype: torch.dtype,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """x + kept a Moga(z): (y, P, mean P, u0, context, G, V), all but y with ``keep``."""
+    """x + kept a Moga(z): (y, P, mean P, u0, context, G, V), all but y with ``keep``.
+
+    ``norm`` is mean, 1 / std, weight and bias of z's batch norm.
+    """
     taps_0, taps_1, taps_2, _ = ready.taps_of()
     launches.note('mean')
     z_mean = z.mean((2, 3), dtype=torch.float32)
@@ -92,14 +95,14 @@ def moga_forward(
         (ready.square[2], params['value.bias']), double, keep,
     )  # fmt: skip
     y, _ = calls.residual(
-        a, ready.square_2, params['proj_2.bias'], x, dtype, z=z, kept=kept,
+        a, ready.square_2, params['proj_2.bias'], x, dtype, norm=norm, kept=kept,
         layer_scale=params['layer_scale'],
     )  # fmt: skip
     return y, p, p_mean, u0, context, g, v
 
 
 def moga_backward(
-    grad: Tensor, x: Tensor, z: Tensor, norm: tuple[Tensor, Tensor, Tensor],
+    grad: Tensor, x: Tensor, z: Tensor, norm: tuple[Tensor, ...],
     kept: tuple[Tensor, ...], params: dict[str, Tensor], ready: Prepared,
     factor: Tensor | None, double: bool, training: bool,
 ) -> dict[str, Tensor]:  # fmt: skip
@@ -109,7 +112,7 @@ def moga_backward(
         grad: gradient by y.
         x: what the branch took.
         z: the same, normed.
-        norm: mean, 1 / std and weight of the batch norm.
+        norm: mean, 1 / std, weight and bias of the batch norm.
         kept: P, mean P, u0, context, G and V, of the forward pass.
         params: as there.
         ready: as there.
@@ -145,7 +148,7 @@ def moga_backward(
     grad_p = calls.centered_gradient(grad_q, of_images, params['sigma'])
     grad_z = as_map(product(rows(grad_p), ready.square[0]), z)
     grad_x, norm_weight, norm_bias = calls.norm_backward(
-        grad, grad_z, scaled, params['layer_scale'], x, *norm, training
+        grad, grad_z, params['layer_scale'], factor, x, norm, training
     )
     flat, full = column_sums(partial), torch.float32
     if a.dtype == z.dtype:
@@ -185,7 +188,7 @@ def hidden_of(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def ffn_backward(
-    grad: Tensor, x: Tensor, z: Tensor, norm: tuple[Tensor, Tensor, Tensor], h: Tensor, d: Tensor,
+    grad: Tensor, x: Tensor, z: Tensor, norm: tuple[Tensor, ...], h: Tensor, d: Tensor,
     params: dict[str, Tensor], ready: Prepared, factor: Tensor | None, training: bool,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Gradients by x and by every parameter; see :func:`moga_backward`."""
@@ -203,7 +206,7 @@ def ffn_backward(
     calls.weight_gradient(grad_t, h, 3, 1, partial[:, 2 * channels + 1 :])
     grad_z = as_map(product(rows(grad_h), ready.wide), z)
     grad_x, norm_weight, norm_bias = calls.norm_backward(
-        grad, grad_z, None, params['layer_scale'], x, *norm, training
+        grad, grad_z, None, None, x, norm, training
     )
     flat = column_sums(partial)
     raw = product(scaled.t(), rows(t), full)  # (C + 8, hidden); row C is of the decomposition

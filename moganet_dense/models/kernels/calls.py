@@ -272,32 +272,36 @@ def centered_gradient(grad: Tensor, sums: Tensor, sigma: Tensor) -> Tensor:
 
 
 def norm_backward(
-    grad: Tensor, grad_z: Tensor, scaled: Tensor | None, layer_scale: Tensor, x: Tensor,
-    mean: Tensor, inverse: Tensor, weight: Tensor, training: bool,
+    grad: Tensor, grad_z: Tensor, layer_scale: Tensor | None, kept: Tensor | None, x: Tensor,
+    norm: tuple[Tensor, ...], training: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients by x, weight and bias of a batch norm, x with the shortcut's ``grad`` added.
 
-    ``grad_z`` plus ``layer_scale * scaled`` is the gradient by the normed map.
+    ``grad_z`` is the gradient by the normed map, to which ``kept * layer_scale * grad`` is added
+    where a layer scale is given: the normed map is a shortcut of its own.
     """
+    mean, inverse, weight = norm[:3]
     channels, tile = x.shape[1], _row_tile(x.shape[1])
     pixels, blocks = x.numel() // channels, ceil_div(channels, tile['CHANNELS'])
     shares = splits_of(pixels, 256)
     partial = x.new_empty((shares, 2, channels), dtype=torch.float32)
     common = dict(
-        HAS_SCALED=scaled is not None, VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x)
-    )
-    scaled = grad_z if scaled is None else scaled
+        HAS_SHORTCUT=layer_scale is not None, HAS_KEPT=kept is not None,
+        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
+    )  # fmt: skip
+    layer_scale = weight if layer_scale is None else layer_scale
+    arguments = (grad, grad_z, layer_scale, mean if kept is None else kept, x, mean, inverse)
+    sizes = (pixels, pixels // len(x), channels)
     launch(
-        elementwise.norm_sums_kernel, (shares, blocks),
-        grad_z, scaled, layer_scale, x, mean, inverse, partial, pixels, channels, **common, **tile,
+        elementwise.norm_sums_kernel, (shares, blocks), *arguments, partial, *sizes,
+        **common, **tile,
     )  # fmt: skip
     grad_x = map_like(x)
     grad_weight, grad_bias = torch.empty_like(mean), torch.empty_like(mean)
     programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
     launch(
-        elementwise.norm_backward_kernel, (programs, blocks),
-        grad, grad_z, scaled, layer_scale, x, mean, inverse, weight, partial, grad_x,
-        grad_weight, grad_bias, pixels, channels, shares, TRAINING=training, **common, **tile,
+        elementwise.norm_backward_kernel, (programs, blocks), *arguments, weight, partial, grad_x,
+        grad_weight, grad_bias, *sizes, shares, TRAINING=training, **common, **tile,
     )  # fmt: skip
     return grad_x, grad_weight, grad_bias
 
@@ -312,7 +316,7 @@ def _product_tile(x: Tensor, outputs: int, inputs: int, pixels: int, pairs: int 
         PRECISION='ieee' if full else 'tf32',
     )
     if INTERPRETED:
-        tile.update(PIXELS=1024, OUTPUTS=64, INPUTS=64)
+        tile.update(PIXELS=256, OUTPUTS=64, INPUTS=64, PRECISION='interpreted')
     tile.update(warps=4 if tile['PIXELS'] == 64 else 8, stages=3)
     return tile
 
@@ -364,11 +368,11 @@ def guarded(dtype: torch.dtype) -> torch.dtype:
 
 def residual(
     t: Tensor, weight: Tensor, bias: Tensor, x: Tensor, dtype: torch.dtype, *,
-    z: Tensor | None = None, kept: Tensor | None = None,
+    norm: tuple[Tensor, ...] | None = None, kept: Tensor | None = None,
     layer_scale: Tensor | None = None, shortcut_scale: Tensor | None = None,
     row: tuple[Tensor, Tensor, Tensor] | None = None, keep_d: bool = False,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """y = r x + kept a (W T + b + z - shift GELU(d)); see the kernel. (y, d), d with ``keep_d``.
+    """y = r x + kept a (W T + b + n(x) - shift GELU(d)); see the kernel. (y, d), d if ``keep_d``.
 
     Args:
         t: (B, K, H, W).
@@ -376,7 +380,7 @@ def residual(
         bias: (C,).
         x: the shortcut, (B, C, H, W).
         dtype: of y.
-        z: z in the formula, (B, C, H, W); None leaves it out, as all that follow.
+        norm: mean, 1 / std, weight and bias of n, (C,); None leaves it out, as all that follow.
         kept: factor of each image, (B,): what drop path drew.
         layer_scale: a, (C,).
         shortcut_scale: r, (C,).
@@ -387,17 +391,19 @@ def residual(
     inner, pixels = t.shape[1], x.numel() // channels
     tile = _product_tile(t, channels, inner, pixels)
     if t.dtype == torch.float32 and guarded(torch.float16) == t.dtype and x.dtype == torch.float16:
-        tile['PRECISION'] = 'tf32'  # as precise as float16, with the range of float32
+        tile['PRECISION'] = tile['PRECISION'].replace(
+            'ieee', 'tf32'
+        )  # as precise as float16, with the range of float32
     y = map_like(x, dtype=dtype)
     d = x.new_empty(pixels, dtype=torch.float32) if keep_d else None
     row_weight, row_bias, shift = row or (weight, bias, bias)
     grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
     launch(
-        products.residual_kernel, grid, t, weight, bias, x, x if z is None else z,
+        products.residual_kernel, grid, t, weight, bias, x, *(norm or (bias, bias, bias, bias)),
         x if kept is None else kept, bias if layer_scale is None else layer_scale,
         bias if shortcut_scale is None else shortcut_scale, row_weight, row_bias, shift,
         d if keep_d else bias, y, pixels, pixels // batch, channels, inner,
-        HAS_Z=z is not None, HAS_KEPT=kept is not None, HAS_SCALE=layer_scale is not None,
+        HAS_NORM=norm is not None, HAS_KEPT=kept is not None, HAS_SCALE=layer_scale is not None,
         HAS_SHORTCUT=shortcut_scale is not None, HAS_D=row is not None, KEEPS_D=keep_d,
         VECTOR=vector_of(channels, t.dtype), INDEX=index_dtype(t, x), **tile,
     )  # fmt: skip

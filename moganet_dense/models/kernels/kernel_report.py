@@ -1,6 +1,6 @@
 """What the compiler makes of the kernels, without a GPU: registers, spills, width of loads.
 
-    python -m moganet_dense.models.kernels.kernel_report [--arch s] [--dtype bfloat16] [--capability 90]
+    python -m moganet_dense.models.kernels.kernel_report [--arch s] [--capability 90]
 
 Every launch of a block's forward and backward pass, at the sizes of each stage, is compiled
 ahead of time as it would be at run time: the same constants, and the same knowledge of which

@@ -93,14 +93,14 @@ def _split(names: tuple[str, ...], arguments) -> tuple:
     end = _HEAD + len(names)
     params = dict(zip(names, arguments[_HEAD:end], strict=True))
     ready = Prepared(*arguments[end : end + len(Prepared._fields)])
-    x, z, mean, inverse, norm_weight, _ = arguments[:_HEAD]
-    return x, z, (mean, inverse, norm_weight), params, ready, arguments[end + len(ready) :]
+    x, z, *norm = arguments[:_HEAD]
+    return x, z, tuple(norm), params, ready, arguments[end + len(ready) :]
 
 
 def moga(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.moga_forward`."""
-    x, z, _, params, ready, (factor, _, double, _, keep, dtype) = _split(MOGA, arguments)
-    made = branches.moga_forward(x, z, params, ready, factor, double, keep, dtype)
+    x, z, norm, params, ready, (factor, _, double, _, keep, dtype) = _split(MOGA, arguments)
+    made = branches.moga_forward(x, z, norm, params, ready, factor, double, keep, dtype)
     return made if keep else (made[0], *(x.new_empty(0) for _ in made[1:]))
 
 

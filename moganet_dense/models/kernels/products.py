@@ -11,6 +11,14 @@ from .depthwise import gelu
 
 
 @triton.jit
+def dot(left, right, sums, PRECISION: tl.constexpr):
+    """sums + left @ right. Triton's interpreter has no product of bfloat16."""
+    if PRECISION == 'interpreted':
+        return tl.dot(left.to(tl.float32), right.to(tl.float32), sums)
+    return tl.dot(left, right, sums, input_precision=PRECISION)
+
+
+@triton.jit
 def projected_kernel(
     z, weight, bias, scale, z_mean, p, u, p_mean, per_image, C,
     HAS_P: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr, OUTPUTS: tl.constexpr,
@@ -37,7 +45,7 @@ def projected_kernel(
             weight + output[None, :] * C + at[:, None], mask=valid[None, :] & inner[:, None],
             other=0.0,
         )  # fmt: skip
-        sums = tl.dot(left, right, sums, input_precision=PRECISION)
+        sums = dot(left, right, sums, PRECISION)
         average = tl.load(z_mean + image * C + at, mask=inner, other=0.0)
         center += tl.sum(right.to(tl.float32) * average[:, None], 0)
     shift = tl.load(bias + output, mask=valid, other=0.0).to(tl.float32)
@@ -76,15 +84,15 @@ def gated_kernel(
         right_mask = valid[None, :] & inner[:, None]
         place = row[:, None] + at[None, :]
         right = output[None, :] * C + at[:, None]
-        at_g = tl.dot(
+        at_g = dot(
             tl.load(u + place, mask=left_mask, other=0.0),
             tl.load(gate_weight + right, mask=right_mask, other=0.0),
-            at_g, input_precision=PRECISION,
+            at_g, PRECISION,
         )  # fmt: skip
-        at_v = tl.dot(
+        at_v = dot(
             tl.load(context + place, mask=left_mask, other=0.0),
             tl.load(value_weight + right, mask=right_mask, other=0.0),
-            at_v, input_precision=PRECISION,
+            at_v, PRECISION,
         )  # fmt: skip
     at_g += tl.load(gate_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
     at_v += tl.load(value_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
@@ -101,17 +109,19 @@ def gated_kernel(
 
 @triton.jit
 def residual_kernel(
-    t, weight, bias, x, z, kept, layer_scale, shortcut_scale, row_weight, row_bias, shift, d, y,
+    t, weight, bias, x, mean, inverse_std, norm_weight, norm_bias, kept, layer_scale,
+    shortcut_scale, row_weight, row_bias, shift, d, y,
     pixels, per_image, C, K,
-    HAS_Z: tl.constexpr, HAS_KEPT: tl.constexpr, HAS_SCALE: tl.constexpr,
+    HAS_NORM: tl.constexpr, HAS_KEPT: tl.constexpr, HAS_SCALE: tl.constexpr,
     HAS_SHORTCUT: tl.constexpr, HAS_D: tl.constexpr, KEEPS_D: tl.constexpr,
     PRECISION: tl.constexpr, PIXELS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
-    """y = r x + kept a (W T + b + z - shift GELU(d)), d = row . T + row_bias, each by option.
+    """y = r x + kept a (W T + b + n(x) - shift GELU(d)), d = row . T + row_bias, each by option.
 
-    r, a, shift per channel, kept per image, d per pixel: the last product of a branch, its layer
-    scale, drop path and shortcut. d is one more output of the product, so all of T is read once.
+    n is the batch norm, in float32; r, a, shift per channel, kept per image, d per pixel: the
+    last product of a branch, its layer scale, drop path and shortcut. d is one more output of
+    the product, so all of T is read once.
     """
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     output = tl.program_id(1) * OUTPUTS + tl.arange(0, OUTPUTS)
@@ -130,11 +140,11 @@ def residual_kernel(
             weight + output[None, :] * K + at[:, None], mask=valid[None, :] & inner[:, None],
             other=0.0,
         )  # fmt: skip
-        sums = tl.dot(left, right, sums, input_precision=PRECISION)
+        sums = dot(left, right, sums, PRECISION)
         if HAS_D:
             extra = tl.load(row_weight + at[:, None] + tl.zeros((1, 16), tl.int32),
                             mask=inner[:, None] & first, other=0.0)  # fmt: skip
-            at_d = tl.dot(left, extra, at_d, input_precision=PRECISION)
+            at_d = dot(left, extra, at_d, PRECISION)
     mask = exists[:, None] & valid[None, :]
     place = (row * C)[:, None] + output[None, :]
     value = sums + tl.load(bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
@@ -144,13 +154,17 @@ def residual_kernel(
         value -= factor[None, :] * gelu(of_pixel)[:, None]
         if KEEPS_D and tl.program_id(1) == 0:
             tl.store(d + pixel, of_pixel, mask=exists)
-    if HAS_Z:
-        value += tl.load(z + place, mask=mask, other=0.0).to(tl.float32)
+    shortcut = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
+    if HAS_NORM:
+        factor = tl.load(inverse_std + output, mask=valid, other=0.0)
+        factor *= tl.load(norm_weight + output, mask=valid, other=0.0).to(tl.float32)
+        center = tl.load(mean + output, mask=valid, other=0.0)
+        added = tl.load(norm_bias + output, mask=valid, other=0.0).to(tl.float32)
+        value += (shortcut - center[None, :]) * factor[None, :] + added[None, :]
     if HAS_SCALE:
         value *= tl.load(layer_scale + output, mask=valid, other=0.0).to(tl.float32)[None, :]
     if HAS_KEPT:
         value *= tl.load(kept + pixel // per_image, mask=exists, other=0.0)[:, None]
-    shortcut = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
     if HAS_SHORTCUT:
         r = tl.load(shortcut_scale + output, mask=valid, other=0.0).to(tl.float32)
         shortcut *= r[None, :]

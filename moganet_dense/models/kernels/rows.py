@@ -157,13 +157,13 @@ def centered_gradient_kernel(
 
 @triton.jit
 def norm_sums_kernel(
-    grad_z, scaled, layer_scale, x, mean, inverse_std, partial, pixels, C,
-    HAS_SCALED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
-    INDEX: tl.constexpr,
+    grad, grad_z, layer_scale, kept, x, mean, inverse_std, partial, pixels, per_image, C,
+    HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, PIXELS: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Sums over a share of the pixels: of the gradient by z, and of it times the normed x.
 
-    HAS_SCALED adds layer_scale * scaled to the gradient: z is also a shortcut.
+    HAS_SHORTCUT adds kept * layer_scale * grad to the gradient: z is also a shortcut.
     """
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
@@ -176,12 +176,16 @@ def norm_sums_kernel(
         pixel = first + tl.arange(0, PIXELS)
         mask = (pixel < pixels)[:, None] & valid[None, :]
         place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
-        grad = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
-        if HAS_SCALED:
-            grad += factor * tl.load(scaled + place, mask=mask, other=0.0).to(tl.float32)
+        to_z = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
+        if HAS_SHORTCUT:
+            shortcut = factor * tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+            if HAS_KEPT:
+                image = tl.load(kept + pixel // per_image, mask=pixel < pixels, other=0.0)
+                shortcut *= image[:, None]
+            to_z += shortcut
         normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
-        sums += grad
-        products += grad * normed
+        sums += to_z
+        products += to_z * normed
     partial += tl.program_id(0).to(tl.int64) * (2 * C)
     tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
     tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
@@ -189,10 +193,10 @@ def norm_sums_kernel(
 
 @triton.jit
 def norm_backward_kernel(
-    grad, grad_z, scaled, layer_scale, x, mean, inverse_std, weight, partial, grad_x,
-    grad_weight, grad_bias, pixels, C, shares,
-    HAS_SCALED: tl.constexpr, TRAINING: tl.constexpr, PIXELS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    grad, grad_z, layer_scale, kept, x, mean, inverse_std, weight, partial, grad_x,
+    grad_weight, grad_bias, pixels, per_image, C, shares,
+    HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, TRAINING: tl.constexpr,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Gradient by x of a branch with its shortcut: grad + the batch norm's, from that by z.
 
@@ -222,10 +226,14 @@ def norm_backward_kernel(
         mask = (pixel < pixels)[:, None] & valid[None, :]
         place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
         to_z = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
-        if HAS_SCALED:
-            to_z += a * tl.load(scaled + place, mask=mask, other=0.0).to(tl.float32)
+        to_y = tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+        if HAS_SHORTCUT:
+            shortcut = a * to_y
+            if HAS_KEPT:
+                image = tl.load(kept + pixel // per_image, mask=pixel < pixels, other=0.0)
+                shortcut *= image[:, None]
+            to_z += shortcut
         if TRAINING:
             normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
             to_z -= total + normed * by_normed
-        to_x = tl.load(grad + place, mask=mask, other=0.0).to(tl.float32) + factor * to_z
-        tl.store(grad_x + place, to_x.to(grad_x.dtype.element_ty), mask=mask)
+        tl.store(grad_x + place, (to_y + factor * to_z).to(grad_x.dtype.element_ty), mask=mask)
