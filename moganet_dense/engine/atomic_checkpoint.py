@@ -275,8 +275,8 @@ def read_training(path: str | os.PathLike) -> dict:
     Raises:
         WeightsError: it is truncated, corrupt, no checkpoint, or not of a training.
     """
+    content = read_checkpoint(Path(path), 'cpu')  # refuses first what is no file, or unpacks
     _verify_check_sums(Path(path))
-    content = read_checkpoint(Path(path), 'cpu')
     if not isinstance(content, dict):
         raise WeightsError(
             f'cannot resume from {path}: expected a dict, found {type(content).__name__}'
