@@ -1,6 +1,7 @@
 """Training and testing of any task through mmengine's Runner."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,9 @@ from ..models import MogaNet
 from ..report.write import report_of_run
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import Form, return_float32, to_channels_last
+from ..utils.atomic import write_whole
 from ..utils.errors import UserError, one_line
+from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .amp import CpuAmpOptimWrapper
 from .atomic_checkpoint import (
@@ -48,6 +51,9 @@ from .trackers import track
 from .workers import workers_ended
 
 Command = TypeVar('Command', bound=Callable)
+
+DATA_SUMMARY = 'data_summary.json'
+"""File of the work dir that tells what of the data is used, and what is dropped and why."""
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -102,7 +108,10 @@ def train(
         raise UserError(f'{job.config} has no train_dataloader to train on')
     if check and is_main_process():
         with one_line('the data cannot be checked'):
-            check_before_training(cfg)
+            summary = check_before_training(cfg)
+        print('\n'.join(map(printable, summary.lines())))
+        text = json.dumps(summary.content(), indent=1)
+        write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
     _set(cfg, amp, auto_scale_lr, fsdp)
     as_asked = deepcopy(cfg)
     cfg.resume, cfg.load_from = _resume_point(resume, cfg)

@@ -9,6 +9,7 @@ import numpy as np
 from ..data.image_io import decode
 from ..visualization.report_drawing import draw_skeletons, fitted
 from .coco_precision import Precision
+from .fast_coco_eval import area_of
 from .summary import KEPT, Evaluation, Extremes, Pair, Table, confusion
 
 SCORE = 0.3
@@ -44,7 +45,11 @@ class KeypointRecord:
     """
 
     def __init__(self, coco_eval: Any, meta: Mapping[str, Any], paths: Mapping[Any, str]) -> None:
-        self.truth, self.found = coco_eval.cocoGt.imgToAnns, coco_eval.cocoDt.imgToAnns
+        self.truth = {
+            image: [note for note in notes if note.get('keypoints')]
+            for image, notes in coco_eval.cocoGt.imgToAnns.items()
+        }
+        self.found = coco_eval.cocoDt.imgToAnns
         self.images = list(coco_eval.params.imgIds)
         self.precision = Precision(coco_eval)
         self.paths = paths
@@ -118,7 +123,7 @@ class KeypointRecord:
         best = 0.0, np.zeros(len(places)), None
         for prediction in self.found.get(image, []) if there.any() else []:
             joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
-            parts = similarities(places[:, :2], note['area'], joints, self.sigmas)
+            parts = similarities(places[:, :2], area_of(note), joints, self.sigmas)
             if parts[there].mean() > best[0]:
                 best = float(parts[there].mean()), parts, prediction
         return best
