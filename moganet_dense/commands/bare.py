@@ -19,6 +19,7 @@ HELP = dict(
     boxes='Pose: where persons are: as a model finds them, as a COCO file lists them, or the '
     'whole picture is one.',
     boxes_thr='Score of the persons that count.',
+    boxes_class='Class whose boxes are taken; default: the only one, else person.',
     batch_size='Pictures, or persons, at once.',
     device='cuda, cuda:1 or cpu; default: the GPU if there is one.',
     threads='Of an exported file on a CPU; default: one for each core.',
@@ -67,6 +68,7 @@ def predict(arguments: Sequence[str], program: str = 'python -m moganet_dense.ru
         boxes=options.boxes,
         boxes_thr=options.boxes_thr,
         batch_size=options.batch_size,
+        boxes_class=options.boxes_class,
     )
 
 
@@ -81,6 +83,7 @@ def look(
     boxes: str | None,
     boxes_thr: float,
     batch_size: int,
+    boxes_class: str | None = None,
 ) -> int:
     """What both command lines do with their options; returns the exit code."""
     lines = sys.stdout if json else None
@@ -89,7 +92,7 @@ def look(
         from ..inference.predict import persons, predict
 
         model = load()
-        where = persons(model.task, boxes, boxes_thr, batch_size, load_detector)
+        where = persons(model.task, boxes, boxes_thr, batch_size, load_detector, boxes_class)
         return predict(model, inputs, folder, lines, batch_size, score_thr, where)
 
 
@@ -109,6 +112,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add('--score-thr', metavar='X', type=share, default=0.3, help=HELP['score_thr'])
     add('--boxes', metavar='DETECTOR.onnx|FILE.json|whole', help=HELP['boxes'])
     add('--boxes-thr', metavar='X', type=share, default=0.3, help=HELP['boxes_thr'])
+    add('--boxes-class', metavar='NAME', help=HELP['boxes_class'])
     add('--batch-size', metavar='N', type=count, default=1, help=HELP['batch_size'])
     add('--device', metavar='D', help=HELP['device'])
     add('--threads', metavar='N', type=count, help=HELP['threads'])

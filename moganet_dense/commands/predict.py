@@ -26,6 +26,7 @@ from .bare import HELP, look
     show_default=True,
     help=HELP['boxes_thr'],
 )
+@click.option('--boxes-class', metavar='NAME', help=HELP['boxes_class'])
 @click.option(
     '--batch-size', type=click.IntRange(1), default=1, show_default=True, help=HELP['batch_size']
 )

@@ -55,6 +55,8 @@ class KeypointRecord:
         self.paths = paths
         names = meta['keypoint_id2name']
         self.names = [names[k] for k in range(len(names))]
+        categories = getattr(coco_eval.cocoGt, 'cats', {}) or {}
+        self.category = next((row['name'] for row in categories.values()), 'person')
         self.sigmas = np.asarray(meta['sigmas'], float)
         self.links = [tuple(link) for link in meta.get('skeleton_links', [])]
         count = len(self.names)
@@ -65,10 +67,10 @@ class KeypointRecord:
     def evaluation(self) -> Evaluation:
         persons = sum(self._add(image) for image in self.images)
         found = Evaluation('pose', ranking='mean OKS of the persons, 0 for one that was not found')
-        table = self.precision.table('Persons: AP over OKS', ['person'], [persons])
+        table = self.precision.table('Poses: AP over OKS', [self.category], [persons])
         found.tables = [table, self._by_joint()]
         found.curves = self.precision.curves(
-            'Persons: precision over recall', 'OKS', ['person'], [persons]
+            'Poses: precision over recall', 'OKS', [self.category], [persons]
         )
         found.confusion = confusion(
             'Which joint lies nearest to the predicted one',
