@@ -1,6 +1,7 @@
 """Puts configs, tools and the model index into the wheel, as ``moganet_dense/.mim``.
 
-OpenMMLab's tools look for them there; everything else is in pyproject.toml.
+OpenMMLab's tools look for them there. The lists of the set-up and the small distributions beside it
+travel too, for ``moganet-dense doctor --fix``. Everything else is in pyproject.toml.
 """
 
 import shutil
@@ -10,7 +11,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-IN_MIM = ('configs', 'tools', 'model-index.yml')
+IN_MIM = ('configs', 'tools', 'model-index.yml', 'packages', 'requirements')
 
 
 class BuildWithConfigs(build_py):
@@ -24,7 +25,7 @@ class BuildWithConfigs(build_py):
         for name in IN_MIM:
             source = ROOT / name
             if source.is_dir():
-                ignore = shutil.ignore_patterns('__pycache__')
+                ignore = shutil.ignore_patterns('__pycache__', 'build', '*.egg-info')
                 shutil.copytree(source, target / name, dirs_exist_ok=True, ignore=ignore)
             else:
                 target.mkdir(parents=True, exist_ok=True)

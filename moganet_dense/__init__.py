@@ -22,14 +22,39 @@ _HOMES = {
 }
 
 
+_REGISTERED = (
+    '.engine.layer_decay',  # and the backbone
+    '.engine.amp',
+    '.engine.avg_factor',
+    '.engine.ema',
+    '.engine.model_hooks',
+    '.engine.nonfinite_loss',
+    '.engine.plain_checkpoint',
+    '.engine.resume_check',
+    '.engine.runner',
+    '.engine.trackers',
+    '.evaluation.fast_coco_eval',
+    '.report.record_hook',
+)
+"""Modules whose classes a config names; they import the others that have some."""
+
+
 def __getattr__(name: str):
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
         return getattr(importlib.import_module(_HOMES[name], __name__), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    except ModuleNotFoundError as error:
+        if (error.name or __name__).partition('.')[0] == __name__:
+            raise
+        missing = error.name
+    install = f"pip install '{__name__}[train]'"
+    raise ImportError(f'{__name__}.{name} needs {missing}, which is not installed: {install}')
 
 
 def _register(mmengine) -> None:
-    importlib.import_module('.engine.layer_decay', __name__)  # and the backbone
+    for name in _REGISTERED:
+        importlib.import_module(name, __name__)
     importlib.import_module('.toolboxes.registration', __name__).register()
 
 

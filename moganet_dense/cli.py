@@ -13,19 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .utils.errors import INTERRUPTED, Stopped, UserError, WrongUsage
+from .commands.group import COMMANDS as COMMANDS
+from .commands.group import MEND, run
+from .commands.group import commands as commands
+from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
+from .utils.toolbox_noise import without_toolbox_noise
 
-try:
-    from .commands.group import COMMANDS as COMMANDS
-    from .commands.group import MEND, run
-    from .commands.group import commands as commands
-except ModuleNotFoundError as error:
-    if error.name != 'click':
-        raise
-    from .commands.bare import MEND, run
-
-STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
 
 TRACEBACK = 'MOGANET_TRACEBACK'
@@ -45,11 +39,13 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with printable_logs():
+        with printable_logs(), without_toolbox_noise():
             return run(arguments)
+    except Interrupted as stopped:
+        print(printable_lines(stopped), file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
-        hint = '; go on with --resume' if 'train' in arguments[:1] else ''
-        print(f'interrupted{hint}', file=sys.stderr)
+        print('interrupted', file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # who read what is printed, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,7 +64,5 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
             file=sys.stderr,
         )
         return 1
-    except Stopped as stopped:
-        if os.environ.get('RANK', '0') == '0':  # of several processes one speaks
-            print(printable_lines(stopped), file=sys.stderr)
+    except Stopped:  # which has been said
         return STOPPED

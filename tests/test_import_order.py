@@ -15,7 +15,7 @@ LAYERS = [
     ['__main__', 'runtime.__main__'],
     ['cli'],
     ['commands'],
-    ['demo', 'engine.train', 'explain', 'export', 'init', 'zoo'],
+    ['demo', 'doctor', 'engine.train', 'explain', 'export', 'init', 'zoo'],
     ['inference', 'report'],
     ['engine'],
     ['evaluation', 'toolboxes', 'runtime'],

@@ -1,20 +1,25 @@
 """The wheel carries configs, tools and index, and the command line starts without torch."""
 
+import json
 import subprocess
 import sys
 import venv
 import zipfile
 
+import cv2
+import numpy as np
 import pytest
+import tiny_onnx
 from conftest import ROOT
 
 
 @pytest.mark.slow
 def test_configs_tools_and_index_travel_in_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ('configs', 'tools'):
+    for folder in ('configs', 'tools', 'packages', 'requirements'):
         for path in (ROOT / folder).rglob('*'):
-            if path.is_file() and '__pycache__' not in path.parts:
+            derived = {'__pycache__', 'build'} & set(path.parts) or '.egg-info' in str(path)
+            if path.is_file() and not derived:
                 assert f'moganet_dense/.mim/{path.relative_to(ROOT).as_posix()}' in names
     assert 'moganet_dense/.mim/model-index.yml' in names
     assert 'moganet_dense/weights/releases.py' in names
@@ -38,16 +43,71 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     ).stdout.strip().rpartition('/')[0]  # fmt: skip
     (site / 'stack.pth').write_text(here + '\n')
     code = (
-        'import moganet_dense; from moganet_dense.config.reading import find_config, read_config\n'
+        'import moganet_dense; from moganet_dense.config.reading import find_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
-        'print(read_config("configs/seg/upernet_moganet_xt.py").model.backbone.type)'
+        'from mmengine.config import Config\n'
+        'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'
+        'print(Config.fromfile("mine.py").model.backbone.type)'
     )
     done = subprocess.run(
         [python, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    found, kind = done.stdout.split()[-2:]
+    found, kind = (line for line in done.stdout.split() if line.endswith(('.py', 'MogaNet')))
     assert found == str(site / 'moganet_dense/.mim/configs/det/retinanet_moganet_s.py')
     assert kind == 'MogaNet'
+
+
+@pytest.mark.slow
+def test_what_is_uploaded_is_well_formed_and_whole(wheel, tmp_path):
+    """``python -m build`` makes the wheel from the source archive: the same files come out."""
+    pytest.importorskip('build', reason='make test installs it')
+    pytest.importorskip('twine', reason='make test installs it')
+    source = wheel.parent / 'source'
+    build = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp_path, source]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (archive,), (built,) = tmp_path.glob('*.tar.gz'), tmp_path.glob('*.whl')
+    check = [sys.executable, '-m', 'twine', 'check', '--strict', archive, built]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(zipfile.ZipFile(built).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.long  # downloads about 120 MB
+def test_pip_install_brings_what_exported_files_need_and_no_more(wheel, tmp_path):
+    model = tiny_onnx.tiny_detector(tmp_path / 'model.onnx')
+    cv2.imwrite(str(tmp_path / 'photo.png'), np.zeros((32, 32, 3), np.uint8))
+    environment = tmp_path / 'env'
+    venv.create(environment, with_pip=True)
+    bin = environment / 'bin'
+
+    def run(*command) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [bin / command[0], *command[1:]], cwd=tmp_path, capture_output=True, text=True
+        )
+
+    done = run('python', '-m', 'pip', 'install', '--quiet', wheel)
+    assert done.returncode == 0, done.stderr
+    assert run('python', '-m', 'pip', 'check').returncode == 0
+    names = {row['name'].lower() for row in json.loads(run('pip', 'list', '--format=json').stdout)}
+    assert not names & {'torch', 'mmcv', 'onedl-mmcv', 'matplotlib', 'onnx', 'starlette', 'chumpy'}
+    assert len(names) < 25, names
+    done = run('moganet-dense', '--help')
+    assert done.returncode == 0, done.stderr
+    assert 'retinanet_moganet_s' in run('moganet-dense', 'zoo', 'list').stdout
+    done = run('moganet-dense', 'predict', str(model), 'photo.png', '--json')
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)['found']) == 1  # of two the one that is sure
+    done = run('moganet-dense', 'train', 'retinanet_moganet_s')
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: this needs ') and done.stderr.count('\n') == 1
+    assert '`moganet-dense doctor --fix` installs what is missing' in done.stderr
+    done = run('python', '-c', 'from moganet_dense import MogaNet')
+    assert done.stderr.splitlines()[-1].startswith('ImportError: moganet_dense.MogaNet needs ')
+    assert 'which is not installed: pip install' in done.stderr
+    done = run('moganet-dense', 'doctor')
+    assert done.returncode == 1
+    assert done.stdout.endswith('python -m moganet_dense doctor --fix\n')
 
 
 def test_help_needs_no_torch(tmp_path):

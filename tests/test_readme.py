@@ -35,17 +35,17 @@ ELSEWHERE = {
 CONFIG = 'configs/det/retinanet_moganet_xt.py'
 WORK_DIR = 'work_dirs/retinanet_moganet_xt_mini'
 SMALL = {
-    'CONFIG=CHECKPOINT': 'CONFIG=CHECKPOINT',
     'configs/det/retinanet_moganet_s.py': CONFIG,
     'CONFIG': CONFIG,
-    'CHECKPOINT': f'{WORK_DIR}/epoch_1.pth',
+    '[CHECKPOINT]': f'{WORK_DIR}/epoch_1.pth',
+    'work_dirs/retinanet_moganet_s': WORK_DIR,
     'WORK_DIR': WORK_DIR,
 }
 FEW = ' '.join(f'{loader}_dataloader.dataset.indices=4' for loader in ('val', 'test'))
 SHORT = {
     'train': f'--mini --cfg-options {FEW} train_dataloader.dataset.indices=8 '
     'train_cfg.max_epochs=1 train_cfg.val_interval=1',
-    'test': f'--mini --cfg-options {FEW} model.test_cfg.score_thr=0.0',
+    'test': f'--cfg-options {FEW} model.test_cfg.score_thr=0.0',
     'check': '--mini',
     'browse': '--mini --number 2',
     'explain': '--part pyramid',
@@ -109,7 +109,7 @@ def test_commands_and_python_blocks_run(workspace, mini):
         if name_of(line) not in ELSEWHERE and command not in done:
             steps.append(('command', small(line)))
             done.add(command)
-    checkpoint = SMALL['CHECKPOINT']
+    checkpoint = SMALL['[CHECKPOINT]']
     for kind, text in BLOCKS:
         if kind == 'python':
             loaded = f"load_model('{CONFIG}', '{checkpoint}')"

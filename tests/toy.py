@@ -15,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 
+BASE = str(Path(__file__).resolve().parents[1] / 'configs' / '_base_' / 'runtime.py')
 FAULT = 'MOGANET_TOY_FAULT'  # environment variable: JSON {name: iteration of this process's model}
 
 
@@ -94,7 +95,7 @@ def write_config(
     path = folder / 'toy.py'
     path.write_text(
         CONFIG.format(
-            name=uuid.uuid4().hex, by_epoch=by_epoch, workers=workers, length=length,
+            base=BASE, name=uuid.uuid4().hex, by_epoch=by_epoch, workers=workers, length=length,
             sampler=sampler, unit=unit, kind='Epoch' if by_epoch else 'Iter',
             interval=options.pop('interval', 1 if by_epoch else 6),
             weight=options.pop('weight', 1), accumulate=options.pop('accumulate', 1),
@@ -106,6 +107,7 @@ def write_config(
 
 
 CONFIG = """
+_base_ = {base!r}
 default_scope = 'mmpretrain'
 custom_imports = dict(imports=['moganet_dense', 'toy'])
 experiment_name = {name!r}
@@ -118,7 +120,7 @@ train_dataloader = dict(sampler=dict(type={sampler!r}, shuffle=True), **loader)
 val_dataloader = dict(sampler=dict(type='DefaultSampler', shuffle=False), **loader)
 val_evaluator = dict(type='ToyMetric')
 val_cfg = dict(type='ValLoop')
-train_cfg = dict(type='{kind}BasedTrainLoop', max_{unit}={length}, val_interval={val})
+train_cfg = dict(type='Resumable{kind}Loop', max_{unit}={length}, val_interval={val})
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01), accumulative_counts={accumulate}
 )
@@ -127,7 +129,7 @@ param_scheduler = [
     dict(type='MultiStepLR', by_epoch={by_epoch}, milestones=[2, 3], gamma=0.5),
 ]
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', by_epoch={by_epoch}, interval={interval},
+    checkpoint=dict(type='AtomicCheckpointHook', by_epoch={by_epoch}, interval={interval},
                     max_keep_ckpts=2, save_best='loss', rule='less'),
     logger=dict(type='LoggerHook', interval=100),
 )

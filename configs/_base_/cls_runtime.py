@@ -4,7 +4,6 @@ custom_imports = dict(
     imports=[
         'moganet_dense',
         'moganet_dense.toolboxes.mmpretrain',  # MogaNetClassifier
-        'moganet_dense.engine.ema',  # WarmupEMA
     ]
 )
 default_hooks = dict(
@@ -12,7 +11,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='AtomicCheckpointHook',
         interval=1,
         max_keep_ckpts=2,  # the last, and one before it in case it is damaged
         save_best='accuracy/top1',

@@ -5,15 +5,17 @@ from . import options
 
 @click.command()
 @options.json
-def command(json) -> int:
-    """Print the environment as seen, and mends.
+@click.option('--fix', is_flag=True, help='Run the pip commands that repair what was found.')
+def command(json, fix) -> int:
+    """Print the environment as seen, and what repairs it.
 
     Exit code 1: training cannot run.
 
     \b
     moganet-dense doctor
     moganet-dense doctor --json
+    moganet-dense doctor --fix
     """
-    from ..utils.doctor import examine
+    from ..doctor import examine
 
-    return examine(json)
+    return examine(json, fix)

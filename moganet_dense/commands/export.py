@@ -4,15 +4,14 @@ from . import options
 
 
 @click.command()
-@options.config
-@options.checkpoint
-@click.argument('out', type=click.Path())
+@options.words('CONFIG [CHECKPOINT]')
+@options.out_file
 @click.option(
     '--format', 'form', type=click.Choice(['onnx', 'torch-export']), default='onnx',
     show_default=True,
 )  # fmt: skip
 @click.option(
-    '--shape', multiple=True, type=int, metavar='HEIGHT WIDTH',
+    '--shape', '--imgsz', multiple=True, type=int, metavar='HEIGHT WIDTH',
     help='Hold the file to one size; default: free, where the model allows.',
 )  # fmt: skip
 @click.option('--backbone', is_flag=True, help='The backbone alone: its maps.')
@@ -21,22 +20,25 @@ from . import options
 @options.cfg_options
 @click.option('--calibrate', metavar='DIR', help='Pictures that static ranges are taken from.')
 @options.trust
-def command(
-    config, checkpoint, out, form, shape, backbone, int8, mini, cfg_options, calibrate
-) -> None:
+def command(words, out, form, shape, backbone, int8, mini, cfg_options, calibrate) -> None:
     """Write a model as a file that runs without this package.
 
     With its post-processing, from the deploy form: RetinaNet, Faster, Mask and Cascade R-CNN,
     segmentation, top-down pose, classification. The file is compared with PyTorch before it is
-    written to OUT. CONFIG and CHECKPOINT may be names of the zoo.
+    written. CONFIG and CHECKPOINT may be names of the zoo; or a work dir in place of both. Default
+    of --out: NAME.onnx or NAME.pt2.
 
     \b
-    moganet-dense export retinanet_moganet_s retinanet_moganet_s retinanet.onnx
-    moganet-dense export configs/seg/upernet_moganet_t.py CHECKPOINT out.onnx --shape 512 512
-    moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT small.onnx \\
+    moganet-dense export retinanet_moganet_s --out retinanet.onnx
+    moganet-dense export configs/seg/upernet_moganet_t.py CHECKPOINT --shape 512 512
+    moganet-dense export work_dirs/my_boxes --format torch-export
+    moganet-dense export configs/det/retinanet_moganet_s.py CHECKPOINT --out small.onnx \\
         --int8 static --calibrate photos/
     """
     from ..engine.job import Job
+
+    ending = '.onnx' if form == 'onnx' else '.pt2'
+    config, checkpoint, out = options.split_out(words, out, ending)
     from ..export import export
 
     job = Job(config, cfg_options=cfg_options, mini=mini)

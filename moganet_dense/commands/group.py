@@ -22,12 +22,11 @@ COMMANDS = (
     'deploy',
     'export',
     'flops',
-    'benchmark',
     'doctor',
 )
 """Modules of ``commands``, in the order of the help."""
 
-MEND = '`moganet-dense doctor` tells how'
+MEND = '`moganet-dense doctor --fix` installs what is missing'
 """What to do about a package that is missing."""
 
 

@@ -3,7 +3,7 @@ from contextlib import redirect_stdout
 
 import click
 
-from ..data.converters.tasks import TASKS
+from ..data.tasks import TASKS
 
 
 class Part(click.FloatRange):

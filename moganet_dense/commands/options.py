@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 MANY: dict[str, Callable[[str], bool]] = {
     '--cfg-options': lambda text: '=' in text,
     '--shape': str.isdigit,
+    '--imgsz': str.isdigit,
 }
 """Options that may be followed by several values, and what is one."""
 
@@ -64,12 +65,6 @@ class ModelName(click.ParamType):
         return found or [CompletionItem(incomplete, type='file')] * self.or_file
 
 
-def _published(context: click.Context, argument: click.Parameter, value: str) -> str:
-    from ..config.metafiles import published
-
-    return published(value)
-
-
 class Share(click.FloatRange):
     """A number from 0 to 1; click's own range lets NaN pass."""
 
@@ -91,10 +86,52 @@ class Share(click.FloatRange):
 
 
 config = click.argument('config', type=ModelName(or_file=True))
-model = click.argument('model', type=ModelName(or_file=True))
 zoo_name = click.argument('name', type=ModelName())
 json = click.option('--json', is_flag=True, help='Print JSON.')
-checkpoint = click.argument('checkpoint', type=ModelName(or_file=True), callback=_published)
+checkpoint = click.argument('checkpoint', required=False, type=ModelName(or_file=True))
+out_file = click.option('--out', metavar='FILE', help='The file to write.')
+weights = click.option('--weights', hidden=True, metavar='FILE')  # the earlier spelling
+
+
+def words(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Arguments whose number or kind decides what they are."""
+    kind = ModelName(or_file=True)
+    return click.argument('words', nargs=-1, required=True, metavar=metavar, type=kind)
+
+
+def split_words(words: Sequence[str], weights: str | None) -> tuple[str, str | None, list[str]]:
+    """``CONFIG [CHECKPOINT] REST...`` as config, checkpoint and rest.
+
+    Raises:
+        UsageError: two checkpoints.
+    """
+    from ..config.model_files import split_words
+
+    if weights is not None:
+        return words[0], weights, list(words[1:])
+    return split_words(words)
+
+
+def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, str, str]:
+    """``CONFIG [CHECKPOINT]`` and ``--out`` as config, checkpoint and the file to write.
+
+    The file used to be the third argument, which is still taken. Without one it is named after the
+    config, in the work dir if one is given, else in the current folder.
+
+    Raises:
+        UsageError: too many arguments.
+    """
+    from pathlib import Path
+
+    from ..config.model_files import model_files
+
+    if len(words) > 3 or (len(words) == 3 and out):
+        raise click.UsageError(f'expected CONFIG [CHECKPOINT], found {" ".join(words)}')
+    given, checkpoint, third = (*words, None, None)[:3]
+    files = model_files(given, checkpoint)
+    folder = given if Path(given).is_dir() else ''
+    return *files, out or third or str(Path(folder, Path(files.config).stem + ending))
+
 
 mini = click.option('--mini', is_flag=True, help='The small data set that ships.')
 cfg_options = click.option(
@@ -108,7 +145,12 @@ local_rank = click.option(  # torch.distributed.launch passes it; the environmen
     '--local_rank', '--local-rank', type=int, hidden=True, expose_value=False, callback=_take_rank
 )
 channels_last = click.option(
-    '--channels-last', is_flag=True, help='Channels last in memory: faster.'
+    '--channels-last/--no-channels-last',
+    default=None,
+    help='Channels last in memory; default: on a GPU where that is faster.',
+)
+no_cuda_graphs = click.option(
+    '--no-cuda-graphs', is_flag=True, help='On a GPU, do not replay captured graphs.'
 )
 no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
 trust = click.option(

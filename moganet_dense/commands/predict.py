@@ -1,38 +1,64 @@
+import contextlib
+import sys
+from pathlib import Path
+
 import click
 
 from . import options
-from .bare import HELP, look
 
 
 @click.command()
-@options.model
-@click.argument('inputs', metavar='INPUT...', nargs=-1, required=True, type=click.Path())
-@click.option('--weights', metavar='FILE', help='Path, URL or name; default: the published ones.')
-@click.option('--out', type=click.Path(), metavar='DIR', help=HELP['out'])
-@click.option('--json', is_flag=True, help=HELP['json'])
+@options.words('CONFIG [CHECKPOINT] INPUT...')
+@options.weights
+@click.option('--out', '--out-dir', metavar='DIR', help='Default: predictions; with --json none.')
+@click.option('--json', is_flag=True, help='Print one line of JSON per image.')
 @click.option(
     '--score-thr',
+    '--conf',
     type=options.Share(),
     default=0.3,
     show_default=True,
-    help=HELP['score_thr'],
+    help='Instances below it are neither drawn nor written.',
 )
-@click.option('--boxes', metavar='DETECTOR|FILE.json|whole', help=HELP['boxes'])
+@click.option(
+    '--boxes',
+    metavar='DETECTOR|FILE.json|whole',
+    help='Pose: where people are: as a model finds them, as a COCO file lists them, or the whole '
+    'image is one person.',
+)
 @click.option('--boxes-weights', metavar='FILE', help='Weights of that model.')
 @click.option(
     '--boxes-thr',
     type=options.Share(),
     default=0.3,
     show_default=True,
-    help=HELP['boxes_thr'],
+    help='Score of the people that count.',
 )
-@click.option('--boxes-class', metavar='NAME', help=HELP['boxes_class'])
 @click.option(
-    '--batch-size', type=click.IntRange(1), default=1, show_default=True, help=HELP['batch_size']
+    '--boxes-class',
+    metavar='NAME',
+    help='Class whose boxes are taken; default: the only one, else person.',
 )
-@click.option('--device', metavar='D', help=HELP['device'])
+@click.option(
+    '--batch-size',
+    '--batch',
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help='Images, or people, at once.',
+)
+@click.option(
+    '--device', metavar='D', help='cuda, cuda:1 or cpu; default: the GPU if there is one.'
+)
 @click.option('--deploy', is_flag=True, help='In the deploy form, which is faster.')
-@click.option('--threads', type=click.IntRange(1), metavar='N', help=HELP['threads'])
+@options.channels_last
+@options.no_cuda_graphs
+@click.option(
+    '--threads',
+    type=click.IntRange(1),
+    metavar='N',
+    help='Of an exported file on a CPU; default: one per core.',
+)
 @click.option(
     '--runtime',
     type=click.Choice(['torch', 'onnx']),
@@ -40,42 +66,79 @@ from .bare import HELP, look
 )
 @options.trust
 def command(
-    model, inputs, weights, boxes, boxes_weights, device, deploy, threads, runtime, **rest
+    words,
+    weights,
+    out,
+    json,
+    score_thr,
+    boxes,
+    boxes_weights,
+    boxes_thr,
+    boxes_class,
+    batch_size,
+    device,
+    deploy,
+    channels_last,
+    no_cuda_graphs,
+    threads,
+    runtime,
 ) -> int:
-    """Look at pictures and videos with a model.
+    """Run a model on images and videos.
 
-    MODEL is a name of the zoo, a config and --weights, or a FILE.onnx that `export` wrote. INPUT
-    are pictures, videos, folders, globs, or - for a list on standard input.
+    CONFIG is a path or a name of the zoo, whose published weights are used without CHECKPOINT;
+    or a work dir in place of both; or a FILE.onnx that `export` wrote. INPUT are images, videos,
+    folders, globs, or - for a list on standard input.
 
-    DIR gets drawn pictures, and predictions.json in COCO's format (boxes, masks, joints); of a
+    DIR gets drawn images, and predictions.json in COCO's format (boxes, masks, keypoints); of a
     segmentation, labels/ (class indices), palette/ (their colours) and classes.json.
 
     Exit code 3: some files could not be read; they are named, the others are done. 130:
-    interrupted by Ctrl-C or SIGTERM; what was seen until then is written.
+    interrupted by Ctrl-C or SIGTERM; what was computed until then is written.
 
     \b
     moganet-dense predict mask_rcnn_moganet_s photos/ --out found
-    moganet-dense predict upernet_moganet_t street.mp4 --device cuda --deploy
+    moganet-dense predict my_config.py best.pth photos/ --device cuda --deploy
+    moganet-dense predict work_dirs/my_boxes street.mp4
     moganet-dense predict topdown_moganet_s_256x192 a.jpg --boxes retinanet_moganet_s
     moganet-dense predict retinanet.onnx photos/ --threads 2
-    find . -name '*.png' | moganet-dense predict my_config.py - --weights best.pth --json
+    find . -name '*.png' | moganet-dense predict retinanet_moganet_s - --json
     """
-
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights are those of a detector that --boxes names')
+    model, weights, inputs = _split(words, weights)
 
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
             return _exported(name, weights or deploy, threads, device)
-        return _built(name, weights, threads, device, deploy)
+        how = dict(deploy=deploy, channels_last=channels_last, cuda_graphs=not no_cuda_graphs)
+        return _built(name, weights, threads, device, how)
 
-    return look(
-        lambda: load(model, weights),
-        lambda: load(boxes, boxes_weights),
-        inputs,
-        boxes=boxes,
-        **rest,
-    )
+    lines = sys.stdout if json else None
+    folder = Path(out) if out else None if json else Path('predictions')
+    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
+        from ..inference.predict import persons, predict
+
+        loaded = load(model, weights)
+        where = persons(
+            loaded.task,
+            boxes,
+            boxes_thr,
+            batch_size,
+            lambda: load(boxes, boxes_weights),
+            boxes_class,
+        )
+        return predict(loaded, inputs, folder, lines, batch_size, score_thr, where)
+
+
+def _split(words, weights):
+    """Model, weights or None, and inputs."""
+    if _by_ending(words[0]) == 'onnx':
+        model, inputs = words[0], list(words[1:])
+    else:
+        model, weights, inputs = options.split_words(words, weights)
+    if not inputs:
+        raise click.UsageError('expected INPUT: images, videos, folders, globs or -; found none')
+    return model, weights, inputs
 
 
 def _by_ending(model):
@@ -91,10 +154,10 @@ def _exported(file, other, threads, device):
     return load(file, threads, device)
 
 
-def _built(name, weights, threads, device, deploy):
+def _built(name, weights, threads, device, how):
     """The model of a name or config."""
     if threads:
         raise click.UsageError('--threads is for exported files; for PyTorch: OMP_NUM_THREADS=N')
     from ..inference.predictor import load_model
 
-    return load_model(name, weights, device=device, deploy=deploy)
+    return load_model(name, weights, device=device, **how)

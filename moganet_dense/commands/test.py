@@ -11,6 +11,7 @@ from . import options
 @click.option('--deploy', is_flag=True, help='In the deploy form; CHECKPOINT may be in it.')
 @click.option('--dtype', type=click.Choice(['fp32', 'bf16', 'fp16']), default='fp32')
 @options.channels_last
+@options.no_cuda_graphs
 @click.option('--compile', is_flag=True, help='Compile the backbone.')
 @options.no_check
 @options.trust
@@ -26,22 +27,27 @@ def command(
     deploy,
     dtype,
     channels_last,
+    no_cuda_graphs,
     compile,
     no_check,
 ) -> None:
     """Evaluate a checkpoint of any task.
 
     CONFIG is a path or a name of the zoo, CHECKPOINT a path, URL or such a name, which stands for
-    the published weights; it has to fit the model key by key.
+    the published weights; it has to fit the model key by key. A work dir in place of both is
+    tested with the config saved there and its best checkpoint, else its last.
 
     \b
     moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures
-    moganet-dense test configs/seg/upernet_moganet_t.py CHECKPOINT --deploy --dtype bf16
+    moganet-dense test work_dirs/retinanet_moganet_s_mini
+    moganet-dense test upernet_moganet_t --deploy --dtype bf16
     """
+    from ..config.model_files import model_files
     from ..engine.job import Job
     from ..engine.train import test
     from ..toolboxes.model_form import Form
 
+    config, checkpoint = model_files(config, checkpoint)
     job = Job(config, work_dir, cfg_options, launcher, mini)
-    form = Form(deploy, dtype, channels_last, compile)
+    form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
     test(job, checkpoint, out=out, show_dir=show_dir, form=form, check=not no_check)

@@ -14,6 +14,11 @@ from . import options
     help='Go on from the last checkpoint of the work dir, or from PATH.',
 )
 @click.option(
+    '--accept-changes',
+    is_flag=True,
+    help='Resume although the training differs from the one that was saved, as the config says.',
+)
+@click.option(
     '--skip-nonfinite',
     type=click.IntRange(0),
     default=0,

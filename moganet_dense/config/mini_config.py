@@ -63,6 +63,10 @@ def apply_mini(cfg: Config) -> None:
     if scope not in SCHEDULES:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
+    roots = {part.get('data_root') for part in innermost(cfg.train_dataloader.dataset)}
+    if roots == {layout.mini_root}:  # the config that such a training saved
+        make_mini()
+        return
     if 'codec' in cfg:
         schedule = replace(schedule, shrink=PERSON_WIDTH / cfg.codec.input_size[0])
     for name, split in _LOADERS.items():
@@ -134,9 +138,7 @@ def _retarget(dataset: dict, layout: Layout, split: str) -> None:
 
 def _shorten(cfg: Config, schedule: Schedule) -> None:
     """Replaces the schedule; the optimizer stays that of the config, at another rate."""
-    by_epoch = cfg.train_cfg.get('type') != 'IterBasedTrainLoop' and cfg.train_cfg.get(
-        'by_epoch', True
-    )
+    by_epoch = 'max_iters' not in cfg.train_cfg
     epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
     length = epochs if by_epoch else schedule.length
     cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length})

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 from ..utils.regular_files import read_regular
 from .annotations import is_far, mask
 
@@ -226,4 +226,4 @@ def load_whole(dataset: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return ' '.join(str(error).split())[:200] or type(error).__name__
+    return reason_of(error)[:200]

@@ -10,13 +10,16 @@ from .model_cache import Shelf
 CONNECTIONS = 100  # at once; a browser opens six
 
 
-def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> None:
+def serve(
+    models: Sequence[str], host: str = '127.0.0.1', port: int = 7860, cuda_graphs: bool = True
+) -> None:
     """Serves the page until it is interrupted; writes no file of its own.
 
     Args:
         models: see :meth:`Shelf.of`.
         host: address, or name of it, to listen at.
         port: 0 takes a free one; the address is printed.
+        cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
 
     Raises:
         UserError: the libraries are missing, a model is not known, or the address is taken.
@@ -27,7 +30,7 @@ def serve(models: Sequence[str], host: str = '127.0.0.1', port: int = 7860) -> N
         from .server import Server
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
-    app = Server(Shelf.of(models), own_names={host}).app()
+    app = Server(Shelf.of(models, cuda_graphs), own_names={host}).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)

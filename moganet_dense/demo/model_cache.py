@@ -1,12 +1,14 @@
 """The models that the page offers; they are loaded when they are first asked for."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config import metafiles
+from ..config.model_files import model_files, names_checkpoint
 from ..utils.errors import UserError
 
 KEPT = 2  # models in memory: a pose estimator and its detector
@@ -36,31 +38,38 @@ class Shelf:
         choices: what is on offer.
         load: makes a predictor of a model and weights; None:
             :func:`~moganet_dense.inference.predictor.load_model`.
+        cuda_graphs: see there.
     """
 
-    def __init__(self, choices: Sequence[Choice], load: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        load: Callable[..., Any] | None = None,
+        cuda_graphs: bool = True,
+    ) -> None:
         self.choices = {choice.name: choice for choice in choices}
-        self._load = load
+        self._load, self.cuda_graphs = load, cuda_graphs
         self._loaded: OrderedDict[str, Any] = OrderedDict()
 
     @classmethod
-    def of(cls, models: Sequence[str]) -> 'Shelf':
+    def of(cls, models: Sequence[str], cuda_graphs: bool = True) -> 'Shelf':
         """A shelf from the command line.
 
         Args:
-            models: names of the zoo, or ``CONFIG=CHECKPOINT``, where CONFIG may be a name too;
+            models: names of the zoo, configs each with a checkpoint after it, and work dirs;
                 none: all models whose weights are published.
+            cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
 
         Raises:
             UserError: no such model or file, or it is named twice.
         """
         if not models:
-            return cls(_published())
-        choices = [_choice(text) for text in models]
+            return cls(_published(), cuda_graphs=cuda_graphs)
+        choices = [_choice(*pair) for pair in _pairs(models)]
         names = [choice.name for choice in choices]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f'the model {twice[0]} is named twice')
-        return cls(choices)
+        return cls(choices, cuda_graphs=cuda_graphs)
 
     def get(self, name: str) -> Any:
         """The predictor of this name; loads it if it is not in memory.
@@ -74,15 +83,16 @@ class Shelf:
             while len(self._loaded) >= KEPT:  # before, so that there is room
                 self._loaded.popitem(last=False)
             choice = self.choices[name]
-            self._loaded[name] = (self._load or _load_model())(choice.model, choice.weights)
+            load = self._load or _load_model(self.cuda_graphs)
+            self._loaded[name] = load(choice.model, choice.weights)
         self._loaded.move_to_end(name)
         return self._loaded[name]
 
 
-def _load_model() -> Callable[..., Any]:
+def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
     from ..inference.predictor import load_model  # takes seconds: the page is there before
 
-    return load_model
+    return partial(load_model, cuda_graphs=cuda_graphs)
 
 
 def _published() -> list[Choice]:
@@ -94,24 +104,46 @@ def _published() -> list[Choice]:
     ]
 
 
-def _choice(text: str) -> Choice:
-    """A model from ``NAME``, ``NAME=CHECKPOINT`` or ``CONFIG=CHECKPOINT``."""
-    model, _, weights = text.partition('=')
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Model and checkpoint, '' where none is given: ``MODEL``, ``MODEL CHECKPOINT`` or, as it was
+    spelled before, ``MODEL=CHECKPOINT``."""
+    words = list(words)
+    while words:
+        model, _, weights = words.pop(0).partition('=')
+        if not weights and words and _is_checkpoint(words[0]):
+            weights = words.pop(0)
+        yield model, weights
+
+
+def _is_checkpoint(word: str) -> bool:
+    model = word.partition('=')[0]  # a name of the zoo, or CONFIG=CHECKPOINT, is another model
+    return names_checkpoint(word) and not (model.endswith('.py') or metafiles.find(model))
+
+
+def _choice(model: str, weights: str) -> Choice:
+    """A model that is named on the command line."""
+    if Path(model).is_dir():
+        files = model_files(model, weights or None)
+        return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))
     for scope, task in metafiles.SCOPES.items():
         for entry in metafiles.entries(scope):
             if entry['Name'] == model:
                 if not (weights or entry['Weights']):
-                    raise UserError(f'no weights are published for {model}; say {model}=CHECKPOINT')
+                    raise UserError(f'no weights are published for {model}; say {model} CHECKPOINT')
                 name = f'{model} ({Path(weights).stem})' if weights else model
                 return Choice(name, task, model, _file(weights) if weights else None)
     if not Path(model).suffix:
         raise UserError(f'no such model: {model}; {metafiles.near(model)}')
     if not weights:
-        raise UserError(f'{model}: expected CONFIG=CHECKPOINT, found no checkpoint')
+        raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')
+    name = f'{Path(model).stem} ({Path(weights).stem})'
+    return Choice(name, _task(model), model, _file(weights))
+
+
+def _task(config: str) -> str:
     from ..config.reading import read_config
 
-    task = metafiles.SCOPES[read_config(model).default_scope]
-    return Choice(f'{Path(model).stem} ({Path(weights).stem})', task, model, _file(weights))
+    return metafiles.SCOPES[read_config(config).default_scope]
 
 
 def _file(weights: str) -> str:

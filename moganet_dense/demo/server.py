@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..results import Detections
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 from .model_cache import Shelf
 from .responses import answer
 from .uploads import MAX_BYTES, open_picture
@@ -88,7 +88,7 @@ class Server:
         try:
             return await self._predict(request)
         except UserError as error:
-            return _error(422, ' '.join(str(error).split()))
+            return _error(422, reason_of(error))
         except Exception:
             logging.getLogger('moganet_dense').exception('the model failed')
             return _error(500, 'the model failed on this picture; the server has printed why')

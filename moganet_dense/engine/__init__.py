@@ -1,1 +1,3 @@
-"""Training: what is added to mmengine's Runner, and the function that trains and tests."""
+"""Training: a registered Runner, loops and hooks that a config names; mmengine's, made safe."""
+
+import mmengine  # noqa: F401  registers all of ours first, before a module here is half imported

@@ -1,141 +1,286 @@
-"""Checkpoints that a kill, a power cut or a full disk cannot take.
+"""Checkpoints that survive a kill, a power cut or a full disk.
 
-A file is drafted beside its place, flushed to the disk and moved; only then is the pointer to
-it moved, and only then are older ones removed. mmengine writes in place and removes first.
+A file is written beside its target, flushed to the disk and moved; only then is the pointer
+``last_checkpoint`` moved, and only then are older checkpoints removed. mmengine writes in place
+and removes first.
 """
 
 import errno
+import json
 import logging
 import os
+import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..utils.atomic import draft_of, move_durably
+from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
 from ..weights.conversion import WeightsError
 from ..weights.loading import read_checkpoint
+from .work_dir_lock import lock
 
 POINTER = 'last_checkpoint'  # mmengine's name
 INTERRUPTED = 'interrupted.pth'  # what a signal leaves
+WRITTEN = '.checkpoints.json'
+"""File of a folder with checkpoints: which run wrote which of them."""
+RUN_ID = 'run_id'
+"""Where the message hub, and so the checkpoint, has the name of its run."""
 OF_TRAINING = {'state_dict', 'optimizer', 'message_hub', 'meta'}
 """What a checkpoint holds that can be resumed from."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_POINTER_SIZE = 4096  # bytes of a path
+_NO_STORAGE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES, errno.EPERM,
+    errno.EIO, errno.ESTALE, errno.ENOTDIR,
+}  # fmt: skip
 
 
-class DurableRunner(Runner):
-    """mmengine's Runner, whose checkpoints are there whole or not at all."""
+def save(runner: Runner, out_dir: str, filename: str, **options: Any) -> None:
+    """``runner.save_checkpoint``, all or nothing; returns when it would survive a power cut.
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **options: Any) -> None:
-        """As mmengine's; returns when the checkpoint would outlive a power cut.
+    Every process of a training has to call it: before rank 0 writes, hooks with a method
+    ``agree_before_saving`` exchange what the checkpoint needs.
 
-        Before, every process calls its hooks' ``agree_before_saving``; rank 0 alone writes.
-        """
-        self.call_hook('agree_before_saving')
-        self._write_checkpoint(out_dir, filename, *args, **options)
+    Args:
+        runner: of the training.
+        out_dir: folder, or the address of a storage, which puts whole objects in place itself.
+        filename: in it.
+        **options: as mmengine's.
 
-    @master_only
-    def _write_checkpoint(self, out_dir: str, filename: str, *args: Any, **options: Any) -> None:
-        if '://' in str(out_dir):  # storage that is no folder puts whole objects in place
-            return super().save_checkpoint(out_dir, filename, *args, **options)
-        draft = draft_of(Path(out_dir, filename))
+    Raises:
+        UserError: the disk is full, or the folder cannot be written any more.
+    """
+    runner.call_hook('agree_before_saving')
+    if not is_main_process():
+        return
+    if '://' in str(out_dir):
+        runner.save_checkpoint(out_dir, filename, **options)
+        return
+    with storage_errors(runner.work_dir), replacing(Path(out_dir, filename)) as temporary:
+        runner.save_checkpoint(str(out_dir), temporary.name, **options)
+
+
+class Written:
+    """Which run wrote the checkpoints of a folder: only its own are removed.
+
+    Args:
+        folder: with checkpoints; None: a storage, of which nothing is noted.
+        run: the run's identifier.
+    """
+
+    def __init__(self, folder: Path | None, run: str) -> None:
+        self.folder, self.run = folder, run
+        self.names = self._read()
+
+    def _read(self) -> dict[str, str]:
+        if self.folder is None:
+            return {}
         try:
-            super().save_checkpoint(out_dir, draft.name, *args, **options)
-            move_durably(draft, Path(out_dir, filename))
-        finally:
-            draft.unlink(missing_ok=True)
+            found = json.loads((self.folder / WRITTEN).read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return {}
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {k: v for k, v in pairs if isinstance(v, str) and (self.folder / k).is_file()}
+
+    def add(self, name: str) -> None:
+        """Notes that this run has written ``name``."""
+        if self.names.get(name) != self.run:
+            self.names[name] = self.run
+            self._write()
+
+    def removable(self, name: str) -> bool:
+        """Whether ``name`` is a plain file of the folder that this run wrote."""
+        plain = bool(name) and name == os.path.basename(name)
+        return plain and self.names.get(name) == self.run
+
+    def remove(self, name: str) -> None:
+        """Removes a file that is :meth:`removable`; else does nothing."""
+        if self.folder is None or not self.removable(name):
+            return
+        path = self.folder / name
+        if path.is_file() and not path.is_symlink():
+            path.unlink()
+        del self.names[name]
+        self._write()
+
+    def _write(self) -> None:
+        if self.folder is not None:
+            write_text(self.folder / WRITTEN, json.dumps(self.names, indent=1))
 
 
 @HOOKS.register_module()
-class DurableCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, which removes old checkpoints after the new one is safe."""
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, with the same options, whose checkpoints are written atomically.
+
+    Older ones are removed after the new one is safe, and only those that this run wrote. The
+    work dir is locked while a training runs in it.
+    """
 
     def before_train(self, runner) -> None:
+        """Takes up which checkpoints there are; file names alone are believed to a checkpoint.
+
+        Raises:
+            UserError: another training runs in the work dir.
+        """
+        lock(runner.work_dir)
+        hub = runner.message_hub
+        steps = hub.runtime_info.get('keep_ckpt_ids') or []
+        hub.update_info('keep_ckpt_ids', [])  # mmengine would remove files by them
         super().before_train(runner)
-        self.file_backend = _RemovesLater(self.file_backend)
-        if is_main_process():
-            for left in Path(self.out_dir).glob('.*.part'):  # by a kill
-                left.unlink(missing_ok=True)
+        run = hub.runtime_info.get(RUN_ID) or uuid.uuid4().hex
+        hub.update_info(RUN_ID, run)
+        local = '://' not in str(self.out_dir)
+        folder = Path(self.out_dir) if local else None
+        if folder and is_main_process():
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_temporary_files(folder)
+        self.written = Written(folder, run)
+        if self.max_keep_ckpts > 0:
+            steps = [s for s in steps if type(s) is int and self._is_ours(s)]
+            self.keep_ckpt_ids = deque(steps)
+        for key in self._best_keys():
+            self._set_best(runner, key, self._inside(self._best(key)))
+
+    def _is_ours(self, step: int) -> bool:
+        return self.written.folder is None or self.written.removable(
+            self.filename_tmpl.format(step)
+        )
+
+    def _inside(self, path: Any) -> str | None:
+        """The file of the same name in this run's folder, if this run wrote it."""
+        name = os.path.basename(path) if isinstance(path, str) else ''
+        return self._path(name) if self.written.removable(name) else None
+
+    def _path(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _best_keys(self) -> list[str]:
+        return list(self.key_indicators) if self.save_best else []
+
+    def _best(self, key: str) -> str | None:
+        single = len(self.key_indicators) == 1
+        return self.best_ckpt_path if single else self.best_ckpt_path_dict.get(key)
+
+    def _set_best(self, runner, key: str, path: str | None) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path, name = path, 'best_ckpt'
+        else:
+            self.best_ckpt_path_dict[key], name = path, f'best_ckpt_{key}'
+        if path:
+            runner.message_hub.update_info(name, path)
+        else:
+            runner.message_hub.runtime_info.pop(name, None)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        old: list[int] = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                old = self.filename_tmpl.format(self.keep_ckpt_ids[0])
-                self.file_backend.remove(self.file_backend.join_path(self.out_dir, old))
-            self.keep_ckpt_ids.append(step)  # drops the first
+            self.keep_ckpt_ids.append(step)
+            while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
+                old.append(self.keep_ckpt_ids.popleft())
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         name = self.filename_tmpl.format(step)
-        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
+        self._save(
+            runner, name, meta, self.by_epoch,
+            save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler,
             **self.args,
-        )
+        )  # fmt: skip
         point_to(runner, self.last_ckpt)
-        self._remove_old()
+        for number in old:
+            self._remove(self.filename_tmpl.format(number))
+
+    def _save(self, runner, name: str, meta: dict, by_epoch: bool, **options: Any) -> None:
+        save(
+            runner, self.out_dir, name, file_client_args=self.file_client_args,
+            backend_args=self.backend_args, meta=meta, by_epoch=by_epoch, **options,
+        )  # fmt: skip
+        if is_main_process():
+            self.written.add(name)
+
+    def _remove(self, name: str) -> None:
+        if not is_main_process():
+            return
+        if self.written.folder is not None:
+            self.written.remove(name)
+        elif self.written.removable(name):
+            self.file_backend.remove(self._path(name))
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        super()._save_best_checkpoint(runner, metrics)
-        self._remove_old()
+        """As mmengine's, but that the old file goes after the new one is there.
 
-    def _remove_old(self) -> None:
-        best = getattr(self, 'best_ckpt_path_dict', {}).values()
-        kept = {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best}
-        if is_main_process():
-            self.file_backend.remove_now(kept)
+        Raises:
+            UserError: there is no metric of the name that ``save_best`` has.
+        """
+        if not self.save_best:
+            return
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        count, unit = (runner.epoch, 'epoch') if self.by_epoch else (runner.iter, 'iteration')
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        found = [
+            self._save_if_best(runner, key, rule, metrics, meta, f'{unit} {count}')
+            for key, rule in zip(self.key_indicators, self.rules, strict=True)
+        ]
+        if any(found) and self.last_ckpt is not None:  # it names the best one from now on
+            self._save_checkpoint_with_step(runner, count, meta)
 
-
-class _RemovesLater:
-    """A storage backend of mmengine's that removes files when told to."""
-
-    def __init__(self, backend: Any) -> None:
-        self.backend, self.doomed = backend, []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
-
-    def remove(self, path: str) -> None:
-        self.doomed.append(path)
-
-    def remove_now(self, kept: Iterable[str]) -> None:
-        for path in set(self.doomed) - set(kept):
-            if self.backend.isfile(path):
-                self.backend.remove(path)
-        self.doomed.clear()
+    def _save_if_best(
+        self, runner, key: str, rule: str, metrics: dict, meta: dict, place: str
+    ) -> bool:
+        if key not in metrics:
+            raise UserError(
+                f'save_best={key!r}: expected one of the metrics {sorted(metrics)}; set '
+                'default_hooks.checkpoint.save_best'
+            )
+        hub, score = runner.message_hub, metrics[key]
+        name = 'best_score' if len(self.key_indicators) == 1 else f'best_score_{key}'
+        before = hub.runtime_info.get(name, self.init_value_map[rule])
+        if score is None or not self.is_better_than[key](score, before):
+            return False
+        old = self._best(key)
+        hub.update_info(name, score)
+        step = self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
+        best = f'best_{key}_{step}'.replace('/', '_')
+        self._set_best(runner, key, self._path(best))
+        copy = dict(meta)  # mmengine adds to it
+        self._save(runner, best, copy, False, save_optimizer=False, save_param_scheduler=False)
+        if old and os.path.basename(old) != best:
+            self._remove(os.path.basename(old))
+        runner.logger.info(f'The best {key}, {score:0.4f} at {place}, is saved as {best}')
+        return True
 
 
 def point_to(runner: Runner, checkpoint: str) -> None:
-    """Makes ``checkpoint`` the one that ``--resume`` goes on from."""
+    """Makes ``checkpoint`` the one that ``--resume`` starts from."""
     if is_main_process():
-        target = Path(runner.work_dir, POINTER)
-        draft_of(target).write_text(checkpoint)
-        move_durably(draft_of(target), target)
+        with storage_errors(runner.work_dir):
+            write_text(Path(runner.work_dir, POINTER), checkpoint)
 
 
 def read_training(path: str | os.PathLike) -> dict:
-    """The content of a checkpoint to resume from, after a look at every byte.
+    """The content of a checkpoint to resume from, after its check sums were verified.
 
     Raises:
-        WeightsError: it is cut off, corrupt, no checkpoint, or not of a training.
+        WeightsError: it is truncated, corrupt, no checkpoint, or not of a training.
     """
-    _check_bytes(Path(path))
+    _verify_check_sums(Path(path))
     content = read_checkpoint(Path(path), 'cpu')
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f'cannot resume from {path}: expected a dict, found {type(content).__name__}'
+        )
     if absent := OF_TRAINING - set(content):
         raise WeightsError(
             f'cannot resume: the file holds no {", ".join(sorted(absent))}, so it is not '
@@ -144,21 +289,23 @@ def read_training(path: str | os.PathLike) -> dict:
     return content
 
 
-def _check_bytes(path: Path) -> None:
+def _verify_check_sums(path: Path) -> None:
     """Compares the file with its own check sums, which torch.load does not."""
     if not zipfile.is_zipfile(path):
-        return  # cut off, or of before torch 1.6: for the reader to tell
+        return  # truncated, or of before torch 1.6: the reader says so
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
+    except OSError:
+        raise  # no damage
     except Exception as error:  # zipfile raises many kinds for a file that is damaged
         bad = str(error)
     if bad:
-        raise WeightsError(f'{path} is corrupt (in {bad}); delete it')
+        raise WeightsError(f'{path} is corrupt (in {bad})')
 
 
 def last_whole(work_dir: str | os.PathLike) -> str | None:
-    """The checkpoint that ``--resume`` goes on from; None if nothing was saved yet.
+    """The checkpoint that ``--resume`` starts from; None if nothing was saved yet.
 
     It is the one that the pointer names or, if that is damaged, the newest of the others in
     ``work_dir``, with a warning.
@@ -172,10 +319,10 @@ def last_whole(work_dir: str | os.PathLike) -> str | None:
             read_training(path)
         except (UserError, OSError) as error:
             faults.append(f'{path}: {error}')
-            print_log(f'passed over: {faults[-1]}', 'current', logging.WARNING)
+            print_log(f'skipped: {faults[-1]}', 'current', logging.WARNING)
             continue
         if faults:
-            print_log(f'going on from the one before it: {path}', 'current', logging.WARNING)
+            print_log(f'resuming from the one before it: {path}', 'current', logging.WARNING)
         return str(path)
     if faults:
         raise UserError(
@@ -184,36 +331,66 @@ def last_whole(work_dir: str | os.PathLike) -> str | None:
     return None
 
 
+def last_saved(work_dir: str | os.PathLike) -> Path | None:
+    """The file that the pointer of a work dir names, the one inside the folder first; unread.
+
+    A pointer is a path, written when the folder may have had another place.
+    """
+    try:
+        text = read_regular(Path(work_dir, POINTER), _POINTER_SIZE).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not text.strip() or '\0' in text:
+        return None
+    named = Path(text.strip())
+    inside = Path(work_dir, named.name)
+    return inside if inside.is_file() else named
+
+
 def _candidates(work_dir: Path) -> Iterator[Path]:
     """Checkpoints, best first: the last one, then the others from new to old."""
-    pointer = work_dir / POINTER
-    last = Path(pointer.read_text().strip()) if pointer.is_file() else None
+    last = last_saved(work_dir)
     if last is not None:
-        if not last.is_file() and (work_dir / last.name).is_file():
-            last = work_dir / last.name  # the folder has been moved
         yield last
-    found = [p for p in work_dir.glob('*.pth') if not p.name.startswith('best_')]
+    found = [p for p in work_dir.glob('*.pth') if p.is_file() and not p.name.startswith('best_')]
     for path in sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True):
         if last is None or path.name != last.name:
             yield path
 
 
 @contextmanager
-def explaining_a_full_disk(work_dir: str | os.PathLike) -> Iterator[None]:
-    """Turns the error of a full disk, quota or file-size limit into one line.
+def storage_errors(work_dir: str | os.PathLike) -> Iterator[None]:
+    """Turns the error of a disk that is full, read-only or gone into one line.
 
     Raises:
-        UserError: there was no room.
+        UserError: nothing can be written into ``work_dir``.
         OSError: any other, as it is.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        inside = str(error.filename or '').startswith(str(work_dir))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno not in _NO_STORAGE or not (inside or full):
             raise
-        pointer = Path(work_dir, POINTER)
-        whole = f'{pointer.read_text()} is whole' if pointer.is_file() else 'nothing was saved yet'
         raise UserError(
-            f'cannot write into {work_dir}: {os.strerror(error.errno)}; {whole}; make room and '
-            'go on with --resume'
+            f'cannot write into {work_dir}: {os.strerror(error.errno)}; {_after(Path(work_dir))}'
         ) from error
+
+
+def _after(work_dir: Path) -> str:
+    """What to do after an error of the storage."""
+    if not work_dir.is_dir():
+        return 'was the folder removed or renamed? if it still exists, continue in it with --resume'
+    last = last_saved(work_dir)
+    if last is None or not last.is_file():
+        return 'nothing was saved yet; make room and start again'
+    return f'{last} is whole; make room and continue with --resume'
+
+
+def describe_last(work_dir: str | os.PathLike) -> str:
+    """The last checkpoint of a work dir, in words, for the end of a message."""
+    last = last_saved(work_dir)
+    if last is None or not last.is_file():
+        return 'nothing was saved yet'
+    return f'the last checkpoint is {last}; the same command with --resume continues from it'

@@ -1,9 +1,10 @@
-"""Detectors' losses as of one batch, however many processes share it.
+"""Detectors' losses as of one batch, however many processes share it: an option.
 
 A detector divides the sum of a loss by the number of objects, or of samples drawn for them. The
 toolbox counts them in each process and averages the quotients, so that an object counts for more
-where there are few. With the mean count of all processes as the divisor, the mean of the
-quotients is the sum over all divided by the count of all: what one process computes.
+where there are few; the published results were trained so. With the mean count of all processes
+as the divisor, the mean of the quotients is the sum over all divided by the count of all: what
+one process computes.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,28 @@ from typing import Any
 import torch
 import torch.nn as nn
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 
-def share_normalisers(model: nn.Module) -> None:
+@HOOKS.register_module()
+class SharedAvgFactorHook(Hook):
+    """Divides the losses of a detector by counts of all processes.
+
+    So several processes compute what one would, see docs/scale.md; mmdet and the published
+    trainings divide by the counts of each process, which is the default.
+    """
+
+    def before_run(self, runner) -> None:
+        share_avg_factor(runner.model)
+
+
+def share_avg_factor(model: nn.Module) -> None:
     """Makes the heads of a detector, in place, divide by counts of all processes.
 
     Heads are known by mmdet's class names, since the engine imports no toolbox: AnchorHead
     (RetinaNet, RPN), BBoxHead and FCNMaskHead. Each exchanges counts once a step, whatever the
-    images hold; so a process without objects keeps no other waiting.
+    images contain; so a process without objects keeps no other waiting.
     """
     if get_world_size() == 1:
         return

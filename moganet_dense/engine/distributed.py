@@ -1,81 +1,112 @@
-"""One training in several processes: how they find each other, who speaks, and how each notices
-that another is gone.
+"""One training in several processes: how they find each other, who speaks, and how they end.
 
 A launcher (torchrun, srun, mpirun) starts the processes and says in the environment which is
-which. They talk over gloo on CPUs and nccl on GPUs. A process that is killed leaves the others
-waiting for it in the middle of a collective, which nccl notices after minutes; so besides, each
-of them holds a connection to rank 0, which the system closes when its owner dies.
+which. They talk over gloo on CPUs and nccl on GPUs. A launcher ends the others when a process of
+its own ends with an error. What it does not see, a process that is frozen or waits for one that
+never came, is seen by heartbeats: each process notes in the group's own store every few seconds
+that it lives, and rank 0 says who does not.
 """
 
+import atexit
 import os
-import secrets
-import selectors
 import socket
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import barrier, broadcast_object_list
+from mmengine.dist import barrier
+from mmengine.hooks import Hook
 
-from ..utils.errors import Stopped, UserError
+from ..utils.errors import UserError, reason_of
 
 ENVIRONMENT = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
-"""Variables by which a launcher tells a process its number, how many there are, and its number on
+"""Variables by which a launcher gives a process its number, how many there are, and its number on
 this machine. All need MASTER_ADDR, the machine of rank 0; MASTER_PORT is 29500 if not given."""
 
 TIMEOUT = timedelta(hours=2)
-"""For a collective. Rank 0 may compute metrics for long; who is dead is noticed otherwise."""
+"""For a collective. Rank 0 may compute metrics for long; who is gone is noticed otherwise."""
 
-GRACE = 0.5, 3.0
-"""Seconds from an error to its telling, of rank 0 and of others. An error in a collective is most
-often that another process is gone, which the lifeline then tells better; one in all processes is
-told by rank 0, whose end ends the others."""
+JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
+"""Environment variable: seconds that a process waits for the others to come."""
+JOIN_SECONDS = 25
+BEAT, MISSED = 2.0, 16.0
+"""Seconds between two heartbeats, and without one until a process is taken for gone."""
+ASK = 2.0
+"""Seconds in which all that are left note that a collective has failed."""
+_RESTS = 'rests'
 
-_LEFT, _FAILED = b'.', b'!'
 
-
-@contextmanager
-def joined(launcher: str) -> Iterator[None]:
-    """Within it this process is one of the group that ``launcher`` started.
+def join(launcher: str) -> None:
+    """Makes this process one of the group that ``launcher`` started, until it ends.
 
     Args:
         launcher: none, pytorch, slurm or mpi.
 
     Raises:
-        UserError: the launcher's environment is not there, or there are too few GPUs.
+        UserError: the launcher's environment is absent, there are too few GPUs, the port is in
+            use, or a process does not come.
     """
     if launcher == 'none' or dist.is_initialized():
-        yield
         return
-    rank = _read_place(launcher)
-    with _silenced() if rank else nullcontext():
-        dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo', timeout=TIMEOUT)
-        lifeline = Lifeline()
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Stopped):
-                lifeline.leave()
-            else:
-                lifeline.fail()
-            raise
-        lifeline.leave()
+    rank, world = _read_place(launcher)
+    if rank:
+        _silence()
+    store = _store(rank, is_master=rank == 0)
+    _meet(store, rank, world)
+    backend = 'nccl' if torch.cuda.is_available() else 'gloo'
+    group = dist.PrefixStore('group', store)
+    dist.init_process_group(backend, store=group, rank=rank, world_size=world, timeout=TIMEOUT)
+    _HEART.start(rank, world)
+
+
+def leave() -> None:
+    """Ends the group in order."""
+    if dist.is_initialized():
+        _HEART.stop()
         dist.destroy_process_group()
 
 
-def _read_place(launcher: str) -> int:
-    """Translates what the launcher put into the environment, takes a GPU; this one's rank."""
+@contextmanager
+def joined(launcher: str) -> Iterator[None]:
+    """Within it this process is one of a group, see :func:`join`.
+
+    Raises:
+        UserError: also, in place of the library's error, where another process has ended.
+        RuntimeError: any other, as it is.
+    """
+    before = dist.is_initialized()
+    try:
+        join(launcher)
+        yield
+    except RuntimeError as error:
+        if launcher == 'none' or not _is_lost_peer(error):
+            raise
+        raise UserError(
+            f'{_HEART.gone()} has ended, killed or by an error of its own; this job ends; continue '
+            'with --resume'
+        ) from error
+    if not before:
+        leave()
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
+    words = ('Connection closed by peer', 'Connection reset by peer', 'NCCL', 'gloo', 'Broken pipe')
+    return any(word in str(error) for word in words)
+
+
+def _read_place(launcher: str) -> tuple[int, int]:
+    """Translates what the launcher put into the environment, takes a GPU; rank and world size."""
     names = ENVIRONMENT[launcher]
     if absent := [name for name in (*names, 'MASTER_ADDR') if name not in os.environ]:
         raise UserError(
@@ -92,25 +123,183 @@ def _read_place(launcher: str) -> int:
                 'many processes, or none with a GPU (CUDA_VISIBLE_DEVICES=)'
             )
         torch.cuda.set_device(local)
-    return rank
+    return rank, world
 
 
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Within it nothing reaches the screen but errors; see also :func:`speak_into`."""
+def _seconds_to_join() -> float:
+    return float(os.environ.get(JOIN_TIMEOUT, JOIN_SECONDS))
+
+
+def _store(rank: int, is_master: bool) -> dist.Store:
+    """The key-value store at rank 0, or at torchrun, by which a group is formed."""
+    address, port = os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
+    hosted = os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
+    seconds = _seconds_to_join()
+    try:
+        store = dist.TCPStore(
+            address, port, is_master=is_master and not hosted,
+            timeout=timedelta(seconds=seconds), wait_for_workers=False,
+        )  # fmt: skip
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = reason_of(error)
+        if 'EADDRINUSE' in reason or 'in use' in reason:
+            raise UserError(
+                f'MASTER_PORT {port} is in use on this machine, by another training perhaps; '
+                'choose another one'
+            ) from None
+        raise UserError(
+            f'rank {rank} does not reach rank 0 at {address}:{port} within {seconds:g} s: is it '
+            f'started, and the port open? ({reason[:120]})'
+        ) from None
+    if not hosted:
+        return store
+    return dist.PrefixStore(f'moganet/{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}', store)
+
+
+def _meet(store: dist.Store, rank: int, world: int) -> None:
+    """Waits until all are there.
+
+    Raises:
+        UserError: rank 0 says who is not.
+    """
+    store.set(f'here/{rank}', f'process {os.getpid()} on {socket.gethostname()}')
+    end = time.monotonic() + _seconds_to_join() + (2 if rank else 0)  # rank 0 says it first
+    wanted = [f'here/{other}' for other in range(world)]
+    while not store.check(wanted):
+        if time.monotonic() > end:
+            absent = [str(other) for other in range(world) if not store.check([f'here/{other}'])]
+            raise UserError(
+                f'rank {", ".join(absent)} of {world} did not come within {_seconds_to_join():g} '
+                f's; {JOIN_TIMEOUT}=SECONDS waits longer'
+            )
+        time.sleep(0.1)
+
+
+class _Heart:
+    """Beats in the store while this process trains, and ends it where another's heart has stopped.
+
+    Rank 0 watches all others and says who is gone; they watch rank 0. Outside of iterations, where
+    one call may keep Python's other threads waiting for long, as evaluation in C++ or parsing of
+    a large file does, a process says that it rests, and is not watched.
+    """
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.thread: threading.Thread | None = None
+        self.resting = True
+
+    def start(self, rank: int, world: int) -> None:
+        self.ended.clear()
+        self.rank, self.world, self.resting = rank, world, True
+        # a connection of its own: the group's may be in use by a call that waits
+        self.store = _store(rank, is_master=False)
+        self.store.set_timeout(timedelta(seconds=MISSED * 0.75))
+        self.thread = threading.Thread(target=self._run, daemon=True, name='heartbeat')
+        self.thread.start()
+        atexit.register(self.stop)
+
+    def rest(self, resting: bool = True) -> None:
+        """Whether this process is not watched from now on."""
+        if self.thread is not None and resting != self.resting:
+            self.resting = resting
+            with suppress(RuntimeError):  # the thread notices, too
+                self.store.set(f'beat/{self.rank}', _RESTS if resting else '0')
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self.ended.set()
+        if self.thread is not None:
+            self.thread.join(5)
+            self.thread = None
+
+    def gone(self) -> str:
+        """Who has ended, in words, once a collective of all has failed."""
+        if self.thread is None:
+            return 'another process'
+        try:
+            self.store.set(f'failed/{self.rank}', '1')
+            time.sleep(ASK)
+            others = [other for other in range(self.world) if other != self.rank]
+            lost = [r for r in others if not self.store.check([f'failed/{r}'])]
+        except RuntimeError:  # the store was there
+            lost = [0]
+        named = ', '.join(f'{r} of {self.world}{self._place(r)}' for r in lost)
+        return f'rank {named}' if lost else 'another process'
+
+    def _run(self) -> None:
+        watched = list(range(1, self.world)) if self.rank == 0 else [0]
+        seen = dict.fromkeys(watched, (b'', time.monotonic()))
+        beats = 0
+        while not self.ended.wait(BEAT):
+            if self.resting:
+                seen = dict.fromkeys(watched, (b'', time.monotonic()))
+                continue
+            beats += 1
+            try:
+                self.store.set(f'beat/{self.rank}', str(beats))
+                for other in watched:
+                    self._look(other, seen)
+            except RuntimeError:  # the store is gone or frozen, and rank 0 with it
+                if not self.ended.wait(BEAT) and not self.resting:
+                    self._end(0)
+
+    def _look(self, other: int, seen: dict[int, tuple[bytes, float]]) -> None:
+        key, now = f'beat/{other}', time.monotonic()
+        found = self.store.get(key) if self.store.check([key]) else _RESTS.encode()
+        if found != seen[other][0] or found == _RESTS.encode():
+            seen[other] = found, now
+        elif now - seen[other][1] > MISSED:
+            self._end(other)
+
+    def _end(self, lost: int) -> None:
+        """Ends this process at once, after one of them has said why."""
+        if self.rank in (0, 1):
+            with suppress(OSError):
+                text = (
+                    f'error: rank {lost} of {self.world}{self._place(lost)} has not answered for '
+                    f'{MISSED:g} s, as if killed or frozen; this job ends; continue with --resume\n'
+                )
+                os.write(2, text.encode())
+        os._exit(1)
+
+    def _place(self, rank: int) -> str:
+        if rank == 0:
+            return ''
+        try:
+            return f' ({self.store.get(f"here/{rank}").decode()})'
+        except (RuntimeError, UnicodeDecodeError):
+            return ''
+
+
+_HEART = _Heart()
+
+
+class HeartbeatHook(Hook):
+    """Lets a process be watched during iterations of training."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        _HEART.rest(False)
+
+    def before_val_epoch(self, runner) -> None:
+        _HEART.rest()
+
+    def agree_before_saving(self, runner) -> None:
+        _HEART.rest()
+
+    def after_train_epoch(self, runner) -> None:
+        _HEART.rest()
+
+    def close(self, runner) -> None:
+        """At the end of training."""
+        _HEART.rest()
+
+
+def _silence() -> None:
+    """From now on nothing of this process reaches the screen but errors."""
     sys.stdout.flush()
-    screen = os.dup(1)
     with open(os.devnull, 'w') as nothing:
         os.dup2(nothing.fileno(), 1)
-    show = warnings.showwarning
     warnings.showwarning = lambda *what: print(warnings.formatwarning(*what[:4]))
-    try:
-        yield
-    finally:
-        warnings.showwarning = show
-        sys.stdout.flush()
-        os.dup2(screen, 1)
-        os.close(screen)
 
 
 @contextmanager
@@ -130,100 +319,3 @@ def speak_into(path: str | os.PathLike) -> None:
     sys.stdout.flush()
     with open(path, 'a') as file:
         os.dup2(file.fileno(), 1)
-
-
-class Lifeline:
-    """Ends this process when another ends before its time.
-
-    Every rank is connected to rank 0. One that leaves in order says so, and one that fails says
-    that it tells its error itself. Where a connection closes without a word, rank 0 (or 1, where
-    it was rank 0) tells whose; all others end.
-    """
-
-    def __init__(self) -> None:
-        self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        people = [None] * self.world
-        dist.all_gather_object(people, f'process {os.getpid()} on {socket.gethostname()}')
-        self.people, self.peers = people, self._connect()
-        os.register_at_fork(after_in_child=self._let_go)
-        self.open = True
-        self.thread = threading.Thread(target=self._watch, daemon=True, name='lifeline')
-        self.thread.start()
-
-    def _connect(self) -> dict[int, socket.socket]:
-        """Sockets by rank: rank 0's to all, the others' to rank 0."""
-        if self.rank == 0:
-            door = socket.create_server(('', 0), backlog=self.world)
-            place = [(door.getsockname()[1], secrets.token_hex(8))]
-            broadcast_object_list(place)
-            with door:
-                return dict(self._let_in(door, place[0][1]) for _ in range(self.world - 1))
-        place = [None]
-        broadcast_object_list(place)
-        port, token = place[0]
-        peer = socket.create_connection((os.environ['MASTER_ADDR'], port), timeout=60)
-        peer.sendall(f'{token}{self.rank:8d}'.encode())
-        peer.settimeout(None)
-        return {0: peer}
-
-    def _let_in(self, door: socket.socket, token: str) -> tuple[int, socket.socket]:
-        door.settimeout(60)
-        while True:
-            peer, _ = door.accept()
-            peer.settimeout(10)
-            hello = peer.recv(24, socket.MSG_WAITALL).decode(errors='replace')
-            if hello.startswith(token):
-                peer.settimeout(None)
-                return int(hello[len(token) :]), peer
-            peer.close()
-
-    def _let_go(self) -> None:
-        """In a loader's process: it must not keep the connection open for its dead parent."""
-        for peer in self.peers.values():
-            peer.close()
-
-    def _watch(self) -> None:
-        with selectors.DefaultSelector() as waiting:
-            for rank, peer in self.peers.items():
-                waiting.register(peer, selectors.EVENT_READ, rank)
-            while waiting.get_map():
-                for key, _ in waiting.select():
-                    try:
-                        word = key.fileobj.recv(1)
-                    except OSError:
-                        word = b''
-                    if word == _LEFT:
-                        waiting.unregister(key.fileobj)
-                    elif self.open:
-                        self._end(key.data, told=word == _FAILED)
-                    else:
-                        return
-
-    def _end(self, lost: int, told: bool) -> None:
-        """Ends this process at once, after one of them has said why."""
-        if not told and self.rank in (0, lost + 1):
-            print(
-                f'error: rank {lost} of {self.world} ({self.people[lost]}) has ended without a '
-                'word, as if killed or for want of memory; this job ends too; go on with --resume',
-                file=sys.stderr,
-                flush=True,
-            )
-        self._say(_FAILED)
-        sys.stdout.flush()
-        os._exit(1)
-
-    def _say(self, word: bytes) -> None:
-        for peer in self.peers.values():
-            with suppress(OSError):  # it has ended before
-                peer.sendall(word)
-
-    def leave(self) -> None:
-        """In order: the others do not mind."""
-        self.open = False
-        self._say(_LEFT)
-
-    def fail(self) -> None:
-        """With an error, which this process tells unless another's end proves to be its cause."""
-        time.sleep(GRACE[self.rank > 0])
-        self.open = False
-        self._say(_FAILED)

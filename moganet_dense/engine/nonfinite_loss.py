@@ -1,68 +1,99 @@
 """A loss or weights that are not finite stop training before they do harm."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+import torch.nn as nn
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.optim import OptimWrapper
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from mmengine.registry import HOOKS
 
 from ..utils.errors import UserError
-from .atomic_checkpoint import POINTER
+from .atomic_checkpoint import describe_last
 
 
-class FiniteHook(Hook):
-    """Looks at the loss before the weights are changed by it, and at weights before saving.
+@HOOKS.register_module()
+class NonfiniteLossHook(Hook):
+    """Checks the loss before weights are changed by it, and weights before they are saved.
+
+    A forward hook of the model sees the losses. Where they are not finite and the batch is to be
+    skipped, they are replaced by the same numbers with gradients of zero, and the optimizer's
+    step is left without gradients if no other batch was accumulated for it. So this works with
+    any optimizer wrapper.
 
     Args:
-        tolerated: so many iterations in a row may have a loss that is not finite. In them
+        max_skipped: how many iterations in a row may have a loss that is not finite. In them
             weights, optimizer and statistics stay as they are; iterations and schedules count.
     """
 
     priority = 'VERY_HIGH'  # before the average follows the weights
 
-    def __init__(self, tolerated: int = 0) -> None:
-        self.tolerated, self.in_a_row = tolerated, 0
-        self.bad, self.before = False, []
+    def __init__(self, max_skipped: int = 0) -> None:
+        self.max_skipped, self.in_a_row = max_skipped, 0
+        self.useful = self.stepped = False
+        """Whether a gradient of a finite loss waits for the optimizer's step; whether that came."""
+        self.runner: Any = None
+        self.batch: Any = None
+        self.buffers: list[torch.Tensor] = []
+        self.handles: list[Any] = []
 
-    def before_run(self, runner) -> None:
-        wrapper = runner.optim_wrapper
-        if isinstance(wrapper, OptimWrapper):
-            wrapper.update_params = self._guarded(wrapper, wrapper.update_params)
+    def before_train(self, runner) -> None:
+        model = _model(runner)
+        self.useful = any(p.grad is not None for p in model.parameters())  # resumed
+        self.handles = [model.register_forward_hook(self._check, with_kwargs=True)]
+        for optimizer in _optimizers(runner):
+            self.handles.append(optimizer.register_step_pre_hook(self._before_step))
 
-    def _guarded(self, wrapper: OptimWrapper, update: Callable) -> Callable:
-        def update_params(loss: torch.Tensor, *args: Any, **options: Any) -> None:
-            self.bad = _true_for_any(~torch.isfinite(loss.detach()).all())
-            if not self.bad:
-                return update(loss, *args, **options)
-            wrapper._inner_count += 1
-            if wrapper._accumulative_counts > 1 and wrapper.should_update():
-                wrapper.step()  # the gradients of the batches before it
-                wrapper.zero_grad()
+    def after_train(self, runner) -> None:
+        self.close(runner)
 
-        return update_params
+    def close(self, runner) -> None:
+        """Takes the hooks of model and optimizer away; at the end, or after an error."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles, self.runner, self.batch, self.buffers = [], None, None, []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.bad = False
-        if self.tolerated:  # the forward pass changes statistics before the loss is known
-            self.before = [buffer.clone() for buffer in runner.model.buffers()]
+        self.runner, self.batch = runner, data_batch
+        if self.max_skipped:  # the forward pass changes statistics before the loss is known
+            self.buffers = [buffer.clone() for buffer in _model(runner).buffers()]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.in_a_row = self.in_a_row + 1 if self.bad else 0
-        if not self.bad:
-            return
-        terms = ', '.join(f'{k} {torch.as_tensor(v).item():g}' for k, v in _losses(outputs))
-        images = ', '.join(_images(data_batch)) or 'unknown'
-        what = f'iteration {runner.iter + 1}: the loss is not finite ({terms}); images: {images}'
-        if self.in_a_row > self.tolerated:
-            raise UserError(f'{what}; {_last_good(runner)}')
-        print_log(f'passed over: {what}', 'current', logging.WARNING)
-        for buffer, value in zip(runner.model.buffers(), self.before, strict=True):
+        self.runner, self.batch, self.buffers = None, None, []
+        if self.stepped:
+            self.useful = self.stepped = False
+
+    def _check(self, model: nn.Module, args: tuple, options: dict, losses: Any) -> dict | None:
+        """The losses, replaced where they are not finite; None: as they are."""
+        if self.runner is None or options.get('mode') != 'loss':
+            return None
+        if not _true_for_any(~torch.isfinite(_total(losses).detach())):
+            self.useful, self.in_a_row = True, 0
+            return None
+        self.in_a_row += 1
+        terms = ', '.join(f'{name} {value:g}' for name, value in _terms(losses))
+        what = (
+            f'iteration {self.runner.iter + 1}: the loss is not finite ({terms}); '
+            f'images: {", ".join(_images(self.batch)) or "unknown"}'
+        )
+        if self.in_a_row > self.max_skipped:
+            raise UserError(f'{what}; {describe_last(self.runner.work_dir)}')
+        print_log(f'skipped: {what}', 'current', logging.WARNING)
+        for buffer, value in zip(model.buffers(), self.buffers, strict=True):
             buffer.copy_(value)
+        return _without_gradient(losses, model)
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if not self.useful:  # zeros alone, which would still decay weights and move averages
+            for group in optimizer.param_groups:
+                for parameter in group['params']:
+                    parameter.grad = None
+        self.stepped = True
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         bad = [
@@ -73,8 +104,45 @@ class FiniteHook(Hook):
         if bad:
             raise UserError(
                 f'after iteration {runner.iter}: {len(bad)} tensors of the model are not finite, '
-                f'{bad[0]} first; they are not saved; {_last_good(runner)}'
+                f'{bad[0]} first; they are not saved; {describe_last(runner.work_dir)}'
             )
+
+
+def _model(runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _optimizers(runner) -> list[torch.optim.Optimizer]:
+    wrapper = runner.optim_wrapper
+    if isinstance(wrapper, OptimWrapperDict):
+        return [each.optimizer for each in wrapper.values()]
+    return [wrapper.optimizer]
+
+
+def _total(losses: Mapping[str, Any]) -> torch.Tensor:
+    """Sum of the means of all losses, as mmengine adds them up (BaseModel.parse_losses)."""
+    means = [v.mean() for k, value in losses.items() if 'loss' in k for v in _as_list(value)]
+    return sum(means, torch.zeros(()).to(means[0]) if means else torch.zeros(()))
+
+
+def _as_list(value: Any) -> list[torch.Tensor]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _without_gradient(losses: Mapping[str, Any], model: nn.Module) -> dict:
+    """The same losses, whose gradient with respect to every parameter is zero."""
+    nothing = sum(0 * p.flatten()[:1].float().sum() for p in model.parameters() if p.requires_grad)
+
+    def cut(value: Any) -> Any:
+        return [cut(v) for v in value] if isinstance(value, list) else value.detach() + nothing
+
+    return {k: cut(value) if 'loss' in k else value for k, value in losses.items()}
+
+
+def _terms(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in losses.items():
+        if 'loss' in name:
+            yield name, float(sum(v.detach().mean() for v in _as_list(value)))
 
 
 def _true_for_any(flag: torch.Tensor) -> bool:
@@ -85,16 +153,7 @@ def _true_for_any(flag: torch.Tensor) -> bool:
     return bool(flag)
 
 
-def _losses(outputs: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
-    return ((k, v) for k, v in (outputs or {}).items() if 'loss' in k)
-
-
 def _images(batch: Any) -> Iterator[str]:
     samples = batch.get('data_samples', []) if isinstance(batch, Mapping) else []
     for sample in samples:
         yield str(getattr(sample, 'img_path', getattr(sample, 'img_id', 'unnamed')))
-
-
-def _last_good(runner) -> str:
-    pointer = Path(runner.work_dir, POINTER)
-    return f'last good checkpoint: {pointer.read_text() if pointer.is_file() else "none"}'

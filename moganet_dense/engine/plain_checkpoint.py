@@ -15,30 +15,24 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 
-from ..weights.loading import check_fit
-
 _PLAIN = (str, int, float, bool, type(None), torch.Tensor)
-_PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
+PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
 
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Keeps checkpoints free of objects, and refuses to resume from one that does not fit."""
+    """Keeps checkpoints free of objects.
+
+    What is loaded to resume is turned back by
+    :class:`~moganet_dense.engine.resume_check.ResumeCheckHook`.
+    """
 
     priority = 'VERY_LOW'  # after the hooks that put something into the checkpoint
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        for part in _PARTS:
+        for part in PARTS:
             if part in checkpoint:
                 checkpoint[part] = to_plain(checkpoint[part])
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        for part in _PARTS:
-            if part in checkpoint:
-                checkpoint[part] = from_plain(checkpoint[part])
-        if getattr(runner, '_resume', False):
-            model = getattr(runner.model, 'module', runner.model)
-            check_fit(model, checkpoint['state_dict'])
 
 
 def to_plain(value: Any) -> Any:

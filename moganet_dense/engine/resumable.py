@@ -1,7 +1,7 @@
 """Training that a stop does not change: what is drawn depends on the place, not on the past.
 
 Every iteration starts from random states that follow from the seed and its number, every
-sample from ones that follow from the seed and its place in the training. So nothing of the
+sample from ones that follow from the seed and its place in the training. So no state of the
 generators has to be saved, a loader can start anywhere without loading what was seen, and the
 number of its workers does not matter. Nor does the number of processes: batches are drawn for
 all of them together, and each takes its share.
@@ -20,14 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from mmengine.dist import all_reduce, get_dist_info, get_rank
+from mmengine.dist import all_reduce, get_dist_info, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.registry import DATA_SAMPLERS, LOOPS
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch.utils.data import BatchSampler
+from torch.utils.data import DataLoader, Dataset
 
+from ..data.layouts import innermost
+from ..utils.errors import UserError
 from .fsdp import divided_as, whole
+from .signals import let_workers_ignore_signals
 
 VALIDATED = 'validated_iter'  # in the message hub: iteration after which was validated last
 
@@ -40,14 +44,20 @@ def draw_from(*place: int) -> None:
     torch.manual_seed(int(words[:2].view(np.uint64)[0]))
 
 
-class PlacedDataset:
+@DATASETS.register_module()
+class SeededDataset(Dataset):
     """A data set whose samples are drawn by their place in the training.
 
-    It is asked for (index, place) by :class:`PlacedBatches`; all else is the data set's.
+    :class:`SeededBatches` ask it for (index, place); everything else, to read or to set, is the
+    data set's.
+
+    Args:
+        dataset: the data set, or its config.
     """
 
     def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+        built = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.__dict__['dataset'] = built
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Any:
         index, place = key
@@ -58,65 +68,57 @@ class PlacedDataset:
         return len(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__['dataset'], name)
+        if name == 'dataset':  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
 
-    @property
-    def __class__(self) -> type:  # some samplers serve one kind of data set
-        return type(self.dataset)
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.dataset, name, value)  # hooks replace the pipeline
 
     def __reduce__(self) -> tuple:
-        return PlacedDataset, (self.dataset,)
+        return SeededDataset, (self.dataset,)
 
 
-@DATA_SAMPLERS.register_module()
-class PlacedBatches:
+class SeededLoader(DataLoader):
+    """A loader of :class:`SeededBatches`, which is empty until they have a start.
+
+    mmengine 0.10.7 asks for data while a loop is built, which would start the workers.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(()) if self.batch_sampler.start is None else super().__iter__()
+
+
+class SeededBatches:
     """Batches of (index, place), from any batch of an epoch on.
 
-    With mmengine's two samplers a batch is drawn for all processes together, and sample k of it
-    is for process k modulo their number: W processes of B samples see the data of one process of
-    W B. A batch that falls short is filled up with its own first samples, so that all shares are
-    equal. Another sampler gives each process what it holds for that one's.
-
     Args:
-        sampler: of indices.
+        batches: of indices: a batch sampler.
         batch_size: samples of a batch of one process.
+        shared: batches are drawn for all processes together, and sample k of one is for process k
+            modulo their number: W processes of B samples see the data of one process of W B. A
+            batch that falls short is filled up with its own first samples, so that all shares are
+            equal. Else each process has its own.
         seed: of the training.
-        batches: config of the batch sampler; None: torch's.
-        drop_last: of torch's: leave the last batch out if it is short.
 
     Attributes:
         epoch: what is drawn.
-        start: batches of the epoch to pass over; None until the loop runs, since
-            iteration-based loops of mmengine 0.10.7 ask for data while they are built.
+        start: batches of the epoch to skip; None until the loop runs.
     """
 
     def __init__(
-        self,
-        sampler: Iterable[int],
-        batch_size: int,
-        seed: int,
-        batches: dict | None = None,
-        drop_last: bool = False,
+        self, batches: Iterable[list[int]], batch_size: int, shared: bool, seed: int
     ) -> None:
-        self.sampler, self.batch_size, self.seed = sampler, batch_size, seed
-        self.drop_last = drop_last
+        self.batches, self.batch_size, self.shared, self.seed = batches, batch_size, shared, seed
+        self.sampler = getattr(batches, 'sampler', None)
         self.rank, self.world = get_dist_info()
-        self.shared = _draws_for_all(sampler)
-        batch_size *= self.world if self.shared else 1
-        if batches is None:
-            self.batches = BatchSampler(sampler, batch_size, drop_last)
-        else:
-            defaults = dict(sampler=sampler, batch_size=batch_size)
-            self.batches = DATA_SAMPLERS.build(batches, default_args=defaults)
         self.epoch, self.start = 0, None
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
-        if self.start is None:
-            return
-        place, start = (self.seed, self.epoch), self.start
+        place, start = (self.seed, self.epoch), self.start or 0
         for number, batch in enumerate(self.batches):
             if number >= start:
                 slots = range(self.rank, self.world * self.batch_size, self.world)
@@ -132,18 +134,83 @@ class PlacedBatches:
         lacking = -len(batch) % self.world
         return [*batch, *islice(cycle(batch), lacking)][self.rank :: self.world]
 
+    def set_seed(self, seed: int) -> None:
+        """Draws by another seed from the next epoch on."""
+        if seed != self.seed:
+            self.seed = seed
+            if hasattr(self.sampler, 'seed'):
+                self.sampler.seed = seed
 
-def _draws_for_all(sampler: Iterable[int]) -> bool:
-    """Makes a sampler draw the indices of all processes; whether it is of a kind that can."""
-    if type(sampler) is DefaultSampler:
+
+def seeded_loader(config: dict, seed: int, diff_rank_seed: bool = False) -> DataLoader:
+    """A loader as mmengine builds it, whose samples are drawn by their place.
+
+    Args:
+        config: a loader, as in a config.
+        seed: of the training.
+        diff_rank_seed: as mmengine's.
+
+    Raises:
+        UserError: the data set is empty.
+        ValueError: it cannot be built.
+    """
+    config = dict(config)
+    batch_size = config['batch_size']
+    shared = DATA_SAMPLERS.get(config['sampler']['type']) in (DefaultSampler, InfiniteSampler)
+    if shared:
+        config['batch_size'] = batch_size * get_world_size()
+    try:
+        plain = Runner.build_dataloader(config, seed=seed, diff_rank_seed=diff_rank_seed)
+        empty = len(plain.dataset) == 0
+    except ValueError as error:
+        if 'need at least one array' not in str(error):  # the toolboxes' message for: empty
+            raise
+        empty = True
+    if empty:
+        raise UserError(_empty(config['dataset']))
+    batches = plain.batch_sampler
+    if shared:
+        _draw_for_all(batches.sampler)
+    return _with_batches(plain, SeededBatches(batches, batch_size, shared, seed))
+
+
+def _with_batches(plain: DataLoader, batches: SeededBatches) -> DataLoader:
+    """A loader with the parts of ``plain``, but for its batches."""
+    loader = SeededLoader(
+        SeededDataset(plain.dataset),
+        batch_sampler=batches,
+        num_workers=plain.num_workers,
+        collate_fn=plain.collate_fn,
+        pin_memory=plain.pin_memory,
+        timeout=plain.timeout,
+        multiprocessing_context=plain.multiprocessing_context,
+        generator=plain.generator,
+        prefetch_factor=plain.prefetch_factor,
+        persistent_workers=plain.persistent_workers,
+    )
+    let_workers_ignore_signals(loader)
+    # torch knows no batch size beside a batch sampler; hooks ask for it
+    vars(loader)['batch_size'] = batches.batch_size
+    return loader
+
+
+def _draw_for_all(sampler: DefaultSampler | InfiniteSampler) -> None:
+    """Makes a sampler draw the indices of all processes."""
+    if isinstance(sampler, DefaultSampler):
         sampler.num_samples = sampler.total_size
-    elif type(sampler) is not InfiniteSampler:
-        return False
     sampler.rank, sampler.world_size = 0, 1
-    return True
 
 
-class _Exact:
+def _empty(dataset: dict) -> str:
+    part = next(innermost(dataset))
+    return (
+        f'the training set is empty: expected samples in '
+        f'{part.get("ann_file") or part.get("data_prefix")}, found none that its filters '
+        f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")}) let through'
+    )
+
+
+class _Resumable:
     """What the two loops share.
 
     Attributes:
@@ -152,10 +219,11 @@ class _Exact:
 
     done = 0
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        # torch knows no batch size beside a batch sampler; hooks ask for it
-        vars(self.dataloader)['batch_size'] = self.dataloader.batch_sampler.batch_size
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, **options: Any) -> None:
+        if isinstance(dataloader, dict):
+            by_rank = runner._randomness_cfg.get('diff_rank_seed', False)
+            dataloader = seeded_loader(dataloader, runner.seed, by_rank)
+        super().__init__(runner, dataloader, **options)
 
     def run_iter(self, *args: Any) -> None:
         self.done += 1
@@ -165,8 +233,19 @@ class _Exact:
     def _rest_of_epoch(self, epoch: int) -> Iterator[tuple[int, Any]]:
         """Numbers and batches of an epoch that remain to be trained on."""
         batches = self.dataloader.batch_sampler
+        batches.set_seed(self.runner.seed)  # a resumed training has its checkpoint's
         batches.epoch, batches.start = epoch, self.done
-        yield from enumerate(self.dataloader, self.done)
+        loaded = enumerate(self.dataloader, self.done)
+        while True:
+            try:
+                found = next(loaded)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if str(error).startswith('DataLoader worker'):
+                    self.runner.call_hook('after_losing_a_worker', error=error)
+                raise
+            yield found
 
     def _validation_due(self, count: int, length: int) -> bool:
         self._decide_current_val_interval()
@@ -178,8 +257,8 @@ class _Exact:
 
 
 @LOOPS.register_module()
-class ExactEpochLoop(_Exact, EpochBasedTrainLoop):
-    """mmengine's EpochBasedTrainLoop, which goes on in the middle of an epoch."""
+class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
+    """mmengine's EpochBasedTrainLoop, which resumes in the middle of an epoch."""
 
     def run_epoch(self) -> None:
         self.runner.call_hook('before_train_epoch')
@@ -196,8 +275,8 @@ class ExactEpochLoop(_Exact, EpochBasedTrainLoop):
 
 
 @LOOPS.register_module()
-class ExactIterLoop(_Exact, IterBasedTrainLoop):
-    """mmengine's IterBasedTrainLoop, which goes on with the data that come next."""
+class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
+    """mmengine's IterBasedTrainLoop, which resumes with the data that come next."""
 
     def run(self) -> torch.nn.Module:
         self.runner.call_hook('before_train')
@@ -213,7 +292,7 @@ class ExactIterLoop(_Exact, IterBasedTrainLoop):
         return self.runner.model
 
     def _endless(self) -> Iterator[Any]:
-        """Batches from where training stands; samplers that end start again, shuffled anew."""
+        """Batches from where training stands; samplers that end start again, shuffled again."""
         epoch, self.done = divmod(self._iter, len(self.dataloader))
         sampler = self.dataloader.batch_sampler.sampler
         if hasattr(sampler, 'indices'):  # InfiniteSampler: one epoch without end
@@ -230,11 +309,12 @@ class ExactIterLoop(_Exact, IterBasedTrainLoop):
         return self._validation_due(self._iter, self._max_iters)
 
 
-class ExactResumeHook(Hook):
-    """Keeps in a checkpoint what mmengine does not, and takes it up again.
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Keeps in a checkpoint what mmengine does not, and restores it.
 
-    That is the place in the epoch, gradients gathered but not yet used, and where training was
-    validated last.
+    That is the place in the epoch, gradients accumulated but not yet used, and where training was
+    validated last. Where the training loop is not one of ours, it does nothing.
     """
 
     priority = 'LOW'  # before the checkpoint is saved
@@ -243,7 +323,7 @@ class ExactResumeHook(Hook):
         self.gradients = {}
 
     def agree_before_saving(self, runner) -> None:
-        """Gathered gradients are of each process; their mean does in all what they do."""
+        """Accumulated gradients are of each process; their mean does in all what they do."""
         self.gradients = {
             name: whole(parameter.grad).clone()
             for name, parameter in _model(runner).named_parameters()
@@ -254,17 +334,19 @@ class ExactResumeHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         loop = runner.train_loop
-        checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
+        if isinstance(loop, _Resumable):
+            checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
         checkpoint['gradients'] = {name: value.cpu() for name, value in self.gradients.items()}
         self.gradients = {}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        if not runner._resume:
+        loop = runner.train_loop
+        if not runner._resume or not isinstance(loop, _Resumable):
             return
-        meta, loop = checkpoint['meta'], runner.train_loop
+        meta = checkpoint['meta']
         loop.done = meta.get('batches_done', 0)
         if loop.done and meta['batches'] != len(loop.dataloader):
-            if isinstance(loop, ExactEpochLoop):
+            if isinstance(loop, ResumableEpochLoop):
                 print_log(
                     f'an epoch had {meta["batches"]} batches when the checkpoint was saved and has '
                     f'{len(loop.dataloader)} now: the epoch is started again',
@@ -284,65 +366,18 @@ class ExactResumeHook(Hook):
         runner.message_hub.update_info(VALIDATED, runner.iter)
 
 
+@HOOKS.register_module()
 class MissedValidationHook(Hook):
-    """Makes up for a validation that the checkpoint was saved before and that was cut."""
+    """Reruns a validation that was interrupted after its checkpoint had been saved."""
 
     priority = 'LOWEST'  # after the others are ready for training
 
     def before_train(self, runner) -> None:
-        done = runner.message_hub.runtime_info.get(VALIDATED)
-        if runner.iter and done != runner.iter and runner.train_loop.validation_due():
+        done, loop = runner.message_hub.runtime_info.get(VALIDATED), runner.train_loop
+        resumed = isinstance(loop, _Resumable) and runner.iter and done != runner.iter
+        if resumed and loop.validation_due():
             runner.val_loop.run()
 
 
 def _model(runner: Runner) -> torch.nn.Module:
-    return getattr(runner.model, 'module', runner.model)
-
-
-LOOPS_MADE_EXACT = {
-    'EpochBasedTrainLoop': ExactEpochLoop.__name__,
-    'IterBasedTrainLoop': ExactIterLoop.__name__,
-}
-
-
-def make_exact(runner: Runner, dataset: Any) -> bool:
-    """Replaces, before they are built, the runner's training loop and parts of its loader.
-
-    Args:
-        runner: whose loop and loader are still configs.
-        dataset: the training set, built.
-
-    Returns:
-        whether it could; a loop of another kind is left as it is.
-    """
-    loop, loader = runner._train_loop, runner._train_dataloader
-    kind = loop.get('type') or (
-        'EpochBasedTrainLoop' if loop.get('by_epoch', True) else 'IterBasedTrainLoop'
-    )
-    loader['dataset'] = dataset
-    if kind not in LOOPS_MADE_EXACT:
-        print_log(f'{kind}: --resume starts the epoch again', 'current', logging.WARNING)
-        return False
-    loop.pop('by_epoch', None)
-    loop['type'] = LOOPS_MADE_EXACT[kind]
-    place_loader(loader, dataset, runner.seed)
-    runner.register_hook(ExactResumeHook())
-    runner.register_hook(MissedValidationHook())
-    return True
-
-
-def place_loader(loader: dict, dataset: Any, seed: int) -> None:
-    """Makes a loader's config, in place, one that draws samples by their place.
-
-    Args:
-        loader: of mmengine, not yet built.
-        dataset: the data set, built.
-        seed: of the training.
-    """
-    loader['dataset'] = PlacedDataset(dataset)
-    loader['batch_sampler'] = dict(
-        type=PlacedBatches.__name__,
-        seed=seed,
-        batches=loader.get('batch_sampler'),
-        drop_last=loader.pop('drop_last', False),
-    )
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

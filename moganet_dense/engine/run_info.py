@@ -15,7 +15,6 @@ from mmengine.config import Config
 
 from .. import __version__
 from ..config.metafiles import package_root
-from ..config.reading import find_config
 
 _ABSENT = '(absent)'
 _PACKAGES = (
@@ -92,31 +91,29 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-_OF_PLACE = ('work_dir', 'launcher')
-"""Keys of a config that are set anew in every run."""
+_OF_PLACE = ('work_dir', 'launcher', 'resume', 'load_from', 'visualizer')
+"""Keys of a config that are set in every run."""
 
 
-def facts(name: str | os.PathLike, cfg: Config, mode: str, weights: str) -> dict[str, Any]:
-    """What only the caller of a runner knows, for
-    :class:`~moganet_dense.evaluation.record_hook.RecordHook`.
+def run_info(cfg: Config, mode: str, weights: str) -> dict[str, Any]:
+    """What is run with what, as plain data.
 
     Args:
-        name: path of the config.
-        cfg: the config as it is run.
+        cfg: the config as it is run, of a file.
         mode: train or test.
         weights: what is loaded, in words.
     """
-    file = find_config(name)
-    as_written = Config.fromfile(file)
-    as_run = Config(deepcopy(cfg._cfg_dict))
+    as_written = Config.fromfile(cfg.filename)
+    as_run, as_read = (Config(deepcopy(c._cfg_dict)) for c in (cfg, as_written))
     for key in _OF_PLACE:
         as_run.pop(key, None)
+        as_read.pop(key, None)
     return dict(
         mode=mode,
-        config=str(name),
+        config=str(cfg.filename),
         batch=cfg.get('train_dataloader', {}).get('batch_size'),
-        over_base=differences(bases(file), as_written),
-        over_file=differences(as_written, as_run),
+        over_base=differences(bases(cfg.filename), as_written),
+        over_file=differences(as_read, as_run),
         weights=weights,
         environment=environment(),
         commit=commit(),

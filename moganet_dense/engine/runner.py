@@ -1,42 +1,88 @@
-"""The Runner of trainings and tests: atomic, and in one process or many."""
+"""The Runner of trainings and tests, in one process or many."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch.nn as nn
+from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_rank, get_world_size
-from mmengine.logging import MMLogger
+from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
-from .atomic_checkpoint import DurableRunner
-from .avg_factor import share_normalisers
-from .distributed import speak_into
-from .fsdp import WholeCheckpointHook, check_sharding, shard
+from ..utils.errors import UserError
+from ..weights.mmengine_loader import read_without_code
+from .atomic_checkpoint import last_whole, read_training
+from .distributed import HeartbeatHook, join, speak_into
+from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .sync_bn import synchronise_on_cpu
+from .work_dir_lock import lock, unlock
 
 
-class GroupRunner(DurableRunner):
+@RUNNERS.register_module()
+class DenseRunner(Runner):
     """mmengine's Runner for a group of processes, on GPUs or CPUs, or for one alone.
 
-    Rank 0 alone is heard; the log of each is kept. The group itself is formed before, by
-    :func:`~moganet_dense.engine.distributed.joined`.
+    Rank 0 alone is heard; the log of each is kept. A checkpoint to resume from is found and
+    checked before anything is built, and its seed is taken over. Hooks whose config is None are
+    left out, whatever their names. At the end of a training, by an error too, hooks with a method
+    ``close`` are closed.
     """
 
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'DenseRunner':
+        """A runner of a config, as mmengine's.
+
+        Raises:
+            UserError: another training runs in the work dir; there is no checkpoint to resume
+                from, it cannot be read, is malformed, or of another training.
+        """
+        cfg = cfg.copy()
+        read_without_code()
+        if cfg.get('resume'):
+            if cfg.get('launcher', 'none') == 'none':
+                lock(cfg['work_dir'])
+            cfg['load_from'] = resume_point(cfg)
+        return super().from_cfg(cfg)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """As mmengine's; None leaves out any of them."""
+        own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+        hooks = {k: v for k, v in (hooks or {}).items() if v is not None or k in own}
+        super().register_default_hooks(hooks)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """As mmengine's, in a group of processes that is joined as the launcher says."""
+        join(self._launcher)
+        super().setup_env(env_cfg)
+
     def build_logger(self, log_level: int | str = 'INFO', **options: Any) -> MMLogger:
+        """Logs of all ranks are kept; what others than rank 0 print goes to a file."""
         if get_rank():
             speak_into(os.path.join(self._log_dir, f'rank{get_rank()}.out'))
         return super().build_logger(log_level, distributed=True, **options)
 
+    def train(self) -> nn.Module:
+        """As mmengine's; hooks are closed and the work dir is released after it."""
+        if self.distributed:
+            self.register_hook(HeartbeatHook())
+        try:
+            return super().train()
+        finally:
+            self.call_hook('close')
+            unlock(self.work_dir)
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """DDP, on CPUs too, where mmengine's names a GPU, or nothing yet if ``cfg.fsdp``."""
-        share_normalisers(model)
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
         on_cpu, sync_bn = get_device() == 'cpu', self.cfg.get('sync_bn')
         if on_cpu:
-            synchronise_on_cpu(model, all_norms=bool(sync_bn))
+            model = synchronise_on_cpu(model, all_norms=bool(sync_bn))
             self.cfg.sync_bn = None  # done
             ddp = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
             model_wrapper_cfg = dict(model_wrapper_cfg or ddp, device_ids=None)
@@ -46,10 +92,18 @@ class GroupRunner(DurableRunner):
             model = convert_sync_batchnorm(model, sync_bn)
         return model.to(get_device())
 
-    def shard(self) -> None:
-        """Initialises the weights and divides them among the processes; before the optimizer is
-        built."""
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As mmengine's; with ``cfg.fsdp`` the model is initialised and sharded before."""
+        if self.cfg.get('fsdp') and isinstance(optim_wrapper, dict):
+            self._shard()
+        return super().build_optim_wrapper(optim_wrapper)
+
+    def _shard(self) -> None:
+        from .fsdp import WholeCheckpointHook, check_sharding, shard
+
         check_sharding(self._launcher, self.hooks)
+        if self._resume and self._load_from:
+            skip_pretrained(self.model)
         super()._init_model_weights()
         shard(self.model)
         self.register_hook(WholeCheckpointHook())
@@ -60,17 +114,47 @@ class GroupRunner(DurableRunner):
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scales the rate linearly with the batch of a step: of all processes, and of all
-        batches that are gathered for it."""
+        batches that are accumulated for it."""
         if not auto_scale_lr or not auto_scale_lr.get('enable'):
             return
         loader = self._train_dataloader
         batch = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
-        gathered = optim_wrapper._accumulative_counts
-        real = get_world_size() * batch * gathered
+        accumulated = optim_wrapper._accumulative_counts
+        real = get_world_size() * batch * accumulated
         ratio = real / auto_scale_lr['base_batch_size']
         self.logger.info(
             f'learning rate x {ratio:g}: {get_world_size()} processes x {batch} images x '
-            f'{gathered} gathered = {real}, of a rate for {auto_scale_lr["base_batch_size"]}'
+            f'{accumulated} accumulated = {real}, of a rate for {auto_scale_lr["base_batch_size"]}'
         )
         for group in optim_wrapper.optimizer.param_groups:
             group['lr'] *= ratio
+
+
+def resume_point(cfg: Config) -> str | None:
+    """The checkpoint that a training resumes from; its seed becomes the config's.
+
+    Args:
+        cfg: with ``resume``; ``load_from`` names a file, or None or 'auto' the last one of the
+            work dir.
+
+    Returns:
+        a path; None: nothing was saved yet.
+
+    Raises:
+        UserError: there is no such file; it cannot be read, is malformed, or of another training.
+    """
+    path = cfg.get('load_from')
+    if path in (None, 'auto'):
+        path = last_whole(cfg['work_dir'])
+        if path is None:
+            return None
+    if not Path(path).is_file():
+        raise UserError(f'--resume: no such checkpoint: {path}')
+    content = read_training(path)
+    check_resumable(content, cfg, cfg_accepts_changes(cfg))
+    seed, ours = content['meta'].get('seed'), (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and seed != ours:
+        if ours is not None and is_main_process():
+            print_log(f'the training continues with its seed, {seed}, not {ours}', 'current')
+        cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=seed)
+    return str(path)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.nn as nn
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import EMAHook, Hook
+from mmengine.registry import HOOKS
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,6 +20,15 @@ class CpuSyncBatchNorm(_BatchNorm):
     gradients: a sum over processes has the sum of the gradients as its gradient. It is no
     SyncBatchNorm by type, since DDP refuses those on CPUs.
     """
+
+    @classmethod
+    def of(cls, norm: _BatchNorm) -> 'CpuSyncBatchNorm':
+        """One with the parameters and statistics of another batch norm, which it shares."""
+        made = cls(
+            norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+        )
+        made._parameters, made._buffers = norm._parameters, norm._buffers
+        return made.train(norm.training)
 
     def _check_input_dim(self, x: torch.Tensor) -> None:
         if x.ndim < 2:
@@ -58,23 +68,31 @@ class CpuSyncBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
 
 
-def synchronise_on_cpu(model: nn.Module, all_norms: bool = False) -> None:
-    """Turns torch's SyncBatchNorms of a model, in place, into ones that train on CPUs.
+def synchronise_on_cpu(module: nn.Module, all_norms: bool = False) -> nn.Module:
+    """Replaces torch's SyncBatchNorms of a model by ones that train on CPUs.
 
     Args:
-        model: of any kind.
-        all_norms: turn all batch norms, as mmengine's option ``sync_bn`` does on GPUs.
+        module: the model, changed in place.
+        all_norms: replace all batch norms, as mmengine's option ``sync_bn`` does on GPUs.
+
+    Returns:
+        the model; another module if it is such a norm itself.
     """
-    for module in model.modules():
-        if isinstance(module, _BatchNorm if all_norms else nn.SyncBatchNorm):
-            module.__class__ = CpuSyncBatchNorm  # the same state, another forward
+    if isinstance(module, _BatchNorm if all_norms else nn.SyncBatchNorm):
+        return CpuSyncBatchNorm.of(module)
+    for name, child in module.named_children():
+        replaced = synchronise_on_cpu(child, all_norms)
+        if replaced is not child:
+            setattr(module, name, replaced)
+    return module
 
 
-class AgreeOnStatistics(Hook):
+@HOOKS.register_module()
+class AverageBuffersHook(Hook):
     """Averages running statistics over the processes before validation and saving.
 
     Plain batch norms follow each process's own images; without this every process would
-    validate another model, and the checkpoint would hold that of rank 0.
+    validate another model, and the checkpoint would have the statistics of rank 0.
     """
 
     priority = 'LOWEST'  # after a moving average has taken the model's place

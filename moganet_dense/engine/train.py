@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,40 +14,24 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..data.image_io import load_whole
 from ..data.layouts import require_files
-from ..data.training_set import training_set
 from ..data.validation import check_before_testing, check_before_training
-from ..evaluation.fast_coco_eval import fast_coco_eval
-from ..evaluation.record_hook import RecordHook
-from ..models import MogaNet
-from ..report.write import report_of_run
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import Form, return_float32, to_channels_last
+from ..toolboxes.model_form import SMALL_IMAGES, Form
 from ..utils.atomic import write_whole
 from ..utils.errors import UserError, one_line
 from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .amp import CpuAmpOptimWrapper
-from .atomic_checkpoint import (
-    DurableCheckpointHook,
-    explaining_a_full_disk,
-    last_whole,
-    read_training,
-)
+from .atomic_checkpoint import storage_errors
 from .distributed import joined
 from .job import Job
-from .nonfinite_loss import FiniteHook
-from .plain_checkpoint import PlainCheckpointHook
-from .resumable import make_exact
-from .run_info import facts, file_weights, start_weights
-from .runner import GroupRunner
-from .signals import StopHook
-from .sync_bn import AgreeOnStatistics
+from .signals import stopping_at_once
 from .trackers import track
-from .workers import workers_ended
+from .work_dir_lock import lock, unlock
 
 Command = TypeVar('Command', bound=Callable)
 
@@ -73,6 +56,7 @@ def in_group(command: Command) -> Command:
 def train(
     job: Job,
     resume: str | None = None,
+    accept_changes: bool = False,
     skip_nonfinite: int = 0,
     amp: bool = False,
     auto_scale_lr: bool = False,
@@ -81,13 +65,15 @@ def train(
     fsdp: bool = False,
     trackers: Sequence[str] = (),
 ) -> Path:
-    """Trains, validates on the way, and keeps checkpoints.
+    """Reads the config, checks the data, and trains with the runner that the config names.
 
     Args:
         job: what to train on.
-        resume: 'auto' goes on from the last checkpoint of the work dir, if there is one; a
-            path goes on from that one.
-        skip_nonfinite: batches in a row whose loss may be not finite; they are passed over.
+        resume: 'auto' resumes from the last checkpoint of the work dir, if there is one; a path
+            resumes from that one.
+        accept_changes: resume although the training differs from the one that was saved.
+        skip_nonfinite: how many batches in a row may have a loss that is not finite; they are
+            skipped.
         amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
         channels_last: images and maps lie in memory with their channels last: faster.
@@ -100,62 +86,42 @@ def train(
         the work dir.
 
     Raises:
-        UserError: a mistake that the user can mend.
-        Stopped: SIGTERM or Ctrl-C came, and what was trained is saved.
+        UserError: a mistake that the user can fix.
+        Stopped: a signal came, and what was trained is saved.
+        Interrupted: a signal came before training began.
     """
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
-    if check and is_main_process():
-        with one_line('the data cannot be checked'):
-            summary = check_before_training(cfg)
-        print('\n'.join(map(printable, summary.lines())))
-        text = json.dumps(summary.content(), indent=1)
-        write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     _set(cfg, amp, auto_scale_lr, fsdp)
-    as_asked = deepcopy(cfg)
-    cfg.resume, cfg.load_from = _resume_point(resume, cfg)
-    _keep_durably(cfg)
+    _set_hooks(cfg, accept_changes, skip_nonfinite, channels_last)
     track(cfg, trackers)
-    runner = _build_runner(cfg)
-    if cfg.resume and cfg.load_from:
-        _skip_pretrained(runner)
-    if cfg.get('fsdp'):
-        runner.shard()
-    model = getattr(runner.model, 'module', runner.model)
-    if channels_last:
-        to_channels_last(model)
-    if cfg.optim_wrapper.type == CpuAmpOptimWrapper.__name__:
-        return_float32(model)
-    dataset = training_set(cfg)
-    load_whole(dataset)
-    make_exact(runner, dataset)
-    stop = StopHook()
-    runner.register_hook(FiniteHook(skip_nonfinite))
-    runner.register_hook(stop)
-    runner.register_hook(AgreeOnStatistics())
-    weights = start_weights(cfg)
-    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'train', weights)))
-    with one_line('the training cannot be built'):
-        runner._train_loop = runner.build_train_loop(runner._train_loop)
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-        _build_schedulers(runner)
-        if runner._val_loop is not None:
-            runner._val_loop = runner.build_val_loop(runner._val_loop)
-    if runner._val_loop is not None:
-        load_whole(runner.val_dataloader.dataset)
-    with (
-        _cause_in_one_line(),
-        explaining_a_full_disk(cfg.work_dir),
-        stop.listening(),
-        workers_ended(runner),
-        fast_coco_eval(),
-    ):
-        runner.train()
-    report_of_run(cfg.work_dir)
+    with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
+        lock(cfg.work_dir)
+        try:
+            if check and is_main_process():
+                _check(cfg)
+            runner = _build_runner(cfg)
+            with one_line('the training cannot be built'):
+                runner.train_loop, runner.val_loop  # noqa: B018 properties, which build
+                runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            runner.train()
+        finally:
+            unlock(cfg.work_dir)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
+
+
+def _check(cfg: Config) -> None:
+    """Compares config and data; prints what is used and dropped, and keeps it in the work dir."""
+    with one_line('the data cannot be checked'):
+        summary = check_before_training(cfg)
+    print('\n'.join(map(printable, summary.lines())))
+    text = json.dumps(summary.content(), indent=1)
+    write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
 
 
 @in_group
@@ -187,7 +153,6 @@ def test(
     cfg = job.read()
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
-    as_asked = deepcopy(cfg)
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if check and is_main_process():
         with one_line('the data cannot be checked'):
@@ -200,19 +165,16 @@ def test(
         _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
     cfg.load_from, cfg.resume = None, False
+    _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
     form = form or Form()
     load(model, checkpoint, form.deploy)
-    form.apply(model)
+    form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
     with one_line('the testing cannot be built'):
-        runner._test_loop = runner.build_test_loop(runner._test_loop)
-    load_whole(runner.test_dataloader.dataset)
-    weights = file_weights(checkpoint)
-    runner.register_hook(RecordHook(lambda: facts(job.config, as_asked, 'test', weights)))
-    with _cause_in_one_line(), workers_ended(runner), fast_coco_eval():
+        runner.test_loop  # noqa: B018 a property, which builds
+    with _cause_in_one_line():
         metrics = runner.test()
-    report_of_run(cfg.work_dir)
     if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
@@ -233,28 +195,10 @@ def _cause_in_one_line() -> Iterator[None]:
 
 
 def _build_runner(cfg: Config) -> Runner:
+    """The runner that a config names, or mmengine's, as the toolboxes' own scripts build it."""
     read_without_code()
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=PlainCheckpointHook.__name__)]
-    _share_evenly(cfg)
     with one_line('the config cannot be built'):
-        return GroupRunner.from_cfg(cfg)
-
-
-def _share_evenly(cfg: Config) -> None:
-    """Gives all processes equally many images to evaluate; what is evaluated twice for that is
-    counted once. Else some would be waited for in vain."""
-    for name in ('val_dataloader', 'test_dataloader'):
-        sampler = (cfg.get(name) or {}).get('sampler') or {}
-        if sampler.get('type') == 'DefaultSampler':
-            sampler.round_up = True
-
-
-def _build_schedulers(runner: Runner) -> None:
-    """Builds the schedules as Runner.train() would: after the learning rate is scaled."""
-    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
-    runner.auto_scale_lr = None  # done
-    if runner.param_schedulers is not None:
-        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def _set(cfg: Config, amp: bool, auto_scale_lr: bool, fsdp: bool) -> None:
@@ -280,46 +224,27 @@ def _enable_amp(cfg: Config) -> None:
         cfg.optim_wrapper.update(type=CpuAmpOptimWrapper.__name__)
 
 
-def _keep_durably(cfg: Config) -> None:
-    """Replaces mmengine's checkpoint hook by ours, which takes the same options."""
-    hooks = cfg.setdefault('default_hooks', {})
-    hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
-    if hook and hook['type'] == 'CheckpointHook':
-        hook['type'] = DurableCheckpointHook.__name__
+def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int, channels_last: bool) -> None:
+    """Writes options of the command line into the config's hooks.
 
-
-def _resume_point(resume: str | None, cfg: Config) -> tuple[bool, str | None]:
-    """Whether to resume, and from which file; what the config says counts without --resume.
-
-    The seed becomes the file's, before the loaders are built with it.
+    Raises:
+        UserError: the config lacks the hook of an option.
     """
-    if resume is None and not cfg.get('resume'):
-        return False, cfg.get('load_from')
-    path = cfg.get('load_from') if resume is None else resume
-    if path in (None, 'auto'):
-        path = last_whole(cfg.work_dir)
-    if path is None:
-        return True, None
-    if not Path(path).is_file():
-        raise UserError(f'--resume: no such checkpoint: {path}')
-    _take_seed(cfg, read_training(path)['meta'].get('seed'))
-    return True, path
+    if accept_changes and not _set_hook(cfg, 'ResumeCheckHook', accept_changes=True):
+        raise UserError('--accept-changes needs a ResumeCheckHook in the config')
+    if skip_nonfinite and not _set_hook(cfg, 'NonfiniteLossHook', max_skipped=skip_nonfinite):
+        raise UserError('--skip-nonfinite needs a NonfiniteLossHook in the config')
+    if channels_last:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='ChannelsLastHook')]
 
 
-def _take_seed(cfg: Config, seed: int | None) -> None:
-    ours = cfg.setdefault('randomness', {}).get('seed')
-    if seed is None or seed == ours:
-        return
-    if ours is not None:
-        print_log(f'the training goes on with its seed, {seed}, not {ours}', 'current')
-    cfg.randomness.seed = seed
-
-
-def _skip_pretrained(runner: Runner) -> None:
-    """The checkpoint replaces every weight: published ones need not be there, or fetched."""
-    for module in runner.model.modules():
-        if isinstance(module, MogaNet):
-            module.pretrained, module.init_cfg = None, None
+def _set_hook(cfg: Config, kind: str, **options: Any) -> bool:
+    """Sets options of a hook; whether the config has it."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    found = [hook for hook in hooks if hook and hook.get('type') == kind]
+    for hook in found:
+        hook.update(options)
+    return bool(found)
 
 
 def _draw_into(cfg: Config, folder: str) -> None:

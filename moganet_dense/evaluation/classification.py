@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..data.image_io import decode
 from ..visualization.report_drawing import fitted, write_caption
@@ -15,18 +14,16 @@ POINTS = 100
 
 
 def evaluation(
-    results: Sequence[dict], names: Sequence[str], path: Callable[[int], str]
+    answers: Sequence[tuple[int, float, int]], names: Sequence[str], path: Callable[[int], str]
 ) -> Evaluation:
     """What a report tells of a classification.
 
     Args:
-        results: of the metric, in the order of the data set: 'pred_score' (C,), 'gt_label' (1,).
+        answers: found class, its score and the true class of each image of the data set.
         names: of the C classes.
         path: the file of an image, by its place in the data set.
     """
-    scores = torch.stack([row['pred_score'] for row in results]).float().cpu().numpy()
-    truth = torch.cat([row['gt_label'] for row in results]).cpu().numpy()
-    found, certain = scores.argmax(1), scores.max(1)
+    found, certain, truth = (np.array(column) for column in zip(*answers, strict=True))
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (truth, found), 1)
     right = found == truth
@@ -53,7 +50,7 @@ def evaluation(
             note='Answers below a certainty are withheld; recall is of all images.',
         )
     ]
-    result.show(extremes, draw, range(min(KEPT, len(results))))
+    result.show(extremes, draw, range(min(KEPT, len(answers))))
     return result
 
 

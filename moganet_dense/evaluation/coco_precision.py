@@ -5,39 +5,12 @@ Metrics of mmdet and mmpose keep the summary alone. Sources: pycocotools and xtc
 area, detections per image), -1 where a class has no object.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .fast_coco_eval import METRICS
 from .summary import LINES, Curves, Table, number
-
-_MODULES = ('pycocotools.cocoeval', 'xtcocotools.cocoeval', *METRICS)
-
-
-@contextmanager
-def after_accumulate(look: Callable[[Any], None]) -> Iterator[None]:
-    """Calls ``look`` with every COCOeval that has accumulated, for a while."""
-    classes = {sys.modules[name].COCOeval for name in _MODULES if name in sys.modules}
-    before = [(kind, kind.accumulate) for kind in classes]
-
-    def watched(accumulate: Callable) -> Callable:
-        def accumulate_and_show(self, *args: Any, **options: Any) -> None:
-            accumulate(self, *args, **options)
-            look(self)
-
-        return accumulate_and_show
-
-    for kind, accumulate in before:
-        kind.accumulate = watched(accumulate)
-    try:
-        yield
-    finally:
-        for kind, accumulate in before:
-            kind.accumulate = accumulate
 
 
 class Precision:

@@ -4,50 +4,99 @@ Both toolboxes match predictions and count them in Python, by pycocotools and xt
 faster-coco-eval does it in C++, with the same numbers: tests/evaluation/test_fast_coco_eval.py.
 """
 
+import functools
+import importlib
 import logging
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from mmengine.evaluator import BaseMetric
 from mmengine.fileio import dump
 from mmengine.logging import print_log
+from mmengine.registry import METRICS, DefaultScope
 
-METRICS = ('mmdet.evaluation.metrics.coco_metric', 'mmpose.evaluation.metrics.coco_metric')
-"""Modules whose ``CocoMetric`` evaluates by the ``COCOeval`` that they imported."""
+Listener = Callable[[BaseMetric, list, list[Any]], None]
+"""Gets a metric that has evaluated, the results of all processes, and its COCOevals."""
+
+MODULES = {
+    'mmdet': 'mmdet.evaluation.metrics.coco_metric',
+    'mmpose': 'mmpose.evaluation.metrics.coco_metric',
+}
+"""Modules of ``CocoMetric`` by the toolbox's scope."""
 
 _KINDS = ('bbox', 'segm', 'keypoints')
 _PARAMS = ('imgIds', 'catIds', 'useCats', 'iouThrs', 'recThrs', 'maxDets', 'areaRng', 'areaRngLbl')
 _SHARE_OF_BOX = 0.53  # xtcocotools: area of a person whose annotation has none
 
 
-@contextmanager
-def fast_coco_eval() -> Iterator[None]:
-    """Within, metrics of COCO that are imported by then evaluate in C++ and write at once.
+@METRICS.register_module()
+def FastCocoMetric(**options: Any) -> BaseMetric:
+    """The toolbox's ``CocoMetric``, with the same options and numbers, that evaluates in C++.
 
-    Without faster-coco-eval they evaluate as they would have, after a warning.
+    Which toolbox it is of follows from the default scope. Without faster-coco-eval it evaluates
+    as the toolbox does, after a warning. Its attribute ``listeners`` is a list of
+    :data:`Listener` that are called after every evaluation, in the first process.
+
+    Raises:
+        ValueError: the default scope is neither mmdet nor mmpose.
     """
-    modules = [sys.modules[name] for name in METRICS if name in sys.modules]
-    before = [(module, dict(COCOeval=module.COCOeval, dump=module.dump)) for module in modules]
-    installed = find_spec('faster_coco_eval')
-    if modules and not installed:
+    scope = DefaultScope.get_current_instance()
+    name = scope.scope_name if scope else None
+    if name not in MODULES:
+        raise ValueError(
+            f'FastCocoMetric: expected a default_scope of {list(MODULES)}, found {name}'
+        )
+    return metric_class(name)(**options)
+
+
+@functools.cache
+def metric_class(scope: str) -> type[BaseMetric]:
+    """The class behind :func:`FastCocoMetric` for mmdet or mmpose."""
+    module = importlib.import_module(MODULES[scope])
+
+    class FastCocoMetric(module.CocoMetric):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.listeners: list[Listener] = []
+
+        def compute_metrics(self, results: list) -> dict[str, float]:
+            evaluated: list[Any] = []
+            with _evaluating_by_ours(module, evaluated.append):
+                metrics = super().compute_metrics(results)
+            for listener in self.listeners:
+                listener(self, results, evaluated)
+            return metrics
+
+    return FastCocoMetric
+
+
+@contextmanager
+def _evaluating_by_ours(module: ModuleType, seen: Callable[[Any], None]) -> Iterator[None]:
+    """Within, ``CocoMetric`` of a module uses our COCOeval and writes its JSON at once.
+
+    The toolboxes take both from their module's globals (mmdet 3.3, mmpose 1.3), so these are
+    exchanged while a metric computes; a version that takes the evaluator as an option ends this.
+    """
+    before = dict(COCOeval=module.COCOeval, dump=module.dump)
+    kind = module.COCOeval
+    if find_spec('faster_coco_eval'):
+        kind = in_cpp(kind)
+    else:
         print_log(
             'faster-coco-eval is not installed: COCO evaluation gives the same numbers and takes '
             'several times as long; pip install faster-coco-eval',
             'current',
             level=logging.WARNING,
         )
-    for module in modules:
-        module.dump = _dump
-        if installed:
-            module.COCOeval = in_cpp(module.COCOeval)
+    vars(module).update(COCOeval=listened_to(kind, seen), dump=_dump)
     try:
         yield
     finally:
-        for module, names in before:
-            vars(module).update(names)
+        vars(module).update(before)
 
 
 def _dump(rows: Any, file: str, **_: Any) -> None:
@@ -55,7 +104,18 @@ def _dump(rows: Any, file: str, **_: Any) -> None:
 
     json encodes in C what it encodes at once and without indentation, and in Python the rest.
     """
-    Path(file).write_text(dump(rows, file_format='json'))
+    Path(file).write_text(dump(rows, file_format='json'), encoding='utf-8')
+
+
+def listened_to(kind: type, seen: Callable[[Any], None]) -> type:
+    """A ``COCOeval`` that is passed to ``seen`` once it has accumulated."""
+
+    class Listened(kind):
+        def accumulate(self, p: Any = None) -> None:
+            super().accumulate(p)
+            seen(self)
+
+    return Listened
 
 
 def in_cpp(original: type) -> type:
@@ -67,8 +127,6 @@ def in_cpp(original: type) -> type:
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
-    accumulate = original.accumulate  # as it is now: who watches both classes is told once
-
     class InCpp(original):
         def evaluate(self) -> None:
             if self.params.iouType not in _KINDS:
@@ -76,7 +134,7 @@ def in_cpp(original: type) -> type:
             truths, found, options = self.cocoGt.dataset, self.cocoDt.dataset, {}
             truths, found, numbers = numbered(truths, found)
             if self.params.iouType == 'keypoints':
-                truths, found = _persons(truths, self.use_area), _poses(found)
+                truths, found = _people(truths, self.use_area), _poses(found)
                 options['kpt_oks_sigmas'] = self.sigmas
             fast = COCOeval_faster(COCO(truths), COCO(found), self.params.iouType, **options)
             _copy_params(self.params, fast.params)
@@ -88,9 +146,9 @@ def in_cpp(original: type) -> type:
             self.params.imgIds = [names[number] for number in fast.params.imgIds]
             self.eval = fast.eval
 
-        def accumulate(self, p=None) -> None:
+        def accumulate(self, p: Any = None) -> None:
             if self.params.iouType not in _KINDS:
-                accumulate(self, p)
+                super().accumulate(p)
 
     return InCpp
 
@@ -125,8 +183,8 @@ def numbered(truths: dict, found: dict) -> tuple[dict, dict, dict]:
     return renumbered(truths), renumbered(found), numbers
 
 
-def _persons(truths: dict, use_area: bool) -> dict:
-    """Annotated persons as xtcocotools takes them: keypoints are counted, those without any are
+def _people(truths: dict, use_area: bool) -> dict:
+    """Annotated people as xtcocotools takes them: keypoints are counted, those without any are
     left out. Where the area is missing or 0, the part of the box that mmpose's data sets take
     stands for it."""
     return truths | dict(
@@ -166,6 +224,6 @@ def _box(person: dict) -> list[float]:
 
 
 def _poses(found: dict) -> dict:
-    """Predicted poses as xtcocotools takes them: without those that have no joint."""
+    """Predicted poses as xtcocotools takes them: without those that have no keypoint."""
     poses = found['annotations']
     return found | dict(annotations=[p for p in poses if any(v > 0 for v in p['keypoints'][2::3])])

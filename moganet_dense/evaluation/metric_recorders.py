@@ -1,7 +1,9 @@
-"""Looks over the shoulder of the toolboxes' metrics, and changes nothing of what they compute.
+"""What a report needs of an evaluation, taken beside the toolboxes' metrics.
 
-What the metric gathered is used where it is gathered, in the first process; no second copy of
-the predictions is kept. Metrics of other kinds are left alone: a report then has their figures.
+Of COCO's metrics it is what :func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`
+passes to its listeners. Beside mmseg's IoUMetric and mmpretrain's Accuracy a metric of our own is
+put that gathers its part and adds no figure. Metrics of other kinds are unsupported: a report
+then has their figures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,126 +11,140 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import all_gather_object, is_main_process
+from mmengine.evaluator import BaseMetric, Evaluator
 
-from ..utils.nonfatal import nonfatal
-from .coco_precision import Precision, after_accumulate
+from .coco_precision import Precision
 from .summary import Evaluation
 
 Keep = Callable[[Callable[[], Evaluation]], None]
+"""Gets, after every evaluation and in the first process, what makes the :class:`Evaluation`; it
+takes care of errors."""
 
 
-def watch(metrics: Sequence[Any], dataset: Any, keep: Keep) -> None:
-    """Watches those of the metrics that are known.
-
-    Args:
-        metrics: of an evaluator.
-        dataset: what is evaluated.
-        keep: is given, after every evaluation and in the first process, what makes the
-            :class:`Evaluation`; it takes care of errors.
-    """
-    for metric in metrics:
+def record(evaluator: Evaluator, dataset: Any, keep: Keep) -> None:
+    """Makes ``keep`` get what is evaluated, by those of the metrics that are known."""
+    for metric in list(evaluator.metrics):
         for kind in type(metric).__mro__:
-            if look := _WATCHES.get((kind.__module__.partition('.')[0], kind.__name__)):
-                look(metric, dataset, keep)
+            name = (kind.__module__.partition('.')[0], kind.__name__)
+            if name in _LISTENERS and hasattr(metric, 'listeners'):
+                metric.listeners.append(_LISTENERS[name](dataset, keep))
+                break
+            if name in _COMPANIONS:
+                evaluator.metrics.append(_COMPANIONS[name](metric, dataset, keep))
                 break
 
 
-def _boxes(metric: Any, dataset: Any, keep: Keep) -> None:
+def _boxes(dataset: Any, keep: Keep) -> Callable:
     from .detection import DetectionRecord
 
-    compute = metric.compute_metrics
+    def listen(metric: BaseMetric, results: list, evaluated: list[Any]) -> None:
+        def make() -> Evaluation:
+            # boxes of no class, as proposals are, have no table
+            precisions = [Precision(found) for found in evaluated if found.params.useCats]
+            paths = Paths(metric._coco_api, dataset)
+            return DetectionRecord(metric, paths).evaluation(results, precisions)
 
-    def compute_metrics(results: list) -> dict:
-        precisions: list[Precision] = []
+        keep(make)
 
-        def look(found: Any) -> None:
-            with nonfatal('looking at precisions'):
-                if found.params.useCats:  # else boxes of no class, as proposals are
-                    precisions.append(Precision(found))
-
-        with after_accumulate(look):
-            metrics = compute(results)
-        keep(lambda: DetectionRecord(metric, Paths(metric._coco_api, dataset)).evaluation(
-            results, precisions))  # fmt: skip
-        return metrics
-
-    metric.compute_metrics = compute_metrics
+    return listen
 
 
-def _joints(metric: Any, dataset: Any, keep: Keep) -> None:
+def _keypoints(dataset: Any, keep: Keep) -> Callable:
     from .keypoints import KeypointRecord
 
-    compute = metric.compute_metrics
+    def listen(metric: BaseMetric, results: list, evaluated: list[Any]) -> None:
+        paths = Paths(metric.coco, dataset)
+        for found in evaluated:
+            keep(lambda found=found: KeypointRecord(found, metric.dataset_meta, paths).evaluation())
 
-    def look(found: Any) -> None:
-        keep(lambda: KeypointRecord(
-            found, metric.dataset_meta, Paths(metric.coco, dataset)).evaluation())  # fmt: skip
-
-    def compute_metrics(results: list) -> dict:
-        with after_accumulate(look):
-            return compute(results)
-
-    metric.compute_metrics = compute_metrics
+    return listen
 
 
-def _pixels(metric: Any, dataset: Any, keep: Keep) -> None:
-    from .segmentation import SegmentationRecord
+class _Companion(BaseMetric):
+    """A metric beside another one that gathers for the report, and adds no figure.
 
-    process, evaluate = metric.process, metric.evaluate
-    meta = metric.dataset_meta
-    gathered: list[SegmentationRecord] = []
+    Args:
+        metric: the other one.
+        dataset: what is evaluated.
+        keep: gets what makes the evaluation.
+    """
 
-    def process_and_count(batch: Any, samples: Sequence[dict]) -> None:
-        process(batch, samples)
-        with nonfatal('counting pixels'):
-            if not gathered:
-                gathered.append(
-                    SegmentationRecord(meta['classes'], meta.get('palette'), metric.ignore_index)
-                )
-            for sample in samples:
-                truth, found = (sample[k]['data'].squeeze() for k in ('gt_sem_seg', 'pred_sem_seg'))
-                gathered[0].add(sample['img_path'], truth, found)
+    def __init__(self, metric: BaseMetric, dataset: Any, keep: Keep) -> None:
+        super().__init__()
+        self.metric, self.dataset, self.keep = metric, dataset, keep
+        self.dataset_meta = metric.dataset_meta
 
-    def evaluate_and_merge(size: int) -> dict:
-        metrics = evaluate(size)
-        parts = [part for parts in all_gather_object(gathered) for part in parts]
-        gathered.clear()
+    def compute_metrics(self, results: list) -> dict:
+        return {}
+
+    def evaluate(self, size: int) -> dict:
+        """Gathers the parts of all processes; no figures."""
+        parts = all_gather_object(self.results)
+        self.results = []
+        if is_main_process():
+            self.finish(parts, size)
+        return {}
+
+    def finish(self, parts: list[list], size: int) -> None:
+        """Passes on what the processes have gathered, of ``size`` samples in all."""
+        raise NotImplementedError
+
+
+class SegmentationRecorder(_Companion):
+    """Counts pixels beside mmseg's IoUMetric; results are one record."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .segmentation import SegmentationRecord
+
+        meta = self.dataset_meta
+        if not self.results:
+            ignored = self.metric.ignore_index
+            self.results = [SegmentationRecord(meta['classes'], meta.get('palette'), ignored)]
+        for sample in data_samples:
+            truth, found = (sample[k]['data'].squeeze() for k in ('gt_sem_seg', 'pred_sem_seg'))
+            self.results[0].add(sample['img_path'], truth, found)
+
+    def finish(self, parts: list[list], size: int) -> None:
+        records = [record for part in parts for record in part]
 
         def merged() -> Evaluation:
-            for part in parts[1:]:
-                parts[0].merge(part)
-            return parts[0].evaluation()
+            for record in records[1:]:
+                records[0].merge(record)
+            return records[0].evaluation()
 
-        if is_main_process():
-            keep(merged)
-        return metrics
-
-    metric.process, metric.evaluate = process_and_count, evaluate_and_merge
+        self.keep(merged)
 
 
-def _labels(metric: Any, dataset: Any, keep: Keep) -> None:
-    from .classification import evaluation
+class ClassificationRecorder(_Companion):
+    """Notes answers beside mmpretrain's Accuracy; results are (found, certainty, true class)."""
 
-    compute = metric.compute_metrics
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:
+            if 'pred_score' in sample:
+                scores, truth = sample['pred_score'].float(), sample['gt_label'].flatten()[0]
+                found = int(scores.argmax())
+                self.results.append((found, float(scores[found]), int(truth), len(scores)))
 
-    def path(place: int) -> str:
-        return dataset.get_data_info(place)['img_path']
+    def finish(self, parts: list[list], size: int) -> None:
+        from .classification import evaluation
 
-    def compute_metrics(results: list) -> dict:
-        count = len(results[0].get('pred_score', ()))
-        names = metric.dataset_meta.get('classes') or [str(k) for k in range(count)]
-        if count:
-            keep(lambda: evaluation(results, names, path))
-        return compute(results)
+        # samples are dealt out in turn, and the last ones may be filled up
+        longest = max((len(part) for part in parts), default=0)
+        rows = [part[i] for i in range(longest) for part in parts if i < len(part)][:size]
+        if not rows:
+            return
+        names = self.dataset_meta.get('classes') or [str(k) for k in range(rows[0][3])]
 
-    metric.compute_metrics = compute_metrics
+        def path(place: int) -> str:
+            return self.dataset.get_data_info(place)['img_path']
+
+        self.keep(lambda: evaluation([row[:3] for row in rows], names, path))
 
 
-_WATCHES = {
-    ('mmdet', 'CocoMetric'): _boxes,
-    ('mmpose', 'CocoMetric'): _joints,
-    ('mmseg', 'IoUMetric'): _pixels,
-    ('mmpretrain', 'Accuracy'): _labels,
+_LISTENERS = {('mmdet', 'CocoMetric'): _boxes, ('mmpose', 'CocoMetric'): _keypoints}
+_COMPANIONS = {
+    ('mmseg', 'IoUMetric'): SegmentationRecorder,
+    ('mmpretrain', 'Accuracy'): ClassificationRecorder,
 }
 
 

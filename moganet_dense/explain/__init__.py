@@ -81,7 +81,7 @@ def explain(
         UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not see
             the class; a part that the task does not have.
     """
-    predictor = load_model(model, weights, device=device)
+    predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
     case = Case.of(predictor, image, name)
     folder = Path(out)

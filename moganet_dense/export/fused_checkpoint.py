@@ -1,7 +1,5 @@
 """Writes a checkpoint whose norms are folded into its convolutions."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from ..config.reading import read_config
 from ..toolboxes.build import build, outputs
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import map_tensors, switch
-from ..utils.atomic import as_line, require_writable
+from ..utils.atomic import as_line, replacing, require_writable
 from ..utils.errors import UserError
 from ..weights import safetensors_file
 from ..weights.conversion import recorded_gate
@@ -77,13 +75,9 @@ def _write(content: dict, path: Path) -> None:
     """Saves a checkpoint, whole or not at all."""
     with as_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.part')
-        try:
-            with open(handle, 'wb') as file:
-                if path.suffix == '.safetensors':
-                    file.write(safetensors_file.packed(content['state_dict'], noted(content)))
-                else:
-                    torch.save(content, file)
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            if path.suffix == '.safetensors':
+                packed = safetensors_file.packed(content['state_dict'], noted(content))
+                temporary.write_bytes(packed)
+            else:
+                torch.save(content, temporary)

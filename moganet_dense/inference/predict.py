@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.sources import Fault, Frame, endings, find, frames
 from ..results import Detections, Poses
-from ..utils.errors import INTERRUPTED, UserError, WrongUsage
+from ..utils.errors import INTERRUPTED, UserError, WrongUsage, reason_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from ..writer import Writer, about, rows
@@ -271,7 +271,7 @@ class WrittenBoxes:
         except (
             ValueError, KeyError, TypeError, OverflowError, RecursionError,
         ) as error:  # fmt: skip
-            reason = ' '.join(str(error).split())
+            reason = reason_of(error)
             raise UserError(
                 f'--boxes: {file}: expected boxes in the format of COCO, with image_id, '
                 f'category_id and bbox ({type(error).__name__}: {reason})'
@@ -394,7 +394,7 @@ def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
         raise
     except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
         more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         raise UserError(
             f'{chunk[0].source.file}: the model fails on it{more} '
             f'({type(error).__name__}: {reason}); leave it out'

@@ -14,19 +14,20 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
 from ..config import metafiles
-from ..config.reading import read_config
+from ..config.model_files import RANDOM, model_files, saved_config
+from ..config.reading import find_config, read_config
 from ..data.image_array import as_bgr
 from ..data.layouts import innermost
+from ..models import MogaNet
+from ..models.cuda_graphs import GRAPHS
+from ..models.memory_format import channels_last_is_faster
 from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import switch
+from ..toolboxes.model_form import SMALL_IMAGES, switch, to_channels_last
 from ..utils.errors import UserError, one_line
 from .metainfo import Names, names_of
 from .pixel_classes import certainty, label_pixels
-
-RANDOM = 'random'
-"""Said instead of weights: the model stays as it was initialised, for tests."""
 
 _BUILDING = threading.Lock()
 """The toolboxes build in a scope that is one for all threads."""
@@ -39,24 +40,33 @@ def load_model(
     *,
     device: str | torch.device | None = None,
     deploy: bool = False,
+    channels_last: bool | None = None,
+    cuda_graphs: bool = True,
 ) -> 'Predictor':
     """A model that is called on pictures.
 
     Args:
         name_or_config: a name of the zoo (``moganet-dense zoo`` lists them), the path of a
-            config, or a config. Configs are Python and run as code.
+            config, a config, or a work dir of a training: the config that was saved there.
+            Configs are Python and run as code.
         weights: path or URL of a checkpoint, ``moganet://NAME``, or a name of the zoo. They
             are read without running code and have to fit key by key. None: the published ones
-            of that name. 'random': none, the model stays as it was initialised.
+            of that name, or the best checkpoint of a work dir, else its last. 'random': none,
+            the model stays as it was initialised.
         device: as PyTorch has it; None: the GPU if there is one, else the CPU.
         deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
+        channels_last: images and maps lie in memory with their channels last; None: where that
+            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that
+            came before: the same results in less time and more memory, see
+            :class:`~moganet_dense.models.cuda_graphs.GraphCache`. Forward hooks on parts of the
+            backbone are not called then.
 
     Raises:
         UserError: no such name or config; no weights are given or published, or they do not
             fit; class names are not known, or not as many as the model has classes.
     """
-    cfg = _config(name_or_config)
-    weights = _weights(name_or_config, weights)
+    cfg, weights = _config_and_weights(name_or_config, weights)
     device = _device(device)
     adopt_gate(cfg, weights)
     with _BUILDING:
@@ -65,7 +75,11 @@ def load_model(
         names = names_of(cfg, content, model)
         if deploy:
             switch(model)
-        return Predictor(model.eval().to(device), cfg, names)
+        model = model.eval().to(device)
+        if isinstance(getattr(model, 'backbone', None), MogaNet):
+            _lay_out(model, cfg, channels_last)
+            model.backbone.use_cuda_graphs(GRAPHS if cuda_graphs else 0)
+        return Predictor(model, cfg, names)
 
 
 class Predictor:
@@ -229,38 +243,29 @@ class Predictor:
         return Segmentation(labels, self.classes, self.names.palette, scores)
 
 
-def _config(name_or_config: str | os.PathLike | Config) -> Config:
-    """The config, a copy."""
+def _config_and_weights(
+    name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None
+) -> tuple[Config, str]:
+    """The config, a copy, and what to load: a path, a URL or 'random'."""
     if isinstance(name_or_config, Config):
-        return name_or_config.copy()
+        if weights is None:
+            raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
+        return name_or_config.copy(), metafiles.published(os.fspath(weights))
     name = os.fspath(name_or_config)
-    if metafiles.find(name):
-        return read_config(name)
-    if Path(name).is_dir():
-        raise UserError(
-            f'expected a name of the zoo or a config, found the folder {name}; a work dir holds a '
-            'copy of its config: give that, and its checkpoint'
-        )
-    if not Path(name).suffix:
+    if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
         raise UserError(f'no such model: {name}; {metafiles.near(name)}')
-    return read_config(name)
+    find_config(saved_config(name) if Path(name).is_dir() else name)
+    files = model_files(name, weights)
+    return read_config(files.config), files.checkpoint
 
 
-def _weights(name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None) -> str:
-    if weights is not None:
-        return metafiles.published(os.fspath(weights))
-    if isinstance(name_or_config, Config):
-        raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
-    name = os.fspath(name_or_config)
-    if metafiles.find(name):
-        return metafiles.published(name)
-    near = metafiles.find(Path(name).stem)
-    by_name = ''
-    if near and near['Weights']:
-        by_name = f', or say {near["Name"]}, whose weights are published'
-    raise UserError(
-        f'no weights are given for {name}; give a checkpoint (--weights, --boxes-weights){by_name}'
-    )
+def _lay_out(model: nn.Module, cfg: Config, channels_last: bool | None) -> None:
+    if channels_last is None:
+        device, fused = next(model.parameters()).device, model.backbone.deployed
+        small = cfg.default_scope in SMALL_IMAGES
+        channels_last = channels_last_is_faster(device, False, fused, small)
+    if channels_last:
+        to_channels_last(model)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from ..data.converters.tasks import TASKS
 from ..data.data_summary import Summary
+from ..data.tasks import TASKS
 from ..data.validation import Finding, findings
 from . import Result, init
 

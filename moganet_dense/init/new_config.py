@@ -7,7 +7,7 @@ from pprint import pformat
 
 from ..config.metafiles import package_root
 from ..data.converters.dataset import DataSet
-from ..data.converters.tasks import TASKS
+from ..data.tasks import TASKS
 from .recipe import Recipe
 
 

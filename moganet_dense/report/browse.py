@@ -13,15 +13,13 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from ..data.image_io import load_whole
 from ..data.layouts import innermost, require_files
-from ..data.training_set import training_set
 from ..engine.job import Job
-from ..engine.resumable import draw_from, place_loader
-from ..utils.atomic import draft_of, move_durably
+from ..engine.resumable import draw_from, seeded_loader
+from ..utils.atomic import write_text
 from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import as_jpeg, as_url
 from ..visualization.training_samples import draw_target
@@ -64,8 +62,7 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
     pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []
     steps = [repr(step) for step in pipeline]
     text = template.render(config=str(job.config), shown=shown, steps=steps)
-    draft_of(page).write_text(text, encoding='utf-8')
-    move_durably(draft_of(page), page)
+    write_text(page, text)
     return page
 
 
@@ -75,11 +72,11 @@ def _fed(cfg: Config, number: int) -> Iterator[tuple[np.ndarray, Any, dict]]:
     import_modules_from_strings(**imports)
     init_default_scope(cfg.default_scope)
     seed = cfg.get('randomness', {}).get('seed') or 0
-    dataset = training_set(cfg)
+    with one_line('the training set cannot be built'):
+        loader = dict(cfg.train_dataloader, num_workers=0, persistent_workers=False)
+        loader = seeded_loader(loader, seed)
+    dataset = loader.dataset.dataset
     load_whole(dataset)
-    loader = dict(cfg.train_dataloader, num_workers=0, persistent_workers=False)
-    place_loader(loader, dataset, seed)
-    loader = Runner.build_dataloader(loader, seed=seed)
     loader.batch_sampler.start = 0
     settings = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
     preprocessor = MODELS.build(settings)

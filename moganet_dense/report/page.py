@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from .config_text import parse
+from ..config.config_text import parse
 from .plots import Plot, plot
 from .runs import Run, WorkDir
 

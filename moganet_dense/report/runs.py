@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.record_hook import EVALUATION, RUN
+from ..config import config_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
-from . import config_text, schema
+from . import schema
 from .schema import read_record
 
 MAX_RUNS = 5000
@@ -21,6 +21,9 @@ MAX_LOG_VALUES = 2_000_000
 MAX_LOG_NAMES = 300
 MAX_LINE = 100_000
 """What a log may have: a million iterations, noted each tenth, have 700 000 values."""
+
+RUN, EVALUATION = 'run.json', 'evaluation.json'
+"""What the hook of a run writes: what was run, and its last evaluation."""
 
 Series = dict[str, list[tuple[float, float]]]
 """(step, value) by name."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from ..utils.atomic import draft_of, move_durably
-from ..utils.errors import UserError
+from ..utils.atomic import as_line, write_text
 from ..utils.nonfatal import nonfatal
 
 PAGE = 'report.html'
@@ -32,13 +31,8 @@ def report(work_dirs: Sequence[str | os.PathLike], out: str | os.PathLike | None
 
     target = Path(out or Path(work_dirs[-1], PAGE))
     text = page([read_work_dir(Path(folder)) for folder in work_dirs])
-    try:
-        draft_of(target).write_text(text, encoding='utf-8')
-        move_durably(draft_of(target), target)
-    except OSError as error:
-        raise UserError(f'{target} cannot be written: {error.strerror}') from error
-    finally:
-        draft_of(target).unlink(missing_ok=True)
+    with as_line(target):
+        write_text(target, text)
     return target
 
 

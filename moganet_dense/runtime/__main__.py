@@ -1,14 +1,13 @@
-"""``python -m moganet_dense.runtime FILE INPUT...``: ``predict`` without click and torch."""
+"""``python -m moganet_dense.runtime FILE INPUT...``: ``predict`` of an exported file."""
 
 import sys
 
 
 def main() -> int:
-    """Looks at pictures with an exported file; returns the exit code."""
+    """Runs an exported file on images; returns the exit code."""
     from ..cli import main  # above the runtime: this is an entry point
-    from ..commands.bare import predict
 
-    return main(sys.argv[1:], predict)
+    return main(['predict', '--runtime', 'onnx', *sys.argv[1:]])
 
 
 if __name__ == '__main__':

@@ -15,8 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..models import MogaNet
+from ..models.memory_format import channels_last_is_faster
 from ..utils.errors import UserError
 
+SMALL_IMAGES = ('mmpretrain', 'mmpose')
+"""Toolboxes whose images have about 224 pixels, see :func:`channels_last_is_faster`."""
 DTYPES = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -27,29 +30,43 @@ class Form:
     Attributes:
         deploy: folded, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
         dtype: a key of DTYPES; fp32 changes nothing.
-        channels_last: images and maps lie in memory with their channels last.
+        channels_last: images and maps lie in memory with their channels last; None: where that
+            is faster, see :func:`channels_last_is_faster`.
         compiled: the backbone goes through torch.compile: a minute before the first image.
+        cuda_graphs: in the deploy form on a GPU the backbone replays captured graphs, see
+            :meth:`MogaNet.use_cuda_graphs`; not if it is compiled.
     """
 
     deploy: bool = False
     dtype: str = 'fp32'
-    channels_last: bool = False
+    channels_last: bool | None = False
     compiled: bool = False
+    cuda_graphs: bool = False
 
-    def apply(self, model: nn.Module) -> None:
+    def apply(self, model: nn.Module, small_images: bool = False) -> None:
         """Brings a model with its weights into this form, in place.
+
+        Args:
+            model: on the device that it will be evaluated on.
+            small_images: see :func:`channels_last_is_faster`.
 
         Raises:
             UserError: see :func:`switch`; or fp16 on a CPU.
         """
         if self.deploy:
             switch(model)
-        if self.channels_last:
+        channels_last = self.channels_last
+        if channels_last is None:
+            device = next(model.parameters()).device
+            channels_last = channels_last_is_faster(device, False, self.deploy, small_images)
+        if channels_last:
             to_channels_last(model)
         if dtype := DTYPES[self.dtype]:
             to_precision(model, dtype)
         if self.deploy and not self.compiled:
             model.backbone.pack()
+            if self.cuda_graphs:
+                model.backbone.use_cuda_graphs()
         if self.compiled:
             model.backbone.forward = torch.compile(model.backbone.forward)
 

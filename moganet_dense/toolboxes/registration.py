@@ -17,11 +17,13 @@ from ..config.metafiles import METAFILES, entries, package_root
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..weights import mmengine_loader
+from . import config_scopes
 from .after_import import after_import
 
 
 def register() -> None:
     """Tells the toolboxes of our names, those that are imported and those that will be."""
+    config_scopes.register()
     mmengine_loader.read_releases_without_code()
     after_import('mmengine.infer.infer', _add_to_inferencers)
     after_import('mmpretrain.apis.model', _add_to_hub)

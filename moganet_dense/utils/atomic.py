@@ -1,33 +1,72 @@
-"""Files are written completely or not at all: beside their place, and then moved there."""
+"""Files that appear completely or not at all.
+
+A file is written under a random name beside its target, flushed to the disk and moved. The
+temporary file is opened exclusively, so that no link is followed and two processes never share
+one; a target that is a symbolic link is replaced, not followed.
+"""
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import UserError
 
+_TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part')
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields an empty temporary file beside ``target``, which it replaces on success.
+
+    What is moved has been flushed to the disk, and the folder is flushed after.
+
+    Raises:
+        OSError: the folder cannot be written; ``target`` is as before.
+    """
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix='.part')
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's are private
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all.
+    """Writes a file, all or nothing; its folder is made at need.
 
     Raises:
         UserError: it cannot be written.
     """
-    draft = None
-    try:
-        with as_line(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=path.parent, suffix='.part')
-            with open(handle, 'wb') as file:
-                file.write(content)
-            os.chmod(draft, 0o644)  # mkstemp's are its owner's alone
-            os.replace(draft, path)
-            draft = None
-    finally:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
+    with as_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file as UTF-8, all or nothing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Removes what killed processes left of :func:`replacing` in a folder."""
+    for entry in os.scandir(folder):
+        if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
@@ -56,16 +95,10 @@ def as_line(path: Path) -> Iterator[None]:
         raise UserError(f'{path} cannot be written ({error.strerror})') from None
 
 
-def draft_of(target: Path) -> Path:
-    """Where a file is written before it is moved to ``target``."""
-    return target.with_name(f'.{target.name}.part')
-
-
-def move_durably(draft: Path, target: Path) -> None:
-    """Moves a file within its folder: flushed before, and the folder after."""
-    _flush(draft)
-    os.replace(draft, target)
-    _flush(target.parent)
+def _umask() -> int:
+    found = os.umask(0o022)
+    os.umask(found)
+    return found
 
 
 def _flush(path: Path) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+STOPPED = 75
+"""Exit code of a training that was stopped and saved: EX_TEMPFAIL of sysexits.h, try again."""
 
 
 class UserError(Exception):
@@ -19,8 +21,31 @@ class WrongUsage(UserError):
     """Arguments of a command that do not fit each other, or the model: exit code 2."""
 
 
-class Stopped(Exception):
-    """Training was asked to stop, and has saved what it takes to go on."""
+class Stopped(SystemExit):
+    """Training was asked to stop, and has saved what it takes to resume.
+
+    Where nobody catches it, as in the toolboxes' own scripts, Python ends with exit code 75.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(STOPPED)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has stopped the program at once.
+
+    Args:
+        text: what was saved.
+        number: of the signal.
+    """
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + number
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmengine.logging import print_log
+from .errors import reason_of
 
 
 @contextmanager
@@ -13,6 +13,8 @@ def nonfatal(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = ' '.join(str(error).split())[:200]
+        reason = reason_of(error)[:200]
         words = f'{what} failed, and the run goes on: {reason} [{type(error).__name__}]'
+        from mmengine.logging import print_log
+
         print_log(words, 'current', logging.WARNING)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import tempfile
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from mmengine.dist import barrier, get_local_rank
 from rich.progress import wrap_file
 
+from ..utils.atomic import replacing
 from ..utils.errors import first_line
 from . import releases
 from .conversion import WeightsError
@@ -54,25 +54,21 @@ def fetch(url: str) -> Path:
             name says; names the file, the URL and where a copy fetched by hand goes.
     """
     _require_https(url)
-    name, draft = _cached_name(url), None
+    name = _cached_name(url)
     target = cache_folder() / name
     if target.is_file():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=name, suffix='.part')
-        with open(handle, 'wb') as part:
-            _download(url, part, name)
-        _check_hash(Path(draft), url)
-        os.replace(draft, target)
+        with replacing(target) as draft:
+            with open(draft, 'wb') as part:
+                _download(url, part, name)
+            _check_hash(draft, url)
     except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
             f'cannot fetch {name} from {url} ({first_line(error)}); '
             f'fetch it by hand and put it at {target}'
         ) from None
-    finally:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
     return target
 
 

@@ -15,7 +15,7 @@ from mmengine.fileio.handlers import file_handlers
 from mmengine.runner import CheckpointLoader
 
 from moganet_dense.cli import main
-from moganet_dense.report.config_text import parse
+from moganet_dense.config.config_text import parse
 from moganet_dense.utils.errors import UserError
 from moganet_dense.weights import mmengine_loader
 from moganet_dense.weights.loading import trusting

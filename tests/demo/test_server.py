@@ -207,13 +207,16 @@ def test_the_models_of_the_command_line(tmp_path):
         'retinanet_moganet_s': 'detection',
         'upernet_moganet_t (best)': 'segmentation',
     }
+    pair = [config, f'{tmp_path}/best.pth']
+    assert Shelf.of(['retinanet_moganet_s', *pair]).choices == choices
+    assert list(Shelf.of([*pair, 'retinanet_moganet_s']).choices) == [*choices][::-1]
     published = Shelf.of([]).choices
     assert {choice.task for choice in published.values()} == {
         'detection', 'segmentation', 'pose', 'classification'
     }  # fmt: skip
     for wrong, words in [
         (['retinanet_moganet_x'], 'no such model: retinanet_moganet_x; did you mean'),
-        ([config], 'expected CONFIG=CHECKPOINT'),
+        ([config], 'expected CONFIG CHECKPOINT'),
         ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
         (['faster_rcnn_moganet_s'], 'no weights are published'),
         (['retinanet_moganet_s'] * 2, 'named twice'),

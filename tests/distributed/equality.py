@@ -131,7 +131,7 @@ def write_config(path: Path, task: str, dtype: str) -> Path:
     recorder = dict(type='Recorder', folder=str(path.parent), dtype=dtype, emptied=emptied)
     path.write_text(
         f'_base_ = {str(ROOT / "configs" / CONFIGS[task])!r}\n'
-        f'custom_hooks = [{recorder}]\n'
+        f"custom_hooks = [{recorder}, dict(type='SharedAvgFactorHook')]\n"
         f"backbone = dict(arch={ARCH}, drop_path_rate=0.0, norm_cfg=dict(type='SyncBN'))\n"
         f'model = dict(backbone=backbone, {THIN[task]})\n'
         "sync_bn = 'torch'\n"  # the pose head's norms are BN whatever a config says
@@ -207,7 +207,8 @@ def compare_sharded(task: str, folder: Path, dtype: str) -> dict[str, dict[str, 
     found = {}
     for name, world, fsdp in (('sharded', 2, True), ('whole', 1, False)):
         target = folder / f'{task}_{name}'
-        training(target, task, world, dtype, resume=checkpoint, fsdp=fsdp).results()
+        how = dict(resume=checkpoint, accept_changes=True, fsdp=fsdp)  # twice as long
+        training(target, task, world, dtype, **how).results()
         found[name] = difference(folder / f'{task}{world}', target)
     return found
 

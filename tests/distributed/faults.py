@@ -27,6 +27,7 @@ from toy import write_config
 from moganet_dense.engine.atomic_checkpoint import POINTER, read_training
 from moganet_dense.engine.job import Job
 from moganet_dense.engine.train import train
+from moganet_dense.utils.errors import UserError
 
 KILLED = 'killed'  # a file that a process leaves right before it kills itself
 FAULTS = [
@@ -64,7 +65,13 @@ class Killer(Hook):
 def trained(config: Path, work_dir: Path, world: int, resume: str | None) -> None:
     """What a process of the training runs."""
     launcher = 'none' if world == 1 else 'pytorch'
-    train(Job(config, str(work_dir), (), launcher), resume=resume)
+    changed = resume is not None and world != 2
+    job = Job(config, str(work_dir), (), launcher)
+    try:
+        train(job, resume=resume, accept_changes=changed)
+    except UserError as error:  # as the command line does
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
 
 
 def start(config: Path, work_dir: Path, world: int, resume: str | None = None) -> Group:

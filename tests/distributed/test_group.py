@@ -16,7 +16,7 @@ from faults import killed_config
 
 from moganet_dense.cli import main
 from moganet_dense.engine.fsdp import fully_shard
-from moganet_dense.engine.runner import GroupRunner
+from moganet_dense.engine.runner import DenseRunner
 
 HERE = Path(__file__).parent
 
@@ -107,7 +107,7 @@ def test_the_rate_follows_the_images_of_a_step(gathered, expected):
     )
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     wrapper = SimpleNamespace(_accumulative_counts=gathered, optimizer=optimizer)
-    GroupRunner.scale_lr(runner, wrapper, dict(enable=True, base_batch_size=16))
+    DenseRunner.scale_lr(runner, wrapper, dict(enable=True, base_batch_size=16))
     assert optimizer.param_groups[0]['lr'] == expected
 
 

@@ -12,11 +12,12 @@ import torch
 import xtcocotools.coco
 import xtcocotools.cocoeval
 from drawn_coco import draw
+from mmengine.fileio import dump
+from mmengine.registry import METRICS, DefaultScope
 from mmengine.structures import InstanceData
 
-import moganet_dense.evaluation.fast_coco_eval as in_cpp_module
-from moganet_dense.evaluation.coco_precision import after_accumulate
-from moganet_dense.evaluation.fast_coco_eval import METRICS, fast_coco_eval, in_cpp
+from moganet_dense.evaluation import fast_coco_eval as module
+from moganet_dense.evaluation.fast_coco_eval import MODULES, in_cpp, listened_to, metric_class
 
 LIBRARIES = dict(bbox=pycocotools, segm=pycocotools, keypoints=xtcocotools)
 SIGMAS = np.linspace(0.02, 0.1, 17)
@@ -150,10 +151,10 @@ def test_other_kinds_stay_with_the_original():
     assert found.evalImgs
 
 
-def metrics_of_mmdet(data, results, folder) -> dict:
+def metrics_of_mmdet(kind, data, results, folder) -> tuple[dict, object]:
     file = folder / 'truth.json'
     file.write_text(json.dumps(data))
-    metric = importlib.import_module(METRICS[0]).CocoMetric(str(file), ['bbox'], classwise=True)
+    metric = kind(str(file), ['bbox'], classwise=True)
     metric.dataset_meta = dict(classes=[c['name'] for c in data['categories']])
     for image in data['images']:
         mine = [r for r in results if r['image_id'] == image['id']]
@@ -169,52 +170,67 @@ def metrics_of_mmdet(data, results, folder) -> dict:
             ),
         )
         metric.process({}, [sample])
-    return metric.evaluate(len(data['images']))
+    seen = []
+    if hasattr(metric, 'listeners'):
+        metric.listeners.append(lambda *what: seen.append(what))
+    return metric.evaluate(len(data['images'])), seen
 
 
-def test_a_metric_evaluates_in_cpp_within_and_as_before_after(tmp_path):
+def test_the_metric_has_the_numbers_of_the_toolbox_and_leaves_it_as_it_was(tmp_path):
     data, results = draw('bbox', 10, 20, categories=3)
-    asked = metrics_of_mmdet(data, results, tmp_path)
-    modules = [importlib.import_module(name) for name in METRICS]
-    before = [(module.COCOeval, module.dump) for module in modules]
-    with fast_coco_eval():
-        for module, (evaluator, dump) in zip(modules, before, strict=True):
-            assert issubclass(module.COCOeval, evaluator) and module.COCOeval is not evaluator
-            assert module.dump is not dump
-        assert metrics_of_mmdet(data, results, tmp_path) == asked
-    assert [(module.COCOeval, module.dump) for module in modules] == before
+    toolbox = importlib.import_module(MODULES['mmdet'])
+    before = toolbox.COCOeval, toolbox.dump
+    asked, _ = metrics_of_mmdet(toolbox.CocoMetric, data, results, tmp_path)
+    kind = metric_class('mmdet')
+    assert issubclass(kind, toolbox.CocoMetric)
+    found, ((metric, heard, (evaluated,)),) = metrics_of_mmdet(kind, data, results, tmp_path)
+    assert found == asked
+    assert type(metric) is kind and len(heard) == 10
+    assert evaluated.eval['precision'].shape[2] == 3 and not evaluated.evalImgs
+    assert (toolbox.COCOeval, toolbox.dump) == before
+
+
+def test_a_config_names_one_metric_for_both_toolboxes():
+    for scope in MODULES:
+        with DefaultScope.overwrite_default_scope(scope):
+            built = METRICS.build(dict(type='FastCocoMetric', ann_file=None))
+        assert type(built) is metric_class(scope)
+        assert type(built).__mro__[1].__module__ == MODULES[scope]
+    with (
+        DefaultScope.overwrite_default_scope('mmseg'),
+        pytest.raises(ValueError, match='default_scope'),
+    ):
+        METRICS.build(dict(type='FastCocoMetric'))
 
 
 @pytest.mark.parametrize('kind', ['bbox', 'keypoints_foot'])
-def test_who_watches_evaluations_sees_each_once(kind):
+def test_a_listener_gets_each_evaluation_once(kind):
     library = pycocotools if kind == 'bbox' else xtcocotools
     data, results = draw(kind.partition('_')[0], 4, 20, categories=1)
     for annotation in data['annotations'] + results:
         annotation['foot_kpts'] = annotation.get('keypoints', [])[:18]
     options = () if kind == 'bbox' else (SIGMAS[:6],)
     seen = []
-    with fast_coco_eval(), after_accumulate(seen.append):
-        module = importlib.import_module(METRICS[kind != 'bbox'])
-        found = evaluated(module.COCOeval, library, data, results, kind, *options, useSegm=None)
+    watched = listened_to(in_cpp(library.cocoeval.COCOeval), seen.append)
+    found = evaluated(watched, library, data, results, kind, *options, useSegm=None)
     assert seen == [found]
 
 
 def test_what_is_written_is_what_mmengine_writes(tmp_path):
     rows = [dict(b=[0.1, 1e-20, np.float32(0.3)], a=np.int64(3), c='ü"'), dict(x=np.arange(2))]
-    module = importlib.import_module(METRICS[0])
-    module.dump(rows, tmp_path / 'theirs.json', indent=4)
-    with fast_coco_eval():
-        module.dump(rows, str(tmp_path / 'ours.json'), sort_keys=True, indent=4)
-    theirs, ours = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('theirs', 'ours'))
+    dump(rows, tmp_path / 'theirs.json', indent=4)
+    module._dump(rows, str(tmp_path / 'ours.json'), sort_keys=True, indent=4)
+    theirs, ours = (
+        json.loads((tmp_path / f'{n}.json').read_text(encoding='utf-8')) for n in ('theirs', 'ours')
+    )
     assert ours == theirs
 
 
-def test_without_the_library_the_original_serves_and_that_is_said(monkeypatch):
-    module = importlib.import_module(METRICS[0])
-    original = module.COCOeval
-    monkeypatch.setattr(in_cpp_module, 'find_spec', lambda name: None)
+def test_without_the_library_the_original_serves_and_that_is_said(tmp_path, monkeypatch):
+    data, results = draw('bbox', 4, 20, categories=3)
+    monkeypatch.setattr(module, 'find_spec', lambda name: None)
     said = []
-    monkeypatch.setattr(in_cpp_module, 'print_log', lambda text, *_, **__: said.append(text))
-    with fast_coco_eval():
-        assert module.COCOeval is original
+    monkeypatch.setattr(module, 'print_log', lambda text, *_, **__: said.append(text))
+    _, ((_, _, (evaluated,)),) = metrics_of_mmdet(metric_class('mmdet'), data, results, tmp_path)
+    assert evaluated.evalImgs  # by the original's loop
     assert 'pip install faster-coco-eval' in said[0]

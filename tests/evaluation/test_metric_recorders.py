@@ -10,11 +10,11 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from moganet_dense.evaluation.classification import evaluation as classified
 from moganet_dense.evaluation.classification import precision_recall
-from moganet_dense.evaluation.coco_precision import Precision, after_accumulate
+from moganet_dense.evaluation.coco_precision import Precision
 from moganet_dense.evaluation.detection import DetectionRecord, match, quality
 from moganet_dense.evaluation.keypoints import similarities
+from moganet_dense.evaluation.metric_recorders import ClassificationRecorder
 from moganet_dense.evaluation.segmentation import SegmentationRecord
 from moganet_dense.evaluation.summary import Extremes, confusion
 
@@ -68,12 +68,11 @@ def test_boxes_by_hand(tmp_path, picture):
              bbox=[float(b[0]), float(b[1]), 20.0, 20.0])
         for _, p in FOUND for b, k, s in zip(p['bboxes'], p['labels'], p['scores'], strict=True)
     ]  # fmt: skip
-    precisions = []
-    with after_accumulate(lambda seen: precisions.append(Precision(seen))):
-        judge = COCOeval(coco, coco.loadRes(rows), 'bbox')
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
+    judge = COCOeval(coco, coco.loadRes(rows), 'bbox')
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    precisions = [Precision(judge)]
     result = DetectionRecord(metric, {1: picture, 2: picture}).evaluation(FOUND, precisions)
 
     # true cat, cat: 2; true dog, cat: 1; nothing there, cat: 1; the crowd is no object
@@ -132,11 +131,17 @@ def test_similarities_are_the_formula_of_coco():
 def test_labels_by_hand(picture):
     scores = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4]]
     truth = [0, 1, 1, 2]
-    results = [
+    samples = [
         dict(pred_score=torch.tensor(s), gt_label=torch.tensor([t]))
         for s, t in zip(scores, truth, strict=True)
     ]
-    result = classified(results, ['a', 'b', 'c'], lambda place: picture)
+    kept = []
+    metric = SimpleNamespace(dataset_meta=dict(classes=['a', 'b', 'c']))
+    dataset = SimpleNamespace(get_data_info=lambda place: dict(img_path=picture))
+    recorder = ClassificationRecorder(metric, dataset, kept.append)
+    recorder.process({}, samples)
+    assert recorder.evaluate(4) == {}  # no figure of its own
+    result = kept[0]()
     assert result.confusion.counts == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     assert result.tables[0].rows == [
         ['a', 1, 1.0, 0.5],

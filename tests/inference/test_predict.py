@@ -687,6 +687,24 @@ def test_label_maps_by_command(photos, random_model):
     np.testing.assert_array_equal(shown, np.array([row['colour'] for row in table])[labels])
 
 
+def test_a_checkpoint_after_the_config_and_a_work_dir_in_place_of_both(photos, random_model, capfd):
+    config, _, weights, *rest = random_model('configs/det/retinanet_moganet_xt.py')
+    work_dir = Path('work')
+    work_dir.mkdir()
+    Path(config).rename(work_dir / 'saved.py')
+    Path(weights).rename(work_dir / 'best_coco_bbox_mAP_epoch_1.pth')
+    saved = [str(work_dir / 'saved.py'), str(work_dir / 'best_coco_bbox_mAP_epoch_1.pth')]
+    found = []
+    for model in (saved, [saved[0], '--weights', saved[1]], ['work']):
+        command = ['predict', *model, 'photos/a.png', *rest, '--json', '--conf', '0']
+        assert main(command) == 0
+        found.append(capfd.readouterr().out.splitlines()[-1])
+    assert len(json.loads(found[0])['found']) > 0
+    assert found[0] == found[1] == found[2]
+    assert main(['predict', *saved, *rest]) == 2
+    assert 'expected INPUT' in capfd.readouterr().err
+
+
 def test_json_alone_is_on_standard_output(photos, random_model, capfd):
     config, *rest = random_model('configs/pose/topdown_moganet_xt_256x192.py')
     command = ['predict', config, 'photos/a.png', 'photos/broken.jpg', *rest, '--json']
@@ -723,7 +741,7 @@ def test_persons_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s', 'a.png', '--score-thr', 'nan'], 2, 'not in the range'),
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
-        (['.', 'a.png'], 1, 'found the folder .; a work dir holds a copy of its config'),
+        (['docs/benchmarks', 'a.png'], 1, 'a work dir with the config of a training'),
         (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
     ],
 )

@@ -272,7 +272,7 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
         (('nowhere.py', 'random'), 'no such config'),
         (
             (str(ROOT / DET),),
-            'no weights are given for .*; give a checkpoint .* or say retinanet_moganet_xt',
+            'no weights are given for .*; retinanet_moganet_xt has published ones',
         ),
         (('faster_rcnn_moganet_s',), 'no weights are published for faster_rcnn_moganet_s'),
         ((str(ROOT / DET), 'faster_rcnn_moganet_s'), 'no weights are published for faster'),

@@ -7,41 +7,13 @@ import threading
 
 import pytest
 import torch
+from fake_capture import FakeCapturer
 from golden import fill
 
 from moganet_dense.models import MogaNet, cuda_graphs
 from moganet_dense.models.cuda_graphs import PATIENCE, REMEMBERED, CudaCapturer, GraphCache
 
 ARCH = dict(embed_dims=[8, 8, 16, 16], depths=[1, 1, 1, 1], ffn_ratios=[2, 2, 2, 2])
-
-
-class FakeCapturer:
-    """Records what a real graph would: the input's memory, and the weights' where they are."""
-
-    def __init__(self) -> None:
-        self.captured, self.replayed, self.resets = [], [], 0
-        self.error = None
-
-    def serves(self, x):
-        return True
-
-    def reset(self):
-        self.resets += 1
-
-    def capture(self, forward, x):
-        if self.error:
-            raise self.error
-        self.captured.append(tuple(x.shape))
-        with torch.inference_mode(False):
-            placed = x.clone()
-
-        def replay(x):
-            self.replayed.append(tuple(x.shape))
-            with torch.inference_mode(False), torch.no_grad():
-                placed.copy_(x)
-                return forward(placed)
-
-        return replay
 
 
 @pytest.fixture

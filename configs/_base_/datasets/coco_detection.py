@@ -52,7 +52,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox'
+    type='FastCocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox'
 )
 test_evaluator = val_evaluator
 auto_scale_lr = dict(enable=False, base_batch_size=16)

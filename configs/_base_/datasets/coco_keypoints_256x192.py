@@ -56,7 +56,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric', ann_file=data_root + 'annotations/person_keypoints_val2017.json'
+    type='FastCocoMetric', ann_file=data_root + 'annotations/person_keypoints_val2017.json'
 )
 test_evaluator = val_evaluator
 auto_scale_lr = dict(enable=False, base_batch_size=256)

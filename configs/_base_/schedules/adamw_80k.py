@@ -6,6 +6,6 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='PolyLR', power=0.9, eta_min=0.0, by_epoch=False, begin=0, end=80_000),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=80_000, val_interval=4_000)
+train_cfg = dict(type='ResumableIterLoop', max_iters=80_000, val_interval=4_000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

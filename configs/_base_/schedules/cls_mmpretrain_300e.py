@@ -14,7 +14,7 @@ optim_wrapper = dict(
 warmup = dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=5, convert_to_iter_based=True)
 cosine = dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=5)
 param_scheduler = [warmup, cosine]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
+train_cfg = dict(type='ResumableEpochLoop', max_epochs=300, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 precise_bn = dict(type='PreciseBNHook', num_samples=8192, priority='ABOVE_NORMAL')

@@ -23,7 +23,7 @@ cosine = dict(
     convert_to_iter_based=True,
 )
 param_scheduler = [warmup, cosine]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
+train_cfg = dict(type='ResumableEpochLoop', max_epochs=300, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 precise_bn = dict(type='PreciseBNHook', num_samples=8192, priority='ABOVE_NORMAL')

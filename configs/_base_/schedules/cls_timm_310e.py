@@ -11,7 +11,7 @@ optim_wrapper = dict(
 warmup = dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=6)
 cosine = dict(type='CosineAnnealingLR', T_max=300, eta_min=1e-5, by_epoch=True, begin=0, end=301)
 param_scheduler = [warmup, cosine]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=310, val_interval=1)
+train_cfg = dict(type='ResumableEpochLoop', max_epochs=310, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # Statistics of BN are averaged over the GPUs after each epoch (timm did it to the average's too).

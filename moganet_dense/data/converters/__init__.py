@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from ...utils.errors import UserError
+from ..tasks import TASKS
 from . import (
     read_coco,
     read_cvat,
@@ -38,7 +39,6 @@ from . import (
 )
 from .dataset import DataSet
 from .files import Tree
-from .tasks import TASKS
 
 READERS: tuple[ModuleType, ...] = (
     read_coco,

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, reason_of
 from ..image_io import decode, read_whole
 from .findings import Finding
 
@@ -133,5 +133,5 @@ def read_labels(file: str) -> np.ndarray:
             with Image.open(BytesIO(content)) as image:
                 return np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None

@@ -1,4 +1,4 @@
-"""``python -m moganet_dense doctor``: the environment as seen, and what mends it.
+"""``python -m moganet_dense doctor``: the environment as seen, and what repairs it.
 
 Imports nothing of the stack itself: each package is imported in another process, since a
 broken one may end the process that tries.
@@ -8,32 +8,29 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict, dataclass, field
 
-MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 12)
+from ..utils.errors import UserError
+from . import fixes
 
-# import name, what it is for, and the mend if it cannot be imported
-PACKAGES = {
-    'torch': 'pip install torch==2.10.0 torchvision==0.25.0',
-    'torchvision': 'it has to fit torch: pip install torch==2.10.0 torchvision==0.25.0',
-    'numpy': 'pip install numpy==2.2.6 (below 2 for torch below 2.3)',
-    'cv2': 'pip install --force-reinstall --no-deps opencv-python-headless'
-    ' (the other build needs libGL)',
-    'mmengine': 'pip install onedl-mmengine (or mmengine, never both)',
-    'mmcv': 'pip install --no-build-isolation onedl-mmcv (or mmcv, never both)',
-    'mmcv.ops': 'mmcv was installed without its operators or for another torch: uninstall it '
-    '(also mmcv-lite) and install it again after torch, with --no-build-isolation '
-    '--no-cache-dir; for a GPU a wheel for your torch and CUDA, or nvcc',
-    'mmdet': 'pip install onedl-mmdetection (or mmdet); its message names the mmcv it accepts',
-    'mmseg': 'pip install onedl-mmsegmentation (or mmsegmentation) ftfy regex',
-    'mmpretrain': 'pip install onedl-mmpretrain (or mmpretrain)',
-    'pycocotools.mask': 'pip install --no-cache-dir --force-reinstall pycocotools',
-    'xtcocotools.mask': 'its wheel was built for NumPy 1: pip install --no-deps '
-    '--no-build-isolation --no-binary xtcocotools --force-reinstall xtcocotools',
-    'mmpose': 'pip install --no-deps mmpose==1.3.2 (it asks for chumpy, which does not build '
-    'and which it never imports); then json-tricks munkres xtcocotools',
-}
+MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 14)
+
+PACKAGES = (
+    'torch',
+    'torchvision',
+    'numpy',
+    'cv2',
+    'mmengine',
+    'mmcv',
+    'mmcv.ops',
+    'mmdet',
+    'mmseg',
+    'mmpretrain',
+    'pycocotools.mask',
+    'xtcocotools.mask',
+    'mmpose',
+)
+"""Modules, in the order in which what they need is repaired."""
 _OPENMMLAB = ('mmcv', 'mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose')
 
 _PROBE = """
@@ -44,6 +41,9 @@ for name in sys.argv[1:]:
     try:
         module = importlib.import_module(name)
         row = dict(name=name, version=getattr(module, '__version__', ''))
+        if name == 'mmcv.ops':
+            file = importlib.import_module('mmcv._ext').__file__
+            row['operators'] = 'from torchvision' if file.endswith('.py') else 'compiled'
         if name == 'torch':
             cuda = module.cuda.is_available()
             row['device'] = module.cuda.get_device_name(0) if cuda else ''
@@ -53,6 +53,16 @@ for name in sys.argv[1:]:
         row = dict(name=name, error=f'{type(error).__name__}: {text}')
     print(json.dumps(row), flush=True)
 """
+
+_FIX = {
+    'torchvision': 'it has to fit torch',
+    'numpy': 'torch below 2.3 needs a NumPy below 2',
+    'cv2': 'opencv-python needs libGL, which servers lack; opencv-python-headless does not',
+    'mmcv.ops': 'mmcv has no operators, or they were compiled for another torch',
+    'xtcocotools.mask': 'its wheels are for NumPy 1; pycocotools serves in its place',
+    'mmpose': 'its metadata asks for chumpy, which does not build and which it never imports',
+}
+"""Why, where the error does not say it."""
 
 _USE_PROBE = """
 import torch, moganet_dense
@@ -76,14 +86,16 @@ class Finding:
     Attributes:
         what: name.
         seen: what was found.
-        mend: what to do, or '' if it is fine.
+        fix: what to do, or '' if it is fine.
         fatal: training cannot run like this.
+        commands: arguments of pip that do it; empty where it takes a person.
     """
 
     what: str
     seen: str
-    mend: str = ''
+    fix: str = ''
     fatal: bool = False
+    commands: list[fixes.Command] = field(default_factory=list)
 
 
 def probe(names: list[str]) -> dict[str, dict]:
@@ -111,30 +123,42 @@ def findings() -> list[Finding]:
     """All that doctor looks at, in the order of installation."""
     found = [_python()]
     rows = probe(list(PACKAGES))
-    serving = metadata.packages_distributions()
-    for name, mend in PACKAGES.items():
-        row = rows[name]
-        if error := row.get('error'):
-            found.append(Finding(name, error, mend, fatal=True))
-            continue
-        distributions = sorted(set(serving.get(name, [])))
-        source = f' from {", ".join(distributions)}' if name in _OPENMMLAB else ''
-        finding = Finding(name, (row['version'] + source).strip() or 'importable')
-        if name in _OPENMMLAB and len(distributions) > 1:
-            finding.mend = f'two distributions fill {name}: uninstall both, install one again'
-            finding.fatal = True
-        found.append(finding)
+    if missing := fixes.missing_of_train():
+        names = ', '.join(missing)
+        command = ('install', *missing)
+        found.append(Finding('packages', f'not installed: {names}', '', True, [command]))
+    for name in PACKAGES:
+        found.append(_package(name, rows))
     found.append(_accelerator(rows['torch']))
     if not any(f.fatal for f in found):
         found.append(_use())
     return found
 
 
+def _package(name: str, rows: dict[str, dict]) -> Finding:
+    row = rows[name]
+    if error := row.get('error'):
+        if name == 'torchvision':
+            commands = [fixes.for_torchvision(rows['torch'].get('version', ''))]
+        else:
+            commands = fixes.for_module(name, error)
+        return Finding(name, error, _FIX.get(name, ''), True, commands)
+    serving = fixes.serving(name)
+    source = f' from {", ".join(serving)}' if name in _OPENMMLAB else ''
+    if name == 'mmcv.ops':
+        source = row['operators']
+    finding = Finding(name, (row['version'] + source).strip() or 'importable')
+    if name in _OPENMMLAB and len(serving) > 1:
+        finding.fix = f'two distributions fill {name}'
+        finding.fatal, finding.commands = True, fixes.for_two_distributions(name)
+    return finding
+
+
 def _python() -> Finding:
     version = sys.version_info[:2]
     finding = Finding('python', f'{platform.python_version()} ({sys.executable})')
     if not MIN_PYTHON <= version <= MAX_PYTHON:
-        finding.mend = 'the stack is verified on Python 3.10 to 3.12; make an environment of these'
+        finding.fix = 'the stack is verified on Python 3.10 to 3.13; make an environment of these'
         finding.fatal = version < MIN_PYTHON
     return finding
 
@@ -146,7 +170,7 @@ def _accelerator(torch_row: dict) -> Finding:
         return Finding(
             'accelerator',
             f'none; torch was built for CUDA {torch_row["cuda"]}',
-            'with a GPU: check nvidia-smi and the driver; without one all is well, but slow',
+            'with a GPU: check nvidia-smi and the driver; without one everything runs, but slowly',
         )
     return Finding('accelerator', 'none; torch was built for the CPU')
 
@@ -159,31 +183,54 @@ def _use() -> Finding:
     if run.returncode == 0:
         return Finding('MogaNet', 'built through mmdet; it and an operator of mmcv ran')
     error = (run.stderr.strip().splitlines() or ['no message'])[-1]
-    mend = (
-        'if it names numpy: torch below 2.3 needs numpy<2; if it names CUDA: mmcv was built '
-        'without it, install it again where nvcc is found; else pip install -e . in the checkout'
+    fix = (
+        'if it names numpy: torch below 2.3 needs numpy<2; if it names CUDA: mmcv was compiled '
+        'without it, `MMCV=python make setup` or a CUDA build of mmcv; else '
+        'MOGANET_TRACEBACK=1 shows where it comes from'
     )
-    return Finding('MogaNet', error, mend, fatal=True)
+    return Finding('MogaNet', error, fix, fatal=True)
 
 
-def examine(as_json: bool = False) -> int:
+def examine(as_json: bool = False, fix: bool = False) -> int:
     """Prints the report.
 
     Args:
         as_json: as a list of findings, for programs.
+        fix: runs the commands that repair what was found, and looks again.
 
     Returns:
         the exit code, 1 if training cannot run, else 0.
     """
     found = findings()
+    if fix and (commands := repairs(found)):
+        if code := fixes.run(commands):
+            raise UserError(f'pip ended with code {code}; its message is above')
+        return examine(as_json)
     fatal = sum(f.fatal for f in found)
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=1))
         return int(fatal > 0)
     for finding in found:
-        mark = 'FAIL' if finding.fatal else 'note' if finding.mend else 'ok'
+        mark = 'FAIL' if finding.fatal else 'note' if finding.fix else 'ok'
         print(f'{mark:5}{finding.what:18}{finding.seen}')
-        if finding.mend:
-            print(f'{"":23}mend: {finding.mend}')
-    print('training can run' if not fatal else f'training cannot run: {fatal} to mend')
-    return 1 if fatal else 0
+        if finding.fix:
+            print(f'{"":23}{finding.fix}')
+        for command in finding.commands:
+            print(f'{"":23}fix: {fixes.show(command)}')
+    if not fatal:
+        print('training can run')
+        return 0
+    print(f'training cannot run: {fatal} to fix')
+    if repairs(found):
+        print('to run all of these commands: python -m moganet_dense doctor --fix')
+    return 1
+
+
+def repairs(found: list[Finding]) -> list[fixes.Command]:
+    """Commands of all findings, each once, in order; what is missing as a whole comes first.
+
+    OpenCV is the last: installing anything else may put the build with windows over it.
+    """
+    commands = list(dict.fromkeys(c for finding in found for c in finding.commands))
+    commands.sort(key=lambda command: command == fixes.HEADLESS)
+    return commands

@@ -12,11 +12,10 @@ from toy import write_config
 
 from moganet_dense.cli import main
 from moganet_dense.engine import trackers
-from moganet_dense.engine import train as runs
 from moganet_dense.engine.job import Job
 from moganet_dense.engine.run_info import differences
 from moganet_dense.engine.train import train
-from moganet_dense.evaluation import record_hook
+from moganet_dense.report import record_hook
 from moganet_dense.report.browse import _visible
 from moganet_dense.visualization.report_drawing import draw_heatmap, draw_label_map
 
@@ -69,7 +68,11 @@ def test_noting_changes_no_bit_and_failing_stops_nothing(trained, monkeypatch, c
     def fail(*_, **__):
         raise RuntimeError('two\nlines')
 
-    for owner, name in ((runs, 'facts'), (record_hook, 'watch'), (record_hook, '_write')):
+    for owner, name in (
+        (record_hook, 'run_info'),
+        (record_hook, 'record'),
+        (record_hook, '_write'),
+    ):
         monkeypatch.setattr(owner, name, fail)
     monkeypatch.setattr('moganet_dense.report.write.report', fail)
     without = trained('without')
@@ -79,7 +82,7 @@ def test_noting_changes_no_bit_and_failing_stops_nothing(trained, monkeypatch, c
 
 
 def test_only_the_first_process_writes(trained, monkeypatch):
-    for owner in ('moganet_dense.evaluation.record_hook', 'moganet_dense.report.write'):
+    for owner in ('moganet_dense.report.record_hook', 'moganet_dense.report.write'):
         monkeypatch.setattr(f'{owner}.is_main_process', lambda: False)
     work_dir = trained()
     names = {path.name for path in work_dir.rglob('*')}

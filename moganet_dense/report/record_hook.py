@@ -16,27 +16,31 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import HOOKS
 
-from ..utils.atomic import draft_of, move_durably
+from ..engine.run_info import file_weights, run_info, start_weights
+from ..evaluation.metric_recorders import record
+from ..evaluation.summary import Evaluation, number
+from ..utils.atomic import write_text
 from ..utils.nonfatal import nonfatal
-from .metric_recorders import watch
-from .summary import Evaluation, number
-
-RUN, EVALUATION = 'run.json', 'evaluation.json'
-"""Names of the two files."""
+from .runs import EVALUATION, RUN
+from .write import report_of_run
 
 
+@HOOKS.register_module()
 class RecordHook(Hook):
-    """Writes the two files; sends example predictions of validations to the trackers.
+    """Writes the two files, and the report at the end; sends example predictions of validations
+    to the trackers.
 
     Args:
-        describe: returns what only the caller knows of the run, as plain data.
+        checkpoint: what is tested, where the runner does not load it itself.
     """
 
     priority = 'LOW'  # after the metrics are logged
 
-    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
-        self.describe = describe
+    def __init__(self, checkpoint: str | None = None) -> None:
+        self.checkpoint = checkpoint
         self.facts: dict[str, Any] = {}
         self.found: Evaluation | None = None
         self.started, self.watched = 0.0, 0
@@ -49,15 +53,23 @@ class RecordHook(Hook):
                     began=time.time(),
                     processes=get_world_size(),
                     parameters=sum(p.numel() for p in runner.model.parameters()),
-                    **self.describe(),
+                    **self._describe(runner),
                 )
                 _write(runner, RUN, self.facts)
+
+    def _describe(self, runner) -> dict[str, Any]:
+        start = dict(runner.cfg, load_from=runner._load_from, resume=runner._resume)
+        if isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):  # built to train
+            return run_info(runner.cfg, 'train', start_weights(start))
+        tested = self.checkpoint or start['load_from'] or 'none'
+        return run_info(runner.cfg, 'test', file_weights(tested))
 
     def after_run(self, runner) -> None:
         if is_main_process() and self.facts:
             with nonfatal('noting what was run'):
                 self.facts.update(ended=time.time(), **_memory())
                 _write(runner, RUN, self.facts)
+        report_of_run(runner.work_dir)
 
     def before_val_epoch(self, runner) -> None:
         self._begin(runner.val_loop)
@@ -81,7 +93,7 @@ class RecordHook(Hook):
         if id(loop) != self.watched:
             self.watched = id(loop)
             with nonfatal('looking at the metrics'):
-                watch(loop.evaluator.metrics, loop.dataloader.dataset, self._keep)
+                record(loop.evaluator, loop.dataloader.dataset, self._keep)
 
     def _keep(self, make: Callable[[], Evaluation]) -> None:
         with nonfatal('evaluating for the report'):
@@ -123,5 +135,4 @@ def _memory() -> dict[str, float]:
 def _write(runner: Any, name: str, content: dict[str, Any]) -> None:
     target = Path(runner.log_dir, name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft_of(target).write_text(json.dumps(content), encoding='utf-8')
-    move_durably(draft_of(target), target)
+    write_text(target, json.dumps(content))

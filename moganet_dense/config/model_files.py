@@ -1,0 +1,109 @@
+"""Config and checkpoint of a model, as commands take them: ``CONFIG [CHECKPOINT]``, or a work dir
+in place of both."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..utils.errors import UserError
+from . import metafiles
+
+CHECKPOINT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin')
+"""Of file names, in lower case."""
+
+RANDOM = 'random'
+"""Given in the place of a checkpoint: the model stays as it was initialised, for tests."""
+
+POINTER = 'last_checkpoint'
+"""The file in which mmengine writes the path of the last checkpoint."""
+
+
+class ModelFiles(NamedTuple):
+    """What a model is built and loaded from.
+
+    Attributes:
+        config: path of a config, or a name of the zoo.
+        checkpoint: path, URL or ``moganet://NAME``.
+    """
+
+    config: str
+    checkpoint: str
+
+
+def model_files(
+    config: str | os.PathLike, checkpoint: str | os.PathLike | None = None
+) -> ModelFiles:
+    """The config and the checkpoint that are meant.
+
+    Args:
+        config: path of a config, a name of the zoo, or a work dir: the config that the last run
+            saved in it.
+        checkpoint: path, URL or name of the zoo. None: of a work dir its best checkpoint, else its
+            last; of a name of the zoo the published one.
+
+    Raises:
+        UserError: no checkpoint is given, published or in the work dir; or no config is there.
+    """
+    config = os.fspath(config)
+    given = None if checkpoint is None else metafiles.published(os.fspath(checkpoint))
+    if Path(config).is_dir():
+        return ModelFiles(str(saved_config(config)), given or str(saved_checkpoint(config)))
+    if given is not None:
+        return ModelFiles(config, given)
+    if metafiles.find(config):
+        return ModelFiles(config, metafiles.published(config))
+    known = metafiles.find(Path(config).stem)
+    hint = f'; {known["Name"]} has published ones' if known and known['Weights'] else ''
+    raise UserError(f'no weights are given for {config}: expected CONFIG CHECKPOINT{hint}')
+
+
+def saved_config(work_dir: str | os.PathLike) -> Path:
+    """The config that the last run left in a work dir.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [path for path in Path(work_dir).glob('*.py') if path.is_file()]
+    if not found:
+        raise UserError(
+            f'expected a work dir with the config of a training, found none in {work_dir}; give '
+            'CONFIG CHECKPOINT instead'
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def saved_checkpoint(work_dir: str | os.PathLike) -> Path:
+    """The best checkpoint of a work dir; where none was saved as best, the last one.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(work_dir)
+    if best := [path for path in folder.glob('best_*.pth') if path.is_file()]:
+        return max(best, key=lambda path: path.stat().st_mtime_ns)
+    pointer = folder / POINTER
+    if pointer.is_file():
+        last = Path(pointer.read_text(encoding='utf-8').strip())
+        for path in (last, folder / last.name):  # the second: the folder has been moved
+            if path.is_file():
+                return path
+    raise UserError(
+        f'expected best_*.pth or {POINTER} in the work dir {work_dir}, found neither: no '
+        'checkpoint was saved yet; give CONFIG CHECKPOINT instead'
+    )
+
+
+def names_checkpoint(word: str) -> bool:
+    """Whether a word among images and other files names a checkpoint: by its ending, as a URL, or
+    as a name of the zoo."""
+    if '://' in word or word.lower().endswith(CHECKPOINT_ENDINGS):
+        return True
+    return (word == RANDOM or metafiles.find(word) is not None) and not Path(word).exists()
+
+
+def split_words(words: Sequence[str]) -> tuple[str, str | None, list[str]]:
+    """``CONFIG [CHECKPOINT] REST...`` as config, checkpoint or None, and the rest."""
+    config, *rest = words
+    checkpoint = rest.pop(0) if rest and names_checkpoint(rest[0]) else None
+    return config, checkpoint, rest

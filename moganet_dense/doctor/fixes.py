@@ -1,0 +1,174 @@
+"""What repairs an environment: arguments of pip for each fault that ``doctor`` finds.
+
+Versions are those of the set-up's lists, which travel in the wheel, as do the small distributions
+of ``packages/``: mmcv's operators without a compiler, and what mmpose asks for and pip cannot
+build.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from ..config.metafiles import package_root
+
+Command = tuple[str, ...]
+"""Arguments of pip."""
+
+HEADLESS = ('install', '--force-reinstall', '--no-deps', 'opencv-python-headless')
+"""The other build needs libGL; both fill one folder, so this one has to be the last there."""
+
+_OF_MODULE = {
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+}
+"""Distributions of the two stacks; both fill the same folder."""
+
+
+def stack() -> str:
+    """``upstream`` where its mmengine is installed and not the maintained one, else ``onedl``."""
+    names = {name: _installed(name) for name in _OF_MODULE['mmengine']}
+    return 'upstream' if names['mmengine'] and not names['onedl-mmengine'] else 'onedl'
+
+
+def pinned(distribution: str) -> str:
+    """``name==version`` as the set-up installs it."""
+    folder = package_root() / 'requirements' / stack()
+    text = (folder / 'torch.txt').read_text() + (folder / 'train.txt').read_text()
+    found = re.search(rf'^{re.escape(distribution)}==\S+$', text, re.MULTILINE)
+    return found[0] if found else distribution
+
+
+def for_torchvision(torch_version: str) -> Command:
+    """The torchvision that was built for this torch; for none, both as the set-up has them."""
+    found = re.match(r'2\.(\d+)\.', torch_version)
+    if not found:
+        return ('install', pinned('torch'), pinned('torchvision'))
+    # not its dependencies: the torch that is there stays
+    return ('install', '--no-deps', f'torchvision==0.{int(found[1]) + 15}.*')
+
+
+def for_module(name: str, error: str) -> list[Command]:
+    """What installs a module, or repairs one whose import ended with ``error``."""
+    if name in _OF_MODULE:
+        distribution = _OF_MODULE[name][stack() == 'upstream']
+        return [] if _installed(distribution) else [_of_openmmlab(distribution)]
+    if name == 'mmcv.ops':
+        return _operators(error)
+    return {
+        'torch': [('install', pinned('torch'), pinned('torchvision'))],
+        'numpy': [('install', 'numpy<2' if stack() == 'upstream' else 'numpy')],
+        'cv2': [HEADLESS],
+        'pycocotools.mask': [('install', '--force-reinstall', '--no-deps', 'pycocotools')],
+        'xtcocotools.mask': [('install', '--no-deps', '--force-reinstall', 'packages/xtcocotools')],
+        'mmpose': [
+            ('install', 'json-tricks', 'munkres'),
+            ('install', '--no-deps', 'packages/chumpy', pinned('mmpose')),
+        ],
+        'moganet_dense': [],
+    }.get(name, [])
+
+
+def for_two_distributions(module: str) -> list[Command]:
+    """One of them stays; its files are written anew, since removing the other took them."""
+    keep = _OF_MODULE[module][stack() == 'upstream']
+    others = [name for name in serving(module) if name != keep]
+    again = _pure_mmcv() if module == 'mmcv' else [_of_openmmlab(keep, '--force-reinstall')]
+    return [('uninstall', '--yes', *others), *again]
+
+
+def _of_openmmlab(distribution: str, *options: str) -> Command:
+    """With what the extra ``train`` lists beside it, and no other dependency."""
+    return ('install', *options, '--no-deps', pinned(distribution))
+
+
+def _operators(error: str) -> list[Command]:
+    """mmcv's operators from torchvision; in the place of compiled ones that cannot be loaded."""
+    ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmcv-ops')
+    if "'mmcv.ops'" in error:  # mmcv-lite
+        return [('uninstall', '--yes', *serving('mmcv')), *_pure_mmcv(), ours]
+    broken = '_ext' in error and 'No module named' not in error
+    return [*(_pure_mmcv() if broken else []), ours]
+
+
+def _pure_mmcv() -> list[Command]:
+    """mmcv without compiled operators: built apart, where torch cannot be imported."""
+    name = _OF_MODULE['mmcv'][stack() == 'upstream']
+    options = ('--no-deps', '--no-cache-dir', '--force-reinstall', '--no-binary', name)
+    return [('install', *options, pinned(name))]
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def serving(module: str) -> list[str]:
+    """Distributions that fill a module's folder, but for the one that adds operators to mmcv."""
+    return sorted(set(metadata.packages_distributions().get(module, [])) - {'moganet-mmcv-ops'})
+
+
+def missing_of_train() -> list[str]:
+    """Requirements of the extra ``train`` of which no version is installed."""
+    try:
+        requirements = metadata.requires('moganet_dense') or []
+    except metadata.PackageNotFoundError:
+        return []
+    found = []
+    for requirement in requirements:
+        text, _, marker = requirement.partition(';')
+        if 'extra == "train"' in marker.replace("'", '"'):
+            name = re.match(r'[\w.-]+', text)[0]
+            twins = next((names for names in _OF_MODULE.values() if name in names), (name,))
+            if not any(map(_installed, twins)):
+                found.append(text.strip())
+    return found
+
+
+def show(command: Command) -> str:
+    """As a person types it."""
+    root = package_root()
+    words = [str(root / word) if word.startswith('packages/') else word for word in command]
+    return shlex.join(['python', '-m', 'pip', *words])
+
+
+def run(commands: Iterable[Command]) -> int:
+    """Runs pip with each, in this interpreter's environment; returns the first bad exit code."""
+    for command in commands:
+        print(f'== {show(command)}', flush=True)
+        with tempfile.TemporaryDirectory() as scratch:  # building writes beside the source
+            words = []
+            for word in command:
+                if word.startswith('packages/'):
+                    source, word = package_root() / word, str(Path(scratch, Path(word).name))
+                    shutil.copytree(
+                        source, word, ignore=shutil.ignore_patterns('build', '*.egg-info')
+                    )
+                words.append(word)
+            code = subprocess.call(
+                [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check', *words],
+                env={**os.environ, **_build_tools()},
+            )
+        if code:
+            return code
+    return 0
+
+
+def _build_tools() -> dict[str, str]:
+    """setuptools from 82 on cannot build mmcv 2.1: pip asks for tools by these variables."""
+    if stack() != 'upstream':
+        return {}
+    file = (package_root() / 'requirements/upstream/build.txt').as_uri()
+    return dict(PIP_CONSTRAINT=file, PIP_BUILD_CONSTRAINT=file)

@@ -1,0 +1,49 @@
+"""Hooks that prepare a model or its data for a run."""
+
+import weakref
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from ..data.image_io import load_whole
+from .resumable import SeededDataset
+
+
+@HOOKS.register_module()
+class StrictLoadingHook(Hook):
+    """Makes an image that is truncated, or a label map or annotation that does not fit, an error
+    that names the file; see :func:`~moganet_dense.data.image_io.load_whole`."""
+
+    priority = 'VERY_HIGH'  # before data are read
+
+    def __init__(self) -> None:
+        self.prepared: list[weakref.ref] = []
+
+    def before_train(self, runner) -> None:
+        self._prepare(runner.train_loop)
+
+    def before_val_epoch(self, runner) -> None:
+        self._prepare(runner.val_loop)
+
+    def before_test_epoch(self, runner) -> None:
+        self._prepare(runner.test_loop)
+
+    def _prepare(self, loop: Any) -> None:
+        dataset = loop.dataloader.dataset
+        while isinstance(dataset, SeededDataset):
+            dataset = dataset.dataset
+        if all(known() is not dataset for known in self.prepared):
+            self.prepared.append(weakref.ref(dataset))
+            load_whole(dataset)
+
+
+@HOOKS.register_module()
+class ChannelsLastHook(Hook):
+    """Lays weights, and the images that enter the backbone, out with channels last: faster."""
+
+    def before_run(self, runner) -> None:
+        from ..toolboxes.model_form import to_channels_last  # which imports mmcv
+
+        to_channels_last(runner.model.module if is_model_wrapper(runner.model) else runner.model)

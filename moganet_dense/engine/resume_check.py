@@ -1,0 +1,339 @@
+"""Whether a training continues the one that saved its checkpoint, and what differs if not."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from ..config import config_text
+from ..models.moganet import MogaNet
+from ..utils.errors import UserError
+from ..weights.conversion import WeightsError
+from ..weights.loading import check_fit
+from .atomic_checkpoint import last_whole
+from .plain_checkpoint import PARTS, from_plain, to_plain
+from .resume_schema import check_schema
+
+RUN = 'run'  # in a checkpoint's meta: description of its training
+SHOWN = 6
+"""Differences that a message lists."""
+
+_NOT_TRAINED_BY = {'init_cfg', 'pretrained', 'test_cfg', 'with_cp', 'data_root', 'backend_args',
+                   'lazy_init', 'serialize_data'}  # fmt: skip
+"""Keys of a config that do not change a training that is resumed."""
+_ABSENT = object()
+_LOOPS = {'EpochBasedTrainLoop': 'ResumableEpochLoop', 'IterBasedTrainLoop': 'ResumableIterLoop'}
+
+
+def describe(cfg: Mapping[str, Any], processes: int) -> dict[str, Any]:
+    """What a training is made of, as plain data.
+
+    Args:
+        cfg: its config.
+        processes: that train.
+    """
+    loader, wrapper = cfg.get('train_dataloader') or {}, dict(cfg.get('optim_wrapper') or {})
+    loop = dict(cfg.get('train_cfg') or {})
+    accumulated = wrapper.pop('accumulative_counts', 1)
+    kind = loop.get('type')
+    schedule = dict(
+        loop=_LOOPS.get(kind, kind), max_epochs=loop.get('max_epochs'),
+        max_iters=loop.get('max_iters'), param_scheduler=cfg.get('param_scheduler'),
+    )  # fmt: skip
+    if (cfg.get('auto_scale_lr') or {}).get('enable'):
+        schedule['auto_scale_lr'] = dict(cfg['auto_scale_lr'])
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    averages = [h for h in hooks if isinstance(h, Mapping) and 'ema_type' in h]
+    described = dict(
+        model=cfg.get('model'), optim_wrapper=wrapper, schedule=schedule, average=averages,
+        batch=dict(images=processes * loader.get('batch_size', 1), accumulated=accumulated),
+        dataset=loader.get('dataset'), sampler=loader.get('sampler'),
+    )  # fmt: skip
+    return to_plain(_relevant(described))
+
+
+def _relevant(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _relevant(v) for k, v in value.items() if k not in _NOT_TRAINED_BY}
+    if isinstance(value, (list, tuple)):
+        return [_relevant(v) for v in value]
+    return value
+
+
+def described_in(meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The description of the training that saved a checkpoint; None if it is not known."""
+    if isinstance(meta.get(RUN), Mapping):
+        return dict(meta[RUN])
+    try:
+        found = config_text.parse(str(meta.get('cfg', '')))
+    except ValueError:
+        return None
+    if not isinstance(found.get('optim_wrapper'), dict):
+        return None
+    described = describe(found, 1)
+    del described['batch']  # of how many processes is not known
+    return described
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two descriptions, by key; parts that one lacks are left out."""
+    common = set(before) & set(now)
+    old, new = (dict(_flat({k: part[k] for k in sorted(common)})) for part in (before, now))
+    keys = dict.fromkeys([*old, *new])
+    changed = [key for key in keys if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    return [f'{key} was {_short(old, key)}, is {_short(new, key)}' for key in changed]
+
+
+def _short(values: dict[str, Any], key: str) -> str:
+    text = repr(values[key]) if key in values else 'absent'
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def _flat(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _flat(part, f'{prefix}.{key}' if prefix else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(part, (dict, list)) for part in value):
+        for number, part in enumerate(value):
+            yield from _flat(part, f'{prefix}.{number}')
+    else:
+        yield prefix, list(value) if isinstance(value, tuple) else value
+
+
+def check_resumable(content: Mapping[str, Any], cfg: Mapping[str, Any], accept: bool) -> None:
+    """Checks a checkpoint before anything is built for it.
+
+    Args:
+        content: of the file.
+        cfg: of the training that is to continue it.
+        accept: let the training differ.
+
+    Raises:
+        WeightsError: the content is malformed.
+        UserError: the training differs.
+    """
+    check_schema(content)
+    before = described_in(content['meta'])
+    if before is not None and not accept:
+        _refuse(differences(before, describe(cfg, get_world_size())))
+
+
+def _refuse(found: list[str]) -> None:
+    if found:
+        more = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
+        raise UserError(
+            f'cannot resume: the training differs from the one that saved the checkpoint: '
+            f'{"; ".join(found[:SHOWN])}{more}; --accept-changes continues with what the config '
+            'says, keeping weights and optimizer state'
+        )
+
+
+@HOOKS.register_module()
+class ResumeCheckHook(Hook):
+    """Refuses to resume from a checkpoint that is malformed, or of another training.
+
+    Nothing of the file is restored before it was checked. Its config, a text that mmengine would
+    run, is not read as one.
+
+    Args:
+        accept_changes: continue although the training differs: weights, averages and the state of
+            the optimizer are the file's; rates, decay and schedules are what the config says they
+            are at that iteration.
+    """
+
+    priority = 'HIGHEST'  # before hooks that restore something
+
+    def __init__(self, accept_changes: bool = False) -> None:
+        self.accept_changes = accept_changes
+
+    def before_run(self, runner) -> None:
+        """Finds the checkpoint where the runner was built by others than DenseRunner."""
+        if runner._resume and runner._load_from is None:
+            runner._load_from = last_whole(runner.work_dir)
+        if runner._resume and runner._load_from is not None:
+            skip_pretrained(_model(runner))
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        described = describe(runner.cfg, get_world_size())
+        described['samples'] = len(runner.train_dataloader.dataset)
+        checkpoint['meta'][RUN] = described
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        if isinstance(meta := checkpoint.get('meta'), dict):
+            meta.pop('config', None)  # mmengine's resume() would run this text
+        if not runner._resume:
+            return
+        check_schema(checkpoint)
+        changed = []
+        if (before := described_in(meta)) is not None:
+            now = describe(runner.cfg, get_world_size())
+            now['samples'] = len(runner.train_dataloader.dataset)
+            changed = differences(before, now)
+        check_fit(_model(runner), checkpoint['state_dict'])
+        changed += [*_other_average(runner, checkpoint), *_other_optimizer(runner, checkpoint)]
+        changed += _other_schedules(runner, checkpoint)
+        _check_gradients(runner, checkpoint)
+        if not self.accept_changes:
+            _refuse(changed)
+        for part in PARTS:
+            if part in checkpoint:
+                checkpoint[part] = from_plain(checkpoint[part])
+        if changed:
+            print_log(f'resuming with changes: {"; ".join(changed)}', 'current', logging.WARNING)
+            _follow_config(runner, checkpoint)
+
+
+def skip_pretrained(model: torch.nn.Module) -> None:
+    """A checkpoint replaces every weight: published ones need not be there, or be downloaded."""
+    for module in model.modules():
+        if isinstance(module, MogaNet):
+            module.pretrained, module.init_cfg = None, None
+
+
+def _model(runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _other_average(runner, checkpoint: dict) -> Iterator[str]:
+    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    state = checkpoint.get('ema_state_dict')
+    if bool(hooks) != (state is not None):
+        yield f'a moving average of the weights: {"none" if hooks else "one"} was saved, ' + (
+            f'{"one" if hooks else "none"} is trained'
+        )
+    elif hooks:
+        wanted = hooks[0].ema_model.state_dict()
+        bad = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
+        if bad or set(state) - set(wanted):
+            name = (bad or sorted(set(state) - set(wanted)))[0]
+            raise WeightsError(f'cannot resume: ema_state_dict does not fit the model: {name}')
+
+
+def _optimizers(runner) -> dict[str, torch.optim.Optimizer]:
+    wrapper = runner.optim_wrapper
+    if hasattr(wrapper, 'optim_wrappers'):
+        return {name: each.optimizer for name, each in wrapper.items()}
+    return {'': wrapper.optimizer}
+
+
+def _other_optimizer(runner, checkpoint: dict) -> Iterator[str]:
+    for name, optimizer in _optimizers(runner).items():
+        saved = checkpoint['optimizer']
+        saved = saved.get(name) if name else saved
+        if not isinstance(saved, Mapping) or 'param_groups' not in saved:
+            raise WeightsError(f'cannot resume: no state of the optimizer {name}')
+        ours = optimizer.param_groups
+        sizes = [len(group['params']) for group in ours]
+        found = [len(group['params']) for group in saved['param_groups']]
+        if sizes != found:
+            yield f'optimizer: {len(found)} groups of {sum(found)} parameters were saved, ' + (
+                f'there are {len(sizes)} of {sum(sizes)}'
+            )
+        elif _names(ours[0]) != _names(saved['param_groups'][0]):
+            yield f'optimizer: another than {type(optimizer).__name__} was saved'
+        else:
+            _check_states(optimizer, saved['state'])
+
+
+def _names(group: Mapping[str, Any]) -> set[str]:
+    """Of the options of an optimizer, by which its kinds are told apart."""
+    return set(group) - {'initial_lr'}
+
+
+def _check_states(optimizer: torch.optim.Optimizer, state: Mapping[int, Any]) -> None:
+    """Shapes of what an optimizer keeps by parameter: scalars, or of the parameter's shape."""
+    parameters = [p for group in optimizer.param_groups for p in group['params']]
+    kinds = {frozenset(values) for values in state.values()}
+    if len(kinds) > 1:
+        raise WeightsError('cannot resume: the optimizer keeps other values for some parameters')
+    for number, values in state.items():
+        for name, value in values.items():
+            whole = torch.is_tensor(value) and value.numel() > 1
+            if whole and value.shape != parameters[number].shape:
+                raise WeightsError(
+                    f'cannot resume: optimizer.state.{number}.{name}: expected '
+                    f'{tuple(parameters[number].shape)}, found {tuple(value.shape)}'
+                )
+
+
+def _schedulers(runner) -> dict[str, list]:
+    found = runner.param_schedulers
+    return found if isinstance(found, dict) else {'': list(found or [])}
+
+
+def _other_schedules(runner, checkpoint: dict) -> Iterator[str]:
+    saved = checkpoint.get('param_schedulers') or []
+    for name, schedulers in _schedulers(runner).items():
+        states = saved.get(name, []) if isinstance(saved, Mapping) else saved
+        if len(states) != len(schedulers):
+            yield f'schedules: {len(states)} were saved, there are {len(schedulers)}'
+        for i, (state, scheduler) in enumerate(zip(states, schedulers, strict=False)):
+            if set(state) != set(scheduler.state_dict()):
+                yield f'schedules: number {i + 1} is another one'
+
+
+def _check_gradients(runner, checkpoint: dict) -> None:
+    gradients = checkpoint.get('gradients', {})
+    expected = checkpoint['meta'].get('gradients', len(gradients))
+    parameters = dict(_model(runner).named_parameters())
+    bad = [k for k, v in gradients.items() if k not in parameters or parameters[k].shape != v.shape]
+    if bad or expected != len(gradients):
+        raise WeightsError(
+            f'cannot resume: gradients: expected {expected} that fit the model, found '
+            f'{len(gradients)}{f", {bad[0]} does not fit" if bad else ""}'
+        )
+
+
+def _follow_config(runner, checkpoint: dict) -> None:
+    """Sets rates and schedules of a checkpoint, in place, to what the config says they are.
+
+    Raises:
+        UserError: a schedule depends on what was measured on the way.
+    """
+    meta = checkpoint['meta']
+    _replay(runner, meta['epoch'], meta['iter'])
+    schedulers = _schedulers(runner)
+    states = {name: [s.state_dict() for s in each] for name, each in schedulers.items()}
+    checkpoint['param_schedulers'] = states.get('', states)
+    for name, optimizer in _optimizers(runner).items():
+        part = checkpoint['optimizer'][name] if name else checkpoint['optimizer']
+        ours = optimizer.state_dict()['param_groups']
+        saved = part['param_groups']
+        sizes, found = ([len(group['params']) for group in groups] for groups in (ours, saved))
+        if sizes != found or _names(ours[0]) != _names(saved[0]):
+            print_log('the optimizer starts without a state: it is another', 'current')
+            part['state'] = {}
+        part['param_groups'] = ours
+
+
+def _replay(runner, epochs: int, iterations: int) -> None:
+    """Steps all schedules as they would have been until an iteration."""
+    schedulers = [s for each in _schedulers(runner).values() for s in each]
+    if any(getattr(s, 'need_val_args', False) for s in schedulers):
+        raise UserError(
+            'cannot resume with changes: a schedule follows the validation results; start again '
+            'from the weights with --cfg-options load_from=PATH'
+        )
+    length = -(-iterations // epochs) if epochs else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # no step of the optimizer lies between those
+        for number in range(1, iterations + 1):
+            ended = length and (number % length == 0 or number == iterations)
+            for scheduler in schedulers:
+                if not scheduler.by_epoch or ended:
+                    scheduler.step()
+
+
+def cfg_accepts_changes(cfg: Config) -> bool:
+    """Whether a config's :class:`ResumeCheckHook` accepts changes."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    kinds = [h for h in hooks if isinstance(h, Mapping) and h.get('type') == 'ResumeCheckHook']
+    return any(hook.get('accept_changes') for hook in kinds)
