@@ -23,10 +23,12 @@ _HOMES = {
 
 
 _REGISTERED = (
+    '.visualization.visualizer',
     '.engine.layer_decay',  # and the backbone
     '.engine.amp',
     '.engine.avg_factor',
     '.engine.ema',
+    '.engine.logged_scalars',
     '.engine.model_hooks',
     '.engine.nonfinite_loss',
     '.engine.plain_checkpoint',
