@@ -116,3 +116,9 @@ def test_registered(first):
     command = [sys.executable, '-W', 'error::UserWarning', '-c', CODE.format(first)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ['True'] * 3, done.stderr
+
+
+def test_the_picture_of_the_imports_shows_every_package():
+    shown = (ROOT / 'docs/imports.svg').read_text()
+    missing = {entry for layer in LAYERS for entry in layer if f'>{entry}</text>' not in shown}
+    assert not missing, 'run python docs/make_import_graph.py'

@@ -68,6 +68,7 @@ class Form:
             if self.cuda_graphs:
                 model.backbone.use_cuda_graphs()
         if self.compiled:
+            # Module.compile() does this from torch 2.2 on; the upstream stack has 2.1.2
             model.backbone.forward = torch.compile(model.backbone.forward)
 
 
@@ -115,7 +116,8 @@ def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
 def return_float32(model: nn.Module) -> None:
     """Makes what necks and heads return float32, also where autocast is on.
 
-    What follows, as losses, NMS and NumPy, does not take bfloat16.
+    What follows, as losses, NMS and NumPy, does not take bfloat16. Their ``forward`` is replaced,
+    since mmseg's and mmpose's heads call it directly, where a forward hook would not be called.
     """
     for name, module in model.named_modules():
         if re.search(r'(neck|head)(\.\d+)?$', name):
