@@ -132,8 +132,8 @@ def _refuse(found: list[str]) -> None:
         more = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
         raise UserError(
             f'cannot resume: the training differs from the one that saved the checkpoint: '
-            f'{printable("; ".join(found[:SHOWN]))}{more}; --accept-changes continues with what the config '
-            'says, keeping weights and optimizer state'
+            f'{printable("; ".join(found[:SHOWN]))}{more}; --accept-changes continues with what '
+            'the config says, keeping weights and optimizer state'
         )
 
 

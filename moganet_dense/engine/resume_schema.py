@@ -52,7 +52,8 @@ def check_schema(content: Mapping[str, Any]) -> None:
 def _malformed(place: str, expected: str, found: Any) -> WeightsError:
     words = found if isinstance(found, str) else f'{type(found).__name__} {str(found)[:40]!r}'
     return WeightsError(
-        f'cannot resume: {printable(place, 200)}: expected {expected}, found {printable(words, 200)}'
+        f'cannot resume: {printable(place, 200)}: expected {expected}, found '
+        f'{printable(words, 200)}'
     )
 
 
