@@ -12,7 +12,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
-from gpu_benchmark import backbones, correctness, depthwise, report, run
+from gpu_benchmark import backbones, checks, correctness, depthwise, report, run
 from gpu_benchmark.bars import bars
 from gpu_benchmark.measure import Machine
 from gpu_benchmark.plan import rows
@@ -51,6 +51,12 @@ def test_a_convolution_beside_pytorchs():
     assert found['map_bytes'] == 2 * 2 * 16 * 9 * 11
     for layout in backbones.LAYOUTS:
         assert found['kernels'][f'pytorch, {layout}']['forward_us'] > 0
+
+
+@pytest.mark.parametrize('name', checks.FIRST)
+def test_the_checks_of_what_is_beside_the_kernels(name):
+    found = checks.FIRST[name](CPU, 'tiny_test')
+    assert found['ok'], found['detail']
 
 
 def test_every_row_has_its_own_name_and_limit():
