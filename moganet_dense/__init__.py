@@ -23,6 +23,7 @@ _HOMES = {
 
 
 _REGISTERED = (
+    '.visualization.visualizer',
     '.engine.layer_decay',  # and the backbone
     '.engine.amp',
     '.engine.avg_factor',

@@ -16,7 +16,7 @@ LAYERS = [
     ['cli'],
     ['commands'],
     ['demo', 'doctor', 'engine.train', 'explain', 'export', 'init', 'zoo'],
-    ['inference', 'report'],
+    ['inference', 'report', 'video'],
     ['engine'],
     ['evaluation', 'toolboxes', 'runtime'],
     ['config', 'models', 'writer'],

@@ -59,6 +59,8 @@ def for_torchvision(torch_version: str) -> Command:
 
 def for_module(name: str, error: str) -> list[Command]:
     """What installs a module, or repairs one whose import ended with ``error``."""
+    if name == 'mmpretrain' and _installed('transformers') and 'takes no arguments' in error:
+        return [('install', '--no-deps', 'packages/mmpretrain-transformers5')]
     if name in _OF_MODULE:
         distribution = _OF_MODULE[name][stack() == 'upstream']
         return [] if _installed(distribution) else [_of_openmmlab(distribution)]
@@ -116,8 +118,9 @@ def _installed(distribution: str) -> bool:
 
 
 def serving(module: str) -> list[str]:
-    """Distributions that fill a module's folder, but for the one that adds operators to mmcv."""
-    return sorted(set(metadata.packages_distributions().get(module, [])) - {'moganet-mmcv-ops'})
+    """Distributions that fill a module's folder, but for ours, which add a file to it."""
+    names = set(metadata.packages_distributions().get(module, []))
+    return sorted(name for name in names if not name.startswith('moganet-'))
 
 
 def missing_of_train() -> list[str]:

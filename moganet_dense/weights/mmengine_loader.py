@@ -4,6 +4,7 @@ mmengine looks a reader up by the beginning of a path (its ``CheckpointLoader``)
 all models of a process.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,10 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if not loading.is_trusting():
         without_config_texts(checkpoint)
+    try:
+        loading.check_finite(checkpoint.get('state_dict', checkpoint))
+    except WeightsError as error:  # mmengine loads parts, so that it may be one that is left out
+        print_log(f'{filename}: {error}', logger='current', level=logging.WARNING)
     if holds_average(checkpoint):
         print_log(AVERAGE_TAKEN.format(filename), logger='current')
         checkpoint['state_dict'] = model_state(checkpoint)
