@@ -29,14 +29,11 @@ def test_it_installs_as_the_page_of_installing_tells():
 def test_its_cells_run(workspace, monkeypatch):
     monkeypatch.setenv('PATH', f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
     names: dict = {}
-    for cell in CELLS[1:]:
-        for line in cell.split('\n'):
-            if line.startswith('!'):
-                command = line[1:].format(**names).replace('max_epochs=2', f'max_epochs=1{SHORT}')
-                done = subprocess.run(
-                    ['bash', '-c', command], capture_output=True, text=True, timeout=900
-                )
-                assert done.returncode == 0, f'{command}\n{done.stderr[-2000:]}'
-        python = [line for line in cell.split('\n') if not line.startswith('!')]
-        exec('\n'.join(python), names)
+    for line in '\n'.join(CELLS[1:]).split('\n'):
+        if not line.startswith('!'):
+            exec(line, names)
+            continue
+        command = line[1:].format(**names).replace('max_epochs=2', f'max_epochs=1{SHORT}')
+        done = subprocess.run(['bash', '-c', command], capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, f'{command}\n{done.stderr[-2000:]}'
     assert names['drawn'] and Path('predictions').is_dir()
