@@ -24,6 +24,9 @@ Command = tuple[str, ...]
 HEADLESS = ('install', '--force-reinstall', '--no-deps', 'opencv-python-headless')
 """The other build needs libGL; both fill one folder, so this one has to be the last there."""
 
+ADDED = {'moganet-mmcv-ops', 'moganet-mmpretrain-transformers5'}
+"""Distributions of ``packages/`` that put a file into the folder of another."""
+
 _OF_MODULE = {
     'mmengine': ('onedl-mmengine', 'mmengine'),
     'mmcv': ('onedl-mmcv', 'mmcv'),
@@ -64,6 +67,9 @@ def for_module(name: str, error: str) -> list[Command]:
         return [] if _installed(distribution) else [_of_openmmlab(distribution)]
     if name == 'mmcv.ops':
         return _operators(error)
+    if name == 'mmpretrain.models':
+        ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmpretrain-transformers5')
+        return [ours] if has_transformers_5() else []
     return {
         'torch': [('install', pinned('torch'), pinned('torchvision'))],
         'numpy': [('install', 'numpy<2' if stack() == 'upstream' else 'numpy')],
@@ -107,17 +113,27 @@ def _pure_mmcv() -> list[Command]:
     return [('install', *options, pinned(name))]
 
 
-def _installed(distribution: str) -> bool:
+def has_transformers_5() -> bool:
+    """Whether a transformers is installed that mmpretrain's multi-modal models cannot use."""
+    major = version_of('transformers').partition('.')[0]
+    return major.isdigit() and int(major) >= 5
+
+
+def version_of(distribution: str) -> str:
+    """Its version, '' if it is not installed."""
     try:
-        metadata.version(distribution)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return ''
+
+
+def _installed(distribution: str) -> bool:
+    return version_of(distribution) != ''
 
 
 def serving(module: str) -> list[str]:
-    """Distributions that fill a module's folder, but for the one that adds operators to mmcv."""
-    return sorted(set(metadata.packages_distributions().get(module, [])) - {'moganet-mmcv-ops'})
+    """Distributions that fill a module's folder, but for those of ours that add a file to it."""
+    return sorted(set(metadata.packages_distributions().get(module, [])) - ADDED)
 
 
 def missing_of_train() -> list[str]:
