@@ -23,7 +23,8 @@ PANELS = {
     'sem_fpn': ('Semantic FPN, ADE20K', 'mIoU', 'seg/sem_fpn_', ''),
     'pose': ('COCO keypoints, 256 x 192', 'AP', 'pose/topdown_', '256x192'),
 }  # fmt: skip
-SECTIONS = {'cls': 'Classification', 'det': 'Detection', 'seg': 'Segmentation', 'pose': 'Pose'}
+SECTIONS = {'cls': 'Classification', 'det': 'Detection', 'seg': 'Segmentation', 'pose': 'Pose',
+            'video': 'Video prediction'}  # fmt: skip
 HEAD = """\
 # The zoo
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from .commands.group import COMMANDS as COMMANDS
 from .commands.group import MEND, run
 from .commands.group import commands as commands
-from .utils.errors import INTERRUPTED, STOPPED, Interrupted, Stopped, UserError, WrongUsage
+from .utils.errors import INTERRUPTED, Interrupted, Stopped, UserError, WrongUsage
 from .utils.printable import printable, printable_lines, printable_logs
 from .utils.toolbox_noise import without_toolbox_noise
 
@@ -41,9 +41,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     try:
         with printable_logs(), without_toolbox_noise():
             return run(arguments)
-    except Interrupted as stopped:
-        print(printable_lines(stopped), file=sys.stderr)
-        return stopped.exit_code
+    except (Stopped, Interrupted) as stopped:  # which has been said
+        return stopped.code
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return INTERRUPTED
@@ -64,5 +63,3 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
             file=sys.stderr,
         )
         return 1
-    except Stopped:  # which has been said
-        return STOPPED

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import uvicorn
 
+from moganet_dense.demo.connections import CONNECTIONS, Connection
 from moganet_dense.demo.model_cache import Choice, Shelf
 from moganet_dense.demo.server import Server
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
@@ -91,11 +92,14 @@ class _Callable:
 
 
 @contextmanager
-def served(watched: Watched):
+def served(watched: Watched, allowed=()):
     """The port of a server that runs until the block ends."""
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
-    app = Server(Shelf(choices, watched.load)).app()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='critical'))
+    found = Server(Shelf(choices, watched.load), allowed)
+    config = uvicorn.Config(
+        found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -103,6 +107,7 @@ def served(watched: Watched):
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join(10)
+    found.decode.close()
 
 
 def ask(port: int, method: str, path: str, body=None, chunked=False, **headers):

@@ -1,7 +1,10 @@
-"""A hook that stops a training as a scheduler would, after so many iterations."""
+"""Hooks that do to a training what schedulers, people and the kernel do."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import time
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -9,9 +12,44 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class StopAt(Hook):
-    def __init__(self, iteration: int) -> None:
-        self.iteration = iteration
+    """Sends signals to its own process, once.
+
+    Args:
+        iteration: at which it does, from 1; in other stages than that of training iterations,
+            those that are done.
+        signals: their numbers.
+        gap: seconds between them.
+        stage: method of a hook in which it does.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(
+        self,
+        iteration: int,
+        signals: tuple[int, ...] = (signal.SIGTERM,),
+        gap: float = 0.0,
+        stage: str = 'before_train_iter',
+    ) -> None:
+        self.iteration, self.signals, self.gap = iteration, signals, gap
+        setattr(self, stage, self._send)
+
+    def _send(self, runner, *args, **options) -> None:
+        if self.signals and runner.iter + 1 == self.iteration:
+            signals, self.signals = self.signals, ()
+            for number in signals:
+                os.kill(os.getpid(), number)
+                time.sleep(self.gap)
+
+
+@HOOKS.register_module()
+class HitWorkers(Hook):
+    """Sends a signal to the loader's workers, from another process than their parent."""
+
+    def __init__(self, iteration: int, number: int) -> None:
+        self.iteration, self.number = iteration, number
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter + 1 == self.iteration:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for child in multiprocessing.active_children():
+                subprocess.run(['kill', f'-{self.number}', str(child.pid)], check=True)

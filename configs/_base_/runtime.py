@@ -3,6 +3,7 @@
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
 runner_type = 'DenseRunner'
 default_hooks = dict(
+    runtime_info=dict(type='DeviceRuntimeInfoHook'),
     strict_loading=dict(type='StrictLoadingHook'),
     resume_check=dict(type='ResumeCheckHook'),
     resume=dict(type='ResumeHook'),

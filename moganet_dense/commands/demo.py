@@ -7,8 +7,15 @@ from . import options
 @click.argument('models', nargs=-1, metavar='[CONFIG [CHECKPOINT]]...')
 @click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen at.')
 @click.option('--port', type=click.IntRange(0, 65535), default=7860, show_default=True)
+@click.option(
+    '--allow-host',
+    'allow_hosts',
+    multiple=True,
+    metavar='NAME',
+    help='Name by which browsers reach the page, beside its address; may be repeated.',
+)
 @options.no_cuda_graphs
-def command(models, host, port, no_cuda_graphs) -> None:
+def command(models, host, port, allow_hosts, no_cuda_graphs) -> None:
     """Serve a web page on which models look at pictures.
 
     CONFIG is a name of the zoo, a config and its CHECKPOINT, or a work dir; several are offered
@@ -22,4 +29,4 @@ def command(models, host, port, no_cuda_graphs) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port, cuda_graphs=not no_cuda_graphs)
+    serve(models, host, port, allow_hosts, cuda_graphs=not no_cuda_graphs)

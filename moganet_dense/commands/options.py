@@ -13,13 +13,16 @@ MANY: dict[str, Callable[[str], bool]] = {
     '--imgsz': str.isdigit,
 }
 """Options that may be followed by several values, and what is one."""
+OPTIONAL: dict[str, tuple[str, ...]] = {'--amp': ('auto', 'bf16', 'fp16')}
+"""Options that may be followed by one of these values; without one, by the first."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
     """Repeats the name of each of :data:`MANY` before every value, as click wants it.
 
     ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
-    at the next option, or at what is no value of this one.
+    at the next option, or at what is no value of this one. ``--amp`` alone becomes
+    ``--amp auto``, so that it takes no argument after it for its value.
     """
     found, name, values, rest = [], None, 0, list(arguments)
     while rest and rest[0] != '--':  # after it there are no options
@@ -32,6 +35,8 @@ def spread(arguments: Sequence[str]) -> list[str]:
                 found.append(name)
             values += 1
         found.append(argument)
+        if argument in OPTIONAL and (not rest or rest[0] not in OPTIONAL[argument]):
+            found.append(OPTIONAL[argument][0])
     return found + rest
 
 

@@ -35,6 +35,11 @@ from . import options
     help='Score of the people that count.',
 )
 @click.option(
+    '--boxes-class',
+    metavar='NAME',
+    help='Class whose boxes are taken; default: the only one, else person.',
+)
+@click.option(
     '--batch-size',
     '--batch',
     type=click.IntRange(1),
@@ -69,6 +74,7 @@ def command(
     boxes,
     boxes_weights,
     boxes_thr,
+    boxes_class,
     batch_size,
     device,
     deploy,
@@ -84,7 +90,8 @@ def command(
     folders, globs, or - for a list on standard input.
 
     DIR gets drawn images, and predictions.json in COCO's format (boxes, masks, keypoints); of a
-    segmentation, labels/ (class indices), palette/ (their colours) and classes.json.
+    segmentation, labels/ (class indices), palette/ (their colours) and classes.json; of video
+    prediction, a sheet of frames and a video.
 
     Exit code 3: some files could not be read; they are named, the others are done. 130:
     interrupted by Ctrl-C or SIGTERM; what was computed until then is written.
@@ -100,6 +107,8 @@ def command(
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights are those of a detector that --boxes names')
     model, weights, inputs = _split(words, weights)
+    if _by_ending(model) == 'torch' and _predicts_frames(model):
+        return _next_frames(model, weights, inputs, out or 'predictions', device)
 
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
@@ -114,7 +123,12 @@ def command(
 
         loaded = load(model, weights)
         where = persons(
-            loaded.task, boxes, boxes_thr, batch_size, lambda: load(boxes, boxes_weights)
+            loaded.task,
+            boxes,
+            boxes_thr,
+            batch_size,
+            lambda: load(boxes, boxes_weights),
+            boxes_class,
         )
         return predict(loaded, inputs, folder, lines, batch_size, score_thr, where)
 
@@ -132,6 +146,25 @@ def _split(words, weights):
 
 def _by_ending(model):
     return 'onnx' if model.lower().endswith('.onnx') else 'torch'
+
+
+def _predicts_frames(model):
+    """Whether a config, or a name of the zoo, is one of video prediction."""
+    from ..config.reading import read_config
+
+    return read_config(model).default_scope == 'mmengine'
+
+
+def _next_frames(model, weights, inputs, out, device):
+    """Predicts the frames that follow those of videos."""
+    from ..config.metafiles import published
+    from ..config.reading import read_config
+    from ..video.next_frames import predict_videos
+
+    cfg, weights = read_config(model), weights or published(model)
+    for path in predict_videos(cfg, weights, inputs, out, device or 'cpu'):
+        click.echo(path)
+    return 0
 
 
 def _exported(file, other, threads, device):

@@ -25,7 +25,13 @@ from . import options
     metavar='N',
     help='Pass over up to N batches in a row whose loss is not finite; default: stop.',
 )
-@click.option('--amp', is_flag=True, help='Automatic mixed precision.')
+@click.option(
+    '--amp',
+    type=click.Choice(options.OPTIONAL['--amp']),
+    metavar='[bf16|fp16]',
+    help='Automatic mixed precision: bf16 where the device has it, else fp16.',
+)
+@click.option('--compile', is_flag=True, help='Compile the blocks of the backbone.')
 @options.no_check
 @options.channels_last
 @click.option(

@@ -15,6 +15,7 @@ SCOPES = {
     'mmseg': 'segmentation',
     'mmpose': 'pose',
     'mmpretrain': 'classification',
+    'mmengine': 'video prediction',
 }
 """Toolbox, as a config's default_scope names it, and its task."""
 
@@ -23,6 +24,7 @@ METAFILES = {
     'mmseg': 'configs/seg/metafile.yml',
     'mmpose': 'configs/pose/metafile.yml',
     'mmpretrain': 'configs/cls/metafile.yml',
+    'mmengine': 'configs/video/metafile.yml',
 }
 """Where the models of each toolbox are listed, below :func:`package_root`."""
 

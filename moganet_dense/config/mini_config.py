@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from ..data.layouts import LAYOUTS, Layout, innermost
 from ..data.mini import SIZES, make_mini
 from ..utils.errors import UserError
+from .mini_video import apply_mini_video
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def apply_mini(cfg: Config) -> None:
         UserError: the task has no mini data set, or the config reads another kind of data.
     """
     scope = cfg.default_scope
+    if scope == 'mmengine':
+        apply_mini_video(cfg)
+        return
     if scope not in SCHEDULES:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from ..utils.errors import UserError
 from .model_cache import Shelf
 
-CONNECTIONS = 100  # at once; a browser opens six
-
 
 def serve(
-    models: Sequence[str], host: str = '127.0.0.1', port: int = 7860, cuda_graphs: bool = True
+    models: Sequence[str],
+    host: str = '127.0.0.1',
+    port: int = 7860,
+    allow_hosts: Sequence[str] = (),
+    cuda_graphs: bool = True,
 ) -> None:
     """Serves the page until it is interrupted; writes no file of its own.
 
@@ -20,6 +22,8 @@ def serve(
         host: address, or name of it, to listen at.
         port: 0 takes a free one; the address is printed.
         cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
+        allow_hosts: names by which browsers reach the page, beside its address: of a proxy before
+            it, or of this machine in the network.
 
     Raises:
         UserError: the libraries are missing, a model is not known, or the address is taken.
@@ -27,10 +31,13 @@ def serve(
     try:
         import uvicorn
 
+        from .connections import CONNECTIONS, Connection
+        from .guard import host_name, host_names
         from .server import Server
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
-    app = Server(Shelf.of(models, cuda_graphs), own_names={host}).app()
+    allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
+    app = Server(Shelf.of(models, cuda_graphs), allowed).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)
@@ -44,6 +51,7 @@ def serve(
             print('anyone who reaches this machine can use the page: it asks for no password')
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_level='warning',
             limit_concurrency=CONNECTIONS,
             server_header=False,

@@ -11,6 +11,8 @@ from ..utils.errors import UserError
 FORMATS = ('JPEG', 'PNG', 'WEBP')
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000  # three bytes each, for one picture at a time
+MAX_SCANS = 100  # of a progressive JPEG, each a pass over the whole image; cameras write 10
+_START_OF_SCAN = b'\xff\xda'  # within a scan, 0xFF is followed by zero
 MAX_SIDE = 1600  # of what a model is given: maps of a class for each pixel are large
 
 
@@ -22,7 +24,7 @@ def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         the width and height that it had.
 
     Raises:
-        UserError: it is none of FORMATS, has more than MAX_PIXELS or 8 bits a channel,
+        UserError: it is none of FORMATS, has more than MAX_PIXELS, MAX_SCANS or 8 bits a channel,
             or breaks off.
     """
     try:
@@ -37,6 +39,8 @@ def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         raise UserError(_too_many(f'{image.width} x {image.height}'))
     if image.mode.startswith(('I', 'F')):
         raise UserError(f'expected 8 bits a channel, found a picture of mode {image.mode}')
+    if image.format == 'JPEG' and content.count(_START_OF_SCAN) > MAX_SCANS:
+        raise UserError(f'expected a JPEG of at most {MAX_SCANS} scans, found more')
     stored = image.size
     try:
         image.draft('RGB', (MAX_SIDE, MAX_SIDE))  # a JPEG is decoded at a half, fourth or eighth

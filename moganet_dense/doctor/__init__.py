@@ -208,6 +208,9 @@ def examine(as_json: bool = False, fix: bool = False) -> int:
 
     Returns:
         the exit code, 1 if training cannot run, else 0.
+
+    Raises:
+        UserError: pip failed to repair it.
     """
     found = findings()
     if fix and (commands := repairs(found)):

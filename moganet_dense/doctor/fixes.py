@@ -24,9 +24,6 @@ Command = tuple[str, ...]
 HEADLESS = ('install', '--force-reinstall', '--no-deps', 'opencv-python-headless')
 """The other build needs libGL; both fill one folder, so this one has to be the last there."""
 
-ADDED = {'moganet-mmcv-ops', 'moganet-mmpretrain-transformers5'}
-"""Distributions of ``packages/`` that put a file into the folder of another."""
-
 _OF_MODULE = {
     'mmengine': ('onedl-mmengine', 'mmengine'),
     'mmcv': ('onedl-mmcv', 'mmcv'),
@@ -62,6 +59,8 @@ def for_torchvision(torch_version: str) -> Command:
 
 def for_module(name: str, error: str) -> list[Command]:
     """What installs a module, or repairs one whose import ended with ``error``."""
+    if name == 'mmpretrain' and _installed('transformers') and 'takes no arguments' in error:
+        return [('install', '--no-deps', 'packages/mmpretrain-transformers5')]
     if name in _OF_MODULE:
         distribution = _OF_MODULE[name][stack() == 'upstream']
         return [] if _installed(distribution) else [_of_openmmlab(distribution)]
@@ -132,8 +131,9 @@ def _installed(distribution: str) -> bool:
 
 
 def serving(module: str) -> list[str]:
-    """Distributions that fill a module's folder, but for those of ours that add a file to it."""
-    return sorted(set(metadata.packages_distributions().get(module, [])) - ADDED)
+    """Distributions that fill a module's folder, but for ours, which add a file to it."""
+    names = set(metadata.packages_distributions().get(module, []))
+    return sorted(name for name in names if not name.startswith('moganet-'))
 
 
 def missing_of_train() -> list[str]:

@@ -1,19 +1,29 @@
-"""Mixed precision without a GPU."""
+"""Mixed precision on GPUs and CPUs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.nn as nn
+from mmengine.config import ConfigDict
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
+from ..utils.errors import UserError
 
-@OPTIM_WRAPPERS.register_module()
-class CpuAmpOptimWrapper(OptimWrapper):
-    """Forward passes in bfloat16 on the CPU, where mmengine's AmpOptimWrapper needs a GPU.
+_SCALING = ('loss_scale', 'dtype', 'use_fsdp')
+"""Options of mmengine's AmpOptimWrapper, which bfloat16 does not need."""
 
-    bfloat16 has the range of float32: the loss needs no scaling.
+
+@OPTIM_WRAPPERS.register_module(name=['Bfloat16OptimWrapper', 'CpuAmpOptimWrapper'])
+class Bfloat16OptimWrapper(OptimWrapper):
+    """Forward passes in bfloat16, on a GPU or CPU.
+
+    bfloat16 has the range of float32: the loss needs no scaling, and nobody has to ask after every
+    step whether a gradient is infinite, as mmengine's AmpOptimWrapper does. Necks and heads return
+    float32, since operators of mmcv do not take bfloat16. Its second name is that of earlier
+    versions, in configs of their work dirs.
     """
 
     def initialize_count_status(self, model: nn.Module, *counts: int) -> None:
@@ -25,5 +35,43 @@ class CpuAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """As mmengine's; the scale of a training in float16 is left out."""
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != 'loss_scaler'})
+
+
+def enable_amp(optim_wrapper: ConfigDict, precision: str) -> None:
+    """Makes an optimizer wrapper's config, in place, one of mixed precision.
+
+    Args:
+        optim_wrapper: config of a wrapper.
+        precision: 'bf16', 'fp16' or 'auto': bf16 wherever the device computes in it.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    on_gpu = get_device() != 'cpu'
+    if precision == 'fp16' and not on_gpu:
+        raise UserError('--amp fp16 needs a GPU; on a CPU say --amp, which is bf16 there')
+    if precision == 'auto':
+        precision = 'fp16' if on_gpu and not has_bfloat16() else 'bf16'
+    for option in _SCALING:
+        optim_wrapper.pop(option, None)
+    if precision == 'fp16':
+        optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
+    else:
+        optim_wrapper.update(type='Bfloat16OptimWrapper')
+
+
+def has_bfloat16() -> bool:
+    """Whether the GPU computes in bfloat16 by itself: PyTorch emulates it on older ones, slowly.
+
+    NVIDIA's do since compute capability 8.0 (A100); others than NVIDIA's are asked by PyTorch.
+    """
+    if get_device() != 'cuda' or torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability() >= (8, 0)

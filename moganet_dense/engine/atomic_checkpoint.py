@@ -26,8 +26,8 @@ from mmengine.runner import Runner
 from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
+from ..weights import loading  # names of it later: it may import this
 from ..weights.conversion import WeightsError
-from ..weights.loading import read_checkpoint
 from .work_dir_lock import lock
 
 POINTER = 'last_checkpoint'  # mmengine's name
@@ -275,8 +275,9 @@ def read_training(path: str | os.PathLike) -> dict:
     Raises:
         WeightsError: it is truncated, corrupt, no checkpoint, or not of a training.
     """
+    # refuses first what is no file, or unpacks to more than it has
+    content = loading.read_checkpoint(Path(path), 'cpu')
     _verify_check_sums(Path(path))
-    content = read_checkpoint(Path(path), 'cpu')
     if not isinstance(content, dict):
         raise WeightsError(
             f'cannot resume from {path}: expected a dict, found {type(content).__name__}'

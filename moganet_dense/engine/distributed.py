@@ -24,7 +24,7 @@ import torch.distributed as dist
 from mmengine.dist import barrier
 from mmengine.hooks import Hook
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 
 ENVIRONMENT = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -141,7 +141,7 @@ def _store(rank: int, is_master: bool) -> dist.Store:
             timeout=timedelta(seconds=seconds), wait_for_workers=False,
         )  # fmt: skip
     except (RuntimeError, ValueError, OSError) as error:
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         if 'EADDRINUSE' in reason or 'in use' in reason:
             raise UserError(
                 f'MASTER_PORT {port} is in use on this machine, by another training perhaps; '

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 
 import torch.nn as nn
-from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from ..models.moganet import MogaNet
+from .optim_groups import GroupedOptimWrapperConstructor
 
 LAYERS = 12  # ids of the backbone above the stem's
 RULES = ('published', 'corrected')
@@ -58,7 +58,7 @@ def _published(kind: str, stage: int, block: int) -> int:
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class MogaNetLayerDecay(DefaultOptimWrapperConstructor):
+class MogaNetLayerDecay(GroupedOptimWrapperConstructor):
     """Parameter groups with a rate by layer; biases and vectors are not decayed.
 
     Not decayed are names that end in ``.bias`` and tensors with one axis longer than 1: norms,

@@ -3,11 +3,13 @@
 import weakref
 from typing import Any
 
+import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from ..data.image_io import load_whole
+from ..models.compiling import compile_blocks
 from .resumable import SeededDataset
 
 
@@ -46,4 +48,17 @@ class ChannelsLastHook(Hook):
     def before_run(self, runner) -> None:
         from ..toolboxes.model_form import to_channels_last  # which imports mmcv
 
-        to_channels_last(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        to_channels_last(_model(runner))
+
+
+@HOOKS.register_module()
+class CompileBlocksHook(Hook):
+    """Compiles the blocks of the backbone when training begins; where that cannot be, one warning
+    says so, see :func:`~moganet_dense.models.compiling.compile_blocks`."""
+
+    def before_train(self, runner) -> None:
+        compile_blocks(_model(runner).backbone)
+
+
+def _model(runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -15,6 +15,7 @@ from mmengine.registry import HOOKS
 
 from ..utils.errors import UserError
 from .atomic_checkpoint import describe_last
+from .device_values import EarlyCopy, must_wait
 
 
 @HOOKS.register_module()
@@ -25,6 +26,10 @@ class NonfiniteLossHook(Hook):
     skipped, they are replaced by the same numbers with gradients of zero, and the optimizer's
     step is left without gradients if no other batch was accumulated for it. So this works with
     any optimizer wrapper.
+
+    On a GPU, where no batch may be skipped, the CPU launches the backward pass before it asks
+    whether the loss is finite, and asks before the optimizer's step: the GPU does not wait for
+    the answer.
 
     Args:
         max_skipped: how many iterations in a row may have a loss that is not finite. In them
@@ -40,6 +45,8 @@ class NonfiniteLossHook(Hook):
         self.runner: Any = None
         self.batch: Any = None
         self.buffers: list[torch.Tensor] = []
+        self.asked: tuple[EarlyCopy, Mapping[str, Any]] | None = None
+        """Whether the loss is not finite, on its way to the CPU, and the losses."""
         self.handles: list[Any] = []
 
     def before_train(self, runner) -> None:
@@ -57,6 +64,7 @@ class NonfiniteLossHook(Hook):
         for handle in self.handles:
             handle.remove()
         self.handles, self.runner, self.batch, self.buffers = [], None, None, []
+        self.asked = None
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         self.runner, self.batch = runner, data_batch
@@ -64,6 +72,7 @@ class NonfiniteLossHook(Hook):
             self.buffers = [buffer.clone() for buffer in _model(runner).buffers()]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self._stop_if_asked()  # no step may have come
         self.runner, self.batch, self.buffers = None, None, []
         if self.stepped:
             self.useful = self.stepped = False
@@ -72,23 +81,39 @@ class NonfiniteLossHook(Hook):
         """The losses, replaced where they are not finite; None: as they are."""
         if self.runner is None or options.get('mode') != 'loss':
             return None
-        if not _true_for_any(~torch.isfinite(_total(losses).detach())):
+        bad = _of_any_process(~torch.isfinite(_total(losses).detach()))
+        if not self.max_skipped and must_wait(bad):
+            self.useful, self.asked = True, (EarlyCopy(bad), losses)
+            return None
+        if not bad:
             self.useful, self.in_a_row = True, 0
             return None
         self.in_a_row += 1
-        terms = ', '.join(f'{name} {value:g}' for name, value in _terms(losses))
-        what = (
-            f'iteration {self.runner.iter + 1}: the loss is not finite ({terms}); '
-            f'images: {", ".join(_images(self.batch)) or "unknown"}'
-        )
         if self.in_a_row > self.max_skipped:
-            raise UserError(f'{what}; {describe_last(self.runner.work_dir)}')
-        print_log(f'skipped: {what}', 'current', logging.WARNING)
+            raise self._error(losses)
+        print_log(f'skipped: {self._describe(losses)}', 'current', logging.WARNING)
         for buffer, value in zip(model.buffers(), self.buffers, strict=True):
             buffer.copy_(value)
         return _without_gradient(losses, model)
 
+    def _stop_if_asked(self) -> None:
+        """Raises UserError if the loss that was asked about is not finite."""
+        (bad, losses), self.asked = self.asked or (None, {}), None
+        if bad is not None and bad.get():
+            raise self._error(losses)
+
+    def _error(self, losses: Mapping[str, Any]) -> UserError:
+        return UserError(f'{self._describe(losses)}; {describe_last(self.runner.work_dir)}')
+
+    def _describe(self, losses: Mapping[str, Any]) -> str:
+        terms = ', '.join(f'{name} {value:g}' for name, value in _terms(losses))
+        return (
+            f'iteration {self.runner.iter + 1}: the loss is not finite ({terms}); '
+            f'images: {", ".join(_images(self.batch)) or "unknown"}'
+        )
+
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        self._stop_if_asked()
         if not self.useful:  # zeros alone, which would still decay weights and move averages
             for group in optimizer.param_groups:
                 for parameter in group['params']:
@@ -145,12 +170,12 @@ def _terms(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, float(sum(v.detach().mean() for v in _as_list(value)))
 
 
-def _true_for_any(flag: torch.Tensor) -> bool:
+def _of_any_process(flag: torch.Tensor) -> torch.Tensor:
     """Whether the flag is set in any process: all of them act alike, or they would wait."""
     if get_world_size() > 1:
         flag = flag.int()
         all_reduce(flag, 'max')
-    return bool(flag)
+    return flag
 
 
 def _images(batch: Any) -> Iterator[str]:

@@ -241,8 +241,8 @@ class _Resumable:
                 found = next(loaded)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if str(error).startswith('DataLoader worker'):
+            except (RuntimeError, ConnectionError, EOFError) as error:
+                if _is_lost_worker(error):
                     self.runner.call_hook('after_losing_a_worker', error=error)
                 raise
             yield found
@@ -254,6 +254,14 @@ class _Resumable:
             and count >= max(self.val_begin, 1)
             and (count % self.val_interval == 0 or count == length)
         )
+
+
+def _is_lost_worker(error: Exception) -> bool:
+    """Whether torch, or a pipe, says that a loader worker is gone; what a worker raises itself
+    comes as 'Caught ... in DataLoader worker'."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith('DataLoader worker')
+    return not str(error).startswith('Caught')
 
 
 @LOOPS.register_module()
@@ -336,6 +344,7 @@ class ResumeHook(Hook):
         loop = runner.train_loop
         if isinstance(loop, _Resumable):
             checkpoint['meta'].update(batches_done=loop.done, batches=len(loop.dataloader))
+        checkpoint['meta']['gradients'] = len(self.gradients)
         checkpoint['gradients'] = {name: value.cpu() for name, value in self.gradients.items()}
         self.gradients = {}
 

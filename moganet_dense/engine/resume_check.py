@@ -16,8 +16,8 @@ from mmengine.registry import HOOKS
 from ..config import config_text
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
+from ..weights import loading  # names of it later: it may import this
 from ..weights.conversion import WeightsError
-from ..weights.loading import check_fit
 from .atomic_checkpoint import last_whole
 from .plain_checkpoint import PARTS, from_plain, to_plain
 from .resume_schema import check_schema
@@ -177,7 +177,7 @@ class ResumeCheckHook(Hook):
             now = describe(runner.cfg, get_world_size())
             now['samples'] = len(runner.train_dataloader.dataset)
             changed = differences(before, now)
-        check_fit(_model(runner), checkpoint['state_dict'])
+        loading.check_fit(_model(runner), checkpoint['state_dict'])
         changed += [*_other_average(runner, checkpoint), *_other_optimizer(runner, checkpoint)]
         changed += _other_schedules(runner, checkpoint)
         _check_gradients(runner, checkpoint)

@@ -102,7 +102,7 @@ def _check_meta(meta: Any) -> None:
         raise _malformed('meta', 'batches and batches_done', 'one of them')
     if 'batches' in meta:
         _check_count('meta.batches', meta['batches'])
-        _check_count('meta.batches_done', meta['batches_done'])
+        _check_count('meta.batches_done', meta['batches_done'], meta['batches'] + 1)
     if meta.get('seed') is not None:
         _check_count('meta.seed', meta['seed'], 1 << 32)
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from importlib import metadata
 from pathlib import Path
@@ -120,10 +120,10 @@ def run_info(cfg: Config, mode: str, weights: str) -> dict[str, Any]:
     )
 
 
-def start_weights(cfg: Config) -> str:
+def start_weights(cfg: Mapping[str, Any]) -> str:
     """What a training starts from, in words."""
     if cfg.get('load_from'):
-        return f'{"resumed from" if cfg.get("resume") else "fine-tuned from"} {cfg.load_from}'
+        return f'{"resumed from" if cfg.get("resume") else "fine-tuned from"} {cfg["load_from"]}'
     model = cfg.get('model', {})
     for part in (model.get('backbone') or {}, model):
         init = part.get('init_cfg') or {}

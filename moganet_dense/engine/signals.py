@@ -25,7 +25,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ..utils.errors import Interrupted, Stopped, UserError
+from ..utils.errors import Interrupted, Stopped, UserError, reason_of
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -68,9 +68,8 @@ def stopping_at_once(work_dir: str | os.PathLike) -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         name = signal.Signals(number).name
-        raise Interrupted(
-            f'stopped by {name} outside of the training loop; {describe_last(work_dir)}', number
-        )
+        _say(f'stopped by {name} outside of the training loop; {describe_last(work_dir)}')
+        raise Interrupted(number)
 
     with handling(stop):
         yield
@@ -113,9 +112,8 @@ class SignalHook(Hook):
             again = '; Ctrl-C again stops at once, without saving' * (number == signal.SIGINT)
             _say(f'{signal.Signals(number).name}: finishing the iteration, then saving{again}')
         elif number == signal.SIGINT and now - self.since >= DELIBERATE:
-            raise Interrupted(
-                f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}', number
-            )
+            _say(f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}')
+            raise Interrupted(number)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         self._leave_lost_workers_to_the_loop()
@@ -178,7 +176,8 @@ class SignalHook(Hook):
         Raises:
             UserError: always, with what was saved.
         """
-        reason = ' '.join(str(error).split())
+        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise about it again
+        reason = reason_of(error)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
         else:
@@ -244,7 +243,7 @@ def _die_of_lost_data() -> None:
     from multiprocessing.queues import Queue
 
     def fail(error: BaseException, batch: Any) -> None:
-        reason = ' '.join(str(error).split())
+        reason = reason_of(error)
         _say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
         os._exit(1)
 

@@ -1,6 +1,7 @@
 """Training and testing of any task through mmengine's Runner."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
@@ -18,11 +19,15 @@ from mmengine.runner import Runner
 
 from ..data.layouts import require_files
 from ..data.validation import check_before_testing, check_before_training
+from ..models import MogaNet
+from ..models.memory_format import channels_last_is_faster
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, Form
+from ..utils.atomic import write_whole
 from ..utils.errors import UserError, one_line
+from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
-from .amp import CpuAmpOptimWrapper
+from .amp import enable_amp
 from .atomic_checkpoint import storage_errors
 from .distributed import joined
 from .job import Job
@@ -31,6 +36,9 @@ from .trackers import track
 from .work_dir_lock import lock, unlock
 
 Command = TypeVar('Command', bound=Callable)
+
+DATA_SUMMARY = 'data_summary.json'
+"""File of the work dir that tells what of the data is used, and what is dropped and why."""
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -52,9 +60,10 @@ def train(
     resume: str | None = None,
     accept_changes: bool = False,
     skip_nonfinite: int = 0,
-    amp: bool = False,
+    amp: str | None = None,
     auto_scale_lr: bool = False,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
+    compile: bool = False,
     check: bool = True,
     fsdp: bool = False,
     trackers: Sequence[str] = (),
@@ -68,9 +77,13 @@ def train(
         accept_changes: resume although the training differs from the one that was saved.
         skip_nonfinite: how many batches in a row may have a loss that is not finite; they are
             skipped.
-        amp: automatic mixed precision: float16 with a scaled loss on a GPU, else bfloat16.
+        amp: automatic mixed precision: 'bf16'; 'fp16', with a scaled loss, on a GPU alone; or
+            'auto', which is bf16 but on a GPU that does not compute in it.
         auto_scale_lr: scale the learning rate from the config's batch size to the real one.
-        channels_last: images and maps lie in memory with their channels last: faster.
+        channels_last: images and maps lie in memory with their channels last; None: where that
+            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        compile: compile the blocks of the backbone, see
+            :func:`~moganet_dense.models.compiling.compile_blocks`.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_training`.
         fsdp: each process keeps a part of weights, gradients and optimizer.
@@ -90,14 +103,15 @@ def train(
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     _set(cfg, amp, auto_scale_lr, fsdp)
-    _set_hooks(cfg, accept_changes, skip_nonfinite, channels_last)
+    _set_hooks(cfg, accept_changes, skip_nonfinite)
+    _set_model_hooks(cfg, channels_last, compile)
+    _pin_memory(cfg)
     track(cfg, trackers)
     with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
         lock(cfg.work_dir)
         try:
             if check and is_main_process():
-                with one_line('the data cannot be checked'):
-                    check_before_training(cfg)
+                _check(cfg)
             runner = _build_runner(cfg)
             with one_line('the training cannot be built'):
                 runner.train_loop, runner.val_loop  # noqa: B018 properties, which build
@@ -108,6 +122,15 @@ def train(
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
+
+
+def _check(cfg: Config) -> None:
+    """Compares config and data; prints what is used and dropped, and keeps it in the work dir."""
+    with one_line('the data cannot be checked'):
+        summary = check_before_training(cfg)
+    print('\n'.join(map(printable, summary.lines())))
+    text = json.dumps(summary.content(), indent=1)
+    write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
 
 
 @in_group
@@ -151,6 +174,7 @@ def test(
         _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
     cfg.load_from, cfg.resume = None, False
+    _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
     runner = _build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
@@ -187,30 +211,21 @@ def _build_runner(cfg: Config) -> Runner:
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def _set(cfg: Config, amp: bool, auto_scale_lr: bool, fsdp: bool) -> None:
+def _set(cfg: Config, amp: str | None, auto_scale_lr: bool, fsdp: bool) -> None:
     """Writes options of the command line into the config."""
     if fsdp:
         cfg.fsdp = True
     if amp and cfg.get('fsdp'):
         raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
     if amp:
-        _enable_amp(cfg)
+        enable_amp(cfg.optim_wrapper, amp)
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
 
 
-def _enable_amp(cfg: Config) -> None:
-    if torch.cuda.is_available():
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
-    else:
-        for gpu_option in ('loss_scale', 'dtype', 'use_fsdp'):
-            cfg.optim_wrapper.pop(gpu_option, None)
-        cfg.optim_wrapper.update(type=CpuAmpOptimWrapper.__name__)
-
-
-def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int, channels_last: bool) -> None:
+def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int) -> None:
     """Writes options of the command line into the config's hooks.
 
     Raises:
@@ -220,8 +235,25 @@ def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int, channels_
         raise UserError('--accept-changes needs a ResumeCheckHook in the config')
     if skip_nonfinite and not _set_hook(cfg, 'NonfiniteLossHook', max_skipped=skip_nonfinite):
         raise UserError('--skip-nonfinite needs a NonfiniteLossHook in the config')
-    if channels_last:
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='ChannelsLastHook')]
+
+
+def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> None:
+    """Adds the hooks that prepare the backbone for this device."""
+    if channels_last is None:
+        ours = (cfg.model.get('backbone') or {}).get('type') == MogaNet.__name__
+        channels_last = ours and channels_last_is_faster(get_device(), training=True)
+    hooks = [dict(type='ChannelsLastHook')] if channels_last else []
+    hooks += [dict(type='CompileBlocksHook')] if compile else []
+    if hooks:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
+
+
+def _pin_memory(cfg: Config) -> None:
+    """Lets loaders put batches into page-locked memory, from which a GPU copies while it computes
+    (the models' ``non_blocking``); without a GPU there is no use for it."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if get_device() == 'cuda' and cfg.get(name):
+            cfg[name].setdefault('pin_memory', True)
 
 
 def _set_hook(cfg: Config, kind: str, **options: Any) -> bool:

@@ -4,7 +4,7 @@ The tolerance is TOLERANCE: of the largest value for maps and scores of classes 
 picture's longer side for coordinates, absolute for scores of boxes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -42,9 +42,11 @@ def largest_difference(
         inputs: of the graph.
 
     Raises:
-        UserError: labels differ where PyTorch is certain, or boxes have no partner.
+        UserError: labels differ where PyTorch is certain, or boxes have no partner; outputs are not
+            finite, or there are none to compare.
     """
     found = run(*(np.asarray(each) for each in inputs))
+    _require_finite(found, 'the file')
     images = inputs[0]
     if isinstance(graph, BackboneGraph):
         return max(map(relative, found, map(np.asarray, model.backbone(images))))
@@ -57,6 +59,15 @@ def largest_difference(
         return _of_joints(found, model, images, graph.mirrored.tolist())
     assert isinstance(graph, DetectionGraph)
     return _of_boxes(found, graph, model, *inputs)
+
+
+def _require_finite(arrays: Iterable[np.ndarray], whose: str) -> None:
+    """NaN compares to nothing: a difference of NaN would pass as none."""
+    for array in arrays:
+        if array.dtype.kind == 'f' and not np.isfinite(array).all():
+            raise UserError(
+                f'{whose} answers with numbers that are not finite; nothing was written'
+            )
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -75,6 +86,7 @@ def _of_labels(
     for own, sample in zip(labels, model.predict(images), strict=True):
         logits = sample.seg_logits.data[None]  # mmseg enlarges them so, if told the size
         (logits,) = F.interpolate(logits, size.tolist(), mode='bilinear', align_corners=align)
+        _require_finite([np.asarray(logits)], 'the model')
         if own.shape != tuple(logits.shape[1:]):
             return float('inf')
         chosen = logits.gather(0, torch.as_tensor(own)[None])[0]
@@ -122,17 +134,21 @@ def _of_boxes(
     images: torch.Tensor,
     sizes: torch.Tensor,
 ) -> float:
-    worst, side = 0.0, max(images.shape[2:])
+    worst, side, compared = 0.0, max(images.shape[2:]), 0
     wanted = _predicted(model, images, sizes, float(graph.threshold))
     for i, own in enumerate(wanted):
         mine = [part[found[3] == i] for part in (*found[:3], *found[4:])]
         theirs = [np.asarray(part) for part in (own.bboxes, own.scores, own.labels)]
+        _require_finite(theirs, 'the model')
         pairs = matched(mine[:3], theirs, side, graph.choice.most)
+        compared += len(pairs)
         for a, b in pairs:
             worst = max(worst, np.abs(mine[0][a] - theirs[0][b]).max() / side)
             worst = max(worst, abs(mine[1][a] - theirs[1][b]))
         if len(mine) > 3 and pairs:
             _compare_masks(mine, np.asarray(own.masks), pairs, model)
+    if not compared:
+        raise UserError('the model finds no box to compare the file by; nothing was written')
     return float(worst)
 
 

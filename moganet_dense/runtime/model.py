@@ -18,7 +18,7 @@ from ..results import (
     Segmentation,
     boxes_of,
 )
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
@@ -66,7 +66,7 @@ def load(
         raise
     except Exception as error:  # onnxruntime's have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
-        reason = printable(' '.join(str(error).split()))
+        reason = printable(reason_of(error))
         raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
     if providers != [CPU] and CUDA not in session.get_providers():
         raise UserError(

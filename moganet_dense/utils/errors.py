@@ -35,17 +35,15 @@ class Stopped(SystemExit):
         return self.text
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal has stopped the program at once.
+class Interrupted(SystemExit):
+    """A signal has stopped the program at once, which has been said.
 
     Args:
-        text: what was saved.
-        number: of the signal.
+        number: of the signal; the exit code is 128 more, as shells have it.
     """
 
-    def __init__(self, text: str, number: int) -> None:
-        super().__init__(text)
-        self.exit_code = 128 + number
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
 
 
 @contextmanager

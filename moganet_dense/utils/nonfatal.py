@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .errors import reason_of
+
 
 @contextmanager
 def nonfatal(what: str) -> Iterator[None]:
@@ -11,7 +13,7 @@ def nonfatal(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = ' '.join(str(error).split())[:200]
+        reason = reason_of(error)[:200]
         words = f'{what} failed, and the run goes on: {reason} [{type(error).__name__}]'
         from mmengine.logging import print_log
 

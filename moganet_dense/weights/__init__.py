@@ -1,4 +1,2 @@
 """Published weights: which exist (releases), how their files name things (conversion), how they are
 fetched (download), and read and loaded, strictly and without running code (loading)."""
-
-import mmengine  # noqa: F401  registers all of ours first, before a module here is half imported

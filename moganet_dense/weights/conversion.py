@@ -144,8 +144,9 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """State dict of a whole model under the names of the current toolboxes.
 
     mmdet 2.x and mmseg 0.x named everything as their successors do; mmpose 0.x called the
-    head ``keypoint_head``. A classifier gets the names of mmpretrain's, and its average
-    where the file holds one (see :func:`holds_average` and :func:`classifier_state`).
+    head ``keypoint_head``; for OpenSTL's SimVP see :func:`simvp_name`. A classifier gets the names
+    of mmpretrain's, and its average where the file has one (see :func:`holds_average` and
+    :func:`classifier_state`).
 
     Raises:
         WeightsError: no state dict in the file, or half of an average.
@@ -153,8 +154,14 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     state = classifier_state(_pick(checkpoint, ema=holds_average(checkpoint)))
     old = 'keypoint_head.'
     return {
-        ('head.' + k.removeprefix(old) if k.startswith(old) else k): v for k, v in state.items()
+        ('head.' + k.removeprefix(old) if k.startswith(old) else simvp_name(k)): v
+        for k, v in state.items()
     }
+
+
+def simvp_name(key: str) -> str:
+    """Our name of a tensor of OpenSTL's SimVP: its sigma is a parameter, ours a module with one."""
+    return f'{key}.scale' if key.endswith(('.attn.sigma', '.mlp.sigma')) else key
 
 
 def holds_average(checkpoint: Any) -> bool:

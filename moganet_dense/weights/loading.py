@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +172,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
 
 def _unreadable(path: Path, error: Exception) -> str:
     """Why a file cannot be read. One that may be sound is not called damaged."""
-    reason = printable(first_line(error), 200)
+    reason = printable(first_line(error).partition('. ')[0], 200)  # then follows torch's advice
     if isinstance(error, OSError) and error.errno:
         return f'{path} cannot be read: {error.strerror}'
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or 'alloc' in reason:
@@ -229,10 +229,39 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Non
     """Copies ``tensors`` into ``module``: every key fits, or nothing is changed.
 
     Raises:
-        WeightsError: see :func:`check_fit`.
+        WeightsError: see :func:`check_fit` and :func:`check_finite`.
     """
     check_fit(module, tensors)
+    check_finite(tensors, {name for name, _ in module.named_parameters()})
     module.load_state_dict(tensors)
+
+
+def check_finite(tensors: Any, parameters: Container[str] = ()) -> None:
+    """Refuses weights with which a model answers nonsense, and says nothing of it.
+
+    Args:
+        tensors: by name; of what is no mapping, nothing is said.
+        parameters: names of those that may not be infinite either; buffers may, as masks are.
+
+    Raises:
+        WeightsError: NaN in one of them, or infinity in a parameter; names the first.
+    """
+    pairs = tensors.items() if isinstance(tensors, Mapping) else ()
+    bad = [name for name, tensor in pairs if _is_bad(tensor, name in parameters)]
+    if bad:
+        raise WeightsError(
+            f'{len(bad)} tensors are not finite (NaN or infinity): {_list(bad)}; take a checkpoint '
+            'of before the training diverged'
+        )
+
+
+def _is_bad(tensor: Any, finite: bool) -> bool:
+    if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        return False
+    if tensor.is_meta or tensor.layout != torch.strided or not tensor.numel():
+        return False
+    lowest, highest = torch.aminmax(tensor.detach().float())  # NaN if there is one
+    return bool(lowest.isnan() or (finite and (lowest.isinf() or highest.isinf())))
 
 
 def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

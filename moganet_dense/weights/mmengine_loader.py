@@ -4,6 +4,7 @@ mmengine looks a reader up by the beginning of a path (its ``CheckpointLoader``)
 all models of a process.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,10 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if not loading.is_trusting():
         without_config_texts(checkpoint)
+    try:
+        loading.check_finite(checkpoint.get('state_dict', checkpoint))
+    except WeightsError as error:  # mmengine loads parts, so that it may be one that is left out
+        print_log(f'{filename}: {error}', logger='current', level=logging.WARNING)
     if holds_average(checkpoint):
         print_log(AVERAGE_TAKEN.format(filename), logger='current')
         checkpoint['state_dict'] = model_state(checkpoint)
@@ -85,20 +90,14 @@ def read_without_code() -> None:
 
 
 def read_files_without_code() -> None:
-    """Makes mmengine read paths and URLs through our reader; names of other models' weights,
-    such as torchvision://resnet50, stay as they are."""
-    _read_through_us(*_FILES)
+    """Makes mmengine read paths, URLs and ``moganet://NAME`` through our reader; names of other
+    models' weights, such as torchvision://resnet50, stay as they are."""
+    _read_through_us(*_FILES, releases.SCHEME)
 
 
 def reads_files() -> bool:
     """Whether mmengine reads paths through our reader now, and code is not trusted."""
     return CheckpointLoader._schemes.get('') is load_from_safe and not loading.is_trusting()
-
-
-def read_releases_without_code() -> None:
-    """Makes mmengine read and keep the published files, by name or URL, through our reader;
-    others are read as before."""
-    _read_through_us(releases.SCHEME, *releases.RELEASES)
 
 
 @contextmanager

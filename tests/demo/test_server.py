@@ -1,12 +1,16 @@
 """The web page's server over HTTP: what it answers, and what it refuses."""
 
 import base64
+import contextlib
 import io
+import os
 import re
+import signal
 import socket
 import struct
 import sys
 import zlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,8 +20,11 @@ from PIL import Image
 from pycocotools import mask as rle
 from serving import NAMES, Watched, ask, predict, served
 
-from moganet_dense.demo import serve
+from moganet_dense.demo import connections, serve
 from moganet_dense.demo import server as module
+from moganet_dense.demo.connections import CONNECTIONS
+from moganet_dense.demo.decoder import Decoder
+from moganet_dense.demo.guard import host_names
 from moganet_dense.demo.model_cache import KEPT, Shelf
 from moganet_dense.demo.uploads import MAX_BYTES
 from moganet_dense.utils.errors import UserError
@@ -69,11 +76,114 @@ def test_every_response_carries_the_headers(port):
 
 @pytest.mark.parametrize(
     'host, status',
-    [('localhost:80', 200), ('127.0.0.1', 200), ('[::1]:7860', 200), ('192.168.1.7', 200),
-     ('evil.example', 421), ('localhost.evil.example', 421), ('', 421), ('a:b:c', 421)],
+    [('localhost:80', 200), ('127.0.0.1', 200), ('[::1]:7860', 200), ('LOCALHOST', 200),
+     ('evil.example', 421), ('localhost.evil.example', 421), ('', 421), ('a:b:c', 421),
+     ('192.168.1.7', 421), ('8.8.8.8', 421), ('127.0.0.1/x', 421), ('evil@127.0.0.1', 421),
+     ('127.0.0.1:80@evil', 421), ('127.0.0.1:', 421), ('127.0.0.1:123456', 421), ('[::1', 421),
+     ('127.0.0.1#', 421), ('127.0.0.1?', 421), ('127.0.0.1, evil', 421), ('0x7f.1', 421),
+     ('2130706433', 421), ('127.1', 421), ('localhost.', 421), ('localhost\t', 200),
+     ('\xe9vil', 421)],
 )  # fmt: skip
 def test_only_its_own_names_are_answered(port, host, status):
     assert ask(port, 'GET', '/models', Host=host)[0] == status
+
+
+def test_names_that_were_allowed_are_answered():
+    with served(Watched(), host_names(['Demo.Example.org', '10.1.2.3', 'fe80::1'])) as port:
+        for host in ('demo.example.org:443', '10.1.2.3', '[fe80::1]', 'localhost'):
+            assert ask(port, 'GET', '/models', Host=host)[0] == 200
+        for host in ('example.org', '10.1.2.4'):
+            assert ask(port, 'GET', '/models', Host=host)[0] == 421
+    for wrong in ('https://demo.example.org', 'a/b', 'a:80', '[::1]:80', '', '*', 'a@b', 'a b'):
+        with pytest.raises(UserError, match='--allow-host: expected a name'):
+            host_names([wrong])
+
+
+def test_an_address_of_the_network_is_its_own_where_a_request_arrives_there():
+    from moganet_dense.demo.guard import _own_names
+
+    assert _own_names(dict(server=('192.168.1.7', 80))) == {'192.168.1.7'}
+    assert _own_names(dict(server=('127.0.0.1', 80))) == {'localhost', '127.0.0.1', '::1'}
+    assert _own_names(dict(server=None)) == set()
+
+
+def test_silent_connections_shut_nobody_out(port):
+    """More than may be open at once; the oldest give way, and all are closed in time."""
+    silent = [socket.create_connection(('127.0.0.1', port)) for _ in range(CONNECTIONS + 10)]
+    for one in silent[:50]:
+        one.sendall(b'GET / HTTP/1.1\r\nHost: 127')  # the beginning of a request is none
+    assert ask(port, 'GET', '/models')[0] == 200
+    assert predict(port, encoded())[0] == 200
+    for one in silent:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    'sent', [b'', b'GET / HT', b'GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n']
+)
+def test_a_connection_that_does_not_ask_is_closed(port, sent, monkeypatch):
+    monkeypatch.setattr(connections, 'SECONDS_TO_ASK', 0.2)
+    with socket.create_connection(('127.0.0.1', port)) as silent:
+        silent.settimeout(10)
+        silent.sendall(sent)
+        with contextlib.suppress(ConnectionResetError):
+            while silent.recv(1 << 16):  # an answer, if it asked; then the end
+                pass
+
+
+def many_scans(number: int, side: int = 1500) -> bytes:
+    """A progressive JPEG with one of its scans repeated; nothing in it is damaged."""
+    Image.new('L', (side, side), 128).save(
+        content := io.BytesIO(), 'JPEG', progressive=True, quality=50
+    )
+    whole = content.getvalue()
+    last = whole.rindex(b'\xff\xda')
+    return whole[:-2] + whole[last:-2] * number + whole[-2:]
+
+
+def test_a_picture_that_takes_long_to_decode(port):
+    assert predict(port, many_scans(20))[0] == 200
+    status, found = predict(port, many_scans(2000))
+    assert status == 422 and found['error'] == 'expected a JPEG of at most 100 scans, found more'
+
+
+def test_decoding_ends_in_time_and_the_next_picture_is_decoded(monkeypatch):
+    decode = Decoder()
+    assert decode(encoded(60, 40))[0].shape == (40, 60, 3)
+    first = decode._process.pid
+    os.kill(first, signal.SIGSTOP)  # as by a picture that takes minutes
+    decode.seconds = 0.1
+    with pytest.raises(UserError, match='takes more than 0.1 seconds to decode'):
+        decode(encoded(60, 40))
+    assert decode._process is None
+    decode.seconds = 60
+    assert decode(encoded(60, 40))[1] == (60, 40) and decode._process.pid != first
+    decode._process.kill()  # as by a decoder that crashes
+    decode._process.wait()
+    assert decode(encoded(60, 40))[1] == (60, 40)
+    with pytest.raises(UserError, match='expected a JPEG, PNG or WebP picture'):
+        decode(b'none')
+    assert decode(encoded(60, 40))[1] == (60, 40)
+    decode.close()
+
+
+@pytest.mark.slow  # 230 requests
+def test_memory_stays_where_it_is(port, watched):
+    """Over many pictures of many sizes; the first ones fill caches."""
+
+    def resident() -> int:
+        with open('/proc/self/statm') as file:
+            return int(file.read().split()[1]) * 4096
+
+    sizes = [(300 + 37 * (k % 11), 300 + 53 * (k % 7)) for k in range(230)]
+    watched.given = deque(maxlen=1)  # the images are kept for other tests
+    for width, height in sizes[:30]:
+        assert predict(port, encoded(width, height), 'segmentor')[0] == 200
+    before = resident()
+    for width, height in sizes[30:]:
+        assert predict(port, encoded(width, height), 'segmentor')[0] == 200
+    watched.given = []
+    assert resident() - before < 20 * 2**20
 
 
 def test_other_sites_pages_are_refused(port):

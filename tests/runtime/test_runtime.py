@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from PIL import Image
 from tiny_onnx import FOUND, NOTES, tiny_detector
 
 from moganet_dense.cli import main
@@ -249,6 +250,17 @@ def test_files_of_one_size_get_pictures_of_it():
     assert (tensor[0, :, :, 64:] == 7).all()
     notes['task'] = 'segmentation'  # which has no margin to leave out
     assert Preparation(notes).fit(picture).pixels.shape == (64, 96, 3)
+
+
+def test_classifiers_see_the_middle_of_pillows_bicubic():
+    notes = dict(
+        task='classification', resize=dict(short=48, middle=[40, 32]), shape=None,
+        pad=dict(divisor=1, value=0), order='rgb', mean=[0, 0, 0], std=[1, 1, 1],
+    )  # fmt: skip
+    picture = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
+    whole = Image.fromarray(picture).resize((48, 64), Image.Resampling.BICUBIC)
+    wanted = np.asarray(whole)[16:48, 4:44]  # of 64 rows the middle 32, of 48 columns 40
+    np.testing.assert_array_equal(Preparation(notes).fit(picture).pixels, wanted)
 
 
 def test_a_mask_of_one_place_fills_its_box():

@@ -1,6 +1,7 @@
 # 80 000 iterations of AdamW without warm-up; every parameter is decayed, norms and scales too.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-4, betas=(0.9, 0.999), weight_decay=1e-4),
 )
 param_scheduler = [

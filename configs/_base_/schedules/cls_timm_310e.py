@@ -3,6 +3,7 @@
 # of one dimension are not decayed; layer scales and sigmas, which have four, are.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05),
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, reason_of
 from ..sources import PICTURES as IMAGES
 
 _TURNED = {5, 6, 7, 8}
@@ -110,7 +110,7 @@ def image_size(file: Path) -> tuple[int, int]:
             turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
             width, height = image.size
     except Exception as error:  # Pillow raises many kinds
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise UserError(f'{file}: expected an image, found none ({reason})') from None
     return (height, width) if turned else (width, height)
 

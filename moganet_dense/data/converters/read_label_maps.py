@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, reason_of
 from . import label_names
 from .dataset import DataSet
 from .files import Tree, split_named
@@ -146,7 +146,7 @@ def load(file: Path) -> np.ndarray:
             with Image.open(file) as image:
                 array = np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
     if array.dtype == bool:
         return array.astype(np.uint8)

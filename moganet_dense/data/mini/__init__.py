@@ -15,11 +15,15 @@ import tempfile
 from pathlib import Path
 
 from ...utils.errors import UserError
+from ...utils.regular_files import read_regular
 from .draw_ade import write_ade
 from .draw_coco import write_coco
 
 VERSION = '1'
-"""Grows with every change of what is drawn; another version on disk is drawn anew."""
+"""Grows with every change of what is drawn; another version on disk is drawn again."""
+
+_MARKER = 'bundled sample data set of moganet_dense, version '
+_PARTS = {'coco', 'ade', 'VERSION'}
 
 SIZES = {'train': 240, 'val': 60}
 """Images of each split, for COCO and for ADE20K."""
@@ -38,7 +42,7 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
     root = Path(root)
     if _is_current(root):
         return root
-    if root.exists() and not (root / 'VERSION').is_file() and any(root.iterdir()):
+    if root.exists() and not _is_ours(root):
         raise UserError(f'{root} holds something else; move it away, the mini data set goes there')
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
@@ -46,7 +50,7 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
         draft.chmod(0o755)
         write_coco(draft / 'coco', SIZES)
         write_ade(draft / 'ade' / 'ADEChallengeData2016', SIZES)
-        (draft / 'VERSION').write_text(VERSION)
+        (draft / 'VERSION').write_text(_MARKER + VERSION)
         if not _is_current(root):  # else another process was quicker
             shutil.rmtree(root, ignore_errors=True)
             draft.rename(root)
@@ -59,5 +63,19 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
 
 
 def _is_current(root: Path) -> bool:
-    stamp = root / 'VERSION'
-    return stamp.is_file() and stamp.read_text() == VERSION
+    return _stamp(root) == _MARKER + VERSION or (
+        _stamp(root) == '1' and (root / 'coco').is_dir() and (root / 'ade').is_dir()  # of before
+    )
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a folder has nothing, or nothing but what another version of this has drawn."""
+    found = {path.name for path in root.iterdir()} if root.is_dir() else {'a file'}
+    return not found or (_stamp(root).startswith(_MARKER) and found <= _PARTS)
+
+
+def _stamp(root: Path) -> str:
+    try:
+        return read_regular(root / 'VERSION', 1000).decode()
+    except (OSError, UnicodeDecodeError):
+        return ''

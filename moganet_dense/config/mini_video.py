@@ -1,0 +1,43 @@
+"""``--mini`` for video prediction: Moving MNIST's configs on scikit-learn's digits."""
+
+from mmengine.config import Config
+
+from ..data.mini import digits
+from ..utils.errors import UserError
+
+MODEL = dict(hid_S=16, hid_T=64, N_S=2, N_T=4, drop_path=0.0)
+LENGTH, BATCH, EPOCHS, LR = 1600, 16, 6, 4e-3
+
+
+def apply_mini_video(cfg: Config) -> None:
+    """Turns ``cfg`` into its small form, in place, and makes the data at need.
+
+    Smaller frames (32 x 32), a smaller model and a short schedule of the same kind.
+
+    Raises:
+        UserError: the config reads other data than moving digits.
+    """
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg[name]
+        if loader.dataset.type != 'MovingDigits':
+            raise UserError(
+                f'--mini makes moving digits; this config reads {loader.dataset.type}. '
+                'Use configs/video/simvp_moganet_mmnist.py --mini'
+            )
+        loader.num_workers = 1
+        loader.dataset.data_root = digits.ROOT
+        if 'images' in loader.dataset:
+            loader.dataset.update(images=digits.IMAGES, image_size=digits.SIZE, length=LENGTH)
+        else:
+            loader.dataset.sequences = digits.SEQUENCES
+    cfg.train_dataloader.batch_size = BATCH
+    cfg.model.update(MODEL)
+    cfg.load_from = None
+    cfg.optim_wrapper.optimizer.lr = LR
+    cfg.param_scheduler = [
+        dict(type='OneCycleLR', eta_max=LR, total_steps=EPOCHS, convert_to_iter_based=True)
+    ]
+    cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=EPOCHS)
+    cfg.default_hooks.checkpoint.interval = EPOCHS
+    cfg.default_hooks.logger.interval = 20
+    digits.make_digits()

@@ -1,0 +1,59 @@
+"""Connections that have to ask: who connects and says nothing shuts nobody out."""
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 100  # at once; a browser opens six
+SILENT = 40  # of them that have not asked yet; the oldest is closed for a new one
+SECONDS_TO_ASK = 10
+SECONDS_TO_BE_ANSWERED = 900  # 15 pictures may wait before it; who does not read is cut off
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection, which is closed if the head of a request does not arrive in time.
+
+    uvicorn itself closes connections that are silent after a first request, but not before one, and
+    not during one.
+    """
+
+    asked_until: asyncio.TimerHandle | None = None
+    silent_since: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        silent = [each for each in self.connections if each.silent_since is not None]
+        if len(silent) >= SILENT:
+            oldest = min(silent, key=lambda each: each.silent_since)
+            oldest.transport.abort()
+            self.connections.discard(oldest)  # it counts no longer, from now on
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if asked and self.silent_since is not None:
+            self.silent_since = None
+            self._close_in(SECONDS_TO_BE_ANSWERED)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.asked_until:
+            self.asked_until.cancel()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        asked = self.cycle is not None and not self.cycle.response_complete  # of a pipeline
+        self.silent_since = None if asked else time.monotonic()
+        self._close_in(SECONDS_TO_BE_ANSWERED if asked else SECONDS_TO_ASK)
+
+    def _close_in(self, seconds: float) -> None:
+        if self.asked_until:
+            self.asked_until.cancel()
+        self.asked_until = self.loop.call_later(seconds, self.transport.abort)

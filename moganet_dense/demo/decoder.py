@@ -1,0 +1,114 @@
+"""Decodes uploads in a process of its own, which is ended if it takes too long.
+
+A file of a few hundred kilobytes can keep a decoder busy for minutes: a progressive JPEG has as
+many passes over the image as it likes. A thread cannot be ended, a process can; and what a decoder
+does to its memory stays there.
+"""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from ..utils.errors import UserError
+from .uploads import open_picture
+
+SECONDS = 10
+STARTING = 120  # seconds that a new process may take until it listens
+MEMORY = 4 * 2**30  # address space of the process; an image of MAX_PIXELS takes 0.6 GB
+
+
+class Decoder:
+    """Images out of the bytes of files, one at a time.
+
+    Args:
+        seconds: that one may take.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._process: subprocess.Popen | None = None
+        self._pipe: Connection | None = None
+
+    def __call__(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+        """As :func:`~moganet_dense.demo.uploads.open_picture`.
+
+        Raises:
+            UserError: as there; or it takes too long, or ends the process.
+        """
+        try:
+            self._start()
+            self._pipe.send_bytes(content)
+            if not self._pipe.poll(self.seconds):
+                raise UserError(
+                    f'the picture takes more than {self.seconds:g} seconds to decode; save it in '
+                    'another program and try again'
+                )
+            told = json.loads(self._pipe.recv_bytes())
+            pixels = self._pipe.recv_bytes() if 'shape' in told else b''
+        except UserError:
+            self.close()
+            raise
+        except (EOFError, OSError):
+            self.close()
+            raise UserError('the picture cannot be decoded: its decoder has ended') from None
+        if 'error' in told:
+            raise UserError(told['error'])
+        image = np.frombuffer(pixels, np.uint8).reshape(told['shape'])
+        return image, tuple(told['stored'])
+
+    def close(self) -> None:
+        """Ends the process; the next image starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._pipe.close()
+            self._process = self._pipe = None
+
+    def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        pipe, other = Pipe()
+        with other:
+            handle = other.fileno()
+            # neither a fork, which would have the models' memory, nor multiprocessing's spawn,
+            # which would run the user's script again
+            code = f'import sys; sys.path[:] = {sys.path!r}; import {__name__} as it'
+            command = [sys.executable, '-c', f'{code}; it.serve_pixels({handle})']
+            self._process = subprocess.Popen(
+                command, pass_fds=[handle], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        self._pipe = pipe
+        if not pipe.poll(STARTING) or pipe.recv_bytes() != b'ready':
+            raise EOFError
+
+
+def serve_pixels(handle: int) -> None:
+    """Answers until the other end is closed: what it found as JSON, and the pixels.
+
+    Args:
+        handle: file descriptor of the pipe.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which closes the pipe
+    pipe = Connection(handle)
+    with suppress(EOFError, OSError):
+        pipe.send_bytes(b'ready')
+        while True:
+            content = pipe.recv_bytes()
+            try:
+                image, stored = open_picture(content)
+            except (UserError, MemoryError) as error:
+                said = str(error) or 'the picture needs more memory than it may take'
+                pipe.send_bytes(json.dumps(dict(error=said)).encode())
+                continue
+            pipe.send_bytes(json.dumps(dict(shape=image.shape, stored=stored)).encode())
+            pipe.send_bytes(image.tobytes())

@@ -1,0 +1,109 @@
+"""What every response carries, and which requests are answered at all."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..utils.errors import UserError
+from ..utils.printable import printable
+
+HEADERS = {
+    'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'cache-control': 'no-store',
+}
+
+LOOPBACK = ('localhost', '127.0.0.1', '::1')
+
+_HOST = re.compile(
+    r'(\[[0-9a-fA-F:.]+\]|[0-9a-zA-Z](?:[0-9a-zA-Z.-]*[0-9a-zA-Z])?)(?::[0-9]{1,5})?'
+)
+"""A name or an address, in brackets if it has colons, and a port; nothing before or behind."""
+
+
+class Guard:
+    """Puts HEADERS on every response, and refuses what other sites' pages send here.
+
+    A name that is not this server's in ``Host`` is how a foreign page reaches a server in here
+    (DNS rebinding); an ``Origin`` that is not the ``Host`` is how it sends without rebinding.
+    Answered are the address at which a request arrives, the names of this machine's loopback if it
+    arrives there, and the names that were allowed.
+
+    Args:
+        app: what answers, as ASGI has it.
+        allowed: further names, see :func:`host_names`.
+    """
+
+    def __init__(self, app: Any, allowed: Iterable[str] = ()) -> None:
+        self.app, self.allowed = app, frozenset(allowed)
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        if scope['type'] != 'http':
+            return await self.app(scope, receive, send)
+
+        async def send_guarded(message: dict) -> None:
+            if message['type'] == 'http.response.start':
+                ours = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
+                message = dict(message, headers=[*message.get('headers', []), *ours])
+            await send(message)
+
+        request = Request(scope)
+        host, origin = request.headers.get('host', ''), request.headers.get('origin')
+        respond = self.app
+        if host_name(host) not in self.allowed | _own_names(scope):
+            words = 'expected the address of this server as Host; allow a name by --allow-host'
+            respond = error_response(421, words)
+        elif origin is not None and origin not in (f'http://{host}', f'https://{host}'):
+            respond = error_response(403, "another site's page may not ask this server")
+        await respond(scope, receive, send_guarded)
+
+
+def host_name(host: str) -> str:
+    """The name or address in a ``Host`` header, in small letters; '' if it is none."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip('[]').lower() if found else ''
+
+
+def host_names(names: Iterable[str]) -> set[str]:
+    """Names that ``--allow-host`` gives, as :func:`host_name` returns them.
+
+    Raises:
+        UserError: one is no name or address, such as a URL.
+    """
+    found = set()
+    for name in names:
+        try:
+            plain = str(ipaddress.ip_address(name.strip('[]')))
+        except ValueError:
+            plain = '' if ':' in name else host_name(name)
+        if not plain:
+            raise UserError(
+                f'--allow-host: expected a name or address without a port, such as '
+                f'demo.example.org, found {printable(name)!r}'
+            )
+        found.add(plain)
+    return found
+
+
+def error_response(status: int, words: str) -> Response:
+    """An error for the page: a line."""
+    return JSONResponse(dict(error=words), status)
+
+
+def _own_names(scope: dict) -> set[str]:
+    """The address at which a request arrived, and the names of the loopback if it is one."""
+    address = (scope.get('server') or ('',))[0] or ''
+    try:
+        loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return set()
+    return {address.lower(), *(LOOPBACK if loopback else ())}

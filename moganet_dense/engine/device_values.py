@@ -1,0 +1,30 @@
+"""Values on a GPU that the CPU wants to know without waiting for what is launched after them."""
+
+import torch
+
+
+def must_wait(value: torch.Tensor) -> bool:
+    """Whether reading a value waits for everything that was launched before."""
+    return value.device.type != 'cpu'
+
+
+class EarlyCopy:
+    """A value of one element, on its way to the CPU while the GPU computes on.
+
+    Args:
+        value: on any device.
+    """
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.copied, self.value = None, value.detach()
+        if value.is_cuda:
+            self.value = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+            self.value.copy_(value.detach(), non_blocking=True)
+            self.copied = torch.cuda.Event()
+            self.copied.record()
+
+    def get(self) -> bool | int | float:
+        """The value; waits for what was launched before it, not after it."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        return self.value.item()

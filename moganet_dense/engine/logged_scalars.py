@@ -1,0 +1,100 @@
+"""Losses that are logged without waiting for the GPU after every iteration."""
+
+from typing import Any
+
+import torch
+from mmengine.hooks import RuntimeInfoHook
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.registry import HOOKS
+
+from .device_values import must_wait
+
+MOST = 1000  # values that wait on the device for someone to read them
+
+
+class DeviceHistoryBuffer(HistoryBuffer):
+    """mmengine's HistoryBuffer, whose newest values may still be on the device.
+
+    They are copied to the CPU, all at once, when anyone reads the history: its statistics, its
+    data, or a copy of it for a checkpoint. In a checkpoint it is a plain HistoryBuffer.
+
+    Args:
+        buffer: whose values and counts it takes over.
+    """
+
+    def __init__(self, buffer: HistoryBuffer | None = None) -> None:
+        self._waiting: list[torch.Tensor] = []
+        values, counts = buffer.data if buffer else ((), ())
+        super().__init__(values, counts, buffer.max_length if buffer else 1_000_000)
+
+    def wait(self, value: torch.Tensor) -> None:
+        """Notes a value of one element, on any device, with count 1."""
+        self._waiting.append(value.detach().reshape(()))
+        if len(self._waiting) >= MOST:
+            self._fetch()
+
+    def update(self, log_val: float, count: int = 1) -> None:
+        """As mmengine's, after the values that wait."""
+        self._fetch()
+        super().update(log_val, count)
+
+    def _fetch(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            for value in torch.stack(waiting).tolist():
+                super().update(value)
+
+    def __reduce__(self) -> tuple:
+        """As a plain buffer, which every version of mmengine reads."""
+        return HistoryBuffer, (*self.data, self.max_length)
+
+    def __deepcopy__(self, memo: dict) -> HistoryBuffer:
+        return HistoryBuffer(*self.data, self.max_length)
+
+    # mmengine's methods read these two attributes: a reader gets what waits, too
+    @property
+    def _log_history(self) -> Any:
+        self._fetch()
+        return self._values
+
+    @_log_history.setter
+    def _log_history(self, values: Any) -> None:
+        self._values = values
+
+    @property
+    def _count_history(self) -> Any:
+        self._fetch()
+        return self._counts
+
+    @_count_history.setter
+    def _count_history(self, counts: Any) -> None:
+        self._counts = counts
+
+
+@HOOKS.register_module()
+class DeviceRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's RuntimeInfoHook, which leaves losses on a GPU until they are read.
+
+    mmengine's hook asks for every loss after every iteration, so that the CPU, which should
+    launch the next iteration, waits for the GPU. Here that happens when the log is written. What
+    is logged is the same.
+    """
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        hub, rest = runner.message_hub, {}
+        for name, value in (outputs or {}).items():
+            if isinstance(value, torch.Tensor) and value.numel() == 1 and must_wait(value):
+                _note(hub, f'train/{name}', value)
+            else:
+                rest[name] = value
+        super().after_train_iter(runner, batch_idx, data_batch, rest)
+
+
+def _note(hub: MessageHub, name: str, value: torch.Tensor) -> None:
+    buffer = hub.log_scalars.get(name)
+    if not isinstance(buffer, DeviceHistoryBuffer):
+        buffer = hub.log_scalars[name] = DeviceHistoryBuffer(buffer)
+        hub._set_resumed_keys(name, True)
+    buffer.wait(value)

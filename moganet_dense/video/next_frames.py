@@ -1,0 +1,142 @@
+"""Predicts the next frames of videos and writes them beside the true ones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from ..data.sources import Fault, find, frames
+from ..toolboxes.build import build
+from ..toolboxes.load import load
+from ..utils.errors import UserError
+from .simvp import SimVP
+
+GAP = 4  # pixels between the rows and columns of a sheet
+ENLARGED = 128  # least height of a drawn frame
+
+
+def predict_videos(
+    cfg: Config,
+    checkpoint: str,
+    inputs: Sequence[str],
+    out: str | Path,
+    device: str | torch.device = 'cpu',
+) -> list[Path]:
+    """Predicts what follows the first frames of each video.
+
+    A video may be a file or, as one clip, the images of a folder in the order of their names.
+    Frames are made grey where the model takes one channel, and resized so that both sides are
+    what the config's data has.
+
+    Args:
+        cfg: a config of ``configs/video``.
+        checkpoint: path, URL or name.
+        inputs: videos, or folders of images.
+        out: folder for ``NAME.png``, a row of what was given, of what followed (where the video
+            goes on), and of what was predicted; and ``NAME.mp4``, the given frames followed by the
+            predicted ones.
+        device: where the model runs.
+
+    Returns:
+        the files that were written.
+
+    Raises:
+        UserError: a video cannot be read or is too short, or a file cannot be written.
+    """
+    model = build(cfg).eval()
+    if not isinstance(model, SimVP):
+        raise UserError(f'expected a config of video prediction, found {type(model).__name__}')
+    load(model, checkpoint)
+    model.to(device)
+    out = Path(out)
+    written = []
+    for source in inputs:
+        clip, fps = read_clip(source, model, side(cfg))
+        given, truth = clip[: model.in_frames], clip[model.in_frames :][: model.out_frames]
+        with torch.no_grad():
+            predicted = model.predict(given[None].to(device))[0].cpu().clamp(0, 1)
+        written += write(out / Path(source).stem, given, truth, predicted, fps)
+    return written
+
+
+def side(cfg: Config) -> tuple[int, int]:
+    """Height and width of the frames that a config's data set has."""
+    dataset = cfg.test_dataloader.dataset
+    sizes = dict(MovingDigits=(64, 64), TaxiBJ=(32, 32), KittiCaltech=(128, 160))
+    if dataset.type not in sizes:
+        raise UserError(f'expected a data set of {", ".join(sizes)}, found {dataset.type}')
+    size = cfg.train_dataloader.dataset.get('image_size')
+    return (size, size) if size else sizes[dataset.type]
+
+
+def read_clip(source: str, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
+    """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames a second.
+
+    Raises:
+        UserError: it cannot be read, or has fewer frames than the model takes.
+    """
+    if model.channels not in (1, 3):
+        raise UserError(f'videos have 1 or 3 channels, the model takes {model.channels}')
+    clip, fps = [], 0.0
+    for frame in _frames(source):
+        image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
+        if model.channels == 1:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+        clip.append(image.transpose(2, 0, 1))
+        fps = frame.fps or fps
+        if len(clip) == model.in_frames + model.out_frames:
+            break
+    if len(clip) < model.in_frames:
+        raise UserError(f'{source}: expected at least {model.in_frames} frames, found {len(clip)}')
+    return torch.from_numpy(np.stack(clip)) / 255, fps or 10.0
+
+
+def _frames(source: str) -> Iterator:
+    for frame in frames(find([source])):
+        if isinstance(frame, Fault):
+            raise UserError(frame.reason)
+        yield frame
+
+
+def write(
+    name: Path, given: torch.Tensor, truth: torch.Tensor, predicted: torch.Tensor, fps: float
+) -> list[Path]:
+    """Writes ``name.png`` and ``name.mp4``; see :func:`predict_videos`."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    sheet, video = name.with_suffix('.png'), name.with_suffix('.mp4')
+    rows = [row for row in (given, truth, predicted) if len(row)]
+    if not cv2.imwrite(str(sheet), _sheet([[_image(f) for f in row] for row in rows])):
+        raise UserError(f'{sheet} cannot be written')
+    images = [_image(frame) for frame in torch.cat([given, predicted])]
+    height, width = images[0].shape[:2]
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
+    if not writer.isOpened():
+        raise UserError(f'{video} cannot be written')
+    for image in images:
+        writer.write(image)
+    writer.release()
+    return [sheet, video]
+
+
+def _image(frame: torch.Tensor) -> np.ndarray:
+    """(C, H, W) in [0, 1] as (h, w, 3) uint8, enlarged to be seen."""
+    image = (frame.numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    times = -(-ENLARGED // image.shape[0])
+    image = image.repeat(times, 0).repeat(times, 1)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Images in rows on white."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(map(len, rows))
+    shape = (len(rows) * (height + GAP), columns * (width + GAP), 3)
+    sheet = np.full(shape, 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            top, left = i * (height + GAP), j * (width + GAP)
+            sheet[top : top + height, left : left + width] = image
+    return sheet

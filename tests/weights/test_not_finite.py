@@ -1,0 +1,104 @@
+"""Weights with NaN or infinity: the model answers nonsense, and is not loaded; they are named."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+from mmengine.runner import CheckpointLoader
+
+from moganet_dense.cli import main
+from moganet_dense.export import parity
+from moganet_dense.utils.errors import UserError
+from moganet_dense.weights import mmengine_loader
+from moganet_dense.weights.conversion import WeightsError
+from moganet_dense.weights.loading import load_strictly
+
+NAN, INF = float('nan'), float('inf')
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 3)
+        self.norm = nn.BatchNorm1d(3)
+        self.register_buffer('mask', torch.zeros(2))
+
+
+@pytest.mark.parametrize('key, value', [
+    ('head.weight', NAN), ('head.weight', INF), ('head.bias', -INF), ('norm.running_var', NAN),
+    ('mask', NAN),
+])  # fmt: skip
+def test_a_tensor_that_is_not_finite_is_refused_by_its_name(key, value):
+    model, state = Model(), Model().state_dict()
+    before = model.head.weight.clone()
+    state[key].view(-1)[-1] = value
+    with pytest.raises(WeightsError, match=rf'1 tensors are not finite.*: {key}; take a check'):
+        load_strictly(model, state)
+    assert torch.equal(model.head.weight, before)
+
+
+def test_a_buffer_may_be_infinite_as_masks_of_attention_are():
+    state = Model().state_dict()
+    state['mask'][0] = -INF
+    load_strictly(model := Model(), state)
+    assert model.mask[0] == -INF
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_in_every_precision(dtype):
+    model = Model().to(dtype)
+    state = model.state_dict()
+    load_strictly(model, state)
+    state['head.bias'][1] = NAN
+    with pytest.raises(WeightsError, match=r'head\.bias'):
+        load_strictly(model, state)
+
+
+def test_mmengine_is_warned(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(mmengine_loader, 'print_log', lambda text, **_: told.append(text))
+    torch.save(dict(state_dict={'a.weight': torch.tensor([1.0, NAN])}), tmp_path / 'a.pth')
+    with mmengine_loader.reading_without_code():
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'), 'cpu')
+    assert '1 tensors are not finite (NaN or infinity): a.weight' in told[0]
+
+
+@pytest.mark.slow
+def test_commands_refuse_it(tmp_path, capsys):
+    """As in the report: a detector and a segmentor whose last layer is NaN."""
+    from moganet_dense import load_model
+
+    name, key = 'sem_fpn_moganet_xt', 'decode_head.conv_seg.weight'
+    model = load_model(name, 'random', device='cpu').model
+    model.state_dict()[key].fill_(NAN)
+    torch.save(dict(state_dict=model.state_dict()), file := tmp_path / 'a.pth')
+    for command in (
+        ['export', name, str(file), str(tmp_path / 'a.onnx')],
+        ['predict', name, 'a.jpg', '--weights', str(file)],
+        ['deploy', name, str(file), str(tmp_path / 'b.pth')],
+    ):
+        assert main(command) == 1
+        assert f'not finite (NaN or infinity): {key}; take a checkpoint' in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ['a.pth']
+
+
+# --- what an export is compared by
+
+
+def test_outputs_that_are_not_finite_do_not_pass_as_equal():
+    with pytest.raises(UserError, match='the file answers with numbers that are not finite'):
+        parity.largest_difference(
+            lambda *_: [np.array([NAN], np.float32)], None, None, (torch.ones(1),)
+        )
+    parity._require_finite([np.array([1.0]), np.array([1])], 'it')
+
+
+def test_a_comparison_of_no_box_does_not_pass(monkeypatch):
+    from types import SimpleNamespace
+
+    none = SimpleNamespace(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0))
+    monkeypatch.setattr(parity, '_predicted', lambda *_: [none])
+    found = [np.zeros((0, 4), 'f4'), np.zeros(0, 'f4'), np.zeros(0, 'i8'), np.zeros(0, 'i8')]
+    graph = SimpleNamespace(threshold=0.05, choice=SimpleNamespace(most=100))
+    with pytest.raises(UserError, match='finds no box to compare'):
+        parity._of_boxes(found, graph, None, torch.zeros(1, 3, 32, 32), torch.tensor([[32, 32]]))
