@@ -40,6 +40,9 @@ def read_config(path: str | os.PathLike) -> Config:
     Raises:
         UserError: no such file, not readable as a config, or no toolbox's config.
     """
+    from .. import register_or_warn
+
+    register_or_warn()  # custom_imports do not if this package was imported before mmengine
     file = find_config(path)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
