@@ -84,6 +84,7 @@ class Poses:
         names: of the K joints.
         skeleton: pairs of joints, as indices, that a line joins.
         box_scores: (N,) float32, how certain each box is; None: it was not said.
+        category: class of the objects, such as 'person'.
     """
 
     keypoints: np.ndarray
@@ -92,6 +93,7 @@ class Poses:
     names: tuple[str, ...]
     skeleton: tuple[tuple[int, int], ...]
     box_scores: np.ndarray | None = None
+    category: str = 'person'
 
     def __len__(self) -> int:
         return len(self.boxes)

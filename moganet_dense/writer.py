@@ -219,10 +219,10 @@ def about(frame: Frame) -> dict[str, Any]:
 
 
 def categories(result: Detections | Poses) -> list[dict[str, Any]]:
-    """The classes of COCO's format; of poses 'person', with its joints."""
+    """The classes of COCO's format; of poses the one that they are of, with its joints."""
     if isinstance(result, Poses):
         skeleton = [[a + 1, b + 1] for a, b in result.skeleton]  # COCO counts joints from 1
-        return [dict(id=1, name='person', keypoints=list(result.names), skeleton=skeleton)]
+        return [dict(id=1, name=result.category, keypoints=list(result.names), skeleton=skeleton)]
     ids = category_ids(result.names)
     return [dict(id=i, name=name) for i, name in zip(ids, result.names, strict=True)]
 

@@ -52,12 +52,21 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf'^```{language}\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
 
 
-def test_commands_of_the_page_on_use_are_commands():
-    lines = '\n'.join(blocks('docs/use.md', 'bash')).splitlines()
+FORMATS = [f'docs/{path.name}' for path in sorted((ROOT / 'docs').glob('format_*.md'))]
+
+
+@pytest.mark.parametrize(
+    'page, least', [('docs/use.md', 8), ('docs/finetune.md', 8), *((page, 1) for page in FORMATS)]
+)
+def test_commands_of_a_page_are_commands(page, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = '\n'.join(blocks(page, 'bash')).splitlines()
     lines = [line for line in lines if '_COMPLETE' not in line]
     calls = [line.partition('moganet-dense ')[2] for line in lines if 'moganet-dense ' in line]
-    assert len(calls) >= 8
+    assert len(calls) >= least
     for call in calls:
+        if call.startswith('init '):  # which wants the folder to be there
+            Path(call.split()[1]).mkdir(parents=True, exist_ok=True)
         words = shlex.split(call.partition('>')[0], comments=True)
         context = click.Context(commands)
         name, command, rest = commands.resolve_command(context, words)

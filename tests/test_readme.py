@@ -30,7 +30,7 @@ ELSEWHERE = {
     'make train': 'tests/test_end_to_end.py',  # test_the_detector_of_make_train_learns
     'make test': '.ci/run',  # this is in it
     'moganet-dense demo': 'tests/demo',  # it serves until it is stopped
-    'moganet-dense doctor': 'tests/utils/test_doctor.py',
+    'moganet-dense doctor': 'tests/doctor/test_doctor.py',
 }
 CONFIG = 'configs/det/retinanet_moganet_xt.py'
 WORK_DIR = 'work_dirs/retinanet_moganet_xt_mini'

@@ -16,5 +16,5 @@ default_hooks = dict(
 )
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 visualizer = dict(
-    type='DetLocalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+    type='DetectionVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
 )

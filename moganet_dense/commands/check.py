@@ -11,16 +11,19 @@ from . import options
 @click.command()
 @options.config
 @click.option('--json', metavar='FILE', help='Write the report there, too; - prints it instead.')
+@click.option('--fix', metavar='OUT', help='Write mended annotations to a new folder OUT.')
 @options.mini
 @options.cfg_options
-def command(config, json, mini, cfg_options) -> int:
+def command(config, json, fix, mini, cfg_options) -> int:
     """Look at all data of a config.
 
-    CONFIG is one of detection, segmentation or pose. Exit code 1: errors found.
+    CONFIG is one of detection, segmentation or pose. Exit code 1: errors found. --fix mends what
+    has one right answer (ids, areas, boxes, sizes, file names, masks of 0 and 255) in copies.
 
     \b
     moganet-dense check configs/det/retinanet_moganet_s.py --json report.json
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
+    moganet-dense check my_boxes.py --fix mended
     """
     with redirect_stdout(sys.stderr):  # what the toolboxes tell is not the report
         from ..data.validation import check_all
@@ -28,6 +31,12 @@ def command(config, json, mini, cfg_options) -> int:
         from ..utils.errors import one_line
 
         cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
+        if fix:
+            from ..data.validation.fix import fix as mended
+
+            for line in mended(cfg, Path(fix)):
+                click.echo(line)
+            return 0
         with one_line('the data cannot be checked'):
             report = check_all(cfg)
     content = to_json.dumps(report.content(), indent=1)

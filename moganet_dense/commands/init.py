@@ -1,3 +1,6 @@
+import sys
+from contextlib import redirect_stdout
+
 import click
 
 from ..data.tasks import TASKS
@@ -33,7 +36,8 @@ def command(data, task, name, val, boxes_class) -> None:
     moganet-dense init datasets/raccoon
     moganet-dense init datasets/scans --task masks --name scans --val 0.1
     """
-    from ..init.messages import run
+    with redirect_stdout(sys.stderr):  # what the toolboxes tell
+        from ..init.messages import run
 
-    for line in run(data, task, name, val, boxes_class):
-        click.echo(line)
+        lines = list(run(data, task, name, val, boxes_class))
+    click.echo('\n'.join(lines))

@@ -35,6 +35,11 @@ from . import options
     help='Score of the people that count.',
 )
 @click.option(
+    '--boxes-class',
+    metavar='NAME',
+    help='Class whose boxes are taken; default: the only one, else person.',
+)
+@click.option(
     '--batch-size',
     '--batch',
     type=click.IntRange(1),
@@ -69,6 +74,7 @@ def command(
     boxes,
     boxes_weights,
     boxes_thr,
+    boxes_class,
     batch_size,
     device,
     deploy,
@@ -117,7 +123,12 @@ def command(
 
         loaded = load(model, weights)
         where = persons(
-            loaded.task, boxes, boxes_thr, batch_size, lambda: load(boxes, boxes_weights)
+            loaded.task,
+            boxes,
+            boxes_thr,
+            batch_size,
+            lambda: load(boxes, boxes_weights),
+            boxes_class,
         )
         return predict(loaded, inputs, folder, lines, batch_size, score_thr, where)
 

@@ -41,6 +41,9 @@ def read_config(path: str | os.PathLike) -> Config:
     Raises:
         UserError: no such file, not readable as a config, or no toolbox's config.
     """
+    from .. import register_or_warn
+
+    register_or_warn()  # custom_imports do not if this package was imported before mmengine
     file = find_config(path)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
@@ -80,3 +83,13 @@ def set_options(cfg: Config, options: dict) -> None:
             raise UserError(f'--cfg-options: the config has no {first!r} (in {key}){hint}')
     with one_line('--cfg-options cannot be applied'):
         cfg.merge_from_dict(options)
+
+
+def settle_workers(cfg: Config) -> None:
+    """Without worker processes nothing can persist or be fetched ahead: torch refuses what the
+    base configs say for them."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers') == 0:
+            loader.update(persistent_workers=False)
+            loader.pop('prefetch_factor', None)

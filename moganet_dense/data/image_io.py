@@ -82,13 +82,16 @@ def decode(file: str | Path) -> np.ndarray:
     return image
 
 
-def require_fit(labels: np.ndarray, size: tuple[int, int], classes: int | None) -> None:
+def require_fit(
+    labels: np.ndarray, size: tuple[int, int], classes: int | None, ignored: int = IGNORED
+) -> None:
     """Whether a label map, as it is trained on, fits: a number a pixel, and no other classes.
 
     Args:
-        labels: numbers from 0 on; IGNORED stands for none of the classes.
+        labels: numbers from 0 on.
         size: height and width of the picture.
         classes: their number, or None if it is not known.
+        ignored: number that stands for none of the classes.
 
     Raises:
         ValueError: it does not fit.
@@ -98,7 +101,7 @@ def require_fit(labels: np.ndarray, size: tuple[int, int], classes: int | None) 
         raise ValueError(
             f'expected a number for each of {size[0]} x {size[1]} pixels, found {shape}'
         )
-    if classes is not None and (odd := labels[(labels >= classes) & (labels != IGNORED)]).size:
+    if classes is not None and (odd := labels[(labels >= classes) & (labels != ignored)]).size:
         raise ValueError(f'expected labels of {classes} classes, found {odd.max()}, counted from 0')
 
 
@@ -139,8 +142,13 @@ class LoadWhole:
     not fit, see :func:`require_fit`, and annotations as in :func:`require_sound`.
     """
 
-    def __init__(self, load: Callable[[dict], dict | None], classes: int | None = None) -> None:
-        self.load, self.classes = load, classes
+    def __init__(
+        self,
+        load: Callable[[dict], dict | None],
+        classes: int | None = None,
+        ignored: int = IGNORED,
+    ) -> None:
+        self.load, self.classes, self.ignored = load, classes, ignored
 
     def __call__(self, results: dict) -> dict | None:
         """As the transform.
@@ -166,7 +174,7 @@ class LoadWhole:
         try:
             results = self.load(results)
             if labels:
-                require_fit(results['gt_seg_map'], results['ori_shape'], self.classes)
+                require_fit(results['gt_seg_map'], results['ori_shape'], self.classes, self.ignored)
             return results
         except Exception as error:
             raise UserError(f'{file}: the {kind} cannot be read ({_reason(error)})') from error
@@ -212,7 +220,7 @@ def load_whole(dataset: Any) -> None:
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for i, step in enumerate(steps):
         if type(step).__name__ in _LOADERS:
-            steps[i] = LoadWhole(step, classes)
+            steps[i] = LoadWhole(step, classes, getattr(dataset, 'ignore_index', IGNORED))
     if steps:
         dataset.pipeline = Prepare(dataset.pipeline)
 

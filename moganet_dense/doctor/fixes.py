@@ -59,11 +59,16 @@ def for_torchvision(torch_version: str) -> Command:
 
 def for_module(name: str, error: str) -> list[Command]:
     """What installs a module, or repairs one whose import ended with ``error``."""
+    if name == 'mmpretrain' and _installed('transformers') and 'takes no arguments' in error:
+        return [('install', '--no-deps', 'packages/mmpretrain-transformers5')]
     if name in _OF_MODULE:
         distribution = _OF_MODULE[name][stack() == 'upstream']
         return [] if _installed(distribution) else [_of_openmmlab(distribution)]
     if name == 'mmcv.ops':
         return _operators(error)
+    if name == 'mmpretrain.models':
+        ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmpretrain-transformers5')
+        return [ours] if has_transformers_5() else []
     return {
         'torch': [('install', pinned('torch'), pinned('torchvision'))],
         'numpy': [('install', 'numpy<2' if stack() == 'upstream' else 'numpy')],
@@ -107,17 +112,28 @@ def _pure_mmcv() -> list[Command]:
     return [('install', *options, pinned(name))]
 
 
-def _installed(distribution: str) -> bool:
+def has_transformers_5() -> bool:
+    """Whether a transformers is installed that mmpretrain's multi-modal models cannot use."""
+    major = version_of('transformers').partition('.')[0]
+    return major.isdigit() and int(major) >= 5
+
+
+def version_of(distribution: str) -> str:
+    """Its version, '' if it is not installed."""
     try:
-        metadata.version(distribution)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return ''
+
+
+def _installed(distribution: str) -> bool:
+    return version_of(distribution) != ''
 
 
 def serving(module: str) -> list[str]:
-    """Distributions that fill a module's folder, but for the one that adds operators to mmcv."""
-    return sorted(set(metadata.packages_distributions().get(module, [])) - {'moganet-mmcv-ops'})
+    """Distributions that fill a module's folder, but for ours, which add a file to it."""
+    names = set(metadata.packages_distributions().get(module, []))
+    return sorted(name for name in names if not name.startswith('moganet-'))
 
 
 def missing_of_train() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..config.mini_config import apply_mini, start_from_scratch
-from ..config.reading import parse_options, read_config, set_options
+from ..config.reading import parse_options, read_config, set_options, settle_workers
 from ..utils.errors import one_line
 from .distributed import main_first
 
@@ -42,6 +42,7 @@ class Job:
         if self.from_scratch:
             start_from_scratch(cfg)
         set_options(cfg, parse_options(self.cfg_options))
+        settle_workers(cfg)
         name = Path(self.config).stem + ('_mini' if self.mini else '')
         cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
         cfg.launcher = self.launcher

@@ -1,6 +1,7 @@
 """Training and testing of any task through mmengine's Runner."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,9 @@ from ..models import MogaNet
 from ..models.memory_format import channels_last_is_faster
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, Form
+from ..utils.atomic import write_whole
 from ..utils.errors import UserError, one_line
+from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .amp import enable_amp
 from .atomic_checkpoint import storage_errors
@@ -33,6 +36,9 @@ from .trackers import track
 from .work_dir_lock import lock, unlock
 
 Command = TypeVar('Command', bound=Callable)
+
+DATA_SUMMARY = 'data_summary.json'
+"""File of the work dir that tells what of the data is used, and what is dropped and why."""
 
 BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
 
@@ -105,8 +111,7 @@ def train(
         lock(cfg.work_dir)
         try:
             if check and is_main_process():
-                with one_line('the data cannot be checked'):
-                    check_before_training(cfg)
+                _check(cfg)
             runner = _build_runner(cfg)
             with one_line('the training cannot be built'):
                 runner.train_loop, runner.val_loop  # noqa: B018 properties, which build
@@ -117,6 +122,15 @@ def train(
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     return Path(cfg.work_dir)
+
+
+def _check(cfg: Config) -> None:
+    """Compares config and data; prints what is used and dropped, and keeps it in the work dir."""
+    with one_line('the data cannot be checked'):
+        summary = check_before_training(cfg)
+    print('\n'.join(map(printable, summary.lines())))
+    text = json.dumps(summary.content(), indent=1)
+    write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
 
 
 @in_group

@@ -132,14 +132,18 @@ def in_cpp(original: type) -> type:
             if self.params.iouType not in _KINDS:
                 return super().evaluate()
             truths, found, options = self.cocoGt.dataset, self.cocoDt.dataset, {}
+            truths, found, numbers = numbered(truths, found)
             if self.params.iouType == 'keypoints':
                 truths, found = _people(truths, self.use_area), _poses(found)
                 options['kpt_oks_sigmas'] = self.sigmas
             fast = COCOeval_faster(COCO(truths), COCO(found), self.params.iouType, **options)
             _copy_params(self.params, fast.params)
+            fast.params.imgIds = sorted(numbers[i] for i in set(self.params.imgIds))
             fast.evaluate()
             fast.accumulate()
             _copy_params(fast.params, self.params)  # sorted now
+            names = {number: name for name, number in numbers.items()}
+            self.params.imgIds = [names[number] for number in fast.params.imgIds]
             self.eval = fast.eval
 
         def accumulate(self, p: Any = None) -> None:
@@ -154,21 +158,69 @@ def _copy_params(source: Any, target: Any) -> None:
         setattr(target, name, getattr(source, name))
 
 
+def numbered(truths: dict, found: dict) -> tuple[dict, dict, dict]:
+    """Annotations and predictions with ids that evaluation cannot misread.
+
+    pycocotools takes an annotation's id 0 for "not matched", and its C++ relative needs whole
+    numbers for ids of images. So annotations are numbered from 1, whatever their ids (0, negative,
+    text, missing, twice), and so are images, where an id is no number.
+
+    Returns:
+        both, and the number of each image by its id.
+    """
+    ids = [image['id'] for image in truths['images']]
+    plain = all(type(i) is int for i in ids)
+    numbers = {i: i if plain else k for k, i in enumerate(ids, 1)}
+
+    def row(annotation: dict, number: int) -> dict:
+        return dict(annotation, id=number, image_id=numbers[annotation['image_id']])
+
+    def renumbered(content: dict) -> dict:
+        kept = (a for a in content['annotations'] if a.get('image_id') in numbers)
+        images = [dict(image, id=numbers[image['id']]) for image in content['images']]
+        return content | dict(annotations=[row(a, k) for k, a in enumerate(kept, 1)], images=images)
+
+    return renumbered(truths), renumbered(found), numbers
+
+
 def _people(truths: dict, use_area: bool) -> dict:
-    """Annotated people as xtcocotools takes them: keypoints are counted, the id 0 is an id."""
+    """Annotated people as xtcocotools takes them: keypoints are counted, those without any are
+    left out. Where the area is missing or 0, the part of the box that mmpose's data sets take
+    stands for it."""
     return truths | dict(
         annotations=[
             dict(
                 person,
-                id=number,
                 num_keypoints=sum(v > 0 for v in person['keypoints'][2::3]),
-                area=person['area']
-                if use_area
-                else _SHARE_OF_BOX * person['bbox'][2] * person['bbox'][3],
+                area=area_of(person, use_area),
+                iscrowd=person.get('iscrowd', 0),
+                bbox=_box(person),
             )
-            for number, person in enumerate(truths['annotations'], 1)
+            for person in truths['annotations']
+            if person.get('keypoints')
         ]
     )
+
+
+def area_of(person: dict, use_area: bool = True) -> float:
+    """Area of an annotated person in pixels, for keypoint similarity: as stated, or, where that
+    is missing or 0, 0.53 of the box, at least 1."""
+    area = person.get('area')
+    if use_area and isinstance(area, (int, float)) and area > 0:
+        return area
+    _, _, width, height = _box(person)
+    return max(1.0, _SHARE_OF_BOX * width * height)
+
+
+def _box(person: dict) -> list[float]:
+    """The box, or that of the labelled keypoints."""
+    if person.get('bbox'):
+        return person['bbox']
+    triples = zip(*(iter(person['keypoints']),) * 3, strict=True)
+    labelled = [(x, y) for x, y, seen in triples if seen > 0] or [(0.0, 0.0)]
+    xs, ys = zip(*labelled, strict=True)
+    x1, y1, x2, y2 = min(xs), min(ys), max(xs), max(ys)
+    return [x1, y1, x2 - x1, y2 - y1]
 
 
 def _poses(found: dict) -> dict:

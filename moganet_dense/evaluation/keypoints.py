@@ -9,6 +9,7 @@ import numpy as np
 from ..data.image_io import decode
 from ..visualization.report_drawing import draw_skeletons, fitted
 from .coco_precision import Precision
+from .fast_coco_eval import area_of
 from .summary import KEPT, Evaluation, Extremes, Pair, Table, confusion
 
 SCORE = 0.3
@@ -44,12 +45,18 @@ class KeypointRecord:
     """
 
     def __init__(self, coco_eval: Any, meta: Mapping[str, Any], paths: Mapping[Any, str]) -> None:
-        self.truth, self.found = coco_eval.cocoGt.imgToAnns, coco_eval.cocoDt.imgToAnns
+        self.truth = {
+            image: [note for note in notes if note.get('keypoints')]
+            for image, notes in coco_eval.cocoGt.imgToAnns.items()
+        }
+        self.found = coco_eval.cocoDt.imgToAnns
         self.images = list(coco_eval.params.imgIds)
         self.precision = Precision(coco_eval)
         self.paths = paths
         names = meta['keypoint_id2name']
         self.names = [names[k] for k in range(len(names))]
+        categories = getattr(coco_eval.cocoGt, 'cats', {}) or {}
+        self.category = next((row['name'] for row in categories.values()), 'person')
         self.sigmas = np.asarray(meta['sigmas'], float)
         self.links = [tuple(link) for link in meta.get('skeleton_links', [])]
         count = len(self.names)
@@ -60,10 +67,10 @@ class KeypointRecord:
     def evaluation(self) -> Evaluation:
         persons = sum(self._add(image) for image in self.images)
         found = Evaluation('pose', ranking='mean OKS of the persons, 0 for one that was not found')
-        table = self.precision.table('Persons: AP over OKS', ['person'], [persons])
+        table = self.precision.table('Poses: AP over OKS', [self.category], [persons])
         found.tables = [table, self._by_joint()]
         found.curves = self.precision.curves(
-            'Persons: precision over recall', 'OKS', ['person'], [persons]
+            'Poses: precision over recall', 'OKS', [self.category], [persons]
         )
         found.confusion = confusion(
             'Which joint lies nearest to the predicted one',
@@ -118,7 +125,7 @@ class KeypointRecord:
         best = 0.0, np.zeros(len(places)), None
         for prediction in self.found.get(image, []) if there.any() else []:
             joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
-            parts = similarities(places[:, :2], note['area'], joints, self.sigmas)
+            parts = similarities(places[:, :2], area_of(note), joints, self.sigmas)
             if parts[there].mean() > best[0]:
                 best = float(parts[there].mean()), parts, prediction
         return best

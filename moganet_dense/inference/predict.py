@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..data.sources import Fault, Frame, endings, find, frames
-from ..results import Detections
+from ..results import Detections, Poses
 from ..utils.errors import INTERRUPTED, UserError, WrongUsage, reason_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
@@ -141,9 +142,14 @@ class _Stop:
 
 
 def persons(
-    task: str, where: str | None, score_thr: float, batch_size: int, load: Callable[[], Any]
+    task: str,
+    where: str | None,
+    score_thr: float,
+    batch_size: int,
+    load: Callable[[], Any],
+    category: str | None = None,
 ) -> Boxes | None:
-    """Where persons are looked for, as ``--boxes`` says it.
+    """Where the objects are whose keypoints are looked for, as ``--boxes`` says it.
 
     Args:
         task: of the model.
@@ -151,6 +157,7 @@ def persons(
         score_thr: of the persons that count.
         batch_size: pictures that the detector sees at once.
         load: makes the detector.
+        category: their class; None: the only one that file or detector know, else 'person'.
 
     Returns:
         None for tasks other than pose.
@@ -164,29 +171,53 @@ def persons(
         what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
         raise WrongUsage(f'a model of {task} {what}')
     if where in (None, WHOLE):
-        return whole_pictures if where else None
+        return WholePictures(category) if where else None
     if where.endswith('.json'):
-        return WrittenBoxes(where, score_thr)
-    return DetectedBoxes(load(), score_thr, batch_size)
+        return WrittenBoxes(where, score_thr, category)
+    return DetectedBoxes(load(), score_thr, batch_size, category)
+
+
+def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
+    """The class whose boxes are taken: as asked, else the only one, else 'person'.
+
+    Raises:
+        UserError: it is not among the names, or not to be told.
+    """
+    if wanted is None:
+        wanted = names[0] if len(names) == 1 else PERSON
+    if wanted not in names:
+        more = f' and {len(names) - 10} more' if len(names) > 10 else ''
+        shown = ', '.join(map(repr, names[:10])) + more
+        raise UserError(
+            f'--boxes: {whose} does not know the class {wanted!r}; choose one with --boxes-class: '
+            f'{shown}'
+        )
+    return wanted
 
 
 class DetectedBoxes:
     """Persons that a detector finds.
 
     Args:
-        detector: a model that knows the class 'person'.
+        detector: the model.
         score_thr: of the persons that count.
         batch_size: pictures that it sees at once.
+        category: their class, see :func:`category_of`.
 
     Raises:
-        UserError: it does not know persons.
+        UserError: it does not know the class.
     """
 
-    def __init__(self, detector: Callable[..., Any], score_thr: float, batch_size: int) -> None:
+    def __init__(
+        self,
+        detector: Callable[..., Any],
+        score_thr: float,
+        batch_size: int,
+        category: str | None = None,
+    ) -> None:
         if detector.task not in ('detection', 'instance segmentation'):
             raise UserError(f'--boxes: expected a detector, found a model of {detector.task}')
-        if PERSON not in detector.classes:
-            raise UserError(f'--boxes: the detector does not know the class {PERSON!r}')
+        self.category = category_of(list(detector.classes), category, 'the detector')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
 
     def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
@@ -196,7 +227,7 @@ class DetectedBoxes:
 
     def _persons(self, found: Detections) -> Detections:
         """Those whose box has an area: at a picture's border some have none."""
-        persons = found.where(self.score_thr, PERSON)
+        persons = found.where(self.score_thr, self.category)
         whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
         return Detections(
             persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
@@ -214,24 +245,28 @@ class WrittenBoxes:
     Args:
         file: the JSON file.
         score_thr: of the persons that count.
+        category: their class, see :func:`category_of`.
 
     Raises:
         UserError: it cannot be read or is of another format.
     """
 
-    def __init__(self, file: str, score_thr: float) -> None:
-        self.file = file
+    def __init__(self, file: str, score_thr: float, category: str | None = None) -> None:
+        self.file, self.category = file, category or PERSON
         try:
             content = json.loads(_content(file))
-            images, listed, category = [], content, 1
+            images, listed, number = [], content, 1
             if not isinstance(content, list):
                 images, listed = content['images'], content['annotations']
-                category = _person_of(content.get('categories'))
+                if content.get('categories') is not None:
+                    rows = {row['name']: row['id'] for row in content['categories']}
+                    self.category = category_of(list(rows), category, file)
+                    number = rows[self.category]
             self.paths, self.names = _numbers(images)
             self.found: dict[Any, list] = {image['id']: [] for image in images}
             for row in listed:
                 own = self.found.setdefault(row['image_id'], [])
-                if row['category_id'] == category and float(row.get('score', 1)) >= score_thr:
+                if row['category_id'] == number and float(row.get('score', 1)) >= score_thr:
                     own.extend(_corners(row))
         except (
             ValueError, KeyError, TypeError, OverflowError, RecursionError,
@@ -259,7 +294,7 @@ class WrittenBoxes:
             return f'{path}: no boxes for it in {self.file}'
         table = np.array(self.found[number], np.float32).reshape(-1, 5)
         labels = np.zeros(len(table), np.int64)
-        return Detections(table[:, :4], table[:, 4], labels, (PERSON,))
+        return Detections(table[:, :4], table[:, 4], labels, (self.category,))
 
 
 def _content(file: str) -> bytes:
@@ -279,16 +314,6 @@ def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
     return paths, names
 
 
-def _person_of(categories: list[dict] | None) -> Any:
-    """Number of the category of persons."""
-    if categories is None:
-        return 1
-    for row in categories:
-        if row['name'] == PERSON:
-            return row['id']
-    raise ValueError(f'no category is named {PERSON!r}')
-
-
 def _corners(row: dict) -> Iterator[list[float]]:
     """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
     x, y, width, height = map(float, row['bbox'])
@@ -300,9 +325,27 @@ def _corners(row: dict) -> Iterator[list[float]]:
         yield [*box.tolist(), float(row.get('score', 1))]
 
 
-def whole_pictures(pictures: list[Frame]) -> list[None]:
-    """One person, anywhere in the picture."""
-    return [None] * len(pictures)
+class WholePictures:
+    """One object, anywhere in the picture.
+
+    Args:
+        category: its class; None: 'person' if the model's keypoints are a person's, else 'object'.
+    """
+
+    def __init__(self, category: str | None = None) -> None:
+        self.category = category
+
+    def __call__(self, pictures: list[Frame]) -> list[None]:
+        return [None] * len(pictures)
+
+
+def _of_category(result: Any, boxes: Boxes | None) -> Any:
+    """Poses with the class of what they are of."""
+    if not isinstance(result, Poses) or boxes is None:
+        return result
+    human = {'left_shoulder', 'right_shoulder'} <= set(result.names)
+    name = getattr(boxes, 'category', None) or (PERSON if human else 'object')
+    return replace(result, category=name)
 
 
 def _seen(
@@ -314,7 +357,7 @@ def _seen(
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
         found = iter(_look(partial(model, order='bgr', batch_size=batch_size), known, bool(boxes)))
     for frame, _ in placed:
-        result = None if isinstance(frame, Fault) else next(found)
+        result = None if isinstance(frame, Fault) else _of_category(next(found), boxes)
         yield (result, None) if isinstance(result, Fault) else (frame, result)
 
 

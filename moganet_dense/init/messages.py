@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 
+from mmengine.config import Config
+
+from ..data.data_summary import Summary
 from ..data.tasks import TASKS
+from ..data.validation import Finding, findings
 from . import Result, init
 
 
@@ -26,5 +30,15 @@ def lines(result: Result) -> Iterator[str]:
         yield f'warning: {result.leaks} validation images have a copy in training'
     length = f'{recipe.epochs} epochs' if recipe.epochs else f'{recipe.iterations} iterations'
     yield f'recipe: batch {recipe.batch_size}, learning rate {recipe.lr:g}, {length}'
+    yield from _checked(result)
     yield f'written: {result.config}, {result.folder}/'
     yield f'next: moganet-dense browse {result.config}; moganet-dense train {result.config}'
+
+
+def _checked(result: Result) -> Iterator[str]:
+    """The summary of what was written, as training will read it, and what does not fit."""
+    summary = Summary()
+    for found in findings(Config.fromfile(result.config), summary=summary):
+        text = f'{found.rule}, found {found.found}' if isinstance(found, Finding) else found
+        yield f'warning: {text}'
+    yield from summary.lines()

@@ -82,7 +82,7 @@ class CompiledStage:
 
 def _missing(device: torch.device, backend: str | Any) -> str | None:
     """Why PyTorch cannot compile for a device, found by compiling a small function."""
-    if not getattr(torch._dynamo.config, 'inline_inbuilt_nn_modules', False):
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 5):
         return f'it needs torch 2.5 or later, found {torch.__version__}'
     try:
         x = torch.ones(2, device=device, requires_grad=True)

@@ -1,6 +1,7 @@
 """Draws results into pictures, with OpenCV and NumPy alone."""
 
 import colorsys
+import functools
 from collections.abc import Iterable
 
 import cv2
@@ -25,19 +26,22 @@ def colours(count: int) -> np.ndarray:
     return np.array(rows).reshape(-1, 3).dot(255).round().astype(np.uint8)
 
 
-def draw(picture: np.ndarray, result: Result, score_thr: float = 0.3) -> np.ndarray:
+def draw(
+    picture: np.ndarray, result: Result, score_thr: float = 0.3, *, with_scores: bool = True
+) -> np.ndarray:
     """A copy of a picture with what a model saw in it.
 
     Args:
         picture: (H, W, 3) uint8, BGR.
         result: of that picture.
         score_thr: objects and joints below it are left out.
+        with_scores: whether scores are written beside the names of objects.
 
     Returns:
         (H, W, 3) uint8, BGR.
     """
     kinds = {
-        Detections: _draw_detections,
+        Detections: functools.partial(_draw_detections, with_scores=with_scores),
         Segmentation: _draw_segmentation,
         Poses: _draw_poses,
         Classification: _draw_classification,
@@ -47,7 +51,9 @@ def draw(picture: np.ndarray, result: Result, score_thr: float = 0.3) -> np.ndar
     return canvas
 
 
-def _draw_detections(canvas: np.ndarray, found: Detections, score_thr: float) -> None:
+def _draw_detections(
+    canvas: np.ndarray, found: Detections, score_thr: float, with_scores: bool
+) -> None:
     kept, table = found.where(score_thr), _bgr(colours(len(found.names)))
     thickness, tints = _thickness(canvas), [table[label] for label in kept.labels]
     for i in reversed(range(len(kept))):  # the most certain on top
@@ -55,13 +61,14 @@ def _draw_detections(canvas: np.ndarray, found: Detections, score_thr: float) ->
             _tint(canvas, kept.masks[i], tints[i], max(1, thickness - 1))
         x1, y1, x2, y2 = _whole(kept.boxes[i])
         cv2.rectangle(canvas, (x1, y1), (x2, y2), tints[i], thickness)
+    texts = _texts(kept) if with_scores else [kept.names[label] for label in kept.labels]
     patches: list[Patch] = []
-    for text, box in zip(_texts(kept), kept.boxes, strict=True):
+    for text, box in zip(texts, kept.boxes, strict=True):
         x1, y1, _, y2 = _whole(box)
         places = [(y1, False), (y1, True), (y2, True), (y2, False)]
         tried = [_patch(canvas, text, x1, *place) for place in places]
         patches.append(min(tried, key=lambda patch: _common(patch, patches)))  # the first such
-    for text, patch, tint in reversed(list(zip(_texts(kept), patches, tints, strict=True))):
+    for text, patch, tint in reversed(list(zip(texts, patches, tints, strict=True))):
         _write(canvas, text, patch, tint)
 
 

@@ -88,9 +88,9 @@ def _require_same_members(path: Path) -> None:
     try:
         theirs = sorted(torch._C.PyTorchFileReader(str(path)).get_all_records())
     except RuntimeError as error:
-        reason = str(error).strip().splitlines() or ['no archive of PyTorch']
+        reason = str(error).strip().partition('\n')[0].partition('. ')[0]
         raise WeightsError(
-            f'{path} is truncated or no PyTorch checkpoint ({printable(reason[0], 200)}); copy or '
+            f'{path} is truncated or no PyTorch checkpoint ({printable(reason, 200)}); copy or '
             'fetch it again'
         ) from None
     if ours != theirs:

@@ -172,7 +172,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
 
 def _unreadable(path: Path, error: Exception) -> str:
     """Why a file cannot be read. One that may be sound is not called damaged."""
-    reason = printable(first_line(error), 200)
+    reason = printable(first_line(error).partition('. ')[0], 200)  # then follows torch's advice
     if isinstance(error, OSError) and error.errno:
         return f'{path} cannot be read: {error.strerror}'
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or 'alloc' in reason:

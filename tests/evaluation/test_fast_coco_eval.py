@@ -76,12 +76,52 @@ def test_also_for_what_mmpose_asks(use_area):
     check_equal('keypoints', data, results, SIGMAS, use_area)
 
 
-@pytest.mark.filterwarnings('ignore:Found annotation id 0')
+IDS = {
+    'from 0': lambda i: i,
+    'negative': lambda i: -1 - i,
+    'text': lambda i: f'img-{i}',
+    'one for all': lambda i: 7,
+}
+
+
+@pytest.mark.parametrize('ids', IDS)
 @pytest.mark.parametrize('kind', LIBRARIES)
-def test_also_where_ids_start_at_zero(kind):
-    """pycocotools takes id 0 for unmatched, xtcocotools does not."""
-    data, results = draw(kind, 8, 20, seed=4, categories=1, first_id=0)
-    check_equal(kind, data, results)
+def test_ids_do_not_count(kind, ids):
+    """The numbers are those of ids from 1. pycocotools takes the id 0 for "not matched"; its C++
+    relative takes no text."""
+    data, results = draw(kind, 8, 20, seed=4, categories=1)
+    library = LIBRARIES[kind]
+    options = dict(useSegm=None) if kind == 'keypoints' else {}
+    plain = evaluated(in_cpp(library.cocoeval.COCOeval), library, data, results, kind, **options)
+    other = json.loads(json.dumps(data))
+    for i, row in enumerate(other['annotations']):
+        row['id'] = IDS[ids](i)
+    named = json.loads(json.dumps(results))
+    if ids == 'text':
+        for image in other['images']:
+            image['id'] = f'img-{image["id"]:03}'
+        for row in other['annotations'] + named:
+            row['image_id'] = f'img-{row["image_id"]:03}'
+    found = evaluated(in_cpp(library.cocoeval.COCOeval), library, other, named, kind, **options)
+    np.testing.assert_array_equal(found.stats, plain.stats)
+
+
+@pytest.mark.parametrize('area', [None, 0])
+def test_keypoints_without_an_area_are_judged_by_their_box(area):
+    """0.53 of the box, as mmpose's data sets take it; and a row without keypoints is left out."""
+    data, results = draw('keypoints', 8, 20, seed=4, categories=1)
+    for row in data['annotations']:
+        row['area'] = 0.53 * row['bbox'][2] * row['bbox'][3]
+    kind = in_cpp(xtcocotools.cocoeval.COCOeval)
+    plain = evaluated(kind, xtcocotools, data, results, 'keypoints', useSegm=None)
+    for row in data['annotations']:
+        row['area'] = area
+        if area is None:
+            del row['area']
+    image = data['images'][0]['id']
+    data['annotations'].append(dict(id=9999, image_id=image, category_id=1, bbox=[1, 1, 5, 5]))
+    found = evaluated(kind, xtcocotools, data, results, 'keypoints', useSegm=None)
+    np.testing.assert_array_equal(found.stats, plain.stats)
 
 
 def test_also_for_real_boxes_on_real_annotations(photographs):

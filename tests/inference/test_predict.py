@@ -29,9 +29,9 @@ from moganet_dense.data.sources import Frame, find
 from moganet_dense.inference.predict import (
     SKIPPED,
     DetectedBoxes,
+    WholePictures,
     WrittenBoxes,
     predict,
-    whole_pictures,
 )
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
 from moganet_dense.utils.errors import INTERRUPTED, UserError
@@ -514,7 +514,7 @@ def test_persons_of_a_coco_file(photos):
     Path('set.json').write_text(json.dumps(dict(images=images, annotations=BOXES)))
     files = ['photos/a.png', 'photos/more/b.png']
     assert predict(Joints(), files, Path('out'), boxes=WrittenBoxes('set.json', 0.3)) == 0
-    assert predict(Joints(), files, Path('whole'), boxes=whole_pictures) == 0
+    assert predict(Joints(), files, Path('whole'), boxes=WholePictures()) == 0
     content = json.loads(Path('whole/predictions.json').read_text())
     assert content['annotations'][0]['keypoints'] == [40, 30, 0.5]
     assert content['categories'][0]['keypoints'] == ['middle']
@@ -599,9 +599,11 @@ def test_boxes_that_are_none_are_told_by_picture(photos):
     Path('found.json').write_text(json.dumps(flat))
     (found,) = WrittenBoxes('found.json', 0.3)([Frame(find(['7.png'])[0], None)])
     assert len(found) == 0
-    sets = dict(images=[], annotations=[], categories=[dict(id=1, name='dog')])
+    sets = dict(
+        images=[], annotations=[], categories=[dict(id=1, name='dog'), dict(id=2, name='cat')]
+    )
     Path('dogs.json').write_text(json.dumps(sets))
-    with pytest.raises(UserError, match="no category is named 'person'"):
+    with pytest.raises(UserError, match="does not know the class 'person'"):
         WrittenBoxes('dogs.json', 0.3)
 
 
@@ -613,7 +615,7 @@ def test_answers_that_are_not_finite_are_no_answers(photos, capsys):
             return found
 
     lines = io.StringIO()
-    code = predict(Lost(), ['photos/a.png'], None, lines, boxes=whole_pictures)
+    code = predict(Lost(), ['photos/a.png'], None, lines, boxes=WholePictures())
     assert code == SKIPPED and not lines.getvalue()
     assert 'a.png: the model answers with numbers that are not finite' in capsys.readouterr().err
 

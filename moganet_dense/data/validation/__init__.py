@@ -13,11 +13,15 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from ...utils.errors import UserError
+from ..data_summary import Summary
 from ..layouts import full_path, innermost, require_files
 from . import coco_annotations, label_maps
 from .common import class_tuple, metric_file
+from .config_rules import contradictions
 from .findings import Finding, Report
 from .image_files import Picture, of_pictures
+from .metric_rules import metric_rules
+from .other_formats import named
 
 _CHECKS = {
     'mmdet': ('CocoDataset', coco_annotations.check_boxes),
@@ -30,16 +34,21 @@ _READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
 """What a subclass must have left as it is if its files are to be understood."""
 
 
-def check_before_training(cfg: Config) -> None:
-    """Raises the first finding in the data of training and validation.
+def check_before_training(cfg: Config) -> Summary:
+    """Raises the first finding in the config and the data of training and validation.
 
     Reads each annotation file once (seconds for COCO), and of pictures and label maps a few.
+
+    Returns:
+        what of the data is used, and what is dropped and why.
 
     Raises:
         UserError: files are missing, cannot be read, or do not fit the config.
     """
-    for finding in findings(cfg):
+    summary = Summary()
+    for finding in findings(cfg, summary=summary):
         raise UserError(finding)
+    return summary
 
 
 def check_before_testing(cfg: Config) -> None:
@@ -60,7 +69,7 @@ def check_all(cfg: Config) -> Report:
     """
     report, pictures = Report(), []
     try:
-        for finding in findings(cfg, pictures=pictures):
+        for finding in findings(cfg, pictures=pictures, summary=report.summary):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
@@ -75,7 +84,10 @@ def check_all(cfg: Config) -> Report:
 
 
 def findings(
-    cfg: Config, splits: Sequence[str] = ('train', 'val'), pictures: list[Picture] | None = None
+    cfg: Config,
+    splits: Sequence[str] = ('train', 'val'),
+    pictures: list[Picture] | None = None,
+    summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Everything that does not fit, a line each.
 
@@ -84,25 +96,42 @@ def findings(
         splits: which of train, val and test.
         pictures: if given, all there is about annotations is told, and not the first error
             of each file; all pictures are added to it.
+        summary: if given, the summary of each data set is added to it.
 
     Raises:
         UserError: a file is missing or cannot be read, so that the rest cannot be judged.
     """
+    summary = Summary() if summary is None else summary
+    with DATASETS.switch_scope_and_registry(cfg.default_scope):
+        of_config = list(contradictions(cfg, splits))
+    yield from of_config
     for split in splits:
         loader = f'{split}_dataloader'
         if not cfg.get(loader):
             continue
-        require_files(cfg[loader].dataset, cfg.default_scope)
+        if cfg.get(f'{split}_evaluator'):
+            yield from metric_rules(cfg, split)
+        _require_files(cfg[loader].dataset, cfg.default_scope)
         parts = list(innermost(cfg[loader].dataset))
         for part in parts:
-            for finding in _of_data_set(cfg, part, split, pictures):
+            for finding in _of_data_set(cfg, part, split, pictures, summary):
                 yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
         if split != 'train' and len(parts) == 1:
             yield from metric_file(cfg.get(f'{split}_evaluator'), parts[0], split)
 
 
+def _require_files(dataset: dict, scope: str) -> None:
+    """The files are there; where they are not, data in another format may be."""
+    try:
+        require_files(dataset, scope)
+    except UserError as error:
+        roots = [part.get('data_root') for part in innermost(dataset) if part.get('data_root')]
+        hints = filter(None, map(named, roots))
+        raise UserError(f'{error}{next(hints, "")}') from None
+
+
 def _of_data_set(
-    cfg: Config, part: dict, split: str, pictures: list[Picture] | None
+    cfg: Config, part: dict, split: str, pictures: list[Picture] | None, summary: Summary
 ) -> Iterator[str | Finding]:
     scope = cfg.default_scope
     if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
@@ -114,12 +143,14 @@ def _of_data_set(
         if not _reads_alike(kind, base):
             return
         unusable = list(class_tuple(part))
+        if scope == 'mmpose':
+            unusable += coco_annotations.described_keypoints(part)
         if scope == 'mmseg':
             unusable += label_maps.known_classes(part, kind)
         yield from unusable
         if not unusable:  # paths, names and defaults as the toolbox itself understands them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            yield from check(cfg.model, part, dataset, split, pictures)
+            yield from check(cfg, part, dataset, split, pictures, summary)
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:

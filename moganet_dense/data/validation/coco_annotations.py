@@ -9,19 +9,25 @@ own apply (COCO's 80): then the file may list the first of them only.
 import gc
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ...utils.errors import UserError
 from ...utils.regular_files import open_regular, require_memory
 from ...utils.suggest import did_you_mean
+from ..converters.files import image_size
+from ..data_summary import SplitSummary, Summary, of_boxes, of_keypoints
 from . import objects
 from .common import listed, outputs, part_of, sample
+from .config_rules import keypoint_swaps
 from .findings import Finding
 from .image_files import Picture
+from .other_formats import named
 
 _PARTS = ('images', 'annotations', 'categories')
 _ID = (int, str)
@@ -31,44 +37,51 @@ _KEYS = ('id', 'image_id', 'category_id')
 
 
 def check_boxes(
-    model: dict,
+    cfg: dict,
     part: dict,
     dataset: BaseDataset,
     split: str,
     every: list[Picture] | None = None,
+    summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of boxes (or masks).
 
     Args:
-        model: the config's model.
+        cfg: the config.
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without annotations.
         every: tell all there is, not the first error only, and add all pictures here.
+        summary: add what is used here.
     """
-    file, classes = dataset.ann_file, list(dataset.metainfo['classes'])
+    file, classes, model = dataset.ann_file, list(dataset.metainfo['classes']), cfg['model']
     content = read_coco(file, labelled=split != 'test')
     names = [category['name'] for category in content['categories']]
-    yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
+    twice = list(names_twice(content, file))
+    yield from twice
+    if not twice:
+        yield from class_names(classes, names, file, 'classes' not in (part.get('metainfo') or {}))
     yield from outputs(model, (*_BOXES, *_MASKS), 'num_classes', len(classes), 'classes')
     yield from category_numbers(content, file)
-    wanted = {c['id'] for c in content['categories'] if c['name'] in classes}
-    usable = sum(row.get('category_id') in wanted for row in content['annotations'])
-    yield from annotated(content, usable, f'of the classes {listed(classes)}', file, split)
+    found = of_boxes(content, classes, part, split)
+    yield from usable(found, file, split)
     masks = any(step.get('with_mask') for step in part.get('pipeline') or [])
     kind = objects.Kind(masks=masks or any(part_of(model, head) for head in _MASKS))
     yield from _images_and_objects(content, dataset, split, every, kind)
+    if summary is not None:
+        summary.parts.append(found)
 
 
 def check_joints(
-    model: dict,
+    cfg: dict,
     part: dict,
     dataset: BaseDataset,
     split: str,
     every: list[Picture] | None = None,
+    summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
-    file, meta = dataset.ann_file, dataset.metainfo
+    file, meta, model = dataset.ann_file, dataset.metainfo, cfg['model']
     content, joints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
     for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
         if (found := len(meta[key])) != joints:
@@ -77,9 +90,23 @@ def check_joints(
     yield from joint_names(content, [meta['keypoint_id2name'][i] for i in range(joints)], file)
     if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
         yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
-    usable = sum(_has_joints(row) for row in content['annotations'])
-    yield from annotated(content, usable, 'with a box and labelled joints', file, split)
+    found = of_keypoints(content, part, split)
+    yield from usable(found, file, split)
     yield from _images_and_objects(content, dataset, split, every, objects.Kind(joints=joints))
+    if summary is not None:
+        summary.parts.append(found)
+
+
+def described_keypoints(part: dict) -> list[str]:
+    """Findings of the description of keypoints that a config's metainfo names or holds."""
+    meta = part.get('metainfo') or {}
+    file = meta.get('from_file')
+    info, where = meta, 'metainfo'
+    if isinstance(file, str):
+        if not Path(file).is_file():
+            return []  # mmpose looks among its own
+        info, where = Config.fromfile(file).get('dataset_info') or {}, file
+    return list(keypoint_swaps(info, where))
 
 
 def read_coco(file: str, labelled: bool = True) -> dict:
@@ -103,7 +130,9 @@ def read_coco(file: str, labelled: bool = True) -> dict:
     except MemoryError:
         raise UserError(f'{file}: not enough memory for the annotations in it') from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: expected JSON in COCO's format, found: {error}") from None
+        raise UserError(
+            f"{file}: expected JSON in COCO's format, found: {error}{named(file)}"
+        ) from None
     finally:
         if collecting:
             gc.enable()
@@ -113,7 +142,7 @@ def read_coco(file: str, labelled: bool = True) -> dict:
         found = listed(content) if isinstance(content, dict) else f'a {type(content).__name__}'
         raise UserError(
             f"{file}: expected COCO's format, an object with {', '.join(_PARTS)}, found {found}; "
-            'export the annotations in this format'
+            f'export the annotations in this format{named(file)}'
         )
     if not _is_well_formed(content):
         raise UserError(
@@ -196,26 +225,72 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
         )
 
 
-def annotated(content: dict, usable: int, which: str, file: str, split: str) -> Iterator[str]:
-    """An empty data set; one to test on may have no annotations at all."""
-    unlabelled = split == 'test' and not content['annotations']
-    if not content['images'] or not (usable or unlabelled):
-        yield (
-            f'the data set is empty: expected images, and annotations {which}, in {file}; found '
-            f'{len(content["images"])} images and {usable} such among '
-            f'{len(content["annotations"])} annotations; see whether ann_file is the right one'
-        )
+REMEDIES = {
+    'iscrowd': 'set iscrowd to 0 where an annotation is one object',
+    'whose area': '`moganet-dense check CONFIG --fix OUT` computes the area',
+    'parts of the image': 'multiply the boxes by the width and height of their images',
+    'marked ignore': 'remove the key ignore',
+    'other classes': 'see whether metainfo.classes has the names of the file',
+    'without a box': '`moganet-dense check CONFIG --fix OUT` makes boxes from keypoints',
+}
+"""What helps, by words of the reason for which instances are dropped."""
+
+
+def usable(found: SplitSummary, file: str, split: str) -> Iterator[str]:
+    """A data set of which nothing is used; one to test on may have no annotations at all."""
+    unlabelled = split == 'test' and not found.instances
+    if found.images and (found.used or unlabelled):
+        return
+    reasons = found.dropped.most_common()
+    why = ': ' + ', '.join(f'{n} {reason}' for reason, n in reasons) if reasons else ''
+    remedies = [text for word, text in REMEDIES.items() if any(word in r for r, _ in reasons)]
+    yield (
+        f'the data set is empty: expected images, and annotations that are used, in {file}; found '
+        f'{found.images} images and {found.used} such among {found.instances} annotations{why}; '
+        f'{", ".join(remedies) or "see whether ann_file is the right one"}'
+    )
+
+
+def names_twice(content: dict, file: str) -> Iterator[str]:
+    """Two categories of one name, of which one is mostly a root that no annotation has."""
+    used = Counter(row.get('category_id') for row in content['annotations'])
+    by_name: dict[str, list] = {}
+    for category in content['categories']:
+        by_name.setdefault(category['name'], []).append(category['id'])
+    for name, ids in by_name.items():
+        if len(ids) > 1:
+            counts = ', '.join(f'id {i!r} with {used[i]} annotations' for i in ids)
+            yield (
+                f'expected each category name once in {file}, found {name!r} {len(ids)} times: '
+                f'{counts}; `moganet-dense check CONFIG --fix OUT` writes a file with one of them'
+            )
 
 
 def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
-    """Whether the images that the file names lie where the config says."""
-    files = [Path(dataset.data_prefix['img'], i['file_name']) for i in sample(content['images'])]
+    """Whether the images that the file names lie where the config says, and are of the size
+    that it states, by their headers."""
+    rows = sample(content['images'])
+    files = [Path(dataset.data_prefix['img'], row['file_name']) for row in rows]
     if absent := [file for file in files if not file.is_file()]:
         yield (
             f'expected the images that {dataset.ann_file} names, such as {absent[0]}, found '
             f'{len(files) - len(absent)} of the {len(files)} looked for; see data_root and '
-            'data_prefix'
+            f'data_prefix{named(dataset.data_root or Path(dataset.ann_file).parent)}'
         )
+        return
+    for row, file in zip(rows, files, strict=True):
+        stated = objects.size_of(row)
+        try:
+            size = image_size(file)
+        except UserError:
+            continue  # named when it is decoded
+        if stated and size != stated:
+            yield (
+                f'expected images of the size that {dataset.ann_file} states, {stated[0]} x '
+                f'{stated[1]} of {file}, found {size[0]} x {size[1]}; `moganet-dense check CONFIG '
+                '--fix OUT` writes a file with the sizes of the images'
+            )
+            return
 
 
 def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:
@@ -240,10 +315,6 @@ def joint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
                 f'expected the joints in the order of {file}, {listed(found)}, found '
                 f'{listed(names)} in the metainfo; take the order of the file'
             )
-
-
-def _has_joints(row: dict) -> bool:
-    return bool('bbox' in row and row.get('keypoints') and row.get('num_keypoints') != 0)
 
 
 def _maps(model: dict, joints: int) -> int:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...utils.printable import printable
+from ..data_summary import Summary
 
 SHOWN = 5
 """Offenders of a rule that are named; of the others the number is told."""
@@ -44,6 +45,7 @@ class Report:
     first: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     looked_at: int = 0
+    summary: Summary = field(default_factory=Summary)
 
     def add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -68,7 +70,7 @@ class Report:
             f'{self.number("error")} errors, {self.number("warning")} warnings; '
             f'looked at {self.looked_at} pictures'
         )
-        return '\n'.join([*lines, total])
+        return '\n'.join([*lines, *map(printable, self.summary.lines()), total])
 
     def content(self) -> dict[str, Any]:
         """The report for programs: plain data, to be written as JSON."""
@@ -82,4 +84,4 @@ class Report:
             for (kind, rule), found in sorted(self.first.items())
         ]
         numbers = {f'{kind}s': self.number(kind) for kind in ('error', 'warning')}
-        return dict(numbers, pictures=self.looked_at, rules=rules)
+        return dict(numbers, pictures=self.looked_at, rules=rules, summary=self.summary.content())

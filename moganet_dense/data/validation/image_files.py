@@ -9,13 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from rich.progress import track
 
 from ...utils.errors import UserError, reason_of
-from ..image_io import IGNORED, decode, read_whole
+from ..image_io import decode, read_whole
 from .findings import Finding
 
 FEW = 64
@@ -31,16 +32,14 @@ class Picture:
         split: 'train' or 'val'.
         size: width and height that the annotations state, or None.
         labels: path of its label map, or None.
-        classes: number of classes in the label map.
-        reduced: whether 0 is ignored there.
+        rule: what its numbers mean, with ``no_class``.
     """
 
     file: str
     split: str
     size: tuple[int, int] | None = None
     labels: str | None = None
-    classes: int = 0
-    reduced: bool = False
+    rule: Any = None
 
 
 def of_pictures(pictures: Sequence[Picture], processes: int | None = None) -> Iterator[Finding]:
@@ -113,9 +112,10 @@ def label_map(picture: Picture, size: tuple[int, int]) -> Iterator[Finding]:
         found = '{} x {}, picture {} x {}'.format(*labels.shape[::-1], *size)
         yield Finding('expected label maps of the size of their pictures', found, file)
     values = {int(value) for value in np.unique(labels)}
-    if odd := no_class(values, picture.classes, picture.reduced):
+    if odd := picture.rule.no_class(values):
         rule = (
-            f'expected labels of {picture.classes} classes with reduce_zero_label={picture.reduced}'
+            f'expected labels of {len(picture.rule.names)} classes with '
+            f'reduce_zero_label={picture.rule.reduced}'
         )
         yield Finding(rule, f'labels {sorted(odd)[:10]}', file)
 
@@ -135,8 +135,3 @@ def read_labels(file: str) -> np.ndarray:
     except Exception as error:  # Pillow raises many kinds
         reason = reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
-
-
-def no_class(labels: set[int], count: int, reduced: bool) -> set[int]:
-    """Those of the labels that are neither a class nor ignored."""
-    return labels - set(range(reduced, count + reduced)) - {IGNORED} - ({0} if reduced else set())

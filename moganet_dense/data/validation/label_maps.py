@@ -5,7 +5,9 @@ classes are 1, 2, ...; without it they are 0, 1, ...; 255 is ignored in both.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,62 +15,146 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from ...utils.suggest import did_you_mean
+from ..data_summary import Summary, of_label_maps
 from ..image_io import IGNORED
-from .common import listed, outputs, sample
-from .image_files import Picture, no_class, read_labels
+from ..sources import PICTURES
+from .common import SAMPLE, listed, outputs, part_of, sample
+from .config_rules import last_batch
+from .image_files import Picture, read_labels
 
+_HEADS = ('decode_head', 'auxiliary_head')
 MANY = 500
 """Label maps that are looked at, at most, where the sample leaves a doubt."""
 
 
 def check_labels(
-    model: dict,
+    cfg: dict,
     part: dict,
     dataset: BaseDataset,
     split: str,
     every: list[Picture] | None = None,
+    summary: Summary | None = None,
 ) -> Iterator[str]:
     """Findings of a folder of pictures and label maps.
 
     Args:
-        model: the config's model.
+        cfg: the config.
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without label maps.
         every: add all pictures with their label maps here.
+        summary: add what is used here.
     """
-    classes = len(dataset.metainfo['classes'])
-    heads = ('decode_head', 'auxiliary_head')
-    yield from outputs(model, heads, 'num_classes', classes, 'classes')
+    names, model = list(dataset.metainfo['classes']), cfg['model']
+    yield from outputs(model, _HEADS, 'num_classes', len(names), 'classes')
     yield from one_rule_for_zero(part, dataset)
+    yield from one_ignored_number(cfg, dataset, split)
     rows = dataset.load_data_list()
     if split == 'test' and not all('seg_map_path' in row for row in rows):
         yield from pictures(rows, dataset)
         return
-    count = classes if dataset.label_map is None else len(dataset.label_map)
-    if every is not None:
-        every += [
-            Picture(
-                row['img_path'],
-                split,
-                labels=row['seg_map_path'],
-                classes=count,
-                reduced=dataset.reduce_zero_label,
-            )
-            for row in rows
-        ]
     incomplete = [*pictures(rows, dataset), *files_of(rows, dataset)]
     yield from incomplete
     if incomplete:
         return
+    rule = Rule(names, dataset.reduce_zero_label, dataset.label_map, ignored_number(model))
+    if every is not None:
+        every += [
+            Picture(row['img_path'], split, labels=row['seg_map_path'], rule=rule) for row in rows
+        ]
     maps = [row['seg_map_path'] for row in rows]
-    coloured = list(one_channel(maps))
-    yield from coloured
-    if coloured:
+    unusable = [*lossy(maps), *one_channel(maps)]
+    yield from unusable
+    if unusable:
         return
-    yield from labels_in_range(maps, count, dataset.reduce_zero_label)
-    if split == 'train' and dataset.reduce_zero_label:
-        yield from first_class_ignored(maps, count)
+    pixels = counted(sample(maps))
+    wrong = list(labels_in_range(pixels, rule, min(len(maps), SAMPLE)))
+    yield from wrong
+    if split == 'train' and not wrong:
+        yield from first_class_ignored(maps, rule)
+        yield from two_values(maps, rule)
+        yield from last_batch(cfg, len(rows))
+    if summary is not None:
+        found = of_label_maps(
+            dataset.ann_file or dataset.data_prefix['seg_map_path'], split, names, len(rows),
+            rule.trained(pixels), min(len(maps), SAMPLE),
+        )  # fmt: skip
+        found.images += (others := other_endings(rows, dataset))
+        if others:
+            found.dropped_images[
+                f"of another ending than {dataset.img_suffix!r} (type='LabelMapDataset' takes all)"
+            ] = others
+        summary.parts.append(found)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the numbers in label maps mean.
+
+    Attributes:
+        names: of the classes.
+        reduced: ``reduce_zero_label``: 0 is ignored and the classes count from 1.
+        label_map: index by number; numbers that are not in it stay.
+        ignored: number that the loss ignores.
+    """
+
+    names: list[str]
+    reduced: bool = False
+    label_map: dict[int, int] | None = None
+    ignored: int = IGNORED
+
+    def index(self, number: int) -> int:
+        """What is trained on where a label map has a number, as mmseg's LoadAnnotations does."""
+        if self.reduced:
+            number = IGNORED if number in (0, IGNORED) else number - 1
+        return (self.label_map or {}).get(number, number)
+
+    def trained(self, pixels: Counter) -> Counter:
+        """Pixels by index."""
+        found: Counter = Counter()
+        for number, count in pixels.items():
+            found[self.index(number)] += count
+        return found
+
+    def no_class(self, numbers: Iterable[int]) -> set[int]:
+        """Those of the numbers that are neither a class nor ignored."""
+        return {
+            n for n in numbers if not 0 <= (i := self.index(n)) < len(self.names)
+            and i != self.ignored
+        }  # fmt: skip
+
+
+def ignored_number(model: dict) -> int:
+    """The index that the loss ignores."""
+    head = part_of(model, 'decode_head')
+    head = head[0] if isinstance(head, (list, tuple)) else head
+    return head.get('ignore_index', IGNORED)
+
+
+def one_ignored_number(cfg: dict, dataset: BaseDataset, split: str) -> Iterator[str]:
+    """Loss, metric, padding and data set may each say which number is ignored."""
+    model, number = cfg['model'], ignored_number(cfg['model'])
+    metrics = cfg.get(f'{split}_evaluator') or []
+    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    auxiliary = part_of(model, 'auxiliary_head')
+    auxiliary = auxiliary if isinstance(auxiliary, (list, tuple)) else [auxiliary]
+    said = [(f'{split}_dataloader.dataset.ignore_index', dataset.ignore_index)]
+    said += [
+        ('model.auxiliary_head.ignore_index', h.get('ignore_index', 255)) for h in auxiliary if h
+    ]
+    said += [
+        (f'{split}_evaluator.ignore_index', metric.get('ignore_index', IGNORED))
+        for metric in metrics
+        if metric.get('type') == 'IoUMetric'
+    ]
+    if 'seg_pad_val' in (padding := part_of(model, 'data_preprocessor')):
+        said.append(('model.data_preprocessor.seg_pad_val', padding['seg_pad_val']))
+    for place, found in said:
+        if found != number:
+            yield (
+                f'expected {place}={number}, which model.decode_head ignores, found {found}; set '
+                f'it to {number}'
+            )
 
 
 def known_classes(part: dict, kind: type) -> Iterator[str]:
@@ -124,43 +210,88 @@ def files_of(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
             )
 
 
+def lossy(maps: Sequence[str]) -> Iterator[str]:
+    """Label maps in a format that changes numbers at edges."""
+    if found := [file for file in maps if Path(file).suffix.lower() in ('.jpg', '.jpeg')]:
+        yield (
+            f'expected lossless label maps, found JPEG, which changes the numbers at edges, in '
+            f'{found[0]}; export them as PNG, from the annotations and not from these files'
+        )
+
+
 def one_channel(maps: Sequence[str]) -> Iterator[str]:
     """Label maps that are coloured pictures."""
     for file in sample(maps):
         if bands := read_labels(file).shape[2:]:
             yield (
                 f'expected label maps of one number a pixel, found {bands[0]} channels in '
-                f'{file}; turn the colours into numbers of classes'
+                f'{file}; turn the colours into numbers of classes: `moganet-dense init FOLDER` '
+                'does, and so does `moganet-dense check CONFIG --fix OUT` where the channels are '
+                'equal'
             )
             return
 
 
-def labels_in_range(maps: Sequence[str], count: int, reduced: bool) -> Iterator[str]:
-    """Labels that are no class: renumbering, or ``reduce_zero_label``, is off by one."""
-    looked = sample(maps)
-    labels = values(looked)
-    if odd := no_class(labels, count, reduced):
-        mend = 'renumber the labels, or name all classes'
-        if not no_class(labels, count, not reduced):
-            mend = f'set reduce_zero_label={not reduced} in the data set'
+def labels_in_range(pixels: Counter, rule: Rule, looked_at: int) -> Iterator[str]:
+    """Numbers that are no class.
+
+    ``reduce_zero_label`` is the answer only where 0 never occurs and the classes count from 1:
+    with 0 among the labels it would shift every class.
+    """
+    count = len(rule.names)
+    if not (odd := rule.no_class(pixels)):
+        return
+    numbers = set(pixels) - {IGNORED}
+    share = sum(pixels[n] for n in odd) / sum(pixels.values())
+    mend = (
+        "if these are of no class, set type='LabelMapDataset', label_map="
+        f'{dict.fromkeys(sorted(odd)[:10], rule.ignored)} in all data sets; else name all classes'
+    )
+    if rule.reduced and numbers <= set(range(count)):
+        mend = 'set reduce_zero_label=False in the data set'
+    elif not rule.reduced and numbers <= set(range(1, count + 1)):
+        mend = 'set reduce_zero_label=True in the data set, as 0 never occurs'
+    elif not rule.reduced and odd == {count} and 0 in numbers:
+        shifted = ', '.join([f'0: {rule.ignored}', *(f'{n + 1}: {n}' for n in range(count))][:4])
+        mend = (
+            f"{count} is of no class (void?): set type='LabelMapDataset', label_map={{{count}: "
+            f'{rule.ignored}}} in all data sets; or it is a class: name it; or 0 is void and the '
+            f'classes count from 1: label_map={{{shifted}{", ..." * (count > 3)}}}'
+        )
+    zero = '0 and ' * rule.reduced
+    yield (
+        f'expected labels {int(rule.reduced)} to {count - 1 + rule.reduced} ({zero}{rule.ignored}: '
+        f'ignored), for {count} classes and reduce_zero_label={rule.reduced}, found '
+        f'{listed(sorted(odd))} in {looked_at} label maps, {share:.1%} of the pixels; {mend}'
+    )
+
+
+def two_values(maps: Sequence[str], rule: Rule) -> Iterator[str]:
+    """Masks of 0 and 255: the second class never occurs, since 255 is ignored."""
+    if len(rule.names) != 2 or rule.reduced or rule.label_map or rule.ignored != IGNORED:
+        return
+    if set(pixels := counted(sample(maps))) == {0, IGNORED}:
+        share = pixels[IGNORED] / sum(pixels.values())
         yield (
-            f'expected labels {int(reduced)} to {count - 1 + reduced} ({"0 and " * reduced}'
-            f'{IGNORED}: ignored), for {count} classes and reduce_zero_label={reduced}, found '
-            f'{listed(sorted(odd))} in {len(looked)} label maps; {mend}'
+            f'expected class {rule.names[1]!r} (1) in the label maps, found 0 and {IGNORED} alone, '
+            f'and {IGNORED}, {share:.1%} of the pixels, is ignored; for masks of 0 and {IGNORED} '
+            f"set type='LabelMapDataset', label_map={{{IGNORED}: 1}} in all data sets, or "
+            '`moganet-dense check CONFIG --fix OUT` writes masks of 0 and 1'
         )
 
 
-def first_class_ignored(maps: Sequence[str], count: int) -> Iterator[str]:
+def first_class_ignored(maps: Sequence[str], rule: Rule) -> Iterator[str]:
     """``reduce_zero_label`` where 0 is a class: nothing is out of range, and yet it is wrong.
 
     The sign of it: each of 0 to ``count - 1`` occurs, and ``count`` never does. Certain only
     if all label maps were looked at; else a warning.
     """
+    count = len(rule.names)
     own = set(range(count))
-    if values(sample(maps)) - {IGNORED} != own:
+    if not rule.reduced or set(counted(sample(maps))) - {IGNORED} != own:
         return
     looked = sample(maps, MANY)
-    if values(looked) - {IGNORED} != own:
+    if set(counted(looked)) - {IGNORED} != own:
         return
     finding = (
         f'expected labels 1 to {count} (0 and {IGNORED}: ignored), for reduce_zero_label=True, '
@@ -173,6 +304,24 @@ def first_class_ignored(maps: Sequence[str], count: int) -> Iterator[str]:
         print_log(finding, 'current', logging.WARNING)
 
 
-def values(maps: Iterable[str]) -> set[int]:
-    """The numbers that occur in label maps."""
-    return {int(v) for file in maps for v in np.unique(read_labels(file))}
+def counted(maps: Iterable[str]) -> Counter:
+    """Pixels by number in label maps."""
+    found: Counter = Counter()
+    for file in maps:
+        numbers, counts = np.unique(read_labels(file), return_counts=True)
+        found.update(dict(zip(map(int, numbers), map(int, counts), strict=True)))
+    return found
+
+
+def other_endings(rows: Sequence[dict], dataset: BaseDataset) -> int:
+    """Images below the folder of images that end otherwise than ``img_suffix``, and so are not
+    read: those that have a label map."""
+    if dataset.ann_file or not dataset.img_suffix or hasattr(dataset, 'own_label_map'):
+        return 0
+    images, labels = (Path(dataset.data_prefix[k] or '.') for k in ('img_path', 'seg_map_path'))
+    used = {row['img_path'] for row in rows}
+    return sum(
+        (labels / f.relative_to(images).with_suffix(dataset.seg_map_suffix)).is_file()
+        for f in images.rglob('*')
+        if f.suffix.lower() in PICTURES and str(f) not in used
+    )

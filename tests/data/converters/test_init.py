@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
@@ -121,6 +122,31 @@ def test_several_classes_with_keypoints_are_asked_for(here, capsys):
     assert main(['init', 'set', '--name', 'mine', '--boxes-class', 'tube']) == 0
     assert 'left out: 1 annotations of no tube' in capsys.readouterr().out
     assert json.loads(Path('mine/train.json').read_text())['categories'][0]['name'] == 'tube'
+
+
+def test_the_summary_is_what_training_reads(here, capsys):
+    """Ten images with one ball or tree each; one line of a class that is not there."""
+    yolo(here / 'set')
+    (here / 'set/labels/0.txt').write_text('1 0.5 0.5 0.5 0.5\n5 0.5 0.5 0.5 0.5\n')
+    assert main(['init', 'set', '--name', 'mine']) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == 'found: YOLO, for detection'
+    assert 'left out: 1 lines whose class is none of 0 to 1' in said[2]
+    assert 'train: 8 of 8 images, 8 of 8 instances, mostly 96 x 64' in said
+    assert '  instances: tree 8, ball 0' in said and '  never occur: ball' in said
+    assert 'val: 2 of 2 images, 2 of 2 instances, mostly 96 x 64' in said
+
+
+def test_a_config_for_another_format_names_init(here, capsys):
+    """A base config whose data_root holds YOLO."""
+    yolo(here / 'set')
+    text = "_base_ = 'configs/det/retinanet_moganet_s.py'\ndata = dict(data_root='set/')\n"
+    for split in ('train', 'val', 'test'):
+        text += f'{split}_dataloader = dict(dataset=dict(**data))\n'
+    (here / 'configs').symlink_to(ROOT / 'configs')
+    (here / 'old.py').write_text(text)
+    assert main(['train', 'old.py']) == 1
+    assert 'set holds YOLO: `moganet-dense init set` makes a config' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from moganet_dense.cli import main
 from moganet_dense.data.image_io import LoadWhole, breaks_off, load_whole
 from moganet_dense.data.validation import check_all, check_before_testing
 from moganet_dense.data.validation.image_files import Picture, look
+from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.engine.train import _cause_in_one_line
 from moganet_dense.toolboxes.build import build
 from moganet_dense.utils.errors import UserError
@@ -209,6 +210,9 @@ def test_a_gif_is_its_first_frame_or_stops(tmp_path):
     assert look(Picture(file, 'train'))[1][0].severity == 'error'
 
 
+RULE = Rule(['sky', 'ground', 'thing'])
+
+
 class OneFile:
     """A data set of one picture."""
 
@@ -294,7 +298,7 @@ def test_a_label_map_that_does_not_fit(kind, tmp_path):
     with pytest.raises(UserError, match=said) as raised:
         dataset[0]
     assert str(file) in str(raised.value) and '\n' not in str(raised.value)
-    found = look(Picture(str(tmp_path / 'images/0.jpg'), 'train', None, str(file), 3))[1]
+    found = look(Picture(str(tmp_path / 'images/0.jpg'), 'train', None, str(file), RULE))[1]
     assert found[0].severity == 'error' and found[0].file == str(file)
     assert re.search(said, found[0].found), found[0].found
 

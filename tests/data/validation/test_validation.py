@@ -76,7 +76,7 @@ def test_both_data_sets_are_looked_at(tmp_path, loader):
     'changes, said',
     [
         (dict(images=[]), 'is empty: .* found 0 images'),
-        (dict(annotations=[]), "of the classes 'cat', 'dog', .*2 images and 0 such among 0"),
+        (dict(annotations=[]), 'annotations that are used, .*2 images and 0 such among 0'),
         (dict(annotations=[dict(id=1, image_id=1, category_id=0)]), r'\{3, 5\}|3, 5, found 0'),
     ],
 )
@@ -151,7 +151,8 @@ def test_label_maps_that_fit_pass(tmp_path):
 def test_reduce_zero_label_off_by_one(tmp_path):
     message = finding(scenes(tmp_path, [FROM_1]))
     assert 'expected labels 0 to 2 (255: ignored), for 3 classes' in message
-    assert message.endswith('found 3 in 1 label maps; set reduce_zero_label=True in the data set')
+    assert 'found 3 in 1 label maps, 25.0% of the pixels' in message
+    assert message.endswith('set reduce_zero_label=True in the data set, as 0 never occurs')
     message = finding(scenes(tmp_path, [FROM_0], zero=True))  # nothing is out of range
     assert 'expected labels 1 to 3 (0 and 255: ignored), for reduce_zero_label=True' in message
     assert 'found 0 to 2 and never 3 in 1 label maps; set reduce_zero_label=False' in message
@@ -220,7 +221,7 @@ def test_joints_that_do_not_match(tmp_path):
     assert 'found 5 (15 numbers) in annotation 7 of' in message
     message = finding(joints(tmp_path, names=['a', 'c', 'b']))
     assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; take the order" in message
-    assert 'is empty: expected images, and annotations with a box' in finding(joints(tmp_path, 0))
+    assert '0 such among 1 annotations: 1 without keypoints' in finding(joints(tmp_path, 0))
     cfg = joints(tmp_path)
     cfg.train_dataloader.dataset.metainfo.sigmas = [0.05] * 17
     assert 'expected 3 sigmas, one a joint of the metainfo, found 17' in finding(cfg)

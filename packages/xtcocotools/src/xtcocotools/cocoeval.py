@@ -128,7 +128,7 @@ class COCOeval:
                 continue
             self._dts[prediction['image_id'], prediction['category_id']].append(prediction)
         if without_score:
-            warnings.warn(f"'{self.score_key}' not found, use 'score' instead.", stacklevel=3)
+            warnings.warn(f"'{self.score_key}' not found, use 'score' instead.", stacklevel=1)
 
     def _has_no_keypoint(self, truth: dict) -> bool:
         if 'keypoints' not in self.params.iouType:

@@ -1,4 +1,4 @@
-"""docs/finetune.md, followed line by line: its files, its commands, on small data of its layout.
+"""docs/own_configs.md, followed line by line: its files, its commands, on small data of its layout.
 
 What the test adds to the commands is for speed alone: the smallest backbone, small pictures,
 few of them, and one round. Weights cannot be fetched here, so training starts from scratch.
@@ -23,7 +23,7 @@ from moganet_dense import MogaNet
 from moganet_dense.cli import main
 from moganet_dense.data.validation import findings
 
-PAGE = (ROOT / 'docs/finetune.md').read_text()
+PAGE = (ROOT / 'docs/own_configs.md').read_text()
 FILES = dict(re.findall(r'^`(\w+\.py)`:\n\n```python\n(.*?)```', PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = [
     line

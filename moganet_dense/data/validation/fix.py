@@ -1,0 +1,76 @@
+"""``check --fix OUT``: mended copies of a config's annotations, beside the originals."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
+
+from ...utils.atomic import write_whole
+from ...utils.errors import UserError
+from ..converters.dataset import Tally
+from ..converters.writing import require_new
+from ..layouts import innermost
+from ..repair import repaired_coco, repaired_label_map
+from .common import sample
+from .label_maps import counted
+
+
+def fix(cfg: Config, out: Path) -> Iterator[str]:
+    """Writes mended annotations of training and validation into a new folder; a line for each
+    kind of thing that was mended, and last the options that use them.
+
+    Raises:
+        UserError: the folder is there already, or annotations cannot be read at all.
+    """
+    require_new([out])
+    options = []
+    for split in ('train', 'val'):
+        loader = cfg.get(f'{split}_dataloader')
+        if not loader:
+            continue
+        for part in innermost(loader.dataset):
+            with DATASETS.switch_scope_and_registry(cfg.default_scope) as registry:
+                dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
+            mend = _label_maps if cfg.default_scope == 'mmseg' else _annotations
+            done = Tally()
+            options += mend(cfg, dataset, split, out, done)
+            yield from (f'{split}: {line}' for line in done.lines())
+            if not done.counts:
+                yield f'{split}: nothing to mend'
+    if not options:
+        raise UserError('expected data sets with annotation files or label maps, found none')
+    yield f'use them: --cfg-options {" ".join(options)}'
+
+
+def _annotations(
+    cfg: Config, dataset: BaseDataset, split: str, out: Path, done: Tally
+) -> list[str]:
+    images = Path((dataset.data_prefix or {}).get('img') or '')
+    classes = list(dataset.metainfo.get('classes') or [])
+    content, found = repaired_coco(Path(dataset.ann_file), images, classes)
+    done.counts, done.first = found.counts, found.first
+    target = out.absolute() / f'{split}.json'
+    write_whole(target, content)
+    loaders = [f'{split}_dataloader.dataset.ann_file', f'{split}_evaluator.ann_file'][
+        : 1 + (split == 'val')
+    ]
+    return [f'{option}={target}' for option in loaders]
+
+
+def _label_maps(cfg: Config, dataset: BaseDataset, split: str, out: Path, done: Tally) -> list[str]:
+    rows = dataset.load_data_list()
+    root = Path(dataset.data_prefix['seg_map_path'])
+    maps = [row['seg_map_path'] for row in rows]
+    binary = len(dataset.metainfo['classes']) == 2 and set(counted(sample(maps))) == {0, 255}
+    folder = out.absolute() / split
+    for file in maps:
+        try:
+            content = repaired_label_map(Path(file), binary, done)
+        except UserError as error:
+            done.add('label maps left out', str(error))
+            continue
+        write_whole((folder / os.path.relpath(file, root)).with_suffix('.png'), content)
+    return [f'{split}_dataloader.dataset.data_prefix.seg_map_path={folder}']

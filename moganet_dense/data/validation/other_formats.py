@@ -1,0 +1,26 @@
+"""Annotations in a format that the toolboxes do not read: named, with the command that does."""
+
+from pathlib import Path
+
+from ...utils.errors import UserError
+from ..converters import recognize
+
+
+def named(file: str | Path) -> str:
+    """'; this is FORMAT: `moganet-dense init FOLDER` makes a config for it', or ''.
+
+    Args:
+        file: an annotation file, or a folder that should hold data.
+    """
+    path = Path(file)
+    folder = path if path.is_dir() else path.parent
+    for root in (folder, folder.parent):
+        if not root.is_dir() or root.resolve() in (Path.cwd(), Path(root.anchor), Path.home()):
+            continue
+        try:
+            found = [one.name for one in recognize(root)]
+        except (UserError, OSError):
+            continue
+        if found and found != ['COCO']:
+            return f'; {root} holds {found[0]}: `moganet-dense init {root}` makes a config for it'
+    return ''
