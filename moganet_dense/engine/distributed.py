@@ -330,6 +330,8 @@ _HEART = _Heart()
 class HeartbeatHook(Hook):
     """Lets a process be watched during iterations of training."""
 
+    priority = 'HIGHEST'  # before anything that may take long
+
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         _HEART.rest(False)
 
