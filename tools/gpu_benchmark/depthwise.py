@@ -89,9 +89,8 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: torch.Tensor):
-        from moganet_dense.models.kernels.launching import column_sums, splits_of
-
         from moganet_dense.models.kernels import calls
+        from moganet_dense.models.kernels.launching import column_sums, splits_of
 
         (x, weight), size, dilation = ctx.saved_tensors, ctx.size, ctx.dilation
         channels, pixels = x.shape[1], x.numel() // x.shape[1]
