@@ -1,23 +1,26 @@
 """Dense prediction with MogaNet: a backbone and recipes for OpenMMLab's toolboxes.
 
-Importing the package registers the backbone (type ``MogaNet``) and its layer-wise
-learning-rate decay (constructor ``MogaNetLayerDecay``) in mmengine's root registries, where
-mmdet, mmseg, mmpose and mmpretrain find them, and makes the names of the model index known
-to them. All of that waits until mmengine is imported, so that the command line starts at once
-and the package serves where there is no torch. It imports no toolbox.
+Importing the package after mmengine or a toolbox registers the backbone (type ``MogaNet``), its
+layer-wise learning-rate decay (constructor ``MogaNetLayerDecay``) and what else configs name in
+mmengine's root registries, where mmdet, mmseg, mmpose and mmpretrain find them, and makes the names
+of the model index known to them; so does :func:`register`. Where mmengine has not been imported,
+importing the package imports neither it nor torch, and no toolbox, so that the command line starts
+at once and exported files run without them.
 """
 
+import functools
 import importlib
-
-from .toolboxes.after_import import after_import
+import sys
+import warnings
 
 __version__ = '0.1.0'
-__all__ = ['ARCHITECTURES', 'MogaNet', 'create_backbone', 'load_model']
+__all__ = ['ARCHITECTURES', 'MogaNet', 'create_backbone', 'find', 'load_model', 'register']
 
 _HOMES = {
     'ARCHITECTURES': '.models',
     'MogaNet': '.models',
     'create_backbone': '.models.create',
+    'find': '.config.model_files',
     'load_model': '.inference.predictor',
 }
 
@@ -45,19 +48,40 @@ def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     try:
-        return getattr(importlib.import_module(_HOMES[name], __name__), name)
+        found = getattr(importlib.import_module(_HOMES[name], __name__), name)
     except ModuleNotFoundError as error:
         if (error.name or __name__).partition('.')[0] == __name__:
             raise
         missing = error.name
+    else:
+        if name != 'find':  # which needs no torch
+            register_or_warn()
+        return found
     install = f"pip install '{__name__}[train]'"
     raise ImportError(f'{__name__}.{name} needs {missing}, which is not installed: {install}')
 
 
-def _register(mmengine) -> None:
+def register() -> None:
+    """Registers the backbone and what training needs in mmengine's registries, makes the names of
+    the model index known to the toolboxes, and checkpoints read without running code.
+
+    Importing the package does this where mmengine has been imported before, as in a config's
+    ``custom_imports``; so does the first use of a name above. It may be called again: mmpretrain's
+    hub gets our names if mmpretrain has been imported by then.
+    """
     for name in _REGISTERED:
         importlib.import_module(name, __name__)
     importlib.import_module('.toolboxes.registration', __name__).register()
 
 
-after_import('mmengine', _register)
+@functools.cache
+def register_or_warn() -> None:
+    """:func:`register`; once; a failure is a warning, as in an environment that lacks a part."""
+    try:
+        register()
+    except Exception as error:
+        warnings.warn(f'{__name__}: nothing was registered: {error}', stacklevel=3)
+
+
+if 'mmengine' in sys.modules:
+    register_or_warn()

@@ -154,6 +154,12 @@ def checkpoint(path: Path) -> object:
     return read_checkpoint(path)
 
 
+def training(path: Path) -> object:
+    from moganet_dense.engine.atomic_checkpoint import read_training
+
+    return read_training(path)
+
+
 # --- things that are no files
 
 
@@ -232,6 +238,7 @@ def video(path: Path) -> object:
 
 READERS = {
     'checkpoint': ('.pth', checkpoint),
+    'checkpoint to resume from': ('.pth', training),
     'safetensors': ('.safetensors', checkpoint),
     'image': ('.jpg', image),
     'label map': ('.png', label_map),
@@ -338,6 +345,7 @@ def report(path: Path) -> object:
 
 BOMBS = {
     'deflated archive': Bomb(deflated, checkpoint, 500),
+    'deflated archive to resume from': Bomb(deflated, training, 500),
     'archive of overlapping members': Bomb(overlapping, checkpoint),
     'sparse checkpoint of 40 GB': Bomb(sparse('.pth'), checkpoint, 40_000),
     'sparse archive of 40 GB': Bomb(sparse('.pth', b'PK\x03\x04'), checkpoint, 40_000),

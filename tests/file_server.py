@@ -23,6 +23,8 @@ class Answer:
         headers: instead of Content-Length, or beside it; None leaves one out.
         sent: so many bytes of the body are sent, then the connection is closed; None: all.
         seconds: that sending takes.
+        etag: mark of the file; parts of it are sent to who asks by it.
+        trickle: a byte of the body is sent each so many seconds.
     """
 
     body: bytes = b''
@@ -30,11 +32,16 @@ class Answer:
     headers: dict[str, str | None] = field(default_factory=dict)
     sent: int | None = None
     seconds: float = 0
+    etag: str | None = None
+    trickle: float = 0
 
 
 @contextlib.contextmanager
 def serving(
-    answer: Answer, certificate: Path | None = None, reason: str | None = None
+    answer: Answer,
+    certificate: Path | None = None,
+    reason: str | None = None,
+    port: str = '',
 ) -> Iterator[tuple[str, list[str]]]:
     """Yields the server's address, and the list of the paths that are asked for."""
     requests = []
@@ -42,19 +49,33 @@ def serving(
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             requests.append(self.path)
-            self.send_response(answer.status, reason)
-            headers = {'Content-Length': str(len(answer.body))} | answer.headers
+            body, status, own = answer.body, answer.status, {}
+            if answer.etag:
+                own['ETag'] = answer.etag
+                asked = self.headers.get('Range', '')
+                if asked and self.headers.get('If-Range') == answer.etag:
+                    start = int(asked.removeprefix('bytes=').removesuffix('-'))
+                    own['Content-Range'] = f'bytes {start}-{len(body) - 1}/{len(body)}'
+                    body, status = body[start:], 206
+                    requests.append(asked)
+            self.send_response(status, reason)
+            headers = {'Content-Length': str(len(body))} | own | answer.headers
             for name, value in headers.items():
                 if value is not None:
                     self.send_header(name, value)
             self.end_headers()
             time.sleep(answer.seconds)
-            self.wfile.write(answer.body[: answer.sent])
+            if answer.trickle:
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(answer.trickle)
+            self.wfile.write(body[: answer.sent])
 
         def log_message(self, *args) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    where = int(port.rpartition(':')[2] or 0)  # that of an address before
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', where), Handler)
     server.handle_error = lambda *args: None  # clients that hang up
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,10 +1,11 @@
 """Feeds the readers odd files: nothing but our own errors may come out, and no code may run.
 
-    python tests/fuzz.py checkpoint|annotations|boxes|labels [--minutes 10] [--seed 0]
+    python tests/fuzz.py TARGET [--minutes 10] [--seed 0]
 
-Files are drawn by hypothesis: whole ones with odd content, such as pickles that call what they
-should not, and whole ones with bytes spoiled. Stops at the first fault, with the smallest file
-that shows it; else prints how many files were fed. tests/test_fuzz.py feeds a few of each.
+TARGET is checkpoint, annotations, boxes, labels, resume or workdir. Files are drawn by hypothesis:
+whole ones with odd content, such as pickles that call what they should not, and whole ones with
+bytes spoiled. Stops at the first fault, with the smallest file that shows it; else prints how many
+files were fed. tests/test_fuzz.py feeds a few of each.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import fuzz_runs
 import numpy as np
 import torch
 from handmade import boxes, joints, write_coco
@@ -333,6 +335,8 @@ TARGETS = {
     'annotations': (annotations, check_spoiled_annotations),
     'boxes': (annotations, read_spoiled_boxes),
     'labels': (label_maps, read_spoiled_label_map),
+    'resume': (fuzz_runs.resume_files, fuzz_runs.resume_from),
+    'workdir': (fuzz_runs.work_dirs, fuzz_runs.report_on),
 }
 
 
@@ -367,7 +371,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         while (seconds := time.monotonic() - start) < 60 * args.minutes:
             phases = (Phase.generate, Phase.shrink)
-            once = feeder(args.target, Path(folder), max_examples=500, phases=phases)
+            once = feeder(args.target, Path(folder), max_examples=100, phases=phases)
             seed(number)(once)()
             fed, number = fed + once.fed, number + 1
     print(f'{args.target}: {fed} files in {seconds:.0f} s, nothing but our own errors')

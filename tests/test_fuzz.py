@@ -3,7 +3,14 @@
 import fuzz
 import pytest
 
-FEW = {'checkpoint': 300, 'annotations': 40, 'boxes': 200, 'labels': 150}
+FEW = {
+    'checkpoint': 300,
+    'annotations': 40,
+    'boxes': 200,
+    'labels': 150,
+    'resume': 150,
+    'workdir': 25,
+}
 
 
 @pytest.mark.filterwarnings('ignore')  # decoders', of spoiled files

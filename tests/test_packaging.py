@@ -1,6 +1,7 @@
 """The wheel carries configs, tools and index, and the command line starts without torch."""
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import tiny_onnx
 from conftest import ROOT
+
+PROJECT = (ROOT / 'pyproject.toml').read_text()
 
 
 @pytest.mark.slow
@@ -127,3 +130,21 @@ def test_setup_imports_nothing_of_the_stack():
 def test_wrong_usage_is_exit_code_2():
     done = subprocess.run([sys.executable, '-m', 'moganet_dense', 'fly'], capture_output=True)
     assert done.returncode == 2
+
+
+def test_every_extra_that_a_page_or_a_message_names_is_there():
+    declared = set(re.findall(r'^(\w+) = \[', PROJECT.partition('optional-dependencies]')[2], re.M))
+    pages = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('docs/*.ipynb')]
+    found = set()
+    for file in [*pages, *(ROOT / 'moganet_dense').rglob('*.py')]:
+        for names in re.findall(r'moganet_dense\[([\w,]+)\]', file.read_text()):
+            found |= set(names.split(','))
+    assert {'train', 'export', 'explain', 'demo', 'all'} <= found <= declared
+
+
+def test_the_extra_for_training_has_the_versions_of_the_setup():
+    lock = (ROOT / 'requirements/onedl/train.txt').read_text().splitlines()
+    ours = re.findall(r'"(onedl-[\w-]+==[\d.]+)"', PROJECT)
+    assert len(ours) == 5 and set(ours) <= set(lock)
+    named = {line for line in lock if line.startswith('onedl-')}
+    assert named == set(ours)

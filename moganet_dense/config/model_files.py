@@ -58,6 +58,19 @@ def model_files(
     raise UserError(f'no weights are given for {config}: expected CONFIG CHECKPOINT{hint}')
 
 
+def find(name: str) -> ModelFiles:
+    """Config and published weights of a model of the zoo, for any function that takes the two:
+    ``DetInferencer(*moganet_dense.find('retinanet_moganet_s'))``.
+
+    Raises:
+        UserError: no model has this name, or no weights are published for it.
+    """
+    entry = metafiles.find(name)
+    if entry is None:
+        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+    return ModelFiles(entry['Config'], metafiles.published(name))
+
+
 def saved_config(work_dir: str | os.PathLike) -> Path:
     """The config that the last run left in a work dir.
 

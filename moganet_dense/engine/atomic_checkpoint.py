@@ -275,8 +275,9 @@ def read_training(path: str | os.PathLike) -> dict:
     Raises:
         WeightsError: it is truncated, corrupt, no checkpoint, or not of a training.
     """
-    _verify_check_sums(Path(path))
+    # refuses first what is no file, or unpacks to more than it has
     content = loading.read_checkpoint(Path(path), 'cpu')
+    _verify_check_sums(Path(path))
     if not isinstance(content, dict):
         raise WeightsError(
             f'cannot resume from {path}: expected a dict, found {type(content).__name__}'

@@ -30,7 +30,7 @@ from .functional import (
     dilated_depthwise,
     plain_convs_of,
 )
-from .kernels import Implementation, implementation_for
+from .kernels import Implementation, block_served, compute_block, implementation_for
 
 Compute = Callable[['MogaBlock', torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
@@ -112,9 +112,9 @@ class ChannelAggregationFFN(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         dropout = self.training and self.drop.p > 0  # does not let the formula be rearranged
-        if dropout or implementation_for(z) is Implementation.FORMULAS:
-            return self.formulas(z)
-        return self.rearranged(z)
+        if not dropout and implementation_for(z) is Implementation.REARRANGED:
+            return self.rearranged(z)
+        return self.formulas(z)
 
     def formulas(self, z: torch.Tensor) -> torch.Tensor:
         """The equations as the paper has them."""
@@ -183,9 +183,9 @@ class MultiOrderGatedAggregation(nn.Module):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        if implementation_for(z) is Implementation.FORMULAS:
-            return self.formulas(z)
-        return self.rearranged(z)
+        if implementation_for(z) is Implementation.REARRANGED:
+            return self.rearranged(z)
+        return self.formulas(z)
 
     def formulas(self, z: torch.Tensor) -> torch.Tensor:
         """The equations as the paper has them."""
@@ -256,6 +256,10 @@ class MogaBlock(nn.Module):
         With both given it reads nothing that differs among the blocks of a stage but tensors, so
         that torch.compile makes one function for all of them.
         """
+        if implementation_for(x) is Implementation.KERNELS and block_served(self):
+            if self.training and kept_1 is None and isinstance(self.drop_path, DropPath):
+                kept_1, kept_2 = self.kept(x), self.kept(x)
+            return compute_block(self, x, kept_1, kept_2)
         x = self.add(x, self.layer_scale_1, self.attn(self.norm1(x)), kept_1)
         return self.add(x, self.layer_scale_2, self.mlp(self.norm2(x)), kept_2)
 
@@ -268,7 +272,7 @@ class MogaBlock(nn.Module):
     ) -> torch.Tensor:
         """x + drop_path(scale * branch)."""
         dtype = torch.promote_types(x.dtype, scale.dtype)  # a branch may come in float32
-        if implementation_for(x) is Implementation.FORMULAS:
+        if implementation_for(x) is not Implementation.REARRANGED:
             branch = scale * branch
             branch = self.drop_path(branch) if kept is None else kept * branch
             return (x + branch).to(dtype)

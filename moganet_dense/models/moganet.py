@@ -21,7 +21,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..weights import loading, mmengine_loader  # names of them later: they may import this
+from ..weights import loading  # names of them later: they may import this
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 from .cuda_graphs import GRAPHS, GraphCache
@@ -157,7 +157,6 @@ class MogaNet(BaseModule):
         super().__init__(init_cfg)
         sizes = resolve_architecture(arch)
         _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
-        mmengine_loader.read_files_without_code()  # of models that toolboxes build
         self.pretrained = loading.PretrainedWeights.from_init_cfg(init_cfg)
         self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)

@@ -1,38 +1,44 @@
 """Makes the names in our model index known to the toolboxes.
 
-``DetInferencer``, ``MMSegInferencer`` and ``MMPoseInferencer`` look names up through
-mmengine's ``BaseInferencer``, mmpretrain through its ``ModelHub``. Both are told of ours when
-they are imported, so that importing this package imports neither. Weights that are fetched by
-name, and files that are given beside one of our names, are read without running code.
+``DetInferencer``, ``MMSegInferencer`` and ``MMPoseInferencer`` look names up through mmengine's
+``BaseInferencer``, mmpretrain through its ``ModelHub``. Checkpoints that mmengine reads from paths
+and URLs are read without running code from then on, see
+:mod:`~moganet_dense.weights.mmengine_loader`.
 """
 
 import functools
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from mmengine.infer import BaseInferencer
 
 from ..config.metafiles import METAFILES, entries, package_root
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..weights import mmengine_loader
-from . import config_scopes
-from .after_import import after_import
 
 
 def register() -> None:
-    """Tells the toolboxes of our names, those that are imported and those that will be."""
-    config_scopes.register()
-    mmengine_loader.read_releases_without_code()
-    after_import('mmengine.infer.infer', _add_to_inferencers)
-    after_import('mmpretrain.apis.model', _add_to_hub)
+    """Makes our names known to the toolboxes, and files read without running code."""
+    mmengine_loader.read_files_without_code()
+    _add_to_inferencers()
+    if 'mmpretrain.apis.model' in sys.modules:
+        _add_to_hub()
 
 
-def _add_to_inferencers(module: ModuleType) -> None:
-    """Puts our entries before those of mmengine's inferencers; names of theirs stay theirs."""
-    base = module.BaseInferencer
-    list_theirs, init_model = base._get_models_from_metafile, base._init_model
+def _add_to_inferencers() -> None:
+    """Puts our entries before those of mmengine's inferencers; names of theirs stay theirs.
+
+    ``BaseInferencer`` has no list that a name could be added to, only private methods that look
+    into the folder of one toolbox. They are replaced here and nowhere else, until mmengine offers
+    one; without them ``DetInferencer(*moganet_dense.find(NAME))`` does the same.
+    """
+    list_theirs, init_model = BaseInferencer._get_models_from_metafile, BaseInferencer._init_model
+    if getattr(init_model, '__wrapped__', None):  # done
+        return
 
     def list_all(folder: str) -> Iterator[dict[str, Any]]:
         for scope in METAFILES:
@@ -50,8 +56,8 @@ def _add_to_inferencers(module: ModuleType) -> None:
         with mmengine_loader.reading_without_code() if _is_ours(cfg) else nullcontext():
             return init_model(self, cfg, *args, **options)
 
-    base._get_models_from_metafile = staticmethod(list_all)
-    base._init_model = init_model_safely
+    BaseInferencer._get_models_from_metafile = staticmethod(list_all)
+    BaseInferencer._init_model = init_model_safely
 
 
 def _belongs_to(folder: Path, scope: str) -> bool:
@@ -65,6 +71,11 @@ def _is_ours(cfg: Any) -> bool:
     return (model.get('backbone') or {}).get('type') in (MogaNet, MogaNet.__name__)
 
 
-def _add_to_hub(module: ModuleType) -> None:
-    path = package_root() / METAFILES['mmpretrain']
-    module.ModelHub.register_model_index(path, config_prefix=package_root())
+def _add_to_hub() -> None:
+    """Adds our models to mmpretrain's list, by its own function."""
+    from mmpretrain.apis.model import ModelHub  # imported by now
+
+    names = {entry['Name'] for entry in entries('mmpretrain')}
+    if not names & set(ModelHub._models_dict):
+        path = package_root() / METAFILES['mmpretrain']
+        ModelHub.register_model_index(path, config_prefix=package_root())

@@ -1,25 +1,24 @@
 """Downloads weight files into PyTorch's cache, by name or URL, completely or not at all."""
 
+import fcntl
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
 
 import torch
 from mmengine.dist import barrier, get_local_rank
-from rich.progress import wrap_file
 
 from ..utils.atomic import replacing
 from ..utils.errors import first_line
 from . import releases
 from .conversion import WeightsError
-
-TIMEOUT = 30  # seconds without an answer before a download is given up
+from .transfer import receive
 
 
 def locate(checkpoint: str) -> Path:
@@ -47,11 +46,13 @@ def cache_folder() -> Path:
 def fetch(url: str) -> Path:
     """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
 
-    What is cut leaves nothing behind, and the next call starts anew.
+    What breaks off is completed by the next call if the server marks its files (ETag), else it
+    leaves nothing behind.
 
     Raises:
-        WeightsError: the host does not answer, or the file breaks off or is another than its
-            name says; names the file, the URL and where a copy fetched by hand goes.
+        WeightsError: the host does not answer or sends too slowly, or the file breaks off or is
+            another than its name says; names the file, the URL and where a copy fetched by hand
+            goes.
     """
     _require_https(url)
     name = _cached_name(url)
@@ -60,16 +61,44 @@ def fetch(url: str) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as draft:
-            with open(draft, 'wb') as part:
-                _download(url, part, name)
-            _check_hash(draft, url)
+        with _partial_file(target) as part:
+            receive(url, part, name, _require_https)
+            _check_hash(part, url)
     except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
             f'cannot fetch {name} from {url} ({first_line(error)}); '
             f'fetch it by hand and put it at {target}'
         ) from None
     return target
+
+
+@contextmanager
+def _partial_file(target: Path) -> Iterator[Path]:
+    """Where a file is received before it is moved to ``target``.
+
+    It is the same place each time, so that what broke off can be completed; another process that
+    receives the same file at the same time gets a place of its own.
+    """
+    part = target.with_name(f'{target.name}.part')
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    handle = os.open(part, flags, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held by another process, or by a file system without locks
+            with replacing(target) as draft:
+                yield draft
+            return
+        try:
+            yield part
+        except BaseException:
+            with suppress(OSError):
+                if not part.stat().st_size or not part.with_name(f'{part.name}.json').exists():
+                    part.unlink()
+            raise
+        os.replace(part, target)
+    finally:
+        os.close(handle)
 
 
 def _require_https(url: str) -> None:
@@ -84,12 +113,6 @@ def _require_https(url: str) -> None:
         raise WeightsError(f'{url!r} is no URL of a file ({error})') from None
     if scheme != 'https' or not url.isprintable():
         raise WeightsError(f'{url!r} is refused: expected an https:// address of the file')
-
-
-class _HttpsOnly(HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        _require_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _check_hash(file: Path, url: str) -> None:
@@ -127,25 +150,3 @@ def _cached_name(url: str) -> str:
         return name
     plain = re.sub(r'[^\w.+-]', '_', name, flags=re.ASCII)[-100:]
     return f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{plain}'
-
-
-def _download(url: str, part: Any, name: str) -> None:
-    """Writes what ``url`` sends to the open file ``part``, with a progress bar.
-
-    Raises:
-        OSError: it sends no file, does not say of which size, or sends another size.
-    """
-    with build_opener(_HttpsOnly).open(url, timeout=TIMEOUT) as answer:
-        said = answer.headers.get('Content-Length')
-        if answer.status != 200 or said is None:
-            raise OSError(
-                f'expected a file and its size, found status {answer.status}, size {said}'
-            )
-        size = int(said)
-        with wrap_file(answer, total=size, description=name) as stream:
-            while chunk := stream.read(1 << 20):
-                part.write(chunk)
-    if part.tell() != size:
-        raise OSError(f'expected {size} bytes, received {part.tell()}')
-    part.flush()
-    os.fsync(part.fileno())

@@ -90,20 +90,14 @@ def read_without_code() -> None:
 
 
 def read_files_without_code() -> None:
-    """Makes mmengine read paths and URLs through our reader; names of other models' weights,
-    such as torchvision://resnet50, stay as they are."""
-    _read_through_us(*_FILES)
+    """Makes mmengine read paths, URLs and ``moganet://NAME`` through our reader; names of other
+    models' weights, such as torchvision://resnet50, stay as they are."""
+    _read_through_us(*_FILES, releases.SCHEME)
 
 
 def reads_files() -> bool:
     """Whether mmengine reads paths through our reader now, and code is not trusted."""
     return CheckpointLoader._schemes.get('') is load_from_safe and not loading.is_trusting()
-
-
-def read_releases_without_code() -> None:
-    """Makes mmengine read and keep the published files, by name or URL, through our reader;
-    others are read as before."""
-    _read_through_us(releases.SCHEME, *releases.RELEASES)
 
 
 @contextmanager

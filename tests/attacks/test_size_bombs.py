@@ -19,7 +19,8 @@ from moganet_dense.utils.errors import UserError
 from moganet_dense.utils.regular_files import open_regular, read_regular
 from moganet_dense.weights.loading import read_checkpoint
 
-SMALL = {'deflated archive': 2, 'archive of overlapping members': 100,
+SMALL = {'deflated archive': 2, 'deflated archive to resume from': 2,
+         'archive of overlapping members': 100,
          'names without end in a log': 20, 'long outline, check': 60,
          'long outline, loading': 60}  # fmt: skip
 """MB of those that have to be written; the others are holes or headers."""
@@ -220,3 +221,19 @@ def test_predict_goes_on_after_it(tmp_path, capfd):
     printed = capfd.readouterr()
     assert printed.err.count('skipped: ') == 4 and len(printed.out.splitlines()) == 1
     assert Path(files[0]).exists()
+
+
+@pytest.mark.parametrize('target', ['/dev/zero', 'fifo', 'loop', '/dev/stdin', '.', 'nothing.pth'])
+def test_a_pointer_to_another_thing_is_no_checkpoint(target, tmp_path):
+    """``last_checkpoint`` is a text; it may name anything."""
+    import os
+
+    from moganet_dense.engine.atomic_checkpoint import last_whole
+
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'loop').symlink_to('loop')
+    pointer = target if target.startswith('/') else str(tmp_path / target)
+    (tmp_path / 'last_checkpoint').write_text(pointer)
+    with pytest.raises(UserError, match=f'no checkpoint in {tmp_path} can be read') as raised:
+        last_whole(tmp_path)
+    assert '\n' not in str(raised.value)

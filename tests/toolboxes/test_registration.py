@@ -1,7 +1,6 @@
 """Our names in mmpretrain's hub and in the inferencers of the other toolboxes, with weights
 from the cache and from a path, read without running code."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,19 +10,22 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from mmengine.infer import BaseInferencer
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 from test_classification import PARAMETERS, by_hand, official, tensors_of
 
+import moganet_dense
 from moganet_dense import load_model
 from moganet_dense.config import metafiles
 from moganet_dense.config.metafiles import METAFILES, entries
-from moganet_dense.toolboxes.after_import import after_import
+from moganet_dense.utils.errors import UserError
 from moganet_dense.weights import releases
 from moganet_dense.weights.conversion import WeightsError
 from moganet_dense.weights.download import _cached_name
 
 mmpretrain = pytest.importorskip('mmpretrain')
+moganet_dense.register()  # its hub gets our names now
 
 PULL_REQUEST = {
     'moganet-xtiny_3rdparty_8xb128_in1k': 'xt',
@@ -151,21 +153,20 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path):
     assert not marker.exists()
 
 
-def test_other_files_are_read_as_before():
-    """Importing the package alone changes how its own releases are read, and nothing else."""
+def test_registering_changes_how_paths_and_urls_are_read_and_building_a_model_nothing():
+    """Names of others' weights are read as before; a constructor has no effect on the process."""
     code = (
         'from mmengine.runner import CheckpointLoader as c; before = dict(c._schemes)\n'
-        'import moganet_dense; from moganet_dense.weights import releases\n'
-        'new = set(c._schemes) - set(before)\n'
-        'print(new == {releases.SCHEME, *releases.RELEASES})\n'
-        'print(all(c._schemes[k] is v for k, v in before.items()))\n'
-        'url = "https://github.com/Westlake-AI/MogaNet/releases/download/x/y.pth"\n'
-        'print(c._get_checkpoint_loader(url).__module__)'
+        'from moganet_dense.models import MogaNet\n'
+        'c._schemes = dict(before); MogaNet("xt"); print(c._schemes == before)\n'
+        'import moganet_dense; moganet_dense.register()\n'
+        'ours = "moganet_dense.weights.mmengine_loader"\n'
+        'print(*sorted(repr(k) for k, v in c._schemes.items() if v.__module__ == ours))'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ['True', 'True', 'moganet_dense.weights.mmengine_loader']
+    assert done.stdout.split() == ['True', "''", "'http://'", "'https://'", "'moganet://'"]
 
 
 ORDERS = ['moganet_dense first', 'toolboxes first']
@@ -179,7 +180,7 @@ def test_names_are_known_in_either_order_of_imports(order):
         'import sys, moganet_dense',
     ]
     code = '\n'.join(reversed(imports) if order == ORDERS[0] else imports) + (
-        '\nfrom itertools import islice\n'
+        '\nmoganet_dense.register()\nfrom itertools import islice\n'
         'from mmengine.infer import BaseInferencer as B\n'
         'for scope in ("mmdet", "mmseg", "mmpose"):\n'
         '    models = B._get_models_from_metafile(B._get_repo_or_mim_dir(scope))\n'
@@ -203,28 +204,21 @@ def test_entries_name_configs_that_exist():
             assert path.is_absolute() and path.is_file()
 
 
-def test_after_import_acts_once_and_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / 'later.py').write_text('value = 1\n')
-    seen = []
-    after_import('later', lambda module: seen.append(module.value))
-    assert importlib.util.find_spec('later').loader.get_source('later') == 'value = 1\n'
-    assert 'later' not in sys.modules and seen == []
-    later = importlib.import_module('later')
-    assert seen == [1] and type(later.__loader__).__name__ == 'SourceFileLoader'
-    assert later.__spec__.loader is later.__loader__
-    importlib.reload(later)
-    assert seen == [1, 1]  # new objects, acted on again
-    del sys.modules['later']
+def test_find_gives_config_and_published_weights():
+    files = moganet_dense.find('retinanet_moganet_xt')
+    assert Path(files.config).name == 'retinanet_moganet_xt.py' and Path(files.config).is_file()
+    assert files.checkpoint == metafiles.find('retinanet_moganet_xt')['Weights']
+    with pytest.raises(UserError, match='no such model: retinanet_moganet_z; did you mean'):
+        moganet_dense.find('retinanet_moganet_z')
+    with pytest.raises(UserError, match='no weights are published for faster_rcnn_moganet_s'):
+        moganet_dense.find('faster_rcnn_moganet_s')
 
 
-def test_an_action_that_fails_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / 'fragile.py').write_text('value = 1\n')
-    after_import('fragile', lambda module: 1 / 0)
-    with pytest.warns(UserWarning, match='nothing added to fragile: division by zero'):
-        assert importlib.import_module('fragile').value == 1
-    del sys.modules['fragile']
+def test_registering_again_changes_nothing():
+    before = BaseInferencer._init_model, BaseInferencer._get_models_from_metafile
+    moganet_dense.register()
+    assert (BaseInferencer._init_model, BaseInferencer._get_models_from_metafile) == before
+    assert len(mmpretrain.list_models('moganet')) == 30
 
 
 def published(name: str, scope: str, path: Path, renamed: tuple[str, str] = ('', '')) -> dict:

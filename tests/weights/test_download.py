@@ -1,5 +1,6 @@
 """Downloads: https only, whole or not at all, into the cache and nowhere else."""
 
+import contextlib
 import multiprocessing
 import re
 import ssl
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from file_server import Answer, make_certificate, serving
 
-from moganet_dense.weights import download, releases
+from moganet_dense.weights import download, releases, transfer
 from moganet_dense.weights.conversion import WeightsError
 from moganet_dense.weights.loading import read_checkpoint
 
@@ -110,12 +111,20 @@ CUT = {
     'at once': (Answer(BODY, sent=0), 'expected 12800 bytes, received 0'),
     'says more': (Answer(BODY, headers={'Content-Length': '12801'}), '12801 bytes, received 12800'),
     'says nothing': (Answer(BODY, headers={'Content-Length': None}), 'found status 200, size None'),
-    'says nonsense': (Answer(BODY, headers={'Content-Length': 'x'}), 'invalid literal'),
-    'says less than none': (Answer(BODY, headers={'Content-Length': '-1'}), 'expected -1 bytes'),
+    'says nonsense': (Answer(BODY, headers={'Content-Length': 'x'}), 'status 200, size x'),
+    'says less than none': (Answer(BODY, headers={'Content-Length': '-1'}), 'status 200, size -1'),
     'in chunks that break off': (
         Answer(b'ff\r\nabc', headers={'Content-Length': None, 'Transfer-Encoding': 'chunked'}),
-        'size None',
+        'found Transfer-Encoding: chunked',
     ),
+    'a signed length': (Answer(BODY, headers={'Content-Length': '+12800'}), 'size +12800'),
+    'a length of Python': (Answer(BODY, headers={'Content-Length': '12_800'}), 'size 12_800'),
+    'two lengths': (Answer(BODY, headers={'Content-Length': '12800, 1'}), 'size 12800, 1'),
+    'a length of other digits': (Answer(BODY, headers={'Content-Length': '\xb2'}), 'status 200'),
+    'more than the disk has': (
+        Answer(BODY, headers={'Content-Length': '900000000000000'}), 'needs 900 000 000 MB',
+    ),
+    'compressed': (Answer(BODY, headers={'Content-Encoding': 'gzip'}), 'Content-Encoding: gzip'),
     'a part': (Answer(BODY, status=206), 'found status 206'),
     'no content': (Answer(status=204), 'found status 204'),
     'not found': (Answer(b'<html>', status=404), 'HTTP Error 404'),
@@ -183,6 +192,102 @@ def test_two_processes_at_once(cache, certificate):
         for process in both:
             process.join()
     assert len(asked) == 2 and len(files(cache)) == 1
+
+
+# --- slow peers, and what they broke off
+
+
+def test_what_broke_off_is_completed(cache, certificate):
+    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, asked):
+        said = refused(f'{address}/w.pth')
+        assert 'expected 12800 bytes, received 5000' in said
+        assert sorted(f.name[9:] for f in files(cache)) == ['w.pth.part', 'w.pth.part.json']
+    with serving(Answer(BODY, etag='"1"'), certificate, port=address) as (_, asked):
+        file = download.locate(f'{address}/w.pth')
+    assert file.read_bytes() == BODY and files(cache) == [file] and 'bytes=5000-' in asked
+
+
+OTHERS = {  # what the second answer is, and whether the file is whole in the end
+    'another file': (Answer(BODY[::-1], etag='"2"'), BODY[::-1]),
+    'a weak mark': (Answer(BODY[::-1], etag='W/"1"'), BODY[::-1]),
+    'no mark': (Answer(BODY[::-1]), BODY[::-1]),
+    'another part': (
+        Answer(BODY, etag='"1"', headers={'Content-Range': 'bytes 9-12799/12800'}), None,
+    ),
+    'a part of another size': (
+        Answer(BODY, etag='"1"', headers={'Content-Range': 'bytes 5000-12799/99999'}), None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', OTHERS)
+def test_parts_of_two_files_do_not_mix(kind, cache, certificate):
+    answer, body = OTHERS[kind]
+    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, _):
+        refused(f'{address}/w.pth')
+    with serving(answer, certificate, port=address):
+        if body is None:
+            assert 'expected bytes 5000-12799/12800, found' in refused(f'{address}/w.pth')
+        else:
+            assert download.locate(f'{address}/w.pth').read_bytes() == body
+
+
+@pytest.mark.parametrize('note', ['{', '[]', '{"etag": 1, "size": 12800}', '{"etag": "\\"1\\""}'])
+def test_a_note_that_is_spoiled_starts_again(note, cache, certificate):
+    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, _):
+        refused(f'{address}/w.pth')
+    next(cache.glob('*.json')).write_text(note)
+    with serving(Answer(BODY, etag='"1"'), certificate, port=address) as (_, asked):
+        assert download.locate(f'{address}/w.pth').read_bytes() == BODY
+    assert asked == ['/w.pth']
+
+
+def test_a_byte_at_a_time_is_too_slow(cache, certificate, monkeypatch):
+    monkeypatch.setattr(transfer, 'MINUTE', 0.3)
+    with serving(Answer(BODY, trickle=0.02), certificate) as (address, _):
+        assert re.search(
+            r'\d+ bytes arrived within 0.3 seconds, too few', refused(f'{address}/w.pth')
+        )
+    assert not files(cache)
+
+
+def test_a_head_that_does_not_end_is_too_slow(cache, monkeypatch):
+    """Not even the handshake of TLS: a server that says nothing, a byte at a time."""
+    import socket
+    import threading
+    import time
+
+    monkeypatch.setattr(transfer, 'MINUTE', 0.3)
+    with socket.create_server(('127.0.0.1', 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b'\x16\x03\x03\x40\x00' + bytes(200):
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        url = f'https://127.0.0.1:{server.getsockname()[1]}/w.pth'
+        assert '0 bytes arrived within 0.3 seconds' in refused(url)
+
+
+def test_a_download_has_an_end(cache, certificate, monkeypatch):
+    monkeypatch.setattr(transfer, 'LONGEST', 0.3)
+    monkeypatch.setattr(transfer, 'MINUTE', 1.0)
+    monkeypatch.setattr(transfer, 'FLOOR', 0)
+    with serving(Answer(BODY, trickle=0.02), certificate) as (address, _):
+        assert 'the download lasts longer than' in refused(f'{address}/w.pth')
+
+
+def test_a_partial_file_follows_no_link(cache, certificate, tmp_path):
+    (tmp_path / 'own.txt').write_text('of the user')
+    with serving(Answer(BODY), certificate) as (address, _):
+        part = f'{download._cached_name(f"{address}/w.pth")}.part'
+        cache.mkdir(parents=True)
+        (cache / part).symlink_to(tmp_path / 'own.txt')
+        refused(f'{address}/w.pth')
+    assert (tmp_path / 'own.txt').read_text() == 'of the user'
 
 
 # --- inside the cache

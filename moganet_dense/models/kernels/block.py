@@ -1,0 +1,77 @@
+"""A block of the backbone by way of the kernels' operators."""
+
+import torch
+import torch.nn as nn
+
+from . import operators  # noqa: F401  (registers torch.ops.moganet_dense)
+
+Tensor = torch.Tensor
+_ops = torch.ops.moganet_dense
+
+
+def compute_block(
+    block: nn.Module, x: Tensor, kept_1: Tensor | None, kept_2: Tensor | None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
+    """What a MogaBlock computes for a map that :func:`.choice.reason_against` does not refuse.
+
+    Args:
+        block: the block.
+        x: its map, (B, C, H, W) in channels_last.
+        kept_1: the factor that drop path drew for the first branch, (B, 1, 1, 1), or None.
+        kept_2: for the second.
+        dtype: of maps and products; None: what autocast says, or that of ``x``.
+    """
+    dtype = dtype or _dtype_of(x)
+    attn, mlp, value = block.attn, block.mlp, block.attn.value
+    convs = (value.DW_conv0, value.DW_conv1, value.DW_conv2)
+    moga = [
+        attn.proj_1.weight, attn.proj_1.bias, attn.sigma.scale, attn.gate.weight, attn.gate.bias,
+        *(part for conv in convs for part in (conv.weight, conv.bias)),
+        value.PW_conv.weight, value.PW_conv.bias, attn.proj_2.weight, attn.proj_2.bias,
+        block.layer_scale_1,
+    ]  # fmt: skip
+    ffn = [
+        mlp.fc1.weight, mlp.fc1.bias, mlp.dwconv.weight, mlp.dwconv.bias, mlp.decompose.weight,
+        mlp.decompose.bias, mlp.sigma.scale, mlp.fc2.weight, mlp.fc2.bias, block.layer_scale_2,
+    ]  # fmt: skip
+    weights = [
+        attn.proj_1.weight, attn.gate.weight, value.PW_conv.weight, attn.proj_2.weight,
+        block.layer_scale_1, mlp.fc1.weight, mlp.fc2.weight, mlp.sigma.scale, block.layer_scale_2,
+        mlp.decompose.weight, *(conv.weight for conv in convs), mlp.dwconv.weight,
+    ]  # fmt: skip
+    with torch.no_grad():
+        ready = _ops.prepared(*weights, dtype)
+    double = type(attn.gating).__name__ == 'DoubleGating'
+    for branch, norm, params, kept, scale in [
+        (_ops.moga, block.norm1, moga, kept_1, block.layer_scale_1),
+        (_ops.ffn, block.norm2, ffn, kept_2, block.layer_scale_2),
+    ]:
+        z, mean, inverse = _normalized(norm, x, dtype)
+        factor = None if kept is None else kept.reshape(-1).float()
+        keep = torch.is_grad_enabled() and (
+            x.requires_grad or any(p.requires_grad for p in (*params, norm.weight, norm.bias))
+        )
+        x, *_ = branch(
+            x, z, mean, inverse, norm.weight, norm.bias, *params, *ready, factor, norm.eps, double,
+            norm.training, keep, torch.promote_types(x.dtype, scale.dtype),
+        )  # fmt: skip
+    return x
+
+
+def _normalized(norm: nn.BatchNorm2d, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    if norm.training and x.numel() == x.shape[1]:
+        raise ValueError(f'Expected more than 1 value per channel when training, got {x.shape}')
+    with torch.no_grad():
+        return _ops.normalized(
+            x.detach(), norm.weight, norm.bias, norm.running_mean, norm.running_var,
+            norm.num_batches_tracked, norm.training, norm.momentum, norm.eps, dtype,
+        )  # fmt: skip
+
+
+def _dtype_of(x: Tensor) -> torch.dtype:
+    """The dtype of maps and products: what autocast says, else that of the map."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return x.dtype

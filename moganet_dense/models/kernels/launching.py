@@ -1,0 +1,154 @@
+"""Tile shapes by rule, and the counting of launches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from .choice import INTERPRETED
+
+LARGEST_INT32 = 2**31 - 1
+MULTIPROCESSORS = 132  # of an H100 or H200; elsewhere the shapes are merely less apt
+
+
+class Launch(NamedTuple):
+    """A launch that is not made, but kept to be compiled; see ``kernel_report.py``."""
+
+    kernel: object
+    grid: tuple[int, ...]
+    arguments: tuple
+    constants: dict[str, object]
+    warps: int
+    stages: int
+
+
+class Launches:
+    """Notes what is launched: kernels of ours, and products and sums that our operators call."""
+
+    def __init__(self) -> None:
+        self.names: list[str] | None = None
+        self.recorded: list[Launch] | None = None
+
+    def note(self, name: str) -> None:
+        if self.names is not None:
+            self.names.append(name)
+
+
+launches = Launches()
+
+
+@contextmanager
+def recorded_launches() -> Iterator[list[Launch]]:
+    """Every launch within it, in order; none is made."""
+    before, launches.recorded = launches.recorded, []
+    try:
+        yield launches.recorded
+    finally:
+        launches.recorded = before
+
+
+@contextmanager
+def counted_launches() -> Iterator[list[str]]:
+    """Names of everything that our operators launch within it, in order."""
+    before, launches.names = launches.names, []
+    try:
+        yield launches.names
+    finally:
+        launches.names = before
+
+
+def launch(kernel, grid: tuple[int, ...], *args, warps: int = 4, stages: int = 2, **constants):
+    """Runs a kernel of ours on a grid."""
+    launches.note(kernel.fn.__name__)
+    if launches.recorded is not None:
+        launches.recorded.append(Launch(kernel, grid, args, constants, warps, stages))
+        return
+    kernel[grid](*args, **constants, num_warps=warps, num_stages=stages)
+
+
+def product(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """``a @ b`` by cuBLAS, accumulated in float32, in ``dtype`` where it is given."""
+    return _product(torch.mm, a, b, dtype)
+
+
+def batched_product(
+    a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    """``a @ b`` of several pairs, in one launch."""
+    return _product(torch.bmm, a, b, dtype)
+
+
+def _product(operation, a, b, dtype) -> torch.Tensor:
+    launches.note('product')
+    if dtype is None or dtype == a.dtype:
+        return operation(a, b)
+    if not a.is_cuda:
+        return operation(a.to(dtype), b.to(dtype))
+    if OUT_DTYPE:
+        return operation(a, b, out_dtype=dtype)
+    launches.note('cast')
+    return operation(a, b).to(dtype)
+
+
+OUT_DTYPE = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 8)
+"""Whether torch.mm gives float32 for the product of two bfloat16."""
+
+
+def column_sums(partial: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """Sum over the tiles: one order, so that the result is the same in every run."""
+    launches.note('sum')
+    return partial.sum(dim)
+
+
+def index_dtype(*tensors: torch.Tensor):
+    """int32 while every element of the tensors can be counted in it."""
+    import triton.language as tl
+
+    wide = any(tensor.numel() > LARGEST_INT32 for tensor in tensors)
+    return tl.int64 if wide else tl.int32
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return (a + b - 1) // b
+
+
+def vector_of(channels: int, dtype: torch.dtype) -> int:
+    """Channels that a thread holds of each pixel: 8, or what the width is divisible by."""
+    return next(size for size in (8, 4, 2, 1) if channels % size == 0)
+
+
+def block_of(channels: int, largest: int = 64) -> int:
+    """Channels that a program holds: a power of two that wastes few lanes."""
+    for block in (64, 32, 16):
+        if block <= largest and channels % block == 0:
+            return block
+    return min(largest, 32)
+
+
+def strip_shape(width: int, kernel: int, dilation: int) -> int:
+    """Columns of a strip, 4 or 5: those that cost least for a row of this width.
+
+    A strip of n columns loads n + k - 1 values for each row of the kernel and keeps 8 n
+    accumulators a thread, beside the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
+    more than the 128 registers that let four programs share a multiprocessor.
+    """
+    columns = ceil_div(width, dilation)
+
+    def cost(n: int) -> float:
+        return ceil_div(columns, n) * (n + kernel - 1) * (1.25 if n > 4 and kernel > 3 else 1)
+
+    return min((4, 5), key=cost)
+
+
+def strips_at_once(block: int, warps: int = 4) -> int:
+    """Strips of a program, so that a thread holds 8 channels of one."""
+    return 1024 if INTERPRETED else 32 * warps * 8 // block
+
+
+def splits_of(pixels: int, at_least: int) -> int:
+    """Tiles of a sum over pixels: enough for all multiprocessors, none too small."""
+    if INTERPRETED:
+        return 2
+    return max(1, min(2 * MULTIPROCESSORS, pixels // at_least))

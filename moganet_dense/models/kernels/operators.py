@@ -1,0 +1,268 @@
+"""The kernels as operators of torch.library: coarse ones, a branch and a direction each.
+
+PyTorch sees three operators in the forward pass of a block that it cannot look into (twice
+:func:`normalized`, then Moga and the FFN, after :func:`prepared`), so that autocast,
+torch.compile, checkpointing and FSDP treat them as any other. Gradients of gradients go through
+the formulas.
+"""
+
+import torch
+
+from . import branches, calls, formulas
+from .branches import Prepared
+from .launching import launches
+
+Tensor = torch.Tensor
+
+MOGA = (
+    'proj_1.weight', 'proj_1.bias', 'sigma', 'gate.weight', 'gate.bias', 'dw0.weight', 'dw0.bias',
+    'dw1.weight', 'dw1.bias', 'dw2.weight', 'dw2.bias', 'value.weight', 'value.bias',
+    'proj_2.weight', 'proj_2.bias', 'layer_scale',
+)  # fmt: skip
+"""Parameters of the spatial aggregation, in the order of its operator."""
+
+FFN = (
+    'fc1.weight', 'fc1.bias', 'dw.weight', 'dw.bias', 'row.weight', 'row.bias', 'sigma',
+    'fc2.weight', 'fc2.bias', 'layer_scale',
+)  # fmt: skip
+"""Parameters of the channel aggregation, in the order of its operator."""
+
+_library = torch.library.Library('moganet_dense', 'FRAGMENT')
+_NORMED = 'Tensor x, Tensor z, Tensor mean, Tensor inverse, Tensor norm_weight, Tensor norm_bias'
+_READY = ', '.join(f'Tensor {name}' for name in Prepared._fields)
+_FLAGS = 'Tensor? factor, float eps, bool double, bool training, bool keep, ScalarType dtype'
+_HEAD, _TAIL = 6, len(Prepared._fields) + 6  # arguments before and after the parameters
+
+
+def _tensors(count: int, prefix: str = 'p') -> str:
+    return ', '.join(f'Tensor {prefix}{i}' for i in range(count))
+
+
+def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
+    _library.define(f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})')
+    for key in ('CUDA', 'CPU'):  # the CPU where Triton's interpreter runs the kernels
+        _library.impl(name, function, key)
+
+    def without_data(*arguments):
+        """Shapes and dtypes of the outputs; or the function itself, to record its launches."""
+        return (fake if launches.recorded is None else function)(*arguments)
+
+    torch.library.register_fake(f'moganet_dense::{name}', without_data, lib=_library)
+
+
+def normalized(
+    x: Tensor, weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor,
+    tracked: Tensor | None, training: bool, momentum: float, eps: float, dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Batch norm without a gradient: (z, mean, 1 / std), z in ``dtype``; updates statistics."""
+    if not training:
+        launches.note('rsqrt')
+        launches.note('add')
+        inverse = torch.rsqrt(running_var.float() + eps)
+        mean = running_mean.float().clone()
+        return calls.normalize(x, mean, inverse, weight, bias, dtype), mean, inverse
+    launches.note('batch_norm_stats')
+    if x.is_cuda:
+        mean, inverse = torch.batch_norm_stats(x, eps)
+    else:
+        var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        inverse = torch.rsqrt(var + eps)
+    running = (running_mean, running_var, tracked)
+    z = calls.normalize(x, mean, inverse, weight, bias, dtype, running, momentum, eps)
+    return z, mean, inverse
+
+
+def _fake_normalized(x, weight, bias, running_mean, running_var, tracked, *rest):
+    channels = x.shape[1]
+    statistics = (x.new_empty(channels, dtype=torch.float32) for _ in 'mi')
+    return calls.map_like(x, dtype=rest[-1]), *statistics
+
+
+def prepared(*arguments) -> tuple[Tensor, ...]:
+    """See :func:`.branches.prepared`: the weights, then the dtype."""
+    return tuple(branches.prepared(list(arguments[:-1]), arguments[-1]))
+
+
+def _fake_prepared(*arguments):
+    hidden, channels = arguments[5].shape[:2]
+    return tuple(branches.empty_prepared(arguments[0], channels, hidden, arguments[-1]))
+
+
+def _split(names: tuple[str, ...], arguments) -> tuple:
+    """x, z, norm, parameters by name, prepared weights, flags."""
+    end = _HEAD + len(names)
+    params = dict(zip(names, arguments[_HEAD:end], strict=True))
+    ready = Prepared(*arguments[end : end + len(Prepared._fields)])
+    x, z, *norm = arguments[:_HEAD]
+    return x, z, tuple(norm), params, ready, arguments[end + len(ready) :]
+
+
+def moga(*arguments) -> tuple[Tensor, ...]:
+    """See :func:`.branches.moga_forward`."""
+    x, z, norm, params, ready, (factor, _, double, _, keep, dtype) = _split(MOGA, arguments)
+    made = branches.moga_forward(x, z, norm, params, ready, factor, double, keep, dtype)
+    return made if keep else (made[0], *(x.new_empty(0) for _ in made[1:]))
+
+
+def _fake_moga(*arguments):
+    x, z, _, _, _, (*_, keep, dtype) = _split(MOGA, arguments)
+    y, batch, channels = calls.map_like(x, dtype=dtype), *x.shape[:2]
+    if not keep:
+        return y, *(x.new_empty(0) for _ in range(6))
+    means = x.new_empty((batch, channels), dtype=torch.float32)
+    return y, calls.map_like(z), means, *(calls.map_like(z) for _ in range(4))
+
+
+def ffn(*arguments) -> tuple[Tensor, ...]:
+    """See :func:`.branches.ffn_forward`."""
+    x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, arguments)
+    y, h, d = branches.ffn_forward(x, z, params, ready, factor, keep, dtype)
+    return (y, h, d) if keep else (y, x.new_empty(0), x.new_empty(0))
+
+
+def _fake_ffn(*arguments):
+    x, z, _, _, ready, (*_, keep, dtype) = _split(FFN, arguments)
+    y = calls.map_like(x, dtype=dtype)
+    if not keep:
+        return y, x.new_empty(0), x.new_empty(0)
+    pixels = x.numel() // x.shape[1]
+    h = calls.map_like(z, ready.wide.shape[0])
+    return y, h, x.new_empty(pixels, dtype=torch.float32)
+
+
+MOGA_GRADIENTS = (
+    'x', 'norm.weight', 'norm.bias', 'proj_1.weight', 'gate.weight', 'value.weight',
+    'proj_2.weight', 'proj_2.bias', 'layer_scale', 'of_images', 'flat',
+)  # fmt: skip
+FFN_GRADIENTS = (
+    'x', 'norm.weight', 'norm.bias', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias', 'sigma',
+    'layer_scale', 'raw', 'flat',
+)  # fmt: skip
+
+
+def moga_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+    """See :func:`.branches.moga_backward`; the arguments of the forward pass, then what it kept."""
+    x, z, norm, params, ready, rest = _split(MOGA, arguments)
+    factor, _, double, training, _, _, *kept = rest
+    found = branches.moga_backward(
+        grad, x, z, norm, kept, params, ready, factor, double, training
+    )  # fmt: skip
+    return tuple(found[name] for name in MOGA_GRADIENTS)
+
+
+def ffn_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+    """See :func:`.branches.ffn_backward`; as :func:`moga_backward`."""
+    x, z, norm, params, ready, rest = _split(FFN, arguments)
+    factor, _, _, training, _, _, *kept = rest
+    found = branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
+    return tuple(found[name] for name in FFN_GRADIENTS)
+
+
+def _fake_backward(names: tuple[str, ...], gradients: tuple[str, ...]):
+    def fake(grad, *arguments):
+        x, _, _, params, _, _ = _split(names, arguments)
+        shapes = {name: tensor.shape[:2] for name, tensor in params.items()}
+        channels = x.shape[1]
+        hidden = params['fc1.weight'].shape[0] if 'fc1.weight' in params else 0
+        flat = 30 * channels + 26 * (3 * channels // 8) + 50 * (channels // 2)
+        special = {
+            'flat': (2 * channels + 1 + 10 * hidden if hidden else flat,),
+            'of_images': (2 * channels,), 'raw': (channels + 8, hidden),
+            'norm.weight': (channels,), 'norm.bias': (channels,), 'layer_scale': (channels,),
+            'sigma': (hidden,),
+        }  # fmt: skip
+        made = [calls.map_like(x)]
+        for name in gradients[1:]:
+            shape = special.get(name) or shapes[name]
+            made.append(x.new_empty(tuple(shape), dtype=torch.float32))
+        return tuple(made)
+
+    return fake
+
+
+_define(
+    'normalized',
+    'Tensor x, Tensor weight, Tensor bias, Tensor(a!) running_mean, Tensor(b!) running_var, '
+    'Tensor(c!)? tracked, bool training, float momentum, float eps, ScalarType dtype',
+    3, normalized, _fake_normalized,
+)  # fmt: skip
+_define(
+    'prepared', f'{_tensors(14)}, ScalarType dtype', len(Prepared._fields), prepared,
+    _fake_prepared,
+)  # fmt: skip
+for _name, _function, _fake, _params, _kept in [
+    ('moga', moga, _fake_moga, MOGA, 6), ('ffn', ffn, _fake_ffn, FFN, 2),
+]:  # fmt: skip
+    _arguments = f'{_NORMED}, {_tensors(len(_params))}, {_READY}, {_FLAGS}'
+    _define(_name, _arguments, 1 + _kept, _function, _fake)
+    _back, _gradients = (
+        (moga_backward, MOGA_GRADIENTS) if _name == 'moga' else (ffn_backward, FFN_GRADIENTS)
+    )
+    _define(
+        f'{_name}_backward', f'Tensor grad, {_arguments}, {_tensors(_kept, "kept")}',
+        len(_gradients), _back, _fake_backward(_params, _gradients),
+    )  # fmt: skip
+
+
+def _setup(ctx, inputs, output) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.flags = inputs[-5:]
+    ctx.save_for_backward(*inputs[:-5], *output[1:])
+
+
+def _gradient(name: str, names: tuple[str, ...], gradients: tuple[str, ...], assigned):
+    """The backward function of an operator; ``assigned`` names the slices of what is flat."""
+    back = getattr(torch.ops.moganet_dense, f'{name}_backward')
+
+    def backward(ctx, grad: Tensor | None, *_) -> tuple[Tensor | None, ...]:
+        count = _HEAD + len(names) + _TAIL
+        if grad is None:
+            return (None,) * count
+        saved = ctx.saved_tensors
+        inputs, kept = saved[: count - 5], saved[count - 5 :]
+        if torch.is_grad_enabled():
+            found = formulas.gradients(name, names, grad, inputs, ctx.flags, ctx.needs_input_grad)
+        else:
+            grad = grad.contiguous(memory_format=torch.channels_last)
+            made = back(grad, *inputs, *ctx.flags, *kept)
+            found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
+        result: list[Tensor | None] = [None] * count
+        places = {'x': 0, 'norm.weight': 4, 'norm.bias': 5}
+        places.update({key: _HEAD + i for i, key in enumerate(names)})
+        for key, at in places.items():
+            if ctx.needs_input_grad[at]:
+                result[at] = found[key].reshape(inputs[at].shape).to(inputs[at].dtype)
+        return tuple(result)
+
+    return backward
+
+
+def _assigned_moga(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
+    middle, high = 3 * channels // 8, channels // 2
+    sizes = [2 * channels, channels, channels, 25 * channels, channels, 25 * middle, middle,
+             49 * high, high]  # fmt: skip
+    names = ('', 'gate.bias', 'value.bias', 'dw0.weight', 'dw0.bias', 'dw1.weight', 'dw1.bias',
+             'dw2.weight', 'dw2.bias')  # fmt: skip
+    found.update(zip(names, found['flat'].split(sizes), strict=True))
+    found['proj_1.bias'], found['sigma'] = found['of_images'].split(channels)
+    return found
+
+
+def _assigned_ffn(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
+    hidden = len(found['sigma'])
+    sizes = [2 * channels, 1, 9 * hidden, hidden]
+    names = ('', 'row.bias', 'dw.weight', 'dw.bias')
+    found.update(zip(names, found['flat'].split(sizes), strict=True))
+    found['row.weight'] = found['raw'][channels]
+    return found
+
+
+torch.library.register_autograd(
+    'moganet_dense::moga', _gradient('moga', MOGA, MOGA_GRADIENTS, _assigned_moga),
+    setup_context=_setup, lib=_library,
+)  # fmt: skip
+torch.library.register_autograd(
+    'moganet_dense::ffn', _gradient('ffn', FFN, FFN_GRADIENTS, _assigned_ffn),
+    setup_context=_setup, lib=_library,
+)  # fmt: skip

@@ -1,0 +1,239 @@
+"""Element-wise kernels on (pixels, C), with the sums over pixels that belong to them."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def silu_slope(x, sigmoid):
+    """Derivative of SiLU."""
+    return sigmoid * (1 + x * (1 - sigmoid))
+
+
+@triton.jit
+def normalize_kernel(
+    x, mean, inverse_std, weight, bias, z, pixels, C,
+    running_mean, running_var, tracked, momentum, eps,
+    UPDATED: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+    VECTOR: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """z = (x - mean) / std * weight + bias; the first program of a block updates statistics."""
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    center = tl.load(mean + channel, mask=valid, other=0.0)
+    inverse = tl.load(inverse_std + channel, mask=valid, other=1.0)
+    factor = inverse * tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)
+    shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
+    kept = (pixel < pixels)[:, None] & valid[None, :]
+    place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+    value = tl.load(x + place, mask=kept, other=0.0).to(tl.float32)
+    value = (value - center[None, :]) * factor[None, :] + shift[None, :]
+    tl.store(z + place, value.to(z.dtype.element_ty), mask=kept)
+    if UPDATED and tl.program_id(0) == 0:
+        variance = (1 / (inverse * inverse) - eps) * pixels / (pixels - 1)
+        old = tl.load(running_mean + channel, mask=valid, other=0.0).to(tl.float32)
+        new = old + momentum * (center - old)
+        tl.store(running_mean + channel, new.to(running_mean.dtype.element_ty), mask=valid)
+        old = tl.load(running_var + channel, mask=valid, other=0.0).to(tl.float32)
+        new = old + momentum * (variance - old)
+        tl.store(running_var + channel, new.to(running_var.dtype.element_ty), mask=valid)
+        if COUNTED and tl.program_id(1) == 0:
+            tl.store(tracked, tl.load(tracked) + 1)
+
+
+@triton.jit
+def branch_gradient_kernel(
+    grad, kept, other, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length,
+    width,
+    HAS_KEPT: tl.constexpr, HAS_D: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+    VECTOR: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """Gradient by a branch before its layer scale, and sums over a share of the pixels.
+
+    scaled = kept * grad, (pixels, width), kept of each image. Sums: of scaled, and of scaled
+    times other. With HAS_D ``other`` is GELU(d) of each pixel, column C of ``scaled`` gets the
+    gradient by d, -GELU'(d) sum(shift layer_scale scaled), the columns after it zeros, and one
+    more sum is of it.
+    """
+    channel = tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    sums = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    products = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    total = tl.zeros((PIXELS,), tl.float32)
+    for first in range(tl.program_id(0) * PIXELS, pixels, tl.num_programs(0) * PIXELS):
+        pixel = first + tl.arange(0, PIXELS)
+        exists = pixel < pixels
+        mask = exists[:, None] & valid[None, :]
+        place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+        value = tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+        if HAS_KEPT:
+            value *= tl.load(kept + pixel // per_image, mask=exists, other=0.0)[:, None]
+        sums += value
+        target = scaled + (pixel.to(INDEX) * width)[:, None]
+        tl.store(target + channel[None, :], value.to(scaled.dtype.element_ty), mask=mask)
+        if HAS_D:
+            at = tl.load(d + pixel, mask=exists, other=0.0)
+            tail = 0.5 * (1 + tl.erf(at * 0.7071067811865476))
+            slope = tail + at * 0.3989422804014327 * tl.exp(-0.5 * at * at)
+            products += value * (at * tail)[:, None]
+            factor = tl.load(shift + channel, mask=valid, other=0.0)
+            factor *= tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)
+            of_d = -slope * tl.sum(value * factor[None, :], 1)
+            total += of_d
+            extra = tl.arange(0, 8)
+            tl.store(
+                target + C + extra[None, :],
+                tl.where(extra[None, :] == 0, of_d[:, None], 0.0).to(scaled.dtype.element_ty),
+                mask=exists[:, None],
+            )
+        else:
+            products += value * tl.load(other + place, mask=mask, other=0.0).to(tl.float32)
+    partial += tl.program_id(0).to(tl.int64) * row_length
+    tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
+    tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
+    if HAS_D:
+        tl.store(partial + 2 * C, tl.sum(total, 0))
+
+
+@triton.jit
+def gating_backward_kernel(
+    grad_a, g, v, grad_g, grad_v, a, partial, pixels, C, row_length,
+    DOUBLE: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    INDEX: tl.constexpr,
+):  # fmt: skip
+    """Back through A = SiLU(G) SiLU(V), or SiLU twice on each; A is computed again.
+
+    Sums over a share of the pixels: of the gradient by G, then by V.
+    """
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    sums_g = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    sums_v = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    for first in range(tl.program_id(0) * PIXELS, pixels, tl.num_programs(0) * PIXELS):
+        pixel = first + tl.arange(0, PIXELS)
+        mask = (pixel < pixels)[:, None] & valid[None, :]
+        place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+        at_g = tl.load(g + place, mask=mask, other=0.0).to(tl.float32)
+        at_v = tl.load(v + place, mask=mask, other=0.0).to(tl.float32)
+        grad = tl.load(grad_a + place, mask=mask, other=0.0).to(tl.float32)
+        sigmoid_g, sigmoid_v = tl.sigmoid(at_g), tl.sigmoid(at_v)
+        slope_g, slope_v = silu_slope(at_g, sigmoid_g), silu_slope(at_v, sigmoid_v)
+        value_g, value_v = at_g * sigmoid_g, at_v * sigmoid_v
+        if DOUBLE:
+            sigmoid_g, sigmoid_v = tl.sigmoid(value_g), tl.sigmoid(value_v)
+            slope_g *= silu_slope(value_g, sigmoid_g)
+            slope_v *= silu_slope(value_v, sigmoid_v)
+            value_g, value_v = value_g * sigmoid_g, value_v * sigmoid_v
+        to_g, to_v = grad * value_v * slope_g, grad * value_g * slope_v
+        tl.store(grad_g + place, to_g.to(grad_g.dtype.element_ty), mask=mask)
+        tl.store(grad_v + place, to_v.to(grad_v.dtype.element_ty), mask=mask)
+        tl.store(a + place, (value_g * value_v).to(a.dtype.element_ty), mask=mask)
+        sums_g += to_g
+        sums_v += to_v
+    partial += tl.program_id(0).to(tl.int64) * row_length
+    tl.store(partial + channel, tl.sum(sums_g, 0), mask=valid)
+    tl.store(partial + C + channel, tl.sum(sums_v, 0), mask=valid)
+
+
+@triton.jit
+def centered_gradient_kernel(
+    grad_q, sums, scale, grad_p, pixels, per_image, C,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """Back through Q = P + s (P - mean P): (1 + s) grad - s mean grad, mean over an image."""
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    mask = (pixel < pixels)[:, None] & valid[None, :]
+    place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+    s = tl.load(scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    image = (pixel // per_image) * (2 * C)
+    total = tl.load(sums + image[:, None] + channel[None, :], mask=mask, other=0.0)
+    grad = tl.load(grad_q + place, mask=mask, other=0.0).to(tl.float32)
+    grad = (1 + s) * grad - s * total / per_image
+    tl.store(grad_p + place, grad.to(grad_p.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def norm_sums_kernel(
+    grad, grad_z, layer_scale, kept, x, mean, inverse_std, partial, pixels, per_image, C,
+    HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, PIXELS: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """Sums over a share of the pixels: of the gradient by z, and of it times the normed x.
+
+    HAS_SHORTCUT adds kept * layer_scale * grad to the gradient: z is also a shortcut.
+    """
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    center = tl.load(mean + channel, mask=valid, other=0.0)[None, :]
+    inverse = tl.load(inverse_std + channel, mask=valid, other=0.0)[None, :]
+    factor = tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    sums = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    products = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    for first in range(tl.program_id(0) * PIXELS, pixels, tl.num_programs(0) * PIXELS):
+        pixel = first + tl.arange(0, PIXELS)
+        mask = (pixel < pixels)[:, None] & valid[None, :]
+        place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+        to_z = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
+        if HAS_SHORTCUT:
+            shortcut = factor * tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+            if HAS_KEPT:
+                image = tl.load(kept + pixel // per_image, mask=pixel < pixels, other=0.0)
+                shortcut *= image[:, None]
+            to_z += shortcut
+        normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
+        sums += to_z
+        products += to_z * normed
+    partial += tl.program_id(0).to(tl.int64) * (2 * C)
+    tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
+    tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
+
+
+@triton.jit
+def norm_backward_kernel(
+    grad, grad_z, layer_scale, kept, x, mean, inverse_std, weight, partial, grad_x,
+    grad_weight, grad_bias, pixels, per_image, C, shares,
+    HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, TRAINING: tl.constexpr,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """Gradient by x of a branch with its shortcut: grad + the batch norm's, from that by z.
+
+    Every program first adds up the shares of :func:`norm_sums_kernel`, in the same order.
+    """
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    valid = tl.max_constancy(channel < C, VECTOR)
+    sums = tl.zeros((16, CHANNELS), tl.float32)
+    products = tl.zeros((16, CHANNELS), tl.float32)
+    for first in range(0, shares, 16):
+        share = first + tl.arange(0, 16)
+        mask = (share < shares)[:, None] & valid[None, :]
+        place = partial + (share * (2 * C))[:, None] + channel[None, :]
+        sums += tl.load(place, mask=mask, other=0.0)
+        products += tl.load(place + C, mask=mask, other=0.0)
+    total, by_normed = tl.sum(sums, 0), tl.sum(products, 0)
+    if tl.program_id(0) == 0:
+        tl.store(grad_bias + channel, total, mask=valid)
+        tl.store(grad_weight + channel, by_normed, mask=valid)
+    total, by_normed = (total / pixels)[None, :], (by_normed / pixels)[None, :]
+    center = tl.load(mean + channel, mask=valid, other=0.0)[None, :]
+    inverse = tl.load(inverse_std + channel, mask=valid, other=0.0)[None, :]
+    factor = inverse * tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    a = tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    for first in range(tl.program_id(0) * PIXELS, pixels, tl.num_programs(0) * PIXELS):
+        pixel = first + tl.arange(0, PIXELS)
+        mask = (pixel < pixels)[:, None] & valid[None, :]
+        place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
+        to_z = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
+        to_y = tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+        if HAS_SHORTCUT:
+            shortcut = a * to_y
+            if HAS_KEPT:
+                image = tl.load(kept + pixel // per_image, mask=pixel < pixels, other=0.0)
+                shortcut *= image[:, None]
+            to_z += shortcut
+        if TRAINING:
+            normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
+            to_z -= total + normed * by_normed
+        tl.store(grad_x + place, (to_y + factor * to_z).to(grad_x.dtype.element_ty), mask=mask)

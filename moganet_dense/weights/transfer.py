@@ -1,0 +1,248 @@
+"""Receives one file over https: resumes what broke off, and gives up on a peer that is too slow.
+
+A peer that sends a byte a second never runs into a timeout of a socket. So a thread watches what
+arrives, from the connection on, and shuts a connection that falls below FLOOR in a minute or lasts
+longer than LONGEST.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+from ..utils.atomic import write_text
+from ..utils.regular_files import megabytes, read_regular
+
+TIMEOUT = 30  # seconds without an answer
+MINUTE = 60.0  # seconds in which FLOOR bytes have to arrive
+FLOOR = 300_000
+LONGEST = 6 * 3600.0  # seconds that a download may take
+BLOCK = 1 << 18
+
+
+def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> None:
+    """Writes the file behind an address to ``path``.
+
+    What broke off before is completed if the server says by its ETag that the file is the same;
+    what breaks off now stays if it can be completed.
+
+    Args:
+        url: https address.
+        path: of the partial file; beside it lies a note of what it is part of.
+        name: for the progress bar.
+        allow: raises for an address that a redirect must not lead to.
+
+    Raises:
+        OSError: the server does not answer, sends no file or too slowly, does not say of which
+            size, or sends another size; or the file cannot be written.
+        URLError: the server cannot be reached, or answers with an error.
+    """
+    note = _Note.of(path)
+    with _Watch() as watch, _kept_if_resumable(path, note):
+        with (
+            watch.explaining(),
+            _opener(watch, allow).open(_request(url, note), timeout=TIMEOUT) as answer,
+        ):
+            start, size = note.agree(answer)
+            _require_room(path.parent, size - start)
+            with open(path, 'r+b' if start else 'wb') as file:
+                file.seek(start)
+                file.truncate()
+                _copy(answer, file, start, size, name, watch)
+                file.flush()
+                os.fsync(file.fileno())
+        if (found := path.stat().st_size) != size:
+            raise OSError(f'expected {size} bytes, received {found}')
+    note.remove()
+
+
+def _copy(
+    answer: HTTPResponse, file: Any, start: int, size: int, name: str, watch: '_Watch'
+) -> None:
+    columns = '{task.description}', BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns) as progress:
+        task = progress.add_task(name, total=size, completed=start)
+        while block := answer.read1(BLOCK):  # what is there, not what fills the block
+            file.write(block)
+            watch.received += len(block)
+            progress.advance(task, len(block))
+
+
+class _Note:
+    """What a partial file is part of: the server's mark of the file, and its size."""
+
+    def __init__(self, path: Path, have: int = 0, etag: str = '', size: int = 0) -> None:
+        self.file = path.with_name(f'{path.name}.json')
+        self.have, self.etag, self.size = have, etag, size
+
+    @classmethod
+    def of(cls, path: Path) -> '_Note':
+        """The note beside a partial file; an empty one if there is none that fits."""
+        note = cls(path)
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            found = json.loads(read_regular(note.file, 10_000))
+            etag, size, have = found['etag'], found['size'], path.stat().st_size
+            if type(size) is int and _is_strong(etag) and 0 < have < size:
+                note.have, note.etag, note.size = have, etag, size
+        return note
+
+    def agree(self, answer: HTTPResponse) -> tuple[int, int]:
+        """Where the answer starts in the file, and the file's size.
+
+        Raises:
+            OSError: it is no file of a known size, or another part than was asked for.
+        """
+        for header in ('Content-Encoding', 'Transfer-Encoding'):
+            if (found := answer.headers.get(header, 'identity').lower()) != 'identity':
+                raise OSError(f'expected the file as it is and its size, found {header}: {found}')
+        lengths = answer.headers.get_all('Content-Length') or [None]
+        length = lengths[0] if len(set(lengths)) == 1 else ', '.join(lengths)
+        whole = re.fullmatch('[0-9]{1,15}', length or '')
+        if answer.status == 206 and self.have and whole:
+            expected = f'bytes {self.have}-{self.size - 1}/{self.size}'
+            found = answer.headers.get('Content-Range')
+            if found != expected or int(length) != self.size - self.have:
+                raise OSError(f'expected {expected}, found {found} of {length} bytes')
+            return self.have, self.size
+        if answer.status != 200 or not whole:
+            raise OSError(
+                f'expected a file and its size, found status {answer.status}, size {length}'
+            )
+        self.have, self.etag, self.size = 0, answer.headers.get('ETag', ''), int(length)
+        if _is_strong(self.etag):
+            write_text(self.file, json.dumps(dict(etag=self.etag, size=self.size)))
+        return 0, self.size
+
+    def remove(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+
+def _is_strong(etag: Any) -> bool:
+    """Whether a mark stands for one sequence of bytes (RFC 9110, section 8.8.3)."""
+    return isinstance(etag, str) and bool(re.fullmatch(r'"[\x21\x23-\x7e]{1,500}"', etag))
+
+
+def _request(url: str, note: _Note) -> Request:
+    headers = {'Accept-Encoding': 'identity'}
+    if note.have:
+        headers |= {'Range': f'bytes={note.have}-', 'If-Range': note.etag}
+    return Request(url, headers=headers)
+
+
+@contextmanager
+def _kept_if_resumable(path: Path, note: _Note) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        size = path.stat().st_size if path.is_file() else 0
+        if not (_is_strong(note.etag) and 0 < size < note.size):
+            path.unlink(missing_ok=True)
+            note.remove()
+        raise
+
+
+def _require_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OSError(f'the file needs {megabytes(size)}, {folder} has {megabytes(free)} free')
+
+
+class _Watch(threading.Thread):
+    """Shuts connections on which too little arrives.
+
+    Attributes:
+        received: bytes of the file until now.
+        reason: why a connection was shut; '' as long as none was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.received, self.reason = 0, ''
+        self._sockets: list[socket.socket] = []
+        self._done = threading.Event()
+
+    def __enter__(self) -> '_Watch':
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+        for each in self._sockets:
+            each.close()
+
+    def connect(self, *args: Any, **options: Any) -> socket.socket:
+        """A connection that is watched before anything is said on it."""
+        made = socket.create_connection(*args, **options)
+        self._sockets.append(made.dup())  # TLS takes the other one
+        return made
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Turns what comes of a connection that was shut into the reason.
+
+        Raises:
+            OSError: the reason, where there is one.
+        """
+        try:
+            yield
+        except Exception:
+            if not self.reason:
+                raise
+        if self.reason:
+            raise OSError(self.reason)
+
+    def run(self) -> None:
+        start = last = time.monotonic()
+        seen = 0
+        while not self._done.wait(min(1.0, MINUTE / 10)):
+            now = time.monotonic()
+            if now - start > LONGEST:
+                self._shut(f'the download lasts longer than {LONGEST / 3600:g} hours')
+            elif now - last >= MINUTE:
+                if self.received - seen < FLOOR:
+                    got = self.received - seen
+                    self._shut(f'{got} bytes arrived within {MINUTE:g} seconds, too few')
+                seen, last = self.received, now
+
+    def _shut(self, reason: str) -> None:
+        self.reason = reason
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(HTTPSHandler):
+    def __init__(self, watch: _Watch) -> None:
+        self.secure = ssl.create_default_context()
+        super().__init__(context=self.secure)
+        self.watch = watch
+
+    def https_open(self, req: Request) -> Any:
+        return self.do_open(self._connection, req)
+
+    def _connection(self, host: str, timeout: float) -> HTTPSConnection:
+        found = HTTPSConnection(host, timeout=timeout, context=self.secure)
+        found._create_connection = self.watch.connect  # http.client's own place for it
+        return found
+
+
+def _opener(watch: _Watch, allow: Callable[[str], None]) -> Any:
+    class Redirects(HTTPRedirectHandler):
+        def redirect_request(self, req, fp, code, msg, headers, newurl):
+            allow(newurl)
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    return build_opener(Redirects, _Handler(watch))
