@@ -16,7 +16,7 @@ PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', ROOT.parent / 'shared' / 
 TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
 LIGHT = not all(importlib.util.find_spec(name) for name in TOOLBOXES)
 """Whether this is the environment of ``make check-light``: what needs a toolbox is skipped."""
-collect_ignore = ['weights/test_not_finite.py'] if LIGHT else []
+collect_ignore = ['weights/test_not_finite.py', 'weights/test_published_models.py'] if LIGHT else []
 
 
 @pytest.hookimpl(wrapper=True)
