@@ -69,7 +69,8 @@ _FIX = {
 """Why, where the error does not say it."""
 
 _USE_PROBE = """
-import torch, moganet_dense
+import torch
+from moganet_dense import MogaNet
 from mmcv.ops import nms
 from mmdet.registry import MODELS
 torch.zeros(1).numpy()
@@ -152,7 +153,7 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
     if name == 'mmcv.ops':
         source = row['operators']
     elif name == 'mmpretrain.models' and fixes.has_transformers_5():
-        source = 'but for multi-modal models, which need transformers<5'
+        source = 'importable, but for multi-modal models, which need transformers<5'
     elif name == 'xtcocotools.mask':
         source = fixes.version_of('xtcocotools')
     finding = Finding(name, (row['version'] + source).strip() or 'importable')
