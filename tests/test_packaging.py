@@ -46,15 +46,15 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     ).stdout.strip().rpartition('/')[0]  # fmt: skip
     (site / 'stack.pth').write_text(here + '\n')
     code = (
-        'import moganet_dense; from moganet_dense.config.reading import find_config\n'
+        'import moganet_dense; moganet_dense.register()\n'
+        'from moganet_dense.config.reading import find_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
         'from mmengine.config import Config\n'
         'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'
         'print(Config.fromfile("mine.py").model.backbone.type)'
     )
-    done = subprocess.run(
-        [python, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     found, kind = (line for line in done.stdout.split() if line.endswith(('.py', 'MogaNet')))
     assert found == str(site / 'moganet_dense/.mim/configs/det/retinanet_moganet_s.py')
     assert kind == 'MogaNet'
