@@ -6,7 +6,8 @@ from ...utils.errors import UserError
 from ..converters import recognize
 
 _PARTS = {
-    'annotations', 'labels', 'images', 'imgs', 'train', 'training', 'val', 'valid', 'validation', 'test',
+    'annotations', 'labels', 'images', 'imgs', 'train', 'training', 'val', 'valid', 'validation',
+    'test',
 }  # fmt: skip
 """Folders that are a part of a data set: the folder above is looked at too."""
 
