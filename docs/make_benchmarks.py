@@ -4,21 +4,27 @@ python docs/make_benchmarks.py
 """
 
 import json
+import sys
 from pathlib import Path
 from statistics import median, quantiles
 
 import matplotlib
 
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / 'tools'))
+from gpu_benchmark import report  # noqa: E402  of tables alone: imports no torch
+
 HEAD = """\
 # Benchmarks
 
 Written by `python docs/make_benchmarks.py` from the dated files in [benchmarks/](benchmarks); do
 not edit. Each was written by `python tools/benchmark.py WHAT --out FILE`. Every variant is timed
 once a round, in turn; given are medians and quartiles. `plain` is the paper's formulas in PyTorch's
-default layout, as they are run today; the peers are mmpretrain's. There was no GPU: no GPU figure
-is claimed. [speed.md](speed.md) derives what makes the difference.
+default layout, as they are run today; the peers are mmpretrain's. {gpu}
+[speed.md](speed.md) derives what makes the difference.
 """
+NO_GPU = 'There was no GPU: no GPU figure is claimed.'
+GPU = "On a GPU the peers are timm's."
 TITLES = {
     'infer': 'Inference of the backbone',
     'packed': 'The same with packed weights, on a less quiet day, ours alone',
@@ -28,6 +34,7 @@ TITLES = {
     'growth': 'Growth with size and batch',
     'pipeline': 'What of a run is not the network',
     'evaluation': "COCO's metrics",
+    'gpu': 'On a GPU',
 }
 GIGA = 1e9
 
@@ -129,14 +136,21 @@ def of_evaluation(result: dict) -> str:
     return text + table(['', *first, 'times'], rows)
 
 
+def of_gpu(result: dict) -> str:
+    """All tables of ``tools/benchmark.py gpu``, the bars first."""
+    return report.bars_table(result) + report.tables(result)
+
+
 def page() -> str:
     """The text of docs/benchmarks.md."""
     writers = dict(infer=of_backbones, train=of_backbones, models=of_models, growth=of_growth)
     writers |= dict(packed=of_backbones, kept=of_backbones)
     writers |= dict(pipeline=of_steps, evaluation=of_evaluation)
-    text = HEAD
+    text = HEAD.format(gpu=GPU if newest('gpu') else NO_GPU)
     for what, title in TITLES.items():
-        if result := newest(what):
+        if what == 'gpu' and (result := newest(what)):
+            text += f'\n## {title}\n' + of_gpu(result)
+        elif result := newest(what):
             text += f'\n## {title}\n\n{machine(result["facts"])}' + writers[what](result)
     return text
 

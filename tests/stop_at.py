@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -53,3 +54,18 @@ class HitWorkers(Hook):
         if runner.iter + 1 == self.iteration:
             for child in multiprocessing.active_children():
                 subprocess.run(['kill', f'-{self.number}', str(child.pid)], check=True)
+
+
+@HOOKS.register_module()
+class RemoveWorkDir(Hook):
+    """Removes or renames the work dir while training runs in it."""
+
+    def __init__(self, iteration: int, renamed: bool) -> None:
+        self.iteration, self.renamed = iteration, renamed
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter + 1 == self.iteration:
+            if self.renamed:
+                os.rename(runner.work_dir, f'{runner.work_dir}_renamed')
+            else:
+                shutil.rmtree(runner.work_dir)

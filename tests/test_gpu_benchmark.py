@@ -12,7 +12,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
-from gpu_benchmark import backbones, correctness, depthwise, report, run
+from gpu_benchmark import backbones, checks, correctness, depthwise, report, run
 from gpu_benchmark.bars import bars
 from gpu_benchmark.measure import Machine
 from gpu_benchmark.plan import rows
@@ -51,6 +51,12 @@ def test_a_convolution_beside_pytorchs():
     assert found['map_bytes'] == 2 * 2 * 16 * 9 * 11
     for layout in backbones.LAYOUTS:
         assert found['kernels'][f'pytorch, {layout}']['forward_us'] > 0
+
+
+@pytest.mark.parametrize('name', checks.FIRST)
+def test_the_checks_of_what_is_beside_the_kernels(name):
+    found = checks.FIRST[name](CPU, 'tiny_test')
+    assert found['ok'], found['detail']
 
 
 def test_every_row_has_its_own_name_and_limit():
@@ -197,3 +203,19 @@ def test_the_file_is_there_after_every_row(tmp_path, monkeypatch, capsys):
     assert run.main(['--out', str(out), '--minutes', '1']) == 0
     assert seen == [1, 2] and json.loads(out.read_text())['facts']['complete']
     assert 'stopped before' not in capsys.readouterr().out
+
+
+def test_the_page_of_benchmarks_takes_a_file(tmp_path, monkeypatch):
+    sys.path.insert(0, str(ROOT / 'docs'))
+    import make_benchmarks
+
+    assert 'no GPU figure\nis claimed' in make_benchmarks.page().replace('figure is', 'figure\nis')
+    facts = dict(date='2026-11-27', device='H100', torch='2.11', seconds=240, complete=True)
+    (tmp_path / 'benchmarks').mkdir()
+    (tmp_path / 'benchmarks/2026-11-27-gpu.json').write_text(
+        json.dumps(dict(facts=facts, rows=ROWS))
+    )
+    monkeypatch.setattr(make_benchmarks, 'DOCS', tmp_path)
+    text = make_benchmarks.page()
+    assert '## On a GPU\n' in text and 'no GPU figure' not in text
+    assert '| <= 1.5 x ConvNeXt-T | 1.0 | 2.00 |' in text and '2026-11-27, H100, torch 2.11' in text

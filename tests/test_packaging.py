@@ -1,6 +1,7 @@
 """The wheel carries configs, tools and index, and the command line starts without torch."""
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import tiny_onnx
 from conftest import ROOT
+
+PROJECT = (ROOT / 'pyproject.toml').read_text()
 
 
 @pytest.mark.slow
@@ -43,15 +46,15 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     ).stdout.strip().rpartition('/')[0]  # fmt: skip
     (site / 'stack.pth').write_text(here + '\n')
     code = (
-        'import moganet_dense; from moganet_dense.config.reading import find_config\n'
+        'import moganet_dense; moganet_dense.register()\n'
+        'from moganet_dense.config.reading import find_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
         'from mmengine.config import Config\n'
         'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'
         'print(Config.fromfile("mine.py").model.backbone.type)'
     )
-    done = subprocess.run(
-        [python, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     found, kind = (line for line in done.stdout.split() if line.endswith(('.py', 'MogaNet')))
     assert found == str(site / 'moganet_dense/.mim/configs/det/retinanet_moganet_s.py')
     assert kind == 'MogaNet'
@@ -127,3 +130,21 @@ def test_setup_imports_nothing_of_the_stack():
 def test_wrong_usage_is_exit_code_2():
     done = subprocess.run([sys.executable, '-m', 'moganet_dense', 'fly'], capture_output=True)
     assert done.returncode == 2
+
+
+def test_every_extra_that_a_page_or_a_message_names_is_there():
+    declared = set(re.findall(r'^(\w+) = \[', PROJECT.partition('optional-dependencies]')[2], re.M))
+    pages = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('docs/*.ipynb')]
+    found = set()
+    for file in [*pages, *(ROOT / 'moganet_dense').rglob('*.py')]:
+        for names in re.findall(r'moganet_dense\[([\w,]+)\]', file.read_text()):
+            found |= set(names.split(','))
+    assert {'train', 'export', 'explain', 'demo', 'all'} <= found <= declared
+
+
+def test_the_extra_for_training_has_the_versions_of_the_setup():
+    lock = (ROOT / 'requirements/onedl/train.txt').read_text().splitlines()
+    ours = re.findall(r'"(onedl-[\w-]+==[\d.]+)"', PROJECT)
+    assert len(ours) == 5 and set(ours) <= set(lock)
+    named = {line for line in lock if line.startswith('onedl-')}
+    assert named == set(ours)

@@ -29,6 +29,7 @@ ROWS = re.findall(r'^\| `(moganet-dense .*?)` \|', PAGE, re.MULTILINE)
 ELSEWHERE = {
     'make train': 'tests/test_end_to_end.py',  # test_the_detector_of_make_train_learns
     'make test': '.ci/run',  # this is in it
+    'moganet-dense init': 'tests/data/converters',  # on every format
     'moganet-dense demo': 'tests/demo',  # it serves until it is stopped
     'moganet-dense doctor': 'tests/doctor/test_doctor.py',
 }
@@ -120,6 +121,6 @@ def test_commands_and_python_blocks_run(workspace, mini):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert (workspace / checkpoint).is_file()
-    assert list((workspace / 'pictures').glob('*.jpg'))
+    assert list((workspace / 'images').glob('*.jpg'))
     assert (workspace / 'deployed.pth').is_file()
     assert '(128, 320, 512) (8, 16, 32)' in ran.stdout  # as the README says

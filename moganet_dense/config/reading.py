@@ -13,6 +13,7 @@ from ..utils.errors import UserError, one_line
 from ..utils.suggest import closest, did_you_mean
 from . import metafiles
 from .metafiles import SCOPES, package_root
+from .registered_types import require_registered
 
 
 def find_config(path: str | os.PathLike) -> Path:
@@ -70,8 +71,10 @@ def set_options(cfg: Config, options: dict) -> None:
 
     Raises:
         UserError: the first word of a key is neither in the config nor an option of the
-            Runner, where it would be ignored; or the value cannot be set.
+            Runner, where it would be ignored; or the value cannot be set; or a type is not
+            registered, see :func:`~moganet_dense.config.registered_types.require_registered`.
     """
+    require_registered(options)
     known = set(cfg) | set(inspect.signature(Runner).parameters)
     for key in options:
         first = key.split('.')[0]

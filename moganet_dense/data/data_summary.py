@@ -131,38 +131,43 @@ def of_boxes(content: dict, classes: Sequence[str], part: dict, split: str) -> S
     sizes = {image['id']: _size(image) for image in content['images']}
     found.sizes = [size for size in sizes.values() if size]
     found.per_class = dict.fromkeys(classes, 0)
-    with_class = set()
-    for row in content['annotations']:
-        if row.get('image_id') not in sizes:
-            continue  # an error of its own
+    rows = [row for row in content['annotations'] if row.get('image_id') in sizes]
+    with_class = {row['image_id'] for row in rows if row.get('category_id') in names}
+    gone = set()
+    if not part.get('test_mode'):
+        rules = part.get('filter_cfg') or {}
+        gone = _filter(found, content['images'], sizes, with_class, rules)
+    for row in rows:  # those of no image are an error of their own
         found.instances += 1
-        if row.get('category_id') in names:
-            with_class.add(row['image_id'])
         if reason := _why_no_box(row, sizes[row['image_id']], names):
             found.dropped[reason] += 1
+        elif row['image_id'] in gone:
+            found.dropped['in images that are dropped'] += 1
         else:
             found.per_class[names[row['category_id']]] += 1
-    if not part.get('test_mode'):
-        _filter(found, content['images'], sizes, with_class, part.get('filter_cfg') or {})
     return found
 
 
 def _filter(
     found: SplitSummary, images: Iterable[dict], sizes: dict, with_class: set, rules: dict
-) -> None:
-    """What ``filter_cfg`` leaves out. Images count as empty by their categories alone."""
+) -> set:
+    """Ids of the images that ``filter_cfg`` leaves out. Images count as empty by their categories
+    alone."""
     least = rules.get('min_size', 0)
-    empty = 0
+    empty, gone = 0, set()
     for image in images:
         size = sizes[image['id']]
         if rules.get('filter_empty_gt') and image['id'] not in with_class:
             found.dropped_images['without an instance (filter_cfg.filter_empty_gt)'] += 1
+            gone.add(image['id'])
         elif size and min(size) < least:
             found.dropped_images[f'under {least} pixels (filter_cfg.min_size)'] += 1
+            gone.add(image['id'])
         elif image['id'] not in with_class:
             empty += 1
     if empty:
         found.notes.append(f'{empty} images without an instance are trained on as background')
+    return gone
 
 
 def _why_no_box(row: dict, size: tuple[int, int] | None, names: dict) -> str | None:

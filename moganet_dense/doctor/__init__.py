@@ -26,6 +26,7 @@ PACKAGES = (
     'mmdet',
     'mmseg',
     'mmpretrain',
+    'mmpretrain.models',
     'pycocotools.mask',
     'xtcocotools.mask',
     'mmpose',
@@ -40,6 +41,8 @@ for name in sys.argv[1:]:
     print(json.dumps(dict(name=name)), flush=True)
     try:
         module = importlib.import_module(name)
+        if module.__file__ is None:  # a folder with nothing but what another package adds
+            raise ModuleNotFoundError(f'No module named {name!r}')
         row = dict(name=name, version=getattr(module, '__version__', ''))
         if name == 'mmcv.ops':
             file = importlib.import_module('mmcv._ext').__file__
@@ -59,13 +62,15 @@ _FIX = {
     'numpy': 'torch below 2.3 needs a NumPy below 2',
     'cv2': 'opencv-python needs libGL, which servers lack; opencv-python-headless does not',
     'mmcv.ops': 'mmcv has no operators, or they were compiled for another torch',
+    'mmpretrain.models': 'its multi-modal models inherit from names that transformers 5 lacks',
     'xtcocotools.mask': 'its wheels are for NumPy 1; pycocotools serves in its place',
     'mmpose': 'its metadata asks for chumpy, which does not build and which it never imports',
 }
 """Why, where the error does not say it."""
 
 _USE_PROBE = """
-import torch, moganet_dense
+import torch
+from moganet_dense import MogaNet
 from mmcv.ops import nms
 from mmdet.registry import MODELS
 torch.zeros(1).numpy()
@@ -147,6 +152,10 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
     source = f' from {", ".join(serving)}' if name in _OPENMMLAB else ''
     if name == 'mmcv.ops':
         source = row['operators']
+    elif name == 'mmpretrain.models' and fixes.has_transformers_5():
+        source = 'importable, but for multi-modal models, which need transformers<5'
+    elif name == 'xtcocotools.mask':
+        source = fixes.version_of('xtcocotools')
     finding = Finding(name, (row['version'] + source).strip() or 'importable')
     if name in _OPENMMLAB and len(serving) > 1:
         finding.fix = f'two distributions fill {name}'

@@ -66,6 +66,9 @@ def for_module(name: str, error: str) -> list[Command]:
         return [] if _installed(distribution) else [_of_openmmlab(distribution)]
     if name == 'mmcv.ops':
         return _operators(error)
+    if name == 'mmpretrain.models':
+        ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmpretrain-transformers5')
+        return [ours] if has_transformers_5() else []
     return {
         'torch': [('install', pinned('torch'), pinned('torchvision'))],
         'numpy': [('install', 'numpy<2' if stack() == 'upstream' else 'numpy')],
@@ -109,12 +112,22 @@ def _pure_mmcv() -> list[Command]:
     return [('install', *options, pinned(name))]
 
 
-def _installed(distribution: str) -> bool:
+def has_transformers_5() -> bool:
+    """Whether a transformers is installed that mmpretrain's multi-modal models cannot use."""
+    major = version_of('transformers').partition('.')[0]
+    return major.isdigit() and int(major) >= 5
+
+
+def version_of(distribution: str) -> str:
+    """Its version, '' if it is not installed."""
     try:
-        metadata.version(distribution)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return ''
+
+
+def _installed(distribution: str) -> bool:
+    return version_of(distribution) != ''
 
 
 def serving(module: str) -> list[str]:

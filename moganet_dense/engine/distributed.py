@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -68,6 +69,31 @@ def join(launcher: str) -> None:
     group = dist.PrefixStore('group', store)
     dist.init_process_group(backend, store=group, rank=rank, world_size=world, timeout=TIMEOUT)
     _HEART.start(rank, world)
+
+
+def require_same(facts: dict[str, str]) -> None:
+    """Checks that all processes have the same code, config and data.
+
+    Args:
+        facts: of this process, in words, by what they are about.
+
+    Raises:
+        UserError: in rank 0, where another rank has others.
+        SystemExit: in the others then.
+    """
+    everyone: list[dict[str, str]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(everyone, facts)
+    for rank, theirs in enumerate(everyone):
+        other = [k for k in everyone[0] if theirs.get(k) != everyone[0][k]]
+        if other and dist.get_rank():
+            sys.exit(1)
+        if other:
+            name = other[0]
+            raise UserError(
+                f'rank {rank} of {len(everyone)} has another {name} than rank 0: '
+                f'{theirs.get(name)}, expected {everyone[0][name]}; make them the same on all '
+                'machines'
+            )
 
 
 def leave() -> None:
@@ -136,9 +162,12 @@ def _store(rank: int, is_master: bool) -> dist.Store:
     hosted = os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
     seconds = _seconds_to_join()
     try:
-        store = dist.TCPStore(
-            address, port, is_master=is_master and not hosted,
-            timeout=timedelta(seconds=seconds), wait_for_workers=False,
+        store = _within(
+            seconds + 2,
+            lambda: dist.TCPStore(
+                address, port, is_master=is_master and not hosted,
+                timeout=timedelta(seconds=seconds), wait_for_workers=False,
+            ),
         )  # fmt: skip
     except (RuntimeError, ValueError, OSError) as error:
         reason = reason_of(error)
@@ -154,6 +183,30 @@ def _store(rank: int, is_master: bool) -> dist.Store:
     if not hosted:
         return store
     return dist.PrefixStore(f'moganet/{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}', store)
+
+
+def _within(seconds: float, make: Callable[[], dist.Store]) -> dist.Store:
+    """The result of ``make``, which waits for ever where a stranger listens at the port.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    made: list[Any] = []
+
+    def work() -> None:
+        try:
+            made.append(make())
+        except BaseException as error:
+            made.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not made:
+        raise TimeoutError('it does not answer')
+    if isinstance(made[0], BaseException):
+        raise made[0]
+    return made[0]
 
 
 def _meet(store: dist.Store, rank: int, world: int) -> None:
@@ -276,6 +329,8 @@ _HEART = _Heart()
 
 class HeartbeatHook(Hook):
     """Lets a process be watched during iterations of training."""
+
+    priority = 'HIGHEST'  # before anything that may take long
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         _HEART.rest(False)

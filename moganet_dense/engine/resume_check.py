@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from ..config import config_text
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
+from ..utils.printable import printable
 from ..weights import loading  # names of it later: it may import this
 from ..weights.conversion import WeightsError
 from .atomic_checkpoint import last_whole
@@ -131,8 +132,8 @@ def _refuse(found: list[str]) -> None:
         more = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
         raise UserError(
             f'cannot resume: the training differs from the one that saved the checkpoint: '
-            f'{"; ".join(found[:SHOWN])}{more}; --accept-changes continues with what the config '
-            'says, keeping weights and optimizer state'
+            f'{printable("; ".join(found[:SHOWN]))}{more}; --accept-changes continues with what '
+            'the config says, keeping weights and optimizer state'
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from ..utils.printable import printable
 from ..weights.conversion import WeightsError
 
 DEPTH = 64
@@ -50,7 +51,10 @@ def check_schema(content: Mapping[str, Any]) -> None:
 
 def _malformed(place: str, expected: str, found: Any) -> WeightsError:
     words = found if isinstance(found, str) else f'{type(found).__name__} {str(found)[:40]!r}'
-    return WeightsError(f'cannot resume: {place}: expected {expected}, found {words}')
+    return WeightsError(
+        f'cannot resume: {printable(place, 200)}: expected {expected}, found '
+        f'{printable(words, 200)}'
+    )
 
 
 def _check_bounds(content: Any) -> None:

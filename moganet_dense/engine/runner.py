@@ -1,6 +1,8 @@
 """The Runner of trainings and tests, in one process or many."""
 
+import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .. import __version__
 from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
-from .distributed import HeartbeatHook, join, speak_into
+from .distributed import HeartbeatHook, join, require_same, speak_into
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
@@ -69,12 +72,21 @@ class DenseRunner(Runner):
     def train(self) -> nn.Module:
         """As mmengine's; hooks are closed and the work dir is released after it."""
         if self.distributed:
+            require_same(self._facts())
             self.register_hook(HeartbeatHook())
         try:
             return super().train()
         finally:
             self.call_hook('close')
             unlock(self.work_dir)
+
+    def _facts(self) -> dict[str, str]:
+        """What has to be the same in all processes, in a few words."""
+        return dict(
+            version=f'{__version__} ({_digest(_sources())})',
+            config=_digest([self.cfg.pretty_text.encode()]),
+            dataset=f'{len(self.train_loop.dataloader.dataset)} samples',
+        )
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """DDP, on CPUs too, where mmengine's names a GPU, or nothing yet if ``cfg.fsdp``."""
@@ -128,6 +140,19 @@ class DenseRunner(Runner):
         )
         for group in optim_wrapper.optimizer.param_groups:
             group['lr'] *= ratio
+
+
+def _sources() -> Iterator[bytes]:
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob('*.py')):
+        yield path.read_bytes()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()[:12]
 
 
 def resume_point(cfg: Config) -> str | None:

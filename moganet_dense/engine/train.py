@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..data.data_summary import Summary
 from ..data.layouts import require_files
 from ..data.validation import check_before_testing, check_before_training
 from ..models import MogaNet
@@ -108,10 +109,12 @@ def train(
     _pin_memory(cfg)
     track(cfg, trackers)
     with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
+        summary = _check(cfg) if check and is_main_process() else None
         lock(cfg.work_dir)
         try:
-            if check and is_main_process():
-                _check(cfg)
+            if summary is not None:
+                text = json.dumps(summary.content(), indent=1)
+                write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
             runner = _build_runner(cfg)
             with one_line('the training cannot be built'):
                 runner.train_loop, runner.val_loop  # noqa: B018 properties, which build
@@ -124,13 +127,12 @@ def train(
     return Path(cfg.work_dir)
 
 
-def _check(cfg: Config) -> None:
-    """Compares config and data; prints what is used and dropped, and keeps it in the work dir."""
+def _check(cfg: Config) -> Summary:
+    """Compares config and data, before anything is written; prints what is used and dropped."""
     with one_line('the data cannot be checked'):
         summary = check_before_training(cfg)
     print('\n'.join(map(printable, summary.lines())))
-    text = json.dumps(summary.content(), indent=1)
-    write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
+    return summary
 
 
 @in_group

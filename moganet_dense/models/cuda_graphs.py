@@ -19,6 +19,8 @@ import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 
+from .kernels import reason_against
+
 Maps = tuple[torch.Tensor, ...]
 Forward = Callable[[torch.Tensor], Maps]
 
@@ -100,7 +102,8 @@ class GraphCache:
     many different sizes would otherwise cost a capture each.
 
     Anything that changes which kernels run is a part of the key: shape, strides, dtype and device
-    of the input, autocast, and PyTorch's switches for determinism and TF32. When a parameter or
+    of the input, autocast, PyTorch's switches for determinism and TF32, and whether our kernels
+    serve. When a parameter or
     buffer of the module is changed or replaced, all graphs are forgotten. Where a capture fails,
     one warning is printed, and everything is computed as usual from then on.
 
@@ -224,6 +227,7 @@ def key_of(x: torch.Tensor) -> tuple:
         torch.backends.cudnn.deterministic,
         torch.backends.cudnn.allow_tf32,
         torch.backends.cuda.matmul.allow_tf32,
+        reason_against(x) is None,
     )
 
 

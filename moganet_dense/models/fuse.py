@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..utils.errors import UserError
 from .blocks import ChannelAggregationFFN, MogaBlock, MultiOrderGatedAggregation, PatchEmbed, Stem
 from .functional import convs_of
+from .kernels import compute_fused_block, fused_block_served
 
 
 class DeployError(UserError, RuntimeError):
@@ -59,6 +60,7 @@ class DeployedBlock(nn.Module):
     def __init__(self, block: MogaBlock, norm: nn.Module | None) -> None:
         super().__init__()
         self.gating = block.attn.gating
+        self.taps = None  # what kernels keep of the weights
         with torch.no_grad():
             self._take_moga(block.attn, affine_of(block.norm1), _flat(block.layer_scale_1))
             width = block.layer_scale_2.shape[1]
@@ -95,6 +97,8 @@ class DeployedBlock(nn.Module):
         self.shortcut_2 = _per_channel(after.scale, mlp.fc2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if fused_block_served(self, x):
+            return compute_fused_block(self, x)
         p = self.proj_1(x).sub_(self.mean(x.mean((2, 3), keepdim=True)))
         u = F.silu(p, inplace=True)
         g, v = self.gate(u), self.value(self.value.DW_conv0(u))

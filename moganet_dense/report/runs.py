@@ -191,7 +191,8 @@ def _row(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or not _is_figure(row.get('step')):
         return None
-    return {name[:200]: value for name, value in row.items() if _is_figure(value)}
+    named = ((schema.text(name[:200], ''), value) for name, value in row.items())
+    return {name: value for name, value in named if _is_figure(value)}
 
 
 def _is_figure(value: Any) -> bool:

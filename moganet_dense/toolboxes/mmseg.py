@@ -20,7 +20,7 @@ class LabelMapDataset(BaseSegDataset):
             place and name below ``seg_map_path``.
         label_map: index by number in the label map, such as ``{3: 255}`` for a void class beyond
             the last (255 is ignored), or ``{255: 1}`` for maps of 0 and 255. Numbers that are
-            not in it stay.
+            not in it stay. With ``reduce_zero_label`` the numbers are those after it.
         options: as of mmseg's ``BaseSegDataset``.
     """
 

@@ -19,10 +19,12 @@ from ..config.metafiles import METAFILES, entries, package_root
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..weights import mmengine_loader
+from . import config_scopes
 
 
 def register() -> None:
     """Makes our names known to the toolboxes, and files read without running code."""
+    config_scopes.register()
     mmengine_loader.read_files_without_code()
     _add_to_inferencers()
     if 'mmpretrain.apis.model' in sys.modules:

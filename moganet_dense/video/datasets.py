@@ -110,12 +110,13 @@ def read_idx_images(path: Path) -> np.ndarray:
     try:
         with gzip.open(_present(path), 'rb') as file:
             magic, count, height, width = np.frombuffer(file.read(16), '>i4').tolist()
-            if magic != 2051 or min(count, height, width) < 1:
-                raise ValueError('no images')
-            size = count * height * width
+            known = magic == 2051 and min(count, height, width) > 0
+            size = count * height * width if known else 0
             pixels = file.read(size + 1)
     except (OSError, EOFError, ValueError) as error:
         raise UserError(f'{path}: expected a gzipped file of images as MNIST has it') from error
+    if not known:
+        raise UserError(f'{path}: expected a gzipped file of images as MNIST has it')
     if len(pixels) != size:
         raise UserError(f'{path}: expected {size} pixels, found another number; download it again')
     return np.frombuffer(pixels, np.uint8).reshape(count, height, width)

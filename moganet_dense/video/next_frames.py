@@ -63,7 +63,11 @@ def predict_videos(
 
 
 def side(cfg: Config) -> tuple[int, int]:
-    """Height and width of the frames that a config's data set has."""
+    """Height and width of the frames that a config's data set has.
+
+    Raises:
+        UserError: a data set of another kind.
+    """
     dataset = cfg.test_dataloader.dataset
     sizes = dict(MovingDigits=(64, 64), TaxiBJ=(32, 32), KittiCaltech=(128, 160))
     if dataset.type not in sizes:
@@ -104,7 +108,11 @@ def _frames(source: str) -> Iterator:
 def write(
     name: Path, given: torch.Tensor, truth: torch.Tensor, predicted: torch.Tensor, fps: float
 ) -> list[Path]:
-    """Writes ``name.png`` and ``name.mp4``; see :func:`predict_videos`."""
+    """Writes ``name.png`` and ``name.mp4``; see :func:`predict_videos`.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
     name.parent.mkdir(parents=True, exist_ok=True)
     sheet, video = name.with_suffix('.png'), name.with_suffix('.mp4')
     rows = [row for row in (given, truth, predicted) if len(row)]

@@ -234,6 +234,9 @@ class SimVP(BaseModel):
             targets: (B, out_frames, C, H, W) in [0, 1]; needed by 'loss', passed on by 'predict'.
             mode: 'tensor' gives the prediction, 'loss' the mean squared error, 'predict' a list
                 with one dict per video: inputs, prediction, and target where there is one.
+
+        Raises:
+            ValueError: another ``mode``; for the frames see :meth:`predict`.
         """
         prediction = self.predict(inputs)
         if mode == 'tensor':

@@ -138,7 +138,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         map_location: device of the tensors, as for :func:`torch.load`.
 
     Raises:
-        WeightsError: no such file; cut off or no checkpoint; or it asks for more than
+        WeightsError: no regular file; truncated or no checkpoint; or it asks for more than
             tensors and plain containers, which would mean to run its code.
     """
     path = Path(path).expanduser()

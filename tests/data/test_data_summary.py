@@ -40,8 +40,9 @@ def test_boxes_as_mmdet_drops_them(tmp_path):
                 data_prefix=dict(img='images/'), metainfo=dict(classes=CLASSES),
                 filter_cfg=rules)  # fmt: skip
     found = of_boxes(content, CLASSES, part, 'train')
-    assert found.dropped == Counter({reason: 1 for reason in ROWS if reason != 'used'})
-    assert found.per_class == dict(cat=1, dog=1) and found.used == 2
+    reasons = [*(reason for reason in ROWS if reason != 'used'), 'in images that are dropped']
+    assert found.dropped == Counter(reasons)
+    assert found.per_class == dict(cat=1, dog=0) and found.used == 1
     assert found.dropped_images == {
         'without an instance (filter_cfg.filter_empty_gt)': 1,
         'under 6 pixels (filter_cfg.min_size)': 1,
@@ -49,6 +50,7 @@ def test_boxes_as_mmdet_drops_them(tmp_path):
     with DATASETS.switch_scope_and_registry('mmdet') as registry:
         theirs = registry.build(part)
     assert len(theirs) == found.images_used == 1
+    assert sum(not i['ignore_flag'] for s in theirs for i in s['instances']) == found.used
     whole = of_boxes(content, CLASSES, dict(part, filter_cfg=None), 'train')
     with DATASETS.switch_scope_and_registry('mmdet') as registry:
         theirs = registry.build(dict(part, filter_cfg=None))

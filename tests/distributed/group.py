@@ -19,12 +19,15 @@ def free_port() -> int:
 class Group:
     """``size`` processes that each run ``work()`` as a rank; outputs go to ``folder``."""
 
-    def __init__(self, size: int, work: Callable[[], Any], folder: Path) -> None:
+    def __init__(
+        self, size: int, work: Callable[[], Any], folder: Path, **environment: str
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.place = dict(
             WORLD_SIZE=str(size), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port())
         )
+        self.place.update(environment)
         self.children = [self._fork(rank, work) for rank in range(size)]
 
     def _fork(self, rank: int, work: Callable[[], Any]) -> int:

@@ -80,6 +80,28 @@ def test_a_killed_process_ends_the_job_and_resuming_goes_on():
         assert found['difference'] == 0
 
 
+@pytest.fixture(scope='module')
+def unhealthy() -> dict[str, dict]:
+    return {k: v for line in lines_of('unhealthy.py') for k, v in line.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('what', 'said'),
+    [
+        ('absent', 'rank 1 of 2 did not come within 5 s'),
+        ('port', 'is in use on this machine'),
+        ('data', 'rank 1 of 2 has another config than rank 0'),
+        ('frozen', 'rank 1 of 2 (process'),
+    ],
+)
+def test_a_group_that_cannot_train_ends_with_a_line(unhealthy, what, said):
+    found = unhealthy[what]
+    assert found['codes'][0] == 1
+    assert said in found['said'][0] and '\n' not in found['said'][0]
+    assert found['seconds'] < 60  # less than 30 of them waiting
+
+
 @pytest.mark.slow
 def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
     config = killed_config(tmp_path, 'after_train_iter', 1)

@@ -85,6 +85,31 @@ def test_two_distributions_of_one_import_are_a_fault(monkeypatch, sound):
     assert again[-1].startswith('onedl-mmcv==') and '--no-binary' in again
 
 
+def test_mmpretrain_beside_transformers_5(monkeypatch, sound):
+    versions = {'transformers': '5.24.0', 'xtcocotools': '1.14.3'}
+    monkeypatch.setattr(fixes.metadata, 'version', lambda name: versions.get(name, '1.0'))
+    (row,) = [f for f in doctor.findings() if f.what == 'mmpretrain.models']
+    assert not row.fatal and 'multi-modal models, which need transformers<5' in row.seen
+    sound['mmpretrain.models'] = dict(error='TypeError: NoneType takes no arguments')
+    (fault,) = [f for f in doctor.findings() if f.fatal]
+    assert 'transformers 5' in fault.fix
+    assert fault.commands[0][-1] == 'packages/mmpretrain-transformers5'
+    assert (ROOT / fault.commands[0][-1] / 'pyproject.toml').exists()
+
+
+def test_it_shows_which_xtcocotools_serves(monkeypatch, sound):
+    monkeypatch.setattr(fixes.metadata, 'version', lambda name: '1.14.3+pycocotools')
+    (row,) = [f for f in doctor.findings() if f.what == 'xtcocotools.mask']
+    assert row.seen.endswith('1.14.3+pycocotools')
+
+
+def test_a_folder_that_holds_a_file_of_ours_alone_is_no_mmcv(shadow):
+    (shadow / 'left_behind').mkdir()
+    (shadow / 'left_behind/_ext.py').touch()
+    row = doctor.probe(['left_behind'])['left_behind']
+    assert row['error'] == "ModuleNotFoundError: No module named 'left_behind'"
+
+
 def test_operators_beside_mmcv_are_no_second_mmcv(monkeypatch, sound):
     both = {'mmcv': ['moganet-mmcv-ops', 'onedl-mmcv']}
     monkeypatch.setattr(fixes.metadata, 'packages_distributions', lambda: both)

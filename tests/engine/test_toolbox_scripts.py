@@ -74,6 +74,8 @@ def classes(cfg, folder: Path) -> None:
     cfg.val_evaluator = dict(type='Accuracy', topk=(1,))
     cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     cfg.custom_hooks = []
+    cfg.optim_wrapper.pop('loss_scale', None)  # half precision needs a GPU
+    cfg.optim_wrapper.type = 'OptimWrapper'
 
 
 def run(scope: str, config: Path, work_dir: Path, *options: str) -> subprocess.CompletedProcess:

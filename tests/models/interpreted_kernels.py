@@ -277,3 +277,21 @@ def test_gelu_is_that_of_pytorch():
     taps[4] = 1
     y, _ = parts.depthwise(3 * x, taps, None, 3, gelu=True)
     torch.testing.assert_close(y, F.gelu(3 * x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_the_fused_form(dtype):
+    torch.manual_seed(0)
+    net = golden.fill(MogaNet({**TINY, 'embed_dims': (16, 8, 8, 8)}, out_indices=(0,))).eval()
+    exact, x = copy.deepcopy(net).double(), golden.image(20, 12, 2)
+    fused = net.switch_to_deploy().to(dtype).to(memory_format=LAST)
+    with torch.no_grad(), counted_launches() as made:
+        (found,) = fused(x.to(dtype).contiguous(memory_format=LAST))
+        (wanted,) = plain_forward(exact, x.double())
+    assert len(made) <= (9 if dtype == torch.float32 else 10), made
+    assert found.dtype == dtype
+    assert error(found, wanted) < (1e-5 if dtype == torch.float32 else 1e-2)
+    with torch.no_grad(), counted_launches():
+        fused.blocks1[0].dwconv.weight.zero_()  # is seen, though taps are kept
+        (changed,) = fused(x.to(dtype).contiguous(memory_format=LAST))
+    assert not torch.equal(changed, found)

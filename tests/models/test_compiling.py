@@ -10,7 +10,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from moganet_dense.models import MogaNet, compiling
 from moganet_dense.models.compiling import compile_blocks
 
-ARCH = dict(embed_dims=[8, 16, 24, 32], depths=[2, 3, 1, 2], ffn_ratios=[2, 2, 2, 2])
+ARCH = dict(embed_dims=[8, 16, 24, 32], depths=[2, 2, 1, 1], ffn_ratios=[2, 2, 2, 2])
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_a_stage_compiles_once_and_once_more_for_any_size():
     counter.frame_count = 0  # of the small function that was tried
     step(net, 64)
     step(net, 64)
-    assert counter.frame_count == 4, 'one for each stage, not for each of the 8 blocks'
+    assert counter.frame_count == 4, 'one for each stage, not for each of the 6 blocks'
     for size in (96, 128, 160):
         step(net, size)
     once_more = counter.frame_count
@@ -55,6 +55,7 @@ def test_a_stage_compiles_once_and_once_more_for_any_size():
     assert counter.frame_count == once_more, 'for any size'
 
 
+@pytest.mark.slow  # AOTAutograd's traces of four stages
 def test_the_same_function():
     net = fill(MogaNet(ARCH, drop_path_rate=0.2)).train()
     plain = copy.deepcopy(net)

@@ -313,6 +313,8 @@ def test_only_the_weight_needs_a_gradient():
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_deformable_convolution_in_half_precision(dtype):
     layer = mmcv_ops.ModulatedDeformConv2dPack(4, 4, 3, padding=1)
+    if dtype == torch.float16 and torch.__version__.startswith('2.1.'):
+        pytest.skip('PyTorch 2.1 has no float16 autocast on a CPU')
     with torch.autocast('cpu', dtype):
         out = layer(torch.randn(1, 4, 6, 6))
     assert out.dtype == dtype

@@ -15,13 +15,10 @@ from PIL import Image
 from tiny_onnx import FOUND, NOTES, tiny_detector
 
 from moganet_dense.cli import main
-from moganet_dense.engine.job import Job
-from moganet_dense.export import export
 from moganet_dense.runtime import load
 from moganet_dense.runtime.masks import paste
 from moganet_dense.runtime.person_crops import Cutter
 from moganet_dense.runtime.preprocessing import Preparation
-from moganet_dense.toolboxes.build import build
 from moganet_dense.utils.errors import UserError
 
 NEEDED = ('click', 'numpy', 'opencv-python-headless', 'onnxruntime', 'pillow', 'rich')
@@ -29,6 +26,11 @@ NEEDED = ('click', 'numpy', 'opencv-python-headless', 'onnxruntime', 'pillow', '
 
 @pytest.fixture(scope='module')
 def pose(tmp_path_factory) -> Path:
+    pytest.importorskip('mmpose', reason='a light environment: exporting needs the toolboxes')
+    from moganet_dense.engine.job import Job
+    from moganet_dense.export import export
+    from moganet_dense.toolboxes.build import build
+
     """A pose estimator's file, with random weights."""
     folder = tmp_path_factory.mktemp('pose')
     config = str(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')

@@ -83,6 +83,7 @@ def test_smaller_frames_hold_smaller_digits(mnist: Path):
         (gzip.compress(struct.pack('>4i', 2051, 2, 28, 28) + bytes(784)), 'download it again'),
         (gzip.compress(struct.pack('>4i', 2051, 1, 28, 28) + bytes(785)), 'download it again'),
     ],
+    ids=['no gzip', 'no header', 'labels', 'too short', 'too long'],
 )
 def test_damaged_images_are_one_line(tmp_path: Path, content: bytes, reason: str):
     (tmp_path / IMAGES).write_bytes(content)

@@ -66,12 +66,40 @@ def convolved(case: Case, x: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
 
 def fused(case: Case, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor):
-    """Our kernel's."""
+    """Our kernels', as a branch of a block calls them, without what rides along there."""
     try:
-        from moganet_dense.models.kernels import depthwise
+        from moganet_dense.models.kernels import calls  # noqa: F401
     except ImportError:
         raise RuntimeError('this version has no kernel for a depth-wise convolution') from None
-    return depthwise(x, weight, bias, case.dilation)
+    return _Fused.apply(x, weight, bias, case.size, case.dilation)
+
+
+class _Fused(torch.autograd.Function):
+    """Forward pass and all gradients by our kernels."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, size: int, dilation: int) -> torch.Tensor:
+        from moganet_dense.models.kernels import calls
+
+        if not hasattr(weight, 'taps'):  # prepared once in a training step
+            weight.taps = weight.detach().flatten(1).t().float().contiguous(), bias.detach().float()
+        ctx.taps, ctx.size, ctx.dilation = weight.taps[0], size, dilation
+        ctx.save_for_backward(x, weight)
+        return calls.depthwise(x, *weight.taps, size, dilation)[0]
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor):
+        from moganet_dense.models.kernels import calls
+        from moganet_dense.models.kernels.launching import column_sums, splits_of
+
+        (x, weight), size, dilation = ctx.saved_tensors, ctx.size, ctx.dilation
+        channels, pixels = x.shape[1], x.numel() // x.shape[1]
+        to_x, _ = calls.depthwise(grad, ctx.taps, None, size, dilation, flipped=True)
+        shares = splits_of(pixels, 64), channels * (size * size + 1)
+        partial = torch.empty(shares, dtype=torch.float32, device=x.device)
+        calls.weight_gradient(grad, x, size, dilation, partial)
+        to_weight, to_bias = column_sums(partial).split([channels * size * size, channels])
+        return to_x, to_weight.view(weight.shape).to(x.dtype), to_bias.to(x.dtype), None, None
 
 
 def errors(case: Case, machine: Machine) -> dict:

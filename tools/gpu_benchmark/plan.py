@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import backbones, ceilings, correctness, depthwise
+from . import backbones, ceilings, checks, correctness, depthwise
 from .measure import Machine
 
 SIZES = {
@@ -77,13 +77,22 @@ def rows(machine: Machine, tiny: bool) -> list[Row]:
     found = [*_errors(machine, tiny), *_ceilings(machine, tiny)]
     for size in (detection, classification):
         found += _timed(FIRST, size, sizes[size], machine, tiny)
+    found += _checks(checks.FIRST, machine, tiny, limit=20)
     found += _depthwise(machine, tiny)
     found += _timed(FIRST, segmentation, sizes[segmentation], machine, tiny)
     for size in sizes:
         found += _timed(THEN, size, sizes[size], machine, tiny)
     found += _timed(COMPILED, detection, sizes[detection], machine, tiny, limit=75)
     found += _timed(COMPILED, classification, sizes[classification], machine, tiny, limit=75)
-    return found
+    return [*found, *_checks(checks.LAST, machine, tiny, limit=75)]
+
+
+def _checks(chosen: dict, machine: Machine, tiny: bool, limit: float) -> list[Row]:
+    arch = 'tiny_test' if tiny else 'xt'
+    return [
+        Row('checks', name, limit, lambda check=check: check(machine, arch))
+        for name, check in chosen.items()
+    ]
 
 
 def _errors(machine: Machine, tiny: bool) -> list[Row]:

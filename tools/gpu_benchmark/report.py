@@ -51,6 +51,8 @@ def _layout(group: str) -> tuple[Cells, Callable[[dict], Cells]]:
     """Head of a group's table, and the cells of a row."""
     if group == 'ceilings':
         return ['', 'per second', ''], lambda row: [_scaled(row['per_second'], row['unit'])]
+    if group == 'checks':
+        return ['', 'result', '', ''], lambda row: ['ok' if row['ok'] else 'FAILED', row['detail']]
     if group == 'depth-wise':
         sides = ('pytorch, NCHW', 'pytorch, channels_last', 'ours')
         head = ['us forward / gradients', *sides, 'floors need', '']

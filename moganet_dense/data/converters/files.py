@@ -92,11 +92,20 @@ def _nearest(candidates: list[Path], parts: list[str], beside: Path) -> Path | N
 
 
 def _walk(root: Path) -> Iterator[Path]:
+    """Regular files, links followed: FIFOs and devices would be waited for. A folder that links
+    lead back to is entered once."""
+    entered = set()
     for folder, folders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(f for f in folders if not f.startswith('.') and f != '__MACOSX')
         for name in names:
-            if not name.startswith('.'):
-                yield Path(folder, name)
+            file = Path(folder, name)
+            if not name.startswith('.') and file.is_file():
+                yield file
 
 
 def image_size(file: Path) -> tuple[int, int]:

@@ -243,9 +243,10 @@ def labels_in_range(pixels: Counter, rule: Rule, looked_at: int) -> Iterator[str
         return
     numbers = set(pixels) - {IGNORED}
     share = sum(pixels[n] for n in odd) / sum(pixels.values())
+    mapped = dict.fromkeys([n - rule.reduced for n in sorted(odd)[:10]], rule.ignored)
     mend = (
-        "if these are of no class, set type='LabelMapDataset', label_map="
-        f'{dict.fromkeys(sorted(odd)[:10], rule.ignored)} in all data sets; else name all classes'
+        f"if these are of no class, set type='LabelMapDataset', label_map={mapped} in all data sets"
+        f'{" (numbers after reduce_zero_label)" * rule.reduced}; or name all classes'
     )
     if rule.reduced and numbers <= set(range(count)):
         mend = 'set reduce_zero_label=False in the data set'

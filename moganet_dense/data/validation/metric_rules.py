@@ -31,7 +31,7 @@ def metric_rules(cfg: Any, split: str) -> Iterator[str]:
 
 def metric_names(metric: dict, scope: str) -> list[str] | None:
     """What a metric calls its numbers; None: not known here."""
-    kind = metric.get('type')
+    kind = _kind(metric)
     if (scope, kind) == ('mmdet', 'CocoMetric') and not metric.get('classwise'):
         given, names = _as_list(metric.get('metric', 'bbox')), []
         for one in given:
@@ -52,6 +52,11 @@ def metric_names(metric: dict, scope: str) -> list[str] | None:
     return None
 
 
+def _kind(metric: dict) -> str:
+    """The toolbox's metric, of which ours is a subclass."""
+    return str(metric.get('type')).removeprefix('Fast')
+
+
 def _as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
@@ -63,7 +68,7 @@ def _prefixed(metric: dict, default: str, name: str) -> str:
 
 def _of_model(metric: dict, model: dict, split: str, scope: str) -> Iterator[str]:
     """Metrics that do not exist, or need what the model does not give."""
-    kind, path = metric.get('type'), f'{split}_evaluator'
+    kind, path = _kind(metric), f'{split}_evaluator'
     if (scope, kind) == ('mmdet', 'CocoMetric'):
         given = _as_list(metric.get('metric', 'bbox'))
         for one in given:

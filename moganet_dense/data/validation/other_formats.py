@@ -5,6 +5,12 @@ from pathlib import Path
 from ...utils.errors import UserError
 from ..converters import recognize
 
+_PARTS = {
+    'annotations', 'labels', 'images', 'imgs', 'train', 'training', 'val', 'valid', 'validation',
+    'test',
+}  # fmt: skip
+"""Folders that are a part of a data set: the folder above is looked at too."""
+
 
 def named(file: str | Path) -> str:
     """'; this is FORMAT: `moganet-dense init FOLDER` makes a config for it', or ''.
@@ -14,7 +20,8 @@ def named(file: str | Path) -> str:
     """
     path = Path(file)
     folder = path if path.is_dir() else path.parent
-    for root in (folder, folder.parent):
+    whole = [folder.parent] if folder.name.lower() in _PARTS else []
+    for root in [folder, *whole]:
         if not root.is_dir() or root.resolve() in (Path.cwd(), Path(root.anchor), Path.home()):
             continue
         try:

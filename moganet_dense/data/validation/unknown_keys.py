@@ -37,7 +37,7 @@ _LOADER = {
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _TOP = ('model', *_LOADERS, 'val_evaluator', 'test_evaluator', 'default_hooks', 'custom_hooks',
         'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'log_processor')  # fmt: skip
-_KEPT = {'CheckpointHook', 'DurableCheckpointHook'}
+_KEPT = {'CheckpointHook', 'AtomicCheckpointHook'}
 """Classes whose ``**kwargs`` are for others, and which configs do not use."""
 
 _ALIKE = 0.85

@@ -322,9 +322,13 @@ def _product_tile(x: Tensor, outputs: int, inputs: int, pixels: int, pairs: int 
 
 
 def projected(
-    z: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor, z_mean: Tensor, keep_p: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """U = SiLU(P + s (P - mean P)) of P = W Z + b: (U, P, mean P), the last two with ``keep_p``."""
+    z: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor | None, z_mean: Tensor, keep_p: bool,
+    mean_weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """U = SiLU(P + s (P - mean P)) of P = W Z + b: (U, P, mean P), the last two with ``keep_p``.
+
+    With ``mean_weight``, U = SiLU(P - mean_weight mean Z), as the fused form has it.
+    """
     batch, channels = z.shape[:2]
     per_image = z.numel() // batch // channels
     tile = _product_tile(z, channels, channels, per_image)
@@ -332,8 +336,9 @@ def projected(
     p, p_mean = (map_like(z), torch.empty_like(z_mean)) if keep_p else (u, z_mean)
     grid = (ceil_div(per_image, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']), batch)
     launch(
-        products.projected_kernel, grid, z, weight, bias, sigma, z_mean, p, u, p_mean,
-        per_image, channels, HAS_P=keep_p, VECTOR=vector_of(channels, z.dtype),
+        products.projected_kernel, grid, z, weight, bias, bias if sigma is None else sigma,
+        z_mean, weight if mean_weight is None else mean_weight, p, u, p_mean, per_image, channels,
+        HAS_P=keep_p, FOLDED=mean_weight is not None, VECTOR=vector_of(channels, z.dtype),
         INDEX=index_dtype(z), **tile,
     )  # fmt: skip
     return u, p, p_mean

@@ -20,13 +20,14 @@ def dot(left, right, sums, PRECISION: tl.constexpr):
 
 @triton.jit
 def projected_kernel(
-    z, weight, bias, scale, z_mean, p, u, p_mean, per_image, C,
-    HAS_P: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr, OUTPUTS: tl.constexpr,
-    INPUTS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    z, weight, bias, scale, z_mean, mean_weight, p, u, p_mean, per_image, C,
+    HAS_P: tl.constexpr, FOLDED: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr,
+    OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """P = W Z + b and U = SiLU(P + s (P - mean P)), with mean P = W mean Z + b in the same pass.
 
-    HAS_P writes P, and mean P, (B, C), for backward.
+    HAS_P writes P, and mean P, (B, C), for backward. FOLDED, for the fused form:
+    U = SiLU(W Z + b - mean_weight mean Z).
     """
     image = tl.program_id(2)
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
@@ -47,11 +48,20 @@ def projected_kernel(
         )  # fmt: skip
         sums = dot(left, right, sums, PRECISION)
         average = tl.load(z_mean + image * C + at, mask=inner, other=0.0)
+        if FOLDED:
+            right = tl.load(
+                mean_weight + output[None, :] * C + at[:, None],
+                mask=valid[None, :] & inner[:, None], other=0.0,
+            )  # fmt: skip
         center += tl.sum(right.to(tl.float32) * average[:, None], 0)
     shift = tl.load(bias + output, mask=valid, other=0.0).to(tl.float32)
-    s = tl.load(scale + output, mask=valid, other=0.0).to(tl.float32)
-    value, center = sums + shift[None, :], center + shift
-    q = value + s[None, :] * (value - center[None, :])
+    value = sums + shift[None, :]
+    if FOLDED:
+        q = value - center[None, :]
+    else:
+        center += shift
+        s = tl.load(scale + output, mask=valid, other=0.0).to(tl.float32)
+        q = value + s[None, :] * (value - center[None, :])
     mask = exists[:, None] & valid[None, :]
     place = row[:, None] + output[None, :]
     tl.store(u + place, (q * tl.sigmoid(q)).to(u.dtype.element_ty), mask=mask)

@@ -1,6 +1,7 @@
 """``moganet-dense init``: what it writes, what it says, and that it trains."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from moganet_dense.cli import main
+from moganet_dense.data.converters.files import Tree
 from moganet_dense.data.validation import findings
 
 SIZE = (96, 64)
@@ -170,3 +172,15 @@ def test_init_and_train(here, capsys):
     said = ''.join(capsys.readouterr())
     assert re.search(r'coco/bbox_mAP: [\d.-]+', said)
     assert list(Path('work_dirs/mine').glob('best_*.pth'))
+
+
+def test_only_regular_files_are_read(tmp_path: Path):
+    """A FIFO would be waited for, a device never ends, and links may lead in circles."""
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / 'a.txt').write_text('0 0.5 0.5 0.2 0.2\n')
+    os.mkfifo(tmp_path / 'instances.json')
+    os.mkfifo(tmp_path / 'labels' / 'b.txt')
+    (tmp_path / 'c.xml').symlink_to('/dev/zero')
+    (tmp_path / 'd.json').symlink_to('nowhere')
+    (tmp_path / 'labels' / 'again').symlink_to(tmp_path)
+    assert Tree(tmp_path).files == [tmp_path / 'labels' / 'a.txt']

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from moganet_dense.config.mini_config import apply_mini
 from moganet_dense.data.validation import check_before_training, findings
 from moganet_dense.data.validation.common import sample
+from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.utils.errors import UserError
 
 
@@ -158,6 +159,16 @@ def test_reduce_zero_label_off_by_one(tmp_path):
     assert 'found 0 to 2 and never 3 in 1 label maps; set reduce_zero_label=False' in message
     message = finding(scenes(tmp_path, [[[4, 9], [1, 0]]], zero=True))
     assert 'found 4, 9 in 1' in message and message.endswith('or name all classes')
+    assert (
+        'label_map={3: 255, 8: 255} in all data sets (numbers after reduce_zero_label)' in message
+    )
+    names = ['sky', 'ground', 'thing']
+    assert Rule(names, reduced=True).no_class({4, 9, 1, 0}) == {4, 9}
+    assert not Rule(names, True, {3: 255, 8: 255}).no_class({4, 9, 1, 0})
+    message = finding(scenes(tmp_path, [[[0, 1], [2, 3]]]))
+    assert "3 is of no class (void?): set type='LabelMapDataset', label_map={3: 255}" in message
+    assert 'set reduce_zero_label' not in message  # which would shift every class
+    assert not Rule(names, False, {3: 255}).no_class({0, 1, 2, 3})
 
 
 def test_a_rare_last_class_is_no_fault(tmp_path):

@@ -1,0 +1,55 @@
+"""--cfg-options names nothing that is not registered."""
+
+import pytest
+from toy import write_config
+
+from moganet_dense.cli import main
+from moganet_dense.config.reading import parse_options
+from moganet_dense.config.registered_types import require_registered
+from moganet_dense.utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'model.type=os.system',
+        'model.backbone.type=subprocess.run',
+        'train_dataloader.collate_fn.type=os.system',
+        'train_dataloader.worker_init_fn.type=builtins.exec',
+        'optim_wrapper.constructor=os.system',
+        'custom_hooks.0.ema_type=os.system',
+        'runner_type=os.system',
+        'model.type=mmengine.mkdir_or_exist',  # a function of the package, not registered
+        'model.type=mmdet.apis.inference_detector',
+        'custom_imports.imports=[antigravity]',
+        'model._scope_=os',
+        'default_scope=os',
+    ],
+)
+def test_what_is_not_registered_is_refused(text, tmp_path, capsys):
+    config = str(write_config(tmp_path))
+    options = ['--work-dir', str(tmp_path / 'work'), '--cfg-options', text]
+    assert main(['train', config, *options]) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error')]
+    assert line.startswith('error: --cfg-options: ')
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_type_inside_of_a_value_is_seen_too():
+    with pytest.raises(UserError, match='os.system'):
+        require_registered({'model': [{'neck': {'type': 'os.system'}}]})
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'model.type=RetinaNet',
+        'model.backbone.type=mmdet.ResNet',
+        'val_evaluator.type=mmdet.CocoMetric',
+        'train_cfg.type=mmengine.EpochBasedTrainLoop',
+        'data_root=data/a.b/',
+        'train_dataloader.dataset.ann_file=a.json',
+    ],
+)
+def test_registered_types_and_paths_pass(text):
+    require_registered(parse_options([text]))
