@@ -107,7 +107,7 @@ def command(
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights are those of a detector that --boxes names')
     model, weights, inputs = _split(words, weights)
-    if _by_ending(model) == 'torch' and _predicts_frames(model):
+    if (runtime or _by_ending(model)) == 'torch' and _predicts_frames(model):
         return _next_frames(model, weights, inputs, out or 'predictions', device)
 
     def load(name, weights):
@@ -149,19 +149,30 @@ def _by_ending(model):
 
 
 def _predicts_frames(model):
-    """Whether a config, or a name of the zoo, is one of video prediction."""
+    """Whether a config, a name of the zoo or a work dir is one of video prediction."""
+    from ..config.metafiles import find
+    from ..config.model_files import saved_config
     from ..config.reading import read_config
 
+    if entry := find(model):
+        model = entry['Config']
+    elif Path(model).is_dir():
+        model = saved_config(model)
+    elif not model.endswith('.py'):
+        return False  # load_model says what is wrong with it
     return read_config(model).default_scope == 'mmengine'
 
 
 def _next_frames(model, weights, inputs, out, device):
     """Predicts the frames that follow those of videos."""
     from ..config.metafiles import published
+    from ..config.model_files import saved_checkpoint, saved_config
     from ..config.reading import read_config
     from ..video.next_frames import predict_videos
 
-    cfg, weights = read_config(model), weights or published(model)
+    if Path(model).is_dir():
+        model, weights = saved_config(model), weights or saved_checkpoint(model)
+    cfg, weights = read_config(model), str(weights or published(model))
     for path in predict_videos(cfg, weights, inputs, out, device or 'cpu'):
         click.echo(path)
     return 0

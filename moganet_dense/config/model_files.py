@@ -98,7 +98,7 @@ def saved_checkpoint(work_dir: str | os.PathLike) -> Path:
     pointer = folder / POINTER
     if pointer.is_file():
         last = Path(pointer.read_text(encoding='utf-8').strip())
-        for path in (last, folder / last.name):  # the second: the folder has been moved
+        for path in (folder / last.name, last):  # the folder may have been copied
             if path.is_file():
                 return path
     raise UserError(

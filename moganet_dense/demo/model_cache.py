@@ -100,7 +100,7 @@ def _published() -> list[Choice]:
         Choice(entry['Name'], task, entry['Name'])
         for scope, task in metafiles.SCOPES.items()
         for entry in metafiles.entries(scope)
-        if entry['Weights']
+        if entry['Weights'] and scope != 'mmengine'  # video prediction takes no single image
     ]
 
 

@@ -121,7 +121,7 @@ def check_resumable(content: Mapping[str, Any], cfg: Mapping[str, Any], accept: 
         WeightsError: the content is malformed.
         UserError: the training differs.
     """
-    check_schema(content)
+    check_schema(content, loading.is_trusting())
     before = described_in(content['meta'])
     if before is not None and not accept:
         _refuse(differences(before, describe(cfg, get_world_size())))

@@ -30,13 +30,17 @@ _SCALARS = (str, int, float, bool, bytes, type(None), complex)
 _LEAVES = (torch.Tensor, np.ndarray, np.generic, HistoryBuffer, torch.dtype, torch.device)
 
 
-def check_schema(content: Mapping[str, Any]) -> None:
+def check_schema(content: Mapping[str, Any], trusted: bool = False) -> None:
     """Checks a checkpoint of a training.
+
+    Args:
+        content: of the file.
+        trusted: it may hold values of any type.
 
     Raises:
         WeightsError: names the first part that is malformed, what was expected and found.
     """
-    _check_bounds(content)
+    _check_bounds(content, trusted)
     _check_tensors('state_dict', content['state_dict'], least=1)
     _check_meta(content['meta'])
     _check_message_hub(content['message_hub'])
@@ -57,7 +61,7 @@ def _malformed(place: str, expected: str, found: Any) -> WeightsError:
     )
 
 
-def _check_bounds(content: Any) -> None:
+def _check_bounds(content: Any, trusted: bool) -> None:
     left, text = VALUES, TEXT
     stack = [(content, 0)]
     while stack:
@@ -80,7 +84,7 @@ def _check_bounds(content: Any) -> None:
                 stack += [(part, depth + 1) for pair in value.items() for part in pair]
             else:
                 stack += [(part, depth + 1) for part in value]
-        elif not isinstance(value, _SCALARS + _LEAVES):
+        elif not trusted and not isinstance(value, _SCALARS + _LEAVES):
             raise _malformed('a value', 'plain data', value)
 
 
@@ -106,7 +110,8 @@ def _check_meta(meta: Any) -> None:
         raise _malformed('meta', 'batches and batches_done', 'one of them')
     if 'batches' in meta:
         _check_count('meta.batches', meta['batches'])
-        _check_count('meta.batches_done', meta['batches_done'], meta['batches'] + 1)
+        end = max(meta['batches'], meta['iter'])  # loops of iterations count on over the end
+        _check_count('meta.batches_done', meta['batches_done'], end + 1)
     if meta.get('seed') is not None:
         _check_count('meta.seed', meta['seed'], 1 << 32)
 

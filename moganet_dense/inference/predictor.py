@@ -67,6 +67,11 @@ def load_model(
             fit; class names are not known, or not as many as the model has classes.
     """
     cfg, weights = _config_and_weights(name_or_config, weights)
+    if cfg.default_scope == 'mmengine':
+        raise UserError(
+            'a model of video prediction takes several frames: use `moganet-dense predict` or '
+            'moganet_dense.video.SimVP'
+        )
     device = _device(device)
     adopt_gate(cfg, weights)
     with _BUILDING:
