@@ -95,7 +95,9 @@ def test_train_test_resume_of_a_detector(workspace):
     with open(workspace / 'found.pkl', 'rb') as file:  # our own, as OpenMMLab dumps it
         assert len(pickle.load(file)) == 8
 
-    output = run('train', DET, '--resume', '--accept-changes', *mini, 'train_cfg.max_epochs=2', cwd=workspace)
+    output = run(
+        'train', DET, '--resume', '--accept-changes', *mini, 'train_cfg.max_epochs=2', cwd=workspace
+    )
     assert 'resumed epoch: 1' in output
     assert 'Epoch(val) [2]' in output and 'Epoch(val) [1]' not in output
     assert 'dataset metainfo from the resumed checkpoint is different' not in output
