@@ -64,10 +64,10 @@ def test_a_name_that_is_not_registered():
     assert middle in here and any(middle in text for text in PRINTED)
 
 
-def test_every_entry_has_a_cause_or_a_place_and_a_mend():
+def test_every_entry_has_a_cause_or_a_place_and_a_fix():
     entries = re.split(r'^### ', PAGE, flags=re.MULTILINE)[1:]
     assert len(entries) >= 20
     for entry in entries:
-        assert '```text\n' in entry and '**Mend.**' in entry, entry[:60]
+        assert '```text\n' in entry and '**Fix.**' in entry, entry[:60]
         assert '**Cause.**' in entry or 'from' in entry.lower() or 'PyTorch' in entry, entry[:60]
     assert not re.search(r'/tmp|/root|/home|/work\b', PAGE)
