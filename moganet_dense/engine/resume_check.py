@@ -172,7 +172,7 @@ class ResumeCheckHook(Hook):
             meta.pop('config', None)  # mmengine's resume() would run this text
         if not runner._resume:
             return
-        check_schema(checkpoint)
+        check_schema(checkpoint, loading.is_trusting())
         changed = []
         if (before := described_in(meta)) is not None:
             now = describe(runner.cfg, get_world_size())

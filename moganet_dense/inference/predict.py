@@ -466,6 +466,8 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
         return
     columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
     console = Console(stderr=True)
-    with bars.Progress(*columns, bars.TimeRemainingColumn(), console=console) as progress:
+    columns = *columns, bars.TimeRemainingColumn()
+    # in a file or a pipe the bar's last state would be one more line
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
         yield partial(progress.advance, progress.add_task('pictures', total=total)), told
