@@ -22,7 +22,8 @@ HERE = Path(__file__).parent
 
 
 def environment() -> dict[str, str]:
-    path = [str(p) for p in (ROOT, HERE.parent, HERE)] + [os.environ.get('PYTHONPATH', '')]
+    own = filter(None, [os.environ.get('PYTHONPATH')])  # an empty one would be the current folder
+    path = [*map(str, (ROOT, HERE.parent, HERE)), *own]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(path), 'PYTHON': sys.executable}
 
 

@@ -81,7 +81,7 @@ def classes(cfg, folder: Path) -> None:
 def run(scope: str, config: Path, work_dir: Path, *options: str) -> subprocess.CompletedProcess:
     """The toolbox's tools/train.py, as its wheel has it."""
     package = Path(find_spec(scope).submodule_search_locations[0])
-    path = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
+    path = [str(ROOT), str(ROOT / 'tests'), *filter(None, [os.environ.get('PYTHONPATH')])]
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(path), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, package / '.mim/tools/train.py', config, '--work-dir', work_dir]
     return subprocess.run(
