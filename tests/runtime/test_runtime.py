@@ -108,7 +108,7 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photographs, tmp_pat
         assert done.returncode == code and done.stderr.startswith(told), done.stderr
         assert len(done.stderr.splitlines()) == 1
     done = subprocess.run([*script, 'predict', pose, picture, '--fly'], **run)
-    assert done.returncode == 2 and 'No such option: --fly' in done.stderr
+    assert done.returncode == 2 and 'No such option' in done.stderr and '--fly' in done.stderr
     done = subprocess.run([*script, 'predict', '--help'], **run)
     assert done.returncode == 0 and '--boxes DETECTOR|FILE.json|whole' in done.stdout
 
