@@ -9,6 +9,7 @@ interrupted: training without saving (a second Ctrl-C), ``predict`` with what it
 Shells complete commands, options and names of models after ``docs/use.md``'s line for them.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,8 +17,18 @@ from collections.abc import Callable, Sequence
 from .commands.group import COMMANDS as COMMANDS
 from .commands.group import MEND, run
 from .commands.group import commands as commands
-from .utils.errors import INTERRUPTED, Interrupted, Stopped, UserError, WrongUsage
+from .utils.errors import (
+    INTERRUPTED,
+    Interrupted,
+    Stopped,
+    UserError,
+    WrongUsage,
+    reason_of,
+    shortage,
+)
+from .utils.interrupts import ending_by_signals
 from .utils.printable import printable, printable_lines, printable_logs
+from .utils.streams import Descriptor, lasting_streams, loss_of
 from .utils.toolbox_noise import without_toolbox_noise
 
 PIPE = 141  # 128 and the number of SIGPIPE, as shells have it
@@ -36,30 +47,61 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     Raises:
         UserError: the user's mistake, which else is printed, if MOGANET_TRACEBACK is set.
         ModuleNotFoundError: the same of a package that is not installed.
+        OSError: the same of what the machine does not have or allow.
     """
+    if argv is None:
+        _use_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with lasting_streams() as output:
+        code = _coded(arguments, run, output)
+    if output.failed is None or not output.needed:
+        return code
+    if output.failed.errno == errno.EPIPE:  # `head`, for example, has had enough
+        return PIPE
+    _say(loss_of(output))
+    return code or 1
+
+
+def _coded(
+    arguments: Sequence[str], run: Callable[[Sequence[str]], int], output: Descriptor
+) -> int:
+    """The exit code of a command, whose errors are printed."""
     try:
-        with printable_logs(), without_toolbox_noise():
+        with ending_by_signals(), printable_logs(), without_toolbox_noise():
             return run(arguments)
     except (Stopped, Interrupted) as stopped:  # which has been said
         return stopped.code
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # who read what is printed, `head` for example, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        rank, told = os.environ.get('RANK', '0'), f'error: {printable_lines(error)}'
-        print(f'rank {rank}: {told}' if rank != '0' else told, file=sys.stderr)
+        _say(printable_lines(error))
         return 2 if isinstance(error, WrongUsage) else 1
     except ModuleNotFoundError as error:
         if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):
             raise
-        print(
-            f'error: this needs {printable(error.name)}, which is not installed; {MEND}',
-            file=sys.stderr,
-        )
+        _say(f'this needs {printable(error.name)}, which is not installed; {MEND}')
         return 1
+    except (OSError, RuntimeError, MemoryError) as error:
+        if error is output.failed:
+            return 0  # is said where the code is known
+        reason = shortage(error) or (reason_of(error) if isinstance(error, OSError) else None)
+        if os.environ.get(TRACEBACK) or reason is None:
+            raise
+        _say(printable(reason))
+        return 1
+
+
+def _say(text: str) -> None:
+    rank = os.environ.get('RANK', '0')
+    print(f'rank {rank}: error: {text}' if rank != '0' else f'error: {text}', file=sys.stderr)
+
+
+def _use_utf8() -> None:
+    """Starts this program again in UTF-8 mode, where the locale has few characters: names of files
+    and classes could not be written, and files would be read in its encoding."""
+    if sys.getfilesystemencoding().lower() != 'utf-8' and not sys.flags.utf8_mode:
+        os.environ['PYTHONUTF8'] = '1'
+        os.execv(sys.executable, sys.orig_argv)

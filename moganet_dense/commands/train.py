@@ -64,7 +64,9 @@ def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_chec
     """
     from ..engine.job import Job
     from ..engine.train import train
+    from ..utils.streams import run_without_output
 
+    run_without_output()
     train(
         Job(config, work_dir, cfg_options, launcher, mini, from_scratch), check=not no_check, **how
     )

@@ -1,13 +1,10 @@
 """One training in several processes: how they find each other, who speaks, and how they end.
 
 A launcher (torchrun, srun, mpirun) starts the processes and says in the environment which is
-which. They talk over gloo on CPUs and nccl on GPUs. A launcher ends the others when a process of
-its own ends with an error. What it does not see, a process that is frozen or waits for one that
-never came, is seen by heartbeats: each process notes in the group's own store every few seconds
-that it lives, and rank 0 says who does not.
+which. They talk over gloo on CPUs and nccl on GPUs; a process that is frozen or gone is noticed by
+their watchers.
 """
 
-import atexit
 import os
 import socket
 import sys
@@ -15,17 +12,18 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import barrier
-from mmengine.hooks import Hook
 
-from ..utils.errors import UserError, reason_of
+from ..utils.errors import Stopped, UserError, reason_of
+from .watcher import Watch
 
 ENVIRONMENT = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -36,16 +34,13 @@ ENVIRONMENT = {
 this machine. All need MASTER_ADDR, the machine of rank 0; MASTER_PORT is 29500 if not given."""
 
 TIMEOUT = timedelta(hours=2)
-"""For a collective. Rank 0 may compute metrics for long; who is gone is noticed otherwise."""
+"""For a collective. Rank 0 may compute metrics for long; watchers notice who is gone."""
 
 JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
 """Environment variable: seconds that a process waits for the others to come."""
 JOIN_SECONDS = 25
-BEAT, MISSED = 2.0, 16.0
-"""Seconds between two heartbeats, and without one until a process is taken for gone."""
-ASK = 2.0
-"""Seconds in which all that are left note that a collective has failed."""
-_RESTS = 'rests'
+
+_watches: list[Watch] = []  # of this process: one while it is of a group
 
 
 def join(launcher: str) -> None:
@@ -65,10 +60,11 @@ def join(launcher: str) -> None:
         _silence()
     store = _store(rank, is_master=rank == 0)
     _meet(store, rank, world)
+    # the watcher's own connection: the group's may be in use by a call that waits
+    _watches.append(Watch(partial(_store, rank, is_master=False), rank, world))
     backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     group = dist.PrefixStore('group', store)
     dist.init_process_group(backend, store=group, rank=rank, world_size=world, timeout=TIMEOUT)
-    _HEART.start(rank, world)
 
 
 def require_same(facts: dict[str, str]) -> None:
@@ -99,7 +95,8 @@ def require_same(facts: dict[str, str]) -> None:
 def leave() -> None:
     """Ends the group in order."""
     if dist.is_initialized():
-        _HEART.stop()
+        while _watches:
+            _watches.pop().done()
         dist.destroy_process_group()
 
 
@@ -115,12 +112,17 @@ def joined(launcher: str) -> Iterator[None]:
     try:
         join(launcher)
         yield
+    except Stopped:
+        if not before:
+            leave()
+        raise
     except RuntimeError as error:
-        if launcher == 'none' or not _is_lost_peer(error):
+        if not _watches or not _is_lost_peer(error):
             raise
+        gone = _watches[0].gone()
         raise UserError(
-            f'{_HEART.gone()} has ended, killed or by an error of its own; this job ends; continue '
-            'with --resume'
+            f'{gone} has ended, killed or by an error of its own; this job ends; continue with '
+            '--resume'
         ) from error
     if not before:
         leave()
@@ -226,127 +228,6 @@ def _meet(store: dist.Store, rank: int, world: int) -> None:
                 f's; {JOIN_TIMEOUT}=SECONDS waits longer'
             )
         time.sleep(0.1)
-
-
-class _Heart:
-    """Beats in the store while this process trains, and ends it where another's heart has stopped.
-
-    Rank 0 watches all others and says who is gone; they watch rank 0. Outside of iterations, where
-    one call may keep Python's other threads waiting for long, as evaluation in C++ or parsing of
-    a large file does, a process says that it rests, and is not watched.
-    """
-
-    def __init__(self) -> None:
-        self.ended = threading.Event()
-        self.thread: threading.Thread | None = None
-        self.resting = True
-
-    def start(self, rank: int, world: int) -> None:
-        self.ended.clear()
-        self.rank, self.world, self.resting = rank, world, True
-        # a connection of its own: the group's may be in use by a call that waits
-        self.store = _store(rank, is_master=False)
-        self.store.set_timeout(timedelta(seconds=MISSED * 0.75))
-        self.thread = threading.Thread(target=self._run, daemon=True, name='heartbeat')
-        self.thread.start()
-        atexit.register(self.stop)
-
-    def rest(self, resting: bool = True) -> None:
-        """Whether this process is not watched from now on."""
-        if self.thread is not None and resting != self.resting:
-            self.resting = resting
-            with suppress(RuntimeError):  # the thread notices, too
-                self.store.set(f'beat/{self.rank}', _RESTS if resting else '0')
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self.ended.set()
-        if self.thread is not None:
-            self.thread.join(5)
-            self.thread = None
-
-    def gone(self) -> str:
-        """Who has ended, in words, once a collective of all has failed."""
-        if self.thread is None:
-            return 'another process'
-        try:
-            self.store.set(f'failed/{self.rank}', '1')
-            time.sleep(ASK)
-            others = [other for other in range(self.world) if other != self.rank]
-            lost = [r for r in others if not self.store.check([f'failed/{r}'])]
-        except RuntimeError:  # the store was there
-            lost = [0]
-        named = ', '.join(f'{r} of {self.world}{self._place(r)}' for r in lost)
-        return f'rank {named}' if lost else 'another process'
-
-    def _run(self) -> None:
-        watched = list(range(1, self.world)) if self.rank == 0 else [0]
-        seen = dict.fromkeys(watched, (b'', time.monotonic()))
-        beats = 0
-        while not self.ended.wait(BEAT):
-            if self.resting:
-                seen = dict.fromkeys(watched, (b'', time.monotonic()))
-                continue
-            beats += 1
-            try:
-                self.store.set(f'beat/{self.rank}', str(beats))
-                for other in watched:
-                    self._look(other, seen)
-            except RuntimeError:  # the store is gone or frozen, and rank 0 with it
-                if not self.ended.wait(BEAT) and not self.resting:
-                    self._end(0)
-
-    def _look(self, other: int, seen: dict[int, tuple[bytes, float]]) -> None:
-        key, now = f'beat/{other}', time.monotonic()
-        found = self.store.get(key) if self.store.check([key]) else _RESTS.encode()
-        if found != seen[other][0] or found == _RESTS.encode():
-            seen[other] = found, now
-        elif now - seen[other][1] > MISSED:
-            self._end(other)
-
-    def _end(self, lost: int) -> None:
-        """Ends this process at once, after one of them has said why."""
-        if self.rank in (0, 1):
-            with suppress(OSError):
-                text = (
-                    f'error: rank {lost} of {self.world}{self._place(lost)} has not answered for '
-                    f'{MISSED:g} s, as if killed or frozen; this job ends; continue with --resume\n'
-                )
-                os.write(2, text.encode())
-        os._exit(1)
-
-    def _place(self, rank: int) -> str:
-        if rank == 0:
-            return ''
-        try:
-            return f' ({self.store.get(f"here/{rank}").decode()})'
-        except (RuntimeError, UnicodeDecodeError):
-            return ''
-
-
-_HEART = _Heart()
-
-
-class HeartbeatHook(Hook):
-    """Lets a process be watched during iterations of training."""
-
-    priority = 'HIGHEST'  # before anything that may take long
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        _HEART.rest(False)
-
-    def before_val_epoch(self, runner) -> None:
-        _HEART.rest()
-
-    def agree_before_saving(self, runner) -> None:
-        _HEART.rest()
-
-    def after_train_epoch(self, runner) -> None:
-        _HEART.rest()
-
-    def close(self, runner) -> None:
-        """At the end of training."""
-        _HEART.rest()
 
 
 def _silence() -> None:

@@ -20,7 +20,7 @@ from .. import __version__
 from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
-from .distributed import HeartbeatHook, join, require_same, speak_into
+from .distributed import join, require_same, speak_into
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
@@ -73,7 +73,6 @@ class DenseRunner(Runner):
         """As mmengine's; hooks are closed and the work dir is released after it."""
         if self.distributed:
             require_same(self._facts())
-            self.register_hook(HeartbeatHook())
         try:
             return super().train()
         finally:

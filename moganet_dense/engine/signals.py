@@ -6,73 +6,35 @@ second Ctrl-C, after the message of the first one, stops at once. Signals that a
 training starts, as SIGHUP under nohup, stay ignored.
 """
 
-import contextlib
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from ..utils.errors import Interrupted, Stopped, UserError, reason_of
+from ..utils.interrupts import bounces, ending_by_signals, install, restore, say
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-DELIBERATE = 1.0
-"""Seconds after which a second Ctrl-C is taken for a decision."""
-
-_Handler = Callable[[int, Any], None]
-
-
-@contextmanager
-def handling(handler: _Handler) -> Iterator[None]:
-    """Calls ``handler`` for :data:`SIGNALS` within; only a main thread can."""
-    before = _install(handler)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-def _install(handler: _Handler) -> dict[int, Any]:
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    heard = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
-
-
-def _restore(before: dict[int, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@contextmanager
-def stopping_at_once(work_dir: str | os.PathLike) -> Iterator[None]:
+def stopping_at_once(work_dir: str | os.PathLike) -> AbstractContextManager[None]:
     """For what comes before and after the iterations: a signal ends it, in one line.
 
     Raises:
         Interrupted: a signal came.
     """
-
-    def stop(number: int, frame: Any) -> None:
-        name = signal.Signals(number).name
-        _say(f'stopped by {name} outside of the training loop; {describe_last(work_dir)}')
-        raise Interrupted(number)
-
-    with handling(stop):
-        yield
+    return ending_by_signals(lambda: f' outside of the training loop; {describe_last(work_dir)}')
 
 
 @HOOKS.register_module()
@@ -86,13 +48,13 @@ class SignalHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.received, self.since = 0, 0.0
+        self.received = 0
         self.before: dict[int, Any] = {}
         self.work_dir = ''
 
     def before_train(self, runner) -> None:
         self.work_dir = runner.work_dir
-        self.before = _install(self._note)
+        self.before = install(self._note)
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             let_workers_ignore_signals(loader)
@@ -102,17 +64,18 @@ class SignalHook(Hook):
 
     def close(self, runner) -> None:
         """Gives the handlers back; at the end of training, or after an error."""
-        _restore(self.before)
+        restore(self.before)
         self.before = {}
 
     def _note(self, number: int, frame: Any) -> None:
-        now = time.monotonic()
+        again = bounces()
+        name = signal.Signals(number).name
         if not self.received:
-            self.received, self.since = number, now
-            again = '; Ctrl-C again stops at once, without saving' * (number == signal.SIGINT)
-            _say(f'{signal.Signals(number).name}: finishing the iteration, then saving{again}')
-        elif number == signal.SIGINT and now - self.since >= DELIBERATE:
-            _say(f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}')
+            self.received = number
+            hint = '; Ctrl-C again stops at once, without saving' * (number == signal.SIGINT)
+            say(f'{name}: finishing the iteration, then saving{hint}')
+        elif number == signal.SIGINT and not again:
+            say(f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}')
             raise Interrupted(number)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
@@ -153,6 +116,7 @@ class SignalHook(Hook):
 
     def _save_and_stop(self, runner, number: int, done: int) -> None:
         target = self._save(runner, done)
+        barrier()  # a launcher ends the one that writes when another one has ended
         name = signal.Signals(number).name
         text = (
             f'stopped by {name} after iteration {done}; saved {target}; the same command with '
@@ -199,12 +163,6 @@ def _shared_memory() -> str:
     )
 
 
-def _say(text: str) -> None:
-    """Prints from a signal handler, where a buffered stream may be in the middle of a write."""
-    with contextlib.suppress(OSError):
-        os.write(2, f'{text}\n'.encode())
-
-
 def let_workers_ignore_signals(loader: DataLoader) -> None:
     """Makes the workers that a loader will start ignore what a job's every process gets."""
     before = loader.worker_init_fn
@@ -244,7 +202,7 @@ def _die_of_lost_data() -> None:
 
     def fail(error: BaseException, batch: Any) -> None:
         reason = reason_of(error)
-        _say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
+        say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
         os._exit(1)
 
     Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; Python's own extension
