@@ -37,6 +37,7 @@ _REGISTERED = (
     '.engine.plain_checkpoint',
     '.engine.resume_check',
     '.engine.runner',
+    '.engine.screen_hook',
     '.engine.trackers',
     '.evaluation.fast_coco_eval',
     '.report.record_hook',

@@ -158,6 +158,9 @@ no_cuda_graphs = click.option(
     '--no-cuda-graphs', is_flag=True, help='On a GPU, do not replay captured graphs.'
 )
 no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+verbose = click.option(
+    '--verbose', 'show_all', is_flag=True, help='Show all that goes to the log file.'
+)
 trust = click.option(
     '--trust-checkpoint',
     is_flag=True,

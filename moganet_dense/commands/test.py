@@ -14,6 +14,7 @@ from . import options
 @options.no_cuda_graphs
 @click.option('--compile', is_flag=True, help='Compile the backbone.')
 @options.no_check
+@options.verbose
 @options.trust
 def command(
     config,
@@ -30,6 +31,7 @@ def command(
     no_cuda_graphs,
     compile,
     no_check,
+    show_all,
 ) -> None:
     """Evaluate a checkpoint of any task.
 
@@ -50,4 +52,5 @@ def command(
     config, checkpoint = model_files(config, checkpoint)
     job = Job(config, work_dir, cfg_options, launcher, mini)
     form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
-    test(job, checkpoint, out=out, show_dir=show_dir, form=form, check=not no_check)
+    how = dict(out=out, show_dir=show_dir, form=form, check=not no_check, show_all=show_all)
+    test(job, checkpoint, **how)

@@ -51,6 +51,7 @@ from . import options
     type=click.Choice(['wandb', 'mlflow']),
     help='Send curves and pictures there, too; TensorBoard has them always.',
 )
+@options.verbose
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:
     """Train a model of any task.

@@ -1,6 +1,7 @@
 """The Runner of trainings and tests, in one process or many."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
 from .distributed import HeartbeatHook, join, require_same, speak_into
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
+from .screen import Screen, is_quiet, show_little
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
 
@@ -32,9 +34,14 @@ class DenseRunner(Runner):
 
     Rank 0 alone is heard; the log of each is kept. A checkpoint to resume from is found and
     checked before anything is built, and its seed is taken over. Hooks whose config is None are
-    left out, whatever their names. At the end of a training, by an error too, hooks with a method
-    ``close`` are closed.
+    left out, whatever their names. At the end of a training or test, by an error too, hooks with a
+    method ``close`` are closed. With a ScreenHook in the config little is shown of what is logged.
+
+    Attributes:
+        screen: where the hook writes; None: all that is logged is shown.
     """
+
+    screen: Screen | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'DenseRunner':
@@ -67,7 +74,13 @@ class DenseRunner(Runner):
         """Logs of all ranks are kept; what others than rank 0 print goes to a file."""
         if get_rank():
             speak_into(os.path.join(self._log_dir, f'rank{get_rank()}.out'))
-        return super().build_logger(log_level, distributed=True, **options)
+        logger = super().build_logger(log_level, distributed=True, **options)
+        if is_quiet(self.cfg):
+            screen = Screen()
+            show_little(logger, screen)
+            level = logging._nameToLevel[log_level] if isinstance(log_level, str) else log_level
+            self.screen = screen if level <= logging.INFO else None
+        return logger
 
     def train(self) -> nn.Module:
         """As mmengine's; hooks are closed and the work dir is released after it."""
@@ -79,6 +92,13 @@ class DenseRunner(Runner):
         finally:
             self.call_hook('close')
             unlock(self.work_dir)
+
+    def test(self) -> dict:
+        """As mmengine's; hooks are closed after it."""
+        try:
+            return super().test()
+        finally:
+            self.call_hook('close')
 
     def _facts(self) -> dict[str, str]:
         """What has to be the same in all processes, in a few words."""

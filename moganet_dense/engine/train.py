@@ -32,6 +32,7 @@ from .amp import enable_amp
 from .atomic_checkpoint import storage_errors
 from .distributed import joined
 from .job import Job
+from .screen import is_quiet, libraries_in_log, verbose
 from .signals import stopping_at_once
 from .trackers import track
 from .work_dir_lock import lock, unlock
@@ -68,6 +69,7 @@ def train(
     check: bool = True,
     fsdp: bool = False,
     trackers: Sequence[str] = (),
+    show_all: bool = False,
 ) -> Path:
     """Reads the config, checks the data, and trains with the runner that the config names.
 
@@ -89,6 +91,7 @@ def train(
             :func:`~moganet_dense.data.validation.check_before_training`.
         fsdp: each process keeps a part of weights, gradients and optimizer.
         trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
+        show_all: show all that is logged, see :mod:`~moganet_dense.engine.screen`.
 
     Returns:
         the work dir.
@@ -108,7 +111,7 @@ def train(
     _set_model_hooks(cfg, channels_last, compile)
     _pin_memory(cfg)
     track(cfg, trackers)
-    with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
+    with _running(cfg, show_all), stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir):
         summary = _check(cfg) if check and is_main_process() else None
         lock(cfg.work_dir)
         try:
@@ -143,6 +146,7 @@ def test(
     show_dir: str | None = None,
     form: Form | None = None,
     check: bool = True,
+    show_all: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -154,6 +158,7 @@ def test(
         form: the form that is evaluated; None: as the config has it.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_testing`.
+        show_all: show all that is logged, see :mod:`~moganet_dense.engine.screen`.
 
     Returns:
         the metrics by name.
@@ -178,18 +183,27 @@ def test(
     cfg.load_from, cfg.resume = None, False
     _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
-    runner = _build_runner(cfg)
-    model = getattr(runner.model, 'module', runner.model)
-    form = form or Form()
-    load(model, checkpoint, form.deploy)
-    form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
-    with one_line('the testing cannot be built'):
-        runner.test_loop  # noqa: B018 a property, which builds
-    with _cause_in_one_line():
+    with _running(cfg, show_all):
+        runner = _build_runner(cfg)
+        model = getattr(runner.model, 'module', runner.model)
+        form = form or Form()
+        load(model, checkpoint, form.deploy)
+        form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
+        with one_line('the testing cannot be built'):
+            runner.test_loop  # noqa: B018 a property, which builds
         metrics = runner.test()
     if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
+
+
+@contextmanager
+def _running(cfg: Config, show_all: bool) -> Iterator[None]:
+    """Within, little is shown unless all is asked for, and an error of ours is one line."""
+    if show_all:
+        verbose(cfg)
+    with libraries_in_log(is_quiet(cfg)), _cause_in_one_line():
+        yield
 
 
 @contextmanager
