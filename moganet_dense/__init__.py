@@ -34,6 +34,7 @@ _REGISTERED = (
     '.engine.logged_scalars',
     '.engine.model_hooks',
     '.engine.nonfinite_loss',
+    '.engine.patience',
     '.engine.plain_checkpoint',
     '.engine.resume_check',
     '.engine.runner',

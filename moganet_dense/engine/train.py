@@ -11,14 +11,18 @@ from typing import Any, TypeVar
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..config.schedules import rate_for_other_batch, set_batch
+from ..config.training_options import TrainingOptions, apply_training_options
+from ..config.tta import set_tta
 from ..data.data_summary import Summary
 from ..data.layouts import require_files
+from ..data.sample_count import training_samples
 from ..data.validation import check_before_testing, check_before_training
 from ..models import MogaNet
 from ..models.memory_format import channels_last_is_faster
@@ -30,6 +34,7 @@ from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .amp import enable_amp
 from .atomic_checkpoint import storage_errors
+from .auto_batch import find_batch
 from .distributed import joined
 from .job import Job
 from .screen import is_quiet, libraries_in_log, verbose
@@ -70,6 +75,8 @@ def train(
     fsdp: bool = False,
     trackers: Sequence[str] = (),
     show_all: bool = False,
+    options: TrainingOptions | None = None,
+    auto_batch: bool = False,
 ) -> Path:
     """Reads the config, checks the data, and trains with the runner that the config names.
 
@@ -92,6 +99,8 @@ def train(
         fsdp: each process keeps a part of weights, gradients and optimizer.
         trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
         show_all: show all that is logged, see :mod:`~moganet_dense.engine.screen`.
+        options: length, batch, size and others that change the config, each said in a line.
+        auto_batch: take the largest batch that fits into the GPU.
 
     Returns:
         the work dir.
@@ -104,9 +113,10 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
+    _set(cfg, amp, auto_scale_lr, fsdp)
+    _apply(cfg, options or TrainingOptions(), auto_batch)
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
-    _set(cfg, amp, auto_scale_lr, fsdp)
     _set_hooks(cfg, accept_changes, skip_nonfinite)
     _set_model_hooks(cfg, channels_last, compile)
     _pin_memory(cfg)
@@ -130,6 +140,20 @@ def train(
     return Path(cfg.work_dir)
 
 
+def _apply(cfg: Config, options: TrainingOptions, auto_batch: bool) -> None:
+    """Writes options into a config, and says what follows from them."""
+    processes, lines = get_world_size(), []
+    if auto_batch and options.batch_size is not None:
+        raise UserError('--auto-batch and --batch-size: expected one of them')
+    lines += apply_training_options(cfg, options, lambda: training_samples(cfg), processes)
+    if auto_batch:
+        lines.append(set_batch(cfg, find_batch(cfg, processes), processes))
+    lines += filter(None, [rate_for_other_batch(cfg, processes)])
+    if is_main_process():
+        for line in lines:
+            print(printable(line))
+
+
 def _check(cfg: Config) -> Summary:
     """Compares config and data, before anything is written; prints what is used and dropped."""
     with one_line('the data cannot be checked'):
@@ -147,6 +171,7 @@ def test(
     form: Form | None = None,
     check: bool = True,
     show_all: bool = False,
+    tta: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -159,6 +184,7 @@ def test(
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_testing`.
         show_all: show all that is logged, see :mod:`~moganet_dense.engine.screen`.
+        tta: average or merge over flipped and scaled images.
 
     Returns:
         the metrics by name.
@@ -180,6 +206,10 @@ def test(
     if out and out.endswith('.pkl'):
         _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
+    if tta:
+        line = set_tta(cfg)
+        if is_main_process():
+            print(line)
     cfg.load_from, cfg.resume = None, False
     _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)

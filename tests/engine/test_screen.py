@@ -10,10 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from rich.console import Console
 
 from moganet_dense.cli import main
+from moganet_dense.engine.auto_batch import training_step
 from moganet_dense.engine.progress import Bar, Lines
 from moganet_dense.engine.screen import LIBRARIES, Screen, libraries_in_log, show_little
 from moganet_dense.evaluation.metric_names import aligned, plain_name, table
@@ -21,6 +23,7 @@ from moganet_dense.evaluation.metric_names import aligned, plain_name, table
 OBJECT = """<annotation><filename>{i}.png</filename>
 <object><name>{name}</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>40</xmax><ymax>40</ymax></bndbox>
 </object></annotation>"""
+SMALL = ['--img-size', '64']
 TINY = """_base_ = 'mine.py'
 arch = dict(_delete_=True, embed_dims=(8,) * 4, depths=(1,) * 4, ffn_ratios=(2,) * 4)
 model = dict(
@@ -29,10 +32,6 @@ model = dict(
     bbox_head=dict(in_channels=8, feat_channels=8, stacked_convs=1),
     test_cfg=dict(score_thr=0.0, max_per_img=5),
 )
-scale = (64, 64)
-train_dataloader = dict(num_workers=0, dataset=dict(pipeline={{_base_.train_pipeline}}))
-val_dataloader = dict(num_workers=0, dataset=dict(pipeline={{_base_.test_pipeline}}))
-train_cfg = dict(max_epochs=2, val_interval=1)
 default_hooks = dict(screen=dict(interval=3))
 """
 
@@ -54,11 +53,10 @@ def trained(tmp_path_factory) -> tuple[Path, str, list[str]]:
         printed = io.StringIO()
         patch.setattr(sys, 'stdout', printed)
         assert main(['init', 'voc', '--name', 'mine']) == 0
-        text = Path('mine.py').read_text().replace('scale = (320, 320)', 'scale = (64, 64)')
-        Path('mine.py').write_text(text)
         Path('tiny.py').write_text(TINY)
         printed.truncate(0)
-        assert main(['train', 'tiny.py', '--from-scratch', '--work-dir', 'work']) == 0
+        how = [*SMALL, '--epochs', '2', '--workers', '0', '--ema', '--patience', '9']
+        assert main(['train', 'tiny.py', '--from-scratch', '--work-dir', 'work', *how]) == 0
     (log,) = folder.glob('work/*/*.log')
     return folder, printed.getvalue().lstrip('\0'), log.read_text().splitlines()
 
@@ -66,13 +64,13 @@ def trained(tmp_path_factory) -> tuple[Path, str, list[str]]:
 def test_few_lines_come_before_the_first_step(trained):
     lines = trained[1].splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith('epoch 1/2 1/4'))
-    assert first <= 15
+    assert first <= 20
     said = '\n'.join(lines[:first])
     for word in ('train: 8 of 8 images', 'classes   2: ball, tree', 'model     RetinaNet, MogaNet',
                  'weights   none: from scratch', 'batch     2 images', 'rate      3.5e-05, AdamW',
                  '2 epochs of 4 iterations = 8', 'device    '):  # fmt: skip
         assert word in said
-    assert len(lines) < 35
+    assert len(lines) < 40
 
 
 def test_progress_is_shown_from_the_first_step_on(trained):
@@ -106,13 +104,34 @@ def test_everything_is_in_the_log_file(trained):
 
 def test_verbose_brings_the_rest_back(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained[0])
-    last = max(Path('work').glob('best_*.pth'))
-    assert main(['test', 'tiny.py', str(last), '--work-dir', 'quiet']) == 0
+    assert main(['test', 'work', '--work-dir', 'quiet']) == 0
     little = capsys.readouterr().out.splitlines()
     assert any(line.startswith('test  boxes') for line in little) and len(little) < 12
-    assert main(['test', 'tiny.py', str(last), '--work-dir', 'loud', '--verbose']) == 0
+    assert main(['test', 'work', '--work-dir', 'loud', '--verbose', '--tta']) == 0
     said = capsys.readouterr().out
-    assert 'System environment' in said and 'Average Recall' in said
+    assert 'System environment' in said and 'Average Recall' in said and '--tta: flipped' in said
+
+
+def test_the_step_that_measures_memory_trains(trained, monkeypatch):
+    """The loss of two samples; nothing of the config is changed."""
+    monkeypatch.chdir(trained[0])
+    cfg = Config.fromfile('tiny.py')
+    cfg.train_dataloader.dataset.pipeline[4].crop_size = (64, 64)
+    before = cfg.pretty_text
+    assert 0 < training_step(cfg, 'cpu')(2) < 10 and cfg.pretty_text == before
+
+
+def test_options_that_are_no_pair_are_one_line(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained[0])
+    for options, words in (
+        (['--auto-batch'], '--auto-batch measures the memory of a GPU'),
+        (['--auto-batch', '--batch-size', '2'], 'expected one of them'),
+        (['--device', 'tpu'], 'expected cpu, cuda'),
+        (['--freeze', '9'], "'9' is not one of"),
+        (['--ema', '--fsdp'], 'shards are not averaged'),
+    ):
+        assert main(['train', 'tiny.py', *options]) in (1, 2)
+        assert words in capsys.readouterr().err
 
 
 def logs_from(module: str, level: int, text: str) -> None:
