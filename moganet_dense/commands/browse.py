@@ -12,8 +12,8 @@ from . import options
 def command(config, mini, cfg_options, out, number) -> None:
     """Draw what the network is fed in training, with targets.
 
-    Pictures, and one page of all of them: boxes, masks, label maps (ignored pixels are
-    striped), joints and heatmaps, classes.
+    Images, and one page of all of them: boxes, masks, label maps (ignored pixels are
+    striped), keypoints and heatmaps, classes.
 
     \b
     moganet-dense browse configs/det/mask_rcnn_moganet_t.py --mini

@@ -16,7 +16,7 @@ from . import options
 )
 @options.no_cuda_graphs
 def command(models, host, port, allow_hosts, no_cuda_graphs) -> None:
-    """Serve a web page on which models look at pictures.
+    """Serve a web page on which models look at images.
 
     CONFIG is a name of the zoo, a config and its CHECKPOINT, or a work dir; several are offered
     side by side. Without any, all whose weights are published, fetched when they are first used.

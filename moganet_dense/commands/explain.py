@@ -29,12 +29,12 @@ from . import options
 @click.option('--device', help='As in PyTorch, cuda:1; default: the GPU if there is one.')
 @options.trust
 def command(words, weights, out, name, parts, pairs, contexts, seed, device) -> None:
-    """Show why a model answers as it does about a picture.
+    """Show why a model answers as it does about an image.
 
     Feature pyramid, Grad-CAM, effective receptive field and, for classifiers, the multi-order
     interaction strength J(m). CONFIG is a path or a name of the zoo, whose published weights are
     used without CHECKPOINT; or a work dir in place of both. Prints the path of explain.json, which
-    lies beside the pictures.
+    lies beside the images.
 
     \b
     moganet-dense explain retinanet_moganet_s photo.jpg

@@ -18,7 +18,7 @@ from . import options
 @click.option('--int8', type=click.Choice(['dynamic', 'static']), help='Quantise (ONNX).')
 @options.mini
 @options.cfg_options
-@click.option('--calibrate', metavar='DIR', help='Pictures that static ranges are taken from.')
+@click.option('--calibrate', metavar='DIR', help='Images that static ranges are taken from.')
 @options.trust
 def command(words, out, form, shape, backbone, int8, mini, cfg_options, calibrate) -> None:
     """Write a model as a file that runs without this package.

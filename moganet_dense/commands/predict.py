@@ -119,10 +119,10 @@ def command(
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
-        from ..inference.predict import persons, predict
+        from ..inference.predict import people, predict
 
         loaded = load(model, weights)
-        where = persons(
+        where = people(
             loaded.task,
             boxes,
             boxes_thr,

@@ -38,7 +38,7 @@ def command(
     tested with the config saved there and its best checkpoint, else its last.
 
     \b
-    moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures
+    moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir images
     moganet-dense test work_dirs/retinanet_moganet_s_mini
     moganet-dense test upernet_moganet_t --deploy --dtype bf16
     """

@@ -49,7 +49,7 @@ from . import options
     'trackers',
     multiple=True,
     type=click.Choice(['wandb', 'mlflow']),
-    help='Send curves and pictures there, too; TensorBoard has them always.',
+    help='Send curves and images there, too; TensorBoard has them always.',
 )
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:

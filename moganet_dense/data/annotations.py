@@ -1,4 +1,4 @@
-"""What a box, a mask and joints in COCO's format have to be, one rule a function.
+"""What a box, a mask and keypoints in COCO's format have to be, one rule a function.
 
 A fault is a severity ('error' or 'warning', see ``check/objects.py``), what was expected, and what
 was found.
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SLACK = 1.0
-"""Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
+"""Pixels by which boxes and keypoints may stand out: COCO's own do, from rounding."""
 
 FAR = 2**20
 """Pixels: no image that OpenCV reads has a longer side."""
@@ -38,26 +38,26 @@ def box(found: Any, size: tuple) -> Iterator[Fault]:
         yield 'warning', what, f'{_short(found)} in {size[0]} x {size[1]}'
 
 
-def keypoints(found: Any, joints: int, size: tuple, labelled: Any) -> Iterator[Fault]:
-    """x, y, visibility of each joint: finite; 0, 1 or 2; inside where labelled."""
-    if not (isinstance(found, list) and len(found) == 3 * joints):
-        yield 'error', f'expected keypoints of {3 * joints} numbers', _short(found)
+def keypoints(found: Any, number: int, size: tuple, labelled: Any) -> Iterator[Fault]:
+    """x, y, visibility of each keypoint: finite; 0, 1 or 2; inside where labelled."""
+    if not (isinstance(found, list) and len(found) == 3 * number):
+        yield 'error', f'expected keypoints of {3 * number} numbers', _short(found)
         return
     if not all(map(is_number, found)):
         yield 'error', 'expected finite numbers in keypoints', _short(found)
         return
     xs, ys, seen = found[0::3], found[1::3], found[2::3]
     if odd := set(seen) - {0, 1, 2}:
-        yield 'error', 'expected the visibility of joints to be 0, 1 or 2', _short(sorted(odd))
+        yield 'error', 'expected the visibility of keypoints to be 0, 1 or 2', _short(sorted(odd))
     if is_far(found_places := [n for pair in zip(xs, ys, strict=True) for n in pair], size):
-        yield 'error', _NEAR.format('joints'), _short(found_places)
+        yield 'error', _NEAR.format('keypoints'), _short(found_places)
     for x, y, v in zip(xs, ys, seen, strict=True):
         if v and not (-SLACK <= x <= size[0] + SLACK and -SLACK <= y <= size[1] + SLACK):
-            yield 'warning', 'labelled joints outside their image', f'({x}, {y})'
+            yield 'warning', 'labelled keypoints outside their image', f'({x}, {y})'
     if labelled is not None and labelled != (count := sum(v > 0 for v in seen)):
         yield (
             'warning',
-            'num_keypoints is not the number of labelled joints',
+            'num_keypoints is not the number of labelled keypoints',
             (f'{_short(labelled)}, counted {count}'),
         )
 

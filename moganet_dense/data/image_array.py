@@ -1,4 +1,4 @@
-"""Pictures as people hold them, path, array or PIL, as the array that models start from."""
+"""Images as people hold them, path, array or PIL, as the array that models start from."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ ORDERS = ('rgb', 'bgr')
 
 
 def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
-    """A picture as (H, W, 3) uint8, BGR.
+    """An image as (H, W, 3) uint8, BGR.
 
     Args:
         image: path of a file, turned as its EXIF tag says; a PIL image, likewise; an array,
@@ -51,7 +51,7 @@ def _from_pil(image: Any) -> np.ndarray:
     from PIL import ImageOps  # whoever has a PIL image has PIL
 
     if image.mode.startswith(('I', 'F')):
-        raise UserError(f'expected a picture of 8 bits a channel, found PIL mode {image.mode}')
+        raise UserError(f'expected an image of 8 bits a channel, found PIL mode {image.mode}')
     try:
         rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
     except (OSError, SyntaxError) as error:  # PIL reads a file's pixels only now

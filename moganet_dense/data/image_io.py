@@ -1,7 +1,7 @@
-"""Whether a picture and its annotations are whole, and what the toolboxes would read from them.
+"""Whether an image and its annotations are whole, and what the toolboxes would read from them.
 
-They decode with OpenCV, which fills the rest of a picture that breaks off with grey and goes on.
-Here that is an error, as is a label map that does not fit its picture or its classes. What is
+They decode with OpenCV, which fills the rest of an image that breaks off with grey and goes on.
+Here that is an error, as is a label map that does not fit its image or its classes. What is
 accepted, and how it is read, is in docs/reliability.md.
 """
 
@@ -27,7 +27,7 @@ _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
 def read_whole(file: str | Path) -> bytes:
-    """The bytes of a picture file.
+    """The bytes of an image file.
 
     Raises:
         UserError: it is missing, empty or breaks off; names it in one line.
@@ -36,11 +36,11 @@ def read_whole(file: str | Path) -> bytes:
         content = read_regular(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
-        raise UserError(f'expected a picture at {file}, found none ({reason})') from None
+        raise UserError(f'expected an image at {file}, found none ({reason})') from None
     if not content:
-        raise UserError(f'{file}: expected a picture, found an empty file; copy it again')
+        raise UserError(f'{file}: expected an image, found an empty file; copy it again')
     if breaks_off(content):
-        raise UserError(f'{file}: the picture breaks off; copy it again or leave it out')
+        raise UserError(f'{file}: the image breaks off; copy it again or leave it out')
     return content
 
 
@@ -66,19 +66,19 @@ def _has_jpeg_end(content: bytes) -> bool:
 
 
 def decode(file: str | Path) -> np.ndarray:
-    """A picture as the toolboxes see it: uint8 of (height, width, 3), turned by its EXIF tag.
+    """An image as the toolboxes see it: uint8 of (height, width, 3), turned by its EXIF tag.
 
     Raises:
-        UserError: as :func:`read_whole`; or it is no picture that OpenCV reads.
+        UserError: as :func:`read_whole`; or it is no image that OpenCV reads.
     """
     content = read_whole(file)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than it takes, among others
         reason = ' '.join(str(error.err or error).split())
-        raise UserError(f'{file}: the picture cannot be read ({reason})') from None
+        raise UserError(f'{file}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{file}: expected a picture that OpenCV reads, found none')
+        raise UserError(f'{file}: expected an image that OpenCV reads, found none')
     return image
 
 
@@ -89,7 +89,7 @@ def require_fit(
 
     Args:
         labels: numbers from 0 on.
-        size: height and width of the picture.
+        size: height and width of the image.
         classes: their number, or None if it is not known.
         ignored: number that stands for none of the classes.
 
@@ -136,9 +136,9 @@ def require_sound(sample: dict, masks: bool) -> None:
 
 
 class LoadWhole:
-    """A toolbox's transform that loads a picture or annotations, and names the file it fails on.
+    """A toolbox's transform that loads an image or annotations, and names the file it fails on.
 
-    A picture that breaks off is an error, see :func:`read_whole`; so are a label map that does
+    An image that breaks off is an error, see :func:`read_whole`; so are a label map that does
     not fit, see :func:`require_fit`, and annotations as in :func:`require_sound`.
     """
 
@@ -170,7 +170,7 @@ class LoadWhole:
             ) from error
         if labels or not annotations:
             read_whole(file)
-        kind = 'label map' if labels else 'annotations' if annotations else 'picture'
+        kind = 'label map' if labels else 'annotations' if annotations else 'image'
         try:
             results = self.load(results)
             if labels:
@@ -184,7 +184,7 @@ class LoadWhole:
 
 
 class Prepare:
-    """The transforms of a data set, naming the picture that one of them fails on."""
+    """The transforms of a data set, naming the image that one of them fails on."""
 
     def __init__(self, pipeline: Callable[[dict], Any]) -> None:
         self.pipeline = pipeline
@@ -201,7 +201,7 @@ class Prepare:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f'{file}: the picture cannot be prepared ({_reason(error)})') from error
+            raise UserError(f'{file}: the image cannot be prepared ({_reason(error)})') from error
 
     def __getattr__(self, name: str) -> Any:
         if name == 'pipeline':  # while it is unpickled

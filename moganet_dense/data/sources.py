@@ -1,4 +1,4 @@
-"""What people point a model at, as pictures one after another: files, folders, globs, videos."""
+"""What people point a model at, as images one after another: files, folders, globs, videos."""
 
 import glob
 import os
@@ -13,13 +13,13 @@ import numpy as np
 from ..utils.errors import UserError
 from .image_io import decode
 
-PICTURES = {
+IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
 """Endings of what is taken from a folder; a file that is named may have any."""
 PRODUCTS = ('drawn', 'labels', 'palette')
-"""Folders of pictures among results."""
+"""Folders of images among results."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Source:
         return Path(self.file).suffix.lower() in VIDEOS
 
     def __len__(self) -> int:
-        """Pictures in it, as far as its header tells."""
+        """Images in it, as far as its header tells."""
         return (
             max(1, int(_capture(self.file).get(cv2.CAP_PROP_FRAME_COUNT))) if self.is_video else 1
         )
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture out of a source.
+    """An image out of a source.
 
     Attributes:
         source: where it is from.
@@ -78,7 +78,7 @@ def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
     Args:
         inputs: files, folders and globs. A file that is not there is listed, too: reading it
             tells.
-        results: folder that results go to: pictures in it that are results are left out, unless
+        results: folder that results go to: images in it that are results are left out, unless
             they are named.
 
     Raises:
@@ -96,7 +96,7 @@ def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
 
 
 def endings(inputs: Sequence[str]) -> str:
-    """The endings of what lies in folders, for who looked there for pictures in vain."""
+    """The endings of what lies in folders, for who looked there for images in vain."""
     files = (path for given in inputs for path in Path(given).rglob('*') if path.is_file())
     found = sorted({path.suffix or 'none' for path in islice(files, 10_000)})
     return ', '.join(found)
@@ -126,7 +126,7 @@ def _is_among(path: Path, folders: list[Path]) -> bool:
 def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
     for path in sorted(folder.rglob('*')):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
-        wanted = path.suffix.lower() in PICTURES | VIDEOS and not hidden
+        wanted = path.suffix.lower() in IMAGE_SUFFIXES | VIDEOS and not hidden
         if wanted and path.is_file() and not _is_among(path, products):
             yield path
 
@@ -140,7 +140,7 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
-    """The pictures of all sources; a fault in place of a source that cannot be read."""
+    """The images of all sources; a fault in place of a source that cannot be read."""
     for source in sources:
         try:
             if source.is_video:
@@ -168,8 +168,7 @@ def _video(source: Source) -> Iterator[Frame]:
     told = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     if index < 0.9 * told - 2:  # headers may estimate it
         raise UserError(
-            f'{source.file}: the video breaks off after {index} of {told:.0f} pictures; copy it '
-            'again'
+            f'{source.file}: the video breaks off after {index} of {told:.0f} images; copy it again'
         )
 
 

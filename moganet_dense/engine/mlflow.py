@@ -1,4 +1,4 @@
-"""MLflow's pictures."""
+"""MLflow's images."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from mmengine.visualization import MLflowVisBackend
 
 
 @VISBACKENDS.register_module()
-class MLflowWithPictures(MLflowVisBackend):
-    """mmengine's MLflowVisBackend, whose picture names lack the ending that MLflow asks for."""
+class MLflowImageBackend(MLflowVisBackend):
+    """mmengine's MLflowVisBackend, whose image names lack the ending that MLflow asks for."""
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **options: Any) -> None:
         """Logs (H, W, 3), uint8, RGB, as ``name_step.png``."""

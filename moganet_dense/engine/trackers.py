@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..utils.errors import UserError
-from .mlflow import MLflowWithPictures
+from .mlflow import MLflowImageBackend
 
-TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowWithPictures.__name__}
+TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowImageBackend.__name__}
 """Those that have to be asked for, by the package that each needs."""
 
 _LOCAL = ('tensorboard', 'TensorboardVisBackend')

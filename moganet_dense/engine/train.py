@@ -150,7 +150,7 @@ def test(
         job: what to test on.
         checkpoint: path, URL or name; it has to fit the model, key by key.
         out: file for the predictions (.pkl) or for the metrics (.json).
-        show_dir: folder for pictures of the predictions.
+        show_dir: folder for images of the predictions.
         form: the form that is evaluated; None: as the config has it.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_testing`.

@@ -35,7 +35,7 @@ def affine_of(norm: nn.Module) -> Affine:
 
     Raises:
         DeployError: another norm, or one without running statistics: what it computes
-            depends on the picture.
+            depends on the image.
     """
     if not isinstance(norm, _BatchNorm) or norm.running_var is None:
         raise DeployError(

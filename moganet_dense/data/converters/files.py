@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
-from ..sources import PICTURES as IMAGES
+from ..sources import IMAGE_SUFFIXES
 
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
@@ -37,7 +37,7 @@ class Tree:
         self.files = sorted(_walk(root))
         self._images: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
-            if file.suffix.lower() in IMAGES:
+            if file.suffix.lower() in IMAGE_SUFFIXES:
                 self._images[file.name.lower()].append(file)
 
     def ending(self, *suffixes: str) -> list[Path]:
@@ -46,7 +46,7 @@ class Tree:
 
     def images(self) -> list[Path]:
         """All images."""
-        return [file for file in self.files if file.suffix.lower() in IMAGES]
+        return [file for file in self.files if file.suffix.lower() in IMAGE_SUFFIXES]
 
     def find_image(self, stated: str, beside: Path) -> Path | None:
         """The image that an annotation names.
@@ -65,14 +65,16 @@ class Tree:
             return None
         for base in (beside.parent, self.root):
             direct = base.joinpath(*PureWindowsPath(stated).parts)
-            if direct.suffix.lower() in IMAGES and direct.is_file():
+            if direct.suffix.lower() in IMAGE_SUFFIXES and direct.is_file():
                 return direct if '..' not in direct.parts else direct.resolve()
         candidates = self._images.get(parts[-1].lower(), [])
         return _nearest(candidates, parts, beside)
 
     def same_stem(self, stem: str, beside: Path) -> Path | None:
         """The image of a name without its ending; likewise."""
-        found = [f for ending in IMAGES for f in self._images.get(f'{stem}{ending}'.lower(), [])]
+        found = [
+            f for ending in IMAGE_SUFFIXES for f in self._images.get(f'{stem}{ending}'.lower(), [])
+        ]
         return _nearest(found, [stem], beside)
 
 

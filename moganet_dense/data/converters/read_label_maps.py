@@ -44,7 +44,7 @@ MOST_COLOURS = 256
 
 def find(tree: Tree) -> list[tuple[Path, Path]]:
     """Pairs of an image and its label map."""
-    maps, pictures = [], defaultdict(list)
+    maps, images = [], defaultdict(list)
     for file in tree.images():
         parts = file.relative_to(tree.root).parts[:-1]
         labels = any(_FOLDERS.match(part) for part in parts)
@@ -53,11 +53,11 @@ def find(tree: Tree) -> list[tuple[Path, Path]]:
         if labels or _LABEL_ENDING.search(file.stem):
             maps.append(file)
         else:
-            pictures[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
+            images[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
     chosen: dict[Path, Path] = {}
     for file in maps:
         names = (file.stem, _LABEL_ENDING.sub('', file.stem), _IMAGE_ENDING.sub('', file.stem))
-        found = next((pictures[n.lower()] for n in names if n.lower() in pictures), [])
+        found = next((images[n.lower()] for n in names if n.lower() in images), [])
         image = max(found, key=lambda f: _likeness(f, file), default=None)
         if image and (image not in chosen or _rank(file) < _rank(chosen[image])):
             chosen[image] = file

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from .dataset import SPLITS, DataSet, Instance, Sample
-from .files import IMAGES, Tree, read_text, split_named
+from .files import IMAGE_SUFFIXES, Tree, read_text, split_named
 from .instances import add, open_sample
 
 NAME = 'YOLO'
@@ -136,7 +136,7 @@ def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path
     below = stated.replace('\\', '/').lstrip('./')
     for target in (base / stated, file.parent / stated, base / below, file.parent / below):
         if target.is_dir():
-            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGES)
+            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
             return
         if target.is_file():
             for line in filter(None, map(str.strip, read_text(target).splitlines())):

@@ -18,7 +18,7 @@ GROUNDS = {GRASS: (80, 150, 60), ROAD: (95, 95, 100), WATER: (50, 110, 160)}
 
 
 def draw_street(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its labels.
+    """An image and its labels.
 
     Returns:
         (H, W, 3) uint8 RGB and (H, W) uint8, 0 where nothing is labelled.

@@ -2,7 +2,7 @@
 
 A finding is one line: what was expected, what was found, what to do. Each function of
 ``coco``, ``labels``, ``objects`` and ``shared`` looks at one thing and yields its findings; those
-of ``files`` look at every picture and label map, which takes longer. Data sets that
+of ``files`` look at every image and label map, which takes longer. Data sets that
 are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
 guessed about them.
 """
@@ -19,13 +19,13 @@ from . import coco_annotations, label_maps
 from .common import class_tuple, metric_file
 from .config_rules import contradictions
 from .findings import Finding, Report
-from .image_files import Picture, of_pictures
+from .image_files import ImageSpec, check_images
 from .metric_rules import metric_rules
 from .other_formats import named
 
 _CHECKS = {
     'mmdet': ('CocoDataset', coco_annotations.check_boxes),
-    'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_joints),
+    'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_keypoints),
     'mmseg': ('BaseSegDataset', label_maps.check_labels),
 }
 """Toolbox: the data set class whose files are understood, and what checks them."""
@@ -37,7 +37,7 @@ _READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
 def check_before_training(cfg: Config) -> Summary:
     """Raises the first finding in the config and the data of training and validation.
 
-    Reads each annotation file once (seconds for COCO), and of pictures and label maps a few.
+    Reads each annotation file once (seconds for COCO), and of images and label maps a few.
 
     Returns:
         what of the data is used, and what is dropped and why.
@@ -67,26 +67,26 @@ def check_all(cfg: Config) -> Report:
     Raises:
         UserError: none of the config's data sets is one whose files are understood.
     """
-    report, pictures = Report(), []
+    report, images = Report(), []
     try:
-        for finding in findings(cfg, pictures=pictures, summary=report.summary):
+        for finding in findings(cfg, images=images, summary=report.summary):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
-    report.add(of_pictures(pictures))
-    if not pictures and not report.counts:
+    report.add(check_images(images))
+    if not images and not report.counts:
         raise UserError(
             f'expected data sets of {", ".join(_CHECKS)} on this machine, as the toolboxes '
             'themselves read them, found none; there is nothing to check'
         )
-    report.looked_at = len(pictures)
+    report.looked_at = len(images)
     return report
 
 
 def findings(
     cfg: Config,
     splits: Sequence[str] = ('train', 'val'),
-    pictures: list[Picture] | None = None,
+    images: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Everything that does not fit, a line each.
@@ -94,8 +94,8 @@ def findings(
     Args:
         cfg: the config.
         splits: which of train, val and test.
-        pictures: if given, all there is about annotations is told, and not the first error
-            of each file; all pictures are added to it.
+        images: if given, all there is about annotations is told, and not the first error
+            of each file; all images are added to it.
         summary: if given, the summary of each data set is added to it.
 
     Raises:
@@ -114,7 +114,7 @@ def findings(
         _require_files(cfg[loader].dataset, cfg.default_scope)
         parts = list(innermost(cfg[loader].dataset))
         for part in parts:
-            for finding in _of_data_set(cfg, part, split, pictures, summary):
+            for finding in _of_data_set(cfg, part, split, images, summary):
                 yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
         if split != 'train' and len(parts) == 1:
             yield from metric_file(cfg.get(f'{split}_evaluator'), parts[0], split)
@@ -131,7 +131,7 @@ def _require_files(dataset: dict, scope: str) -> None:
 
 
 def _of_data_set(
-    cfg: Config, part: dict, split: str, pictures: list[Picture] | None, summary: Summary
+    cfg: Config, part: dict, split: str, images: list[ImageSpec] | None, summary: Summary
 ) -> Iterator[str | Finding]:
     scope = cfg.default_scope
     if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
@@ -150,7 +150,7 @@ def _of_data_set(
         yield from unusable
         if not unusable:  # paths, names and defaults as the toolbox itself understands them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            yield from check(cfg, part, dataset, split, pictures, summary)
+            yield from check(cfg, part, dataset, split, images, summary)
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:

@@ -1,4 +1,4 @@
-"""Boxes and joints in files of COCO's format.
+"""Boxes and keypoints in files of COCO's format.
 
 The rule for class names: mmdet numbers boxes by the order of the file, whatever the order in the
 config, and drops without a word what it does not find. So the classes in the config have to be
@@ -26,7 +26,7 @@ from . import objects
 from .common import listed, outputs, part_of, sample
 from .config_rules import keypoint_swaps
 from .findings import Finding
-from .image_files import Picture
+from .image_files import ImageSpec
 from .other_formats import named
 
 _PARTS = ('images', 'annotations', 'categories')
@@ -41,7 +41,7 @@ def check_boxes(
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of boxes (or masks).
@@ -51,7 +51,7 @@ def check_boxes(
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without annotations.
-        every: tell all there is, not the first error only, and add all pictures here.
+        every: tell all there is, not the first error only, and add all images here.
         summary: add what is used here.
     """
     file, classes, model = dataset.ann_file, list(dataset.metainfo['classes']), cfg['model']
@@ -72,27 +72,31 @@ def check_boxes(
         summary.parts.append(found)
 
 
-def check_joints(
+def check_keypoints(
     cfg: dict,
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
-    """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
+    """Findings of a data set of keypoints; arguments as in :func:`check_boxes`."""
     file, meta, model = dataset.ann_file, dataset.metainfo, cfg['model']
-    content, joints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
+    content, keypoints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
     for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
-        if (found := len(meta[key])) != joints:
-            yield f'expected {joints} {name}, one a joint of the metainfo, found {found}; mend it'
-    yield from joint_counts(content, joints, file)
-    yield from joint_names(content, [meta['keypoint_id2name'][i] for i in range(joints)], file)
+        if (found := len(meta[key])) != keypoints:
+            yield f'expected {keypoints} {name}, one per keypoint of the metainfo, found {found}'
+    yield from keypoint_counts(content, keypoints, file)
+    yield from keypoint_names(
+        content, [meta['keypoint_id2name'][i] for i in range(keypoints)], file
+    )
     if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
-        yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
+        yield from outputs(model, ['head'], 'out_channels', _maps(model, keypoints), 'keypoints')
     found = of_keypoints(content, part, split)
     yield from usable(found, file, split)
-    yield from _images_and_objects(content, dataset, split, every, objects.Kind(joints=joints))
+    yield from _images_and_objects(
+        content, dataset, split, every, objects.Kind(keypoints=keypoints)
+    )
     if summary is not None:
         summary.parts.append(found)
 
@@ -175,7 +179,7 @@ def _images_and_objects(
     content: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None,
+    every: list[ImageSpec] | None,
     kind: objects.Kind,
 ) -> Iterator[str | Finding]:
     found = objects.of_file(content, dataset.ann_file, kind)
@@ -191,7 +195,7 @@ def _images_and_objects(
     yield from found
     for image in content['images']:
         file = os.path.join(dataset.data_prefix['img'], image['file_name'])
-        every.append(Picture(file, split, objects.size_of(image)))
+        every.append(ImageSpec(file, split, objects.size_of(image)))
 
 
 def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
@@ -293,32 +297,32 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
             return
 
 
-def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:
-    """Whether every annotation has the metainfo's number of joints."""
+def keypoint_counts(content: dict, keypoints: int, file: str) -> Iterator[str]:
+    """Whether every annotation has the metainfo's number of keypoints."""
     for row in content['annotations']:
-        if (length := len(row.get('keypoints') or [])) not in (0, 3 * joints):
+        if (length := len(row.get('keypoints') or [])) not in (0, 3 * keypoints):
             yield (
-                f'expected {joints} joints, as in the metainfo ({3 * joints} numbers in '
+                f'expected {keypoints} keypoints, as in the metainfo ({3 * keypoints} numbers in '
                 f'keypoints), found {length / 3:g} ({length} numbers) in annotation '
                 f"{row.get('id')} of {file}; set metainfo=dict(from_file='...') to a description "
-                'of the joints in the file'
+                'of the keypoints in the file'
             )
             return
 
 
-def joint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
-    """The same joints in another order; names that are spelt otherwise are let through."""
+def keypoint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
+    """The same keypoints in another order; names that are spelt otherwise are let through."""
     for category in content['categories']:
         found = category.get('keypoints') or []
         if found != names and sorted(found) == sorted(names):
             yield (
-                f'expected the joints in the order of {file}, {listed(found)}, found '
+                f'expected the keypoints in the order of {file}, {listed(found)}, found '
                 f'{listed(names)} in the metainfo; take the order of the file'
             )
 
 
-def _maps(model: dict, joints: int) -> int:
-    """Outputs for so many joints: UDP's combined targets have two offsets beside each map."""
+def _maps(model: dict, keypoints: int) -> int:
+    """Outputs for so many keypoints: UDP's combined targets have two offsets beside each map."""
     decoder = (model.get('head') or {}).get('decoder')
     combined = isinstance(decoder, dict) and decoder.get('heatmap_type') == 'combined'
-    return 3 * joints if combined else joints
+    return 3 * keypoints if combined else keypoints

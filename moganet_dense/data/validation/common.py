@@ -21,7 +21,7 @@ def class_tuple(part: dict) -> Iterator[str]:
 
 
 def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: str) -> Iterator[str]:
-    """Whether heads have as many outputs as the data have classes or joints.
+    """Whether heads have as many outputs as the data have classes or keypoints.
 
     Args:
         model: the config's model.

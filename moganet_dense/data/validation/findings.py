@@ -18,7 +18,7 @@ class Finding:
     Attributes:
         rule: what was expected, in words; findings of one rule are told together.
         found: what was found instead.
-        file: where: a picture, a label map or an annotation file.
+        file: where: an image, a label map or an annotation file.
         annotation: id of the annotation or image in an annotation file.
         severity: 'error', or 'warning' for what the toolboxes give a stated meaning.
     """
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings by rule: the first of each, how many there are, and of how many pictures."""
+    """Findings by rule: the first of each, how many there are, and of how many images."""
 
     first: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Report:
                 lines.append(f'    and {more} more')
         total = (
             f'{self.number("error")} errors, {self.number("warning")} warnings; '
-            f'looked at {self.looked_at} pictures'
+            f'processed {self.looked_at} images'
         )
         return '\n'.join([*lines, *map(printable, self.summary.lines()), total])
 
@@ -84,4 +84,4 @@ class Report:
             for (kind, rule), found in sorted(self.first.items())
         ]
         numbers = {f'{kind}s': self.number(kind) for kind in ('error', 'warning')}
-        return dict(numbers, pictures=self.looked_at, rules=rules, summary=self.summary.content())
+        return dict(numbers, images=self.looked_at, rules=rules, summary=self.summary.content())

@@ -1,4 +1,4 @@
-"""Pictures and label maps, as mmseg reads them.
+"""Images and label maps, as mmseg reads them.
 
 A label map holds a number for each pixel. With ``reduce_zero_label`` 0 is ignored and the
 classes are 1, 2, ...; without it they are 0, 1, ...; 255 is ignored in both.
@@ -17,10 +17,10 @@ from mmengine.logging import print_log
 from ...utils.suggest import did_you_mean
 from ..data_summary import Summary, of_label_maps
 from ..image_io import IGNORED
-from ..sources import PICTURES
+from ..sources import IMAGE_SUFFIXES
 from .common import SAMPLE, listed, outputs, part_of, sample
 from .config_rules import last_batch
-from .image_files import Picture, read_labels
+from .image_files import ImageSpec, read_labels
 
 _HEADS = ('decode_head', 'auxiliary_head')
 MANY = 500
@@ -32,17 +32,17 @@ def check_labels(
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str]:
-    """Findings of a folder of pictures and label maps.
+    """Findings of a folder of images and label maps.
 
     Args:
         cfg: the config.
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without label maps.
-        every: add all pictures with their label maps here.
+        every: add all images with their label maps here.
         summary: add what is used here.
     """
     names, model = list(dataset.metainfo['classes']), cfg['model']
@@ -51,16 +51,16 @@ def check_labels(
     yield from one_ignored_number(cfg, dataset, split)
     rows = dataset.load_data_list()
     if split == 'test' and not all('seg_map_path' in row for row in rows):
-        yield from pictures(rows, dataset)
+        yield from images(rows, dataset)
         return
-    incomplete = [*pictures(rows, dataset), *files_of(rows, dataset)]
+    incomplete = [*images(rows, dataset), *files_of(rows, dataset)]
     yield from incomplete
     if incomplete:
         return
     rule = Rule(names, dataset.reduce_zero_label, dataset.label_map, ignored_number(model))
     if every is not None:
         every += [
-            Picture(row['img_path'], split, labels=row['seg_map_path'], rule=rule) for row in rows
+            ImageSpec(row['img_path'], split, labels=row['seg_map_path'], rule=rule) for row in rows
         ]
     maps = [row['seg_map_path'] for row in rows]
     unusable = [*lossy(maps), *one_channel(maps)]
@@ -185,20 +185,20 @@ def one_rule_for_zero(part: dict, dataset: BaseDataset) -> Iterator[str]:
             )
 
 
-def pictures(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
-    """An empty data set, or pictures that end in another suffix than the config's."""
+def images(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
+    """An empty data set, or images that end in another suffix than the config's."""
     if not rows:
         folder = Path(dataset.data_prefix['img_path'])
         suffixes = sorted({file.suffix for file in folder.rglob('*') if file.is_file()})
         yield (
-            f'the data set is empty: expected pictures ending in {dataset.img_suffix!r} in '
+            f'the data set is empty: expected images ending in {dataset.img_suffix!r} in '
             f'{dataset.ann_file or folder}, found files ending in {listed(suffixes) or "nothing"}'
             '; set img_suffix or data_prefix'
         )
 
 
 def files_of(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
-    """Whether pictures, and the label map of each, are there."""
+    """Whether images, and the label map of each, are there."""
     for key, option in [('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')]:
         files = [Path(row[key]) for row in sample(rows)]
         if absent := [file for file in files if not file.is_file()]:
@@ -220,7 +220,7 @@ def lossy(maps: Sequence[str]) -> Iterator[str]:
 
 
 def one_channel(maps: Sequence[str]) -> Iterator[str]:
-    """Label maps that are coloured pictures."""
+    """Label maps that are coloured images."""
     for file in sample(maps):
         if bands := read_labels(file).shape[2:]:
             yield (
@@ -324,5 +324,5 @@ def other_endings(rows: Sequence[dict], dataset: BaseDataset) -> int:
     return sum(
         (labels / f.relative_to(images).with_suffix(dataset.seg_map_suffix)).is_file()
         for f in images.rglob('*')
-        if f.suffix.lower() in PICTURES and str(f) not in used
+        if f.suffix.lower() in IMAGE_SUFFIXES and str(f) not in used
     )

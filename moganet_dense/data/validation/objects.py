@@ -20,11 +20,11 @@ class Kind:
 
     Attributes:
         masks: whether segmentations are.
-        joints: how many joints a person has, or None.
+        keypoints: how many keypoints a person has, or None.
     """
 
     masks: bool = False
-    joints: int | None = None
+    keypoints: int | None = None
 
 
 def of_file(content: dict, file: str, kind: Kind) -> Iterator[Finding]:
@@ -87,12 +87,12 @@ def names(images: Iterable[dict], file: str) -> Iterator[Finding]:
 
 
 def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[Fault]:
-    if kind.joints is not None:
+    if kind.keypoints is not None:
         if 'bbox' in row:
             yield from box(row['bbox'], size)
         labelled = row.get('num_keypoints')
         if row.get('keypoints') or ('keypoints' in row and labelled != 0):
-            yield from keypoints(row['keypoints'], kind.joints, size, labelled)
+            yield from keypoints(row['keypoints'], kind.keypoints, size, labelled)
         return
     yield from box(row.get('bbox'), size)
     if not is_number(row.get('area')):

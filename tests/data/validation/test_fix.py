@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import boxes, joints, scenes, write_coco
+from handmade import boxes, keypoints, scenes, write_coco
 from PIL import Image
 
 from moganet_dense.data.repair import repaired_coco
@@ -150,7 +150,7 @@ def test_the_options_lead_to_a_config_that_passes(tmp_path):
 
 def test_boxes_are_made_from_keypoints(tmp_path):
     """Keypoints from 1 to 5: 4 pixels, and two more on each side, cut to the image of 8."""
-    cfg = joints(tmp_path)
+    cfg = keypoints(tmp_path)
     file = Path(cfg.train_dataloader.dataset.data_root, 'boxes.json')
     content = json.loads(file.read_text())
     row = content['annotations'][0]
