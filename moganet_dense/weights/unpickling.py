@@ -2,8 +2,9 @@
 
 Passed to :func:`torch.load` as ``pickle_module``. A pickle names functions and calls them; here a
 name stands for nothing but what the table below gives it, which makes numbers, arrays, plain
-containers, argparse's settings and mmengine's HistoryBuffer, and checks its arguments. State is set only on objects
-of these kinds (https://docs.python.org/3/library/pickle.html#restricting-globals).
+containers, argparse's settings and mmengine's HistoryBuffer, and checks its arguments. State is set
+only on objects of these kinds
+(https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
 
 import pickle
