@@ -27,7 +27,7 @@ from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
 from ..weights import loading  # names of it later: it may import this
-from ..weights.conversion import WeightsError
+from ..weights.state_dicts import WeightsError
 from .work_dir_lock import lock
 
 POINTER = 'last_checkpoint'  # mmengine's name

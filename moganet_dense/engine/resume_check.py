@@ -18,7 +18,7 @@ from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..utils.printable import printable
 from ..weights import loading  # names of it later: it may import this
-from ..weights.conversion import WeightsError
+from ..weights.state_dicts import WeightsError
 from .atomic_checkpoint import last_whole
 from .plain_checkpoint import PARTS, from_plain, to_plain
 from .resume_schema import check_schema

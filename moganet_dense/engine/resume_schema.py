@@ -13,7 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from ..utils.printable import printable
-from ..weights.conversion import WeightsError
+from ..weights.state_dicts import WeightsError
 
 DEPTH = 64
 """Containers in one another."""
