@@ -37,7 +37,7 @@ from PIL import Image
 from moganet_dense.data.image_io import LoadWhole
 from moganet_dense.data.sources import Frame, Source
 from moganet_dense.data.validation import check_all, check_before_training
-from moganet_dense.data.validation.image_files import ImageSpec, look
+from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.inference.predict import WrittenBoxes
 from moganet_dense.results import boxes_of
@@ -315,7 +315,7 @@ def read_spoiled_label_map(folder: Path, case: bytes) -> None:
     if not image.exists():
         Image.new('RGB', (4, 4)).save(image)
     labels.write_bytes(case)
-    found = look(ImageSpec(str(image), 'train', None, str(labels), Rule(['a', 'b', 'c'])))[1]
+    found = check_image(ImageSpec(str(image), 'train', None, str(labels), Rule(['a', 'b', 'c'])))[1]
     load = LoadWhole(LoadAnnotations(), classes=3)
     row = dict(seg_map_path=str(labels), reduce_zero_label=False, label_map=None, seg_fields=[])
     _expect_ours(load, dict(row, img_shape=(4, 4), ori_shape=(4, 4)))

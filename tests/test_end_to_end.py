@@ -1,4 +1,4 @@
-"""Training, testing and resuming through the command line, on the data set that ships and
+"""Training, testing and resuming through the command line, on the bundled sample data set and
 on real images, for all three toolboxes."""
 
 import json
@@ -48,7 +48,7 @@ def noted(work_dir: Path) -> dict:
 
 
 def wrong(tool: str, *args, cwd) -> str:
-    """Message of a call that fails for a reason the user can mend: no traceback."""
+    """Message of a call that fails for a reason the user can fix: no traceback."""
     output = run(tool, *args, cwd=cwd, code=1)
     assert 'Traceback' not in output
     (message,) = re.findall(r'^error: .*', output, re.MULTILINE)
@@ -318,7 +318,7 @@ def test_half_precision_on_the_cpu_and_the_deploy_form(workspace):
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-6) == pytest.approx(metrics[2], abs=1e-6)
     assert metrics[3] == pytest.approx(metrics[0], abs=0.02)
     message = wrong('test', POSE, 'deployed.pth', *mini, cwd=workspace)
-    assert 'the weights are in the deploy form' in message
+    assert 'the weights are fused' in message
     message = wrong('test', POSE, checkpoint, '--dtype', 'fp16', *mini, cwd=workspace)
     assert '--dtype fp16 needs a GPU' in message or torch.cuda.is_available()
 

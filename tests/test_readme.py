@@ -1,5 +1,5 @@
 """Every command and every Python block of the README, run in one process after the other's
-result: on the data set that ships, with the smallest backbone, few images and one round.
+result: on the bundled sample data set, with the smallest backbone, few images and one round.
 
 What is not run here, and what runs it instead, is in ELSEWHERE.
 """

@@ -35,9 +35,9 @@ def command(config, json, fix, mini, cfg_options) -> int:
 
         cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
         if fix:
-            from ..data.validation.fix import fix as mended
+            from ..data.validation.fix import fix as write_fixes
 
-            for line in mended(cfg, Path(fix)):
+            for line in write_fixes(cfg, Path(fix)):
                 click.echo(line)
             return 0
         with one_line('the data cannot be checked'):

@@ -1,4 +1,4 @@
-"""``--mini``: any detection, segmentation or pose config on the data set that ships.
+"""``--mini``: any detection, segmentation or pose config on the bundled sample data set.
 
 The model, its classes and the metrics stay those of the config. What changes: the data set,
 every size in the pipelines (by one factor), and the schedule, which is short and starts from

@@ -22,7 +22,7 @@ class Job:
         work_dir: folder for logs and checkpoints; None: work_dirs/NAME, NAME_mini.
         cfg_options: ``key=value`` texts that override the config.
         launcher: none, pytorch, slurm or mpi.
-        mini: use the data set that ships, small and short.
+        mini: use the bundled sample data set, small and short.
         from_scratch: do not start from published weights.
     """
 

@@ -15,7 +15,7 @@ from .resumable import SeededDataset
 
 @HOOKS.register_module()
 class StrictLoadingHook(Hook):
-    """Makes an image that is truncated, or a label map or annotation that does not fit, an error
+    """Makes a truncated image, or a label map or annotation that does not fit, an error
     that names the file; see :func:`~moganet_dense.data.image_io.load_whole`."""
 
     priority = 'VERY_HIGH'  # before data are read

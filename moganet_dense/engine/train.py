@@ -159,7 +159,7 @@ def test(
         the metrics by name.
 
     Raises:
-        UserError: a mistake that the user can mend.
+        UserError: a mistake of the user, with its fix.
     """
     cfg = job.read()
     if not cfg.get('test_dataloader'):

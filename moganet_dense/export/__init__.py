@@ -48,7 +48,7 @@ def export(
     int8: str | None = None,
     calibrate: str | None = None,
 ) -> tuple[Path, float]:
-    """Writes a model, in the deploy form and with its post-processing, as one file.
+    """Writes a model, fused and with its post-processing, as one file.
 
     Args:
         job: tells the config.
@@ -64,7 +64,7 @@ def export(
         the file, and its largest difference from PyTorch before it is quantised.
 
     Raises:
-        UserError: a mistake that the user can mend; or the file does not compute what PyTorch
+        UserError: a mistake of the user, with its fix; or the file does not compute what PyTorch
             does. Nothing is written then.
     """
     target = Path(out)

@@ -154,7 +154,7 @@ GRAPHS = dict(
 
 
 def graph_of(model: nn.Module, names: Names | None) -> Graph:
-    """The graph of a model in the deploy form, in eval mode.
+    """The graph of a model fused, in eval mode.
 
     Args:
         model: it is changed: see :func:`~moganet_dense.export.dynamic_shapes.free_sizes`.

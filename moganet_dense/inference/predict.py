@@ -68,7 +68,7 @@ def predict(
         there = endings(inputs)
         told = f'; endings there: {there}' if there else ''
         raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
-    looked = skipped = 0
+    processed = skipped = 0
     stop = _Stop()
     try:
         with (
@@ -87,15 +87,15 @@ def predict(
                         writer.add(frame, result)
                     if lines:
                         _print(dict(about(frame), found=rows(result, score_thr)), lines)
-                    looked += 1
+                    processed += 1
                 advance(len(chunk))
                 if stop.received:
                     break
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
-        if looked or skipped or stop.received:  # else an error says it all
-            _say_what_was_done(looked, skipped, stop.received, out)
+        if processed or skipped or stop.received:  # else an error says it all
+            _print_summary(processed, skipped, stop.received, out)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 
 
@@ -440,11 +440,11 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
         raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
 
 
-def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path | None) -> None:
+def _print_summary(processed: int, skipped: int, interrupted: bool, out: Path | None) -> None:
     told = 'interrupted: ' if interrupted else ''
-    told += f'looked at {_count(looked, "image")}'
+    told += f'processed {_count(processed, "image")}'
     told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {printable(out)}' if out and looked else ''
+    told += f'; results in {printable(out)}' if out and processed else ''
     print(told, file=sys.stderr)
 
 

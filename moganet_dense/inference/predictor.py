@@ -54,7 +54,7 @@ def load_model(
             of that name, or the best checkpoint of a work dir, else its last. 'random': none,
             the model stays as it was initialised.
         device: as PyTorch has it; None: the GPU if there is one, else the CPU.
-        deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
+        deploy: fuse the model, which is faster; the checkpoint may be fused already.
         channels_last: images and maps lie in memory with their channels last; None: where that
             is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
         cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that

@@ -13,7 +13,7 @@ from bombs import BOMBS, checkpoint, saved
 
 from moganet_dense.data.image_io import LoadWhole, decode
 from moganet_dense.data.layouts import require_files
-from moganet_dense.data.validation.image_files import ImageSpec, look
+from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.utils import regular_files
 from moganet_dense.utils.errors import UserError
 from moganet_dense.utils.regular_files import open_regular, read_regular
@@ -195,7 +195,7 @@ def test_an_image_that_becomes_another_thing_stops_training(kind, tmp_path):
 @pytest.mark.parametrize('kind', ['a FIFO', 'a device', 'a link to itself', 'a folder'])
 def test_the_check_names_it_and_goes_on(kind, tmp_path):
     path = BOMBS[f'{kind} as image'].make(tmp_path, 0)
-    digest, (finding,) = look(ImageSpec(str(path), 'train'))
+    digest, (finding,) = check_image(ImageSpec(str(path), 'train'))
     assert digest == b'' and 'expected an image at' in finding.found
 
 

@@ -1,4 +1,4 @@
-"""The data set that ships: true formats, what it promises to hold, the same every time."""
+"""The bundled sample data set: true formats, what it promises to hold, the same every time."""
 
 import hashlib
 import json
@@ -158,7 +158,7 @@ def test_nothing_is_left_of_a_drawing_that_failed(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / 'mini').mkdir()
     (tmp_path / 'mini' / 'photo.jpg').write_bytes(b'mine')
-    with pytest.raises(UserError, match='holds something else'):
+    with pytest.raises(UserError, match='expected no other files'):
         mini_data.make_mini(tmp_path / 'mini')
     assert (tmp_path / 'mini' / 'photo.jpg').read_bytes() == b'mine'
 

@@ -646,7 +646,7 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
             predict(RedBoxes(), [text], None)
 
 
-def test_a_video_that_breaks_off_is_told(photos, capsys):
+def test_a_truncated_video_is_told(photos, capsys):
     writer = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
     for _ in range(20):
         writer.write(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8))
@@ -655,7 +655,7 @@ def test_a_video_that_breaks_off_is_told(photos, capsys):
     Path('clip.avi').write_bytes(content[: len(content) // 2])
     assert predict(RedBoxes(), ['clip.avi'], Path('out')) == SKIPPED
     said = capsys.readouterr().err
-    assert 'clip.avi: the video breaks off after ' in said and ' of 20 images' in said
+    assert 'clip.avi: the video is truncated after ' in said and ' of 20 frames' in said
     assert json.loads(Path('out/predictions.json').read_text())['images']  # what there is
 
 

@@ -120,7 +120,7 @@ def test_predict_runs_the_file(pose, photographs, tmp_path, capfd):
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
     assert len(content['annotations']) == 1
     assert main([*command, '--deploy']) == 2
-    assert 'takes no weights and no --deploy' in capfd.readouterr().err
+    assert 'takes no CHECKPOINT and no --deploy' in capfd.readouterr().err
 
 
 def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photographs, capfd):

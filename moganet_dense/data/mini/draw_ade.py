@@ -1,4 +1,4 @@
-"""Draws street scenes with a label for every pixel and writes them as ADE20K does."""
+"""Draws street scenes with a label for every pixel, in the layout of ADE20K."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def draw_street(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         _tree(rng, canvas, labels, horizon)
     for _ in range(rng.integers(0, 3)):
         _sprite(rng, canvas, labels, horizon)
-    if rng.random() < 0.4:  # something that nobody labelled
+    if rng.random() < 0.4:  # an unlabelled object
         x, y = (int(v) for v in rng.integers(0, (width - 30, height - 30)))
         canvas[y : y + 14, x : x + 20] = near(rng, (190, 60, 190), 40)
         labels[y : y + 14, x : x + 20] = UNLABELLED

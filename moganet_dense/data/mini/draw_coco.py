@@ -1,4 +1,4 @@
-"""Draws scenes and writes them as COCO 2017 does: instances, keypoints, detections."""
+"""Draws scenes with instances, keypoints and detections, in the layout of COCO 2017."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-MIN_VISIBLE = 0.35  # of an object; one that is hidden more than that is not annotated
+MIN_VISIBLE = 0.35  # of an object; less visible instances are not annotated
 
 
 @dataclass
@@ -31,8 +31,8 @@ class Instance:
 
     Attributes:
         category: COCO's name.
-        mask: (H, W), bool: where it can be seen.
-        extent: pixels that it would cover if nothing hid it.
+        mask: (H, W), bool: its visible pixels.
+        extent: number of its pixels without occlusion.
         keypoints: (17, 2), float, in pixels of the image, or None.
         crowd: one annotation for a group.
     """
@@ -51,7 +51,7 @@ def categories() -> list[dict]:
 
 
 def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Instance]]:
-    """One image and what can be seen in it.
+    """One image and its visible instances.
 
     Returns:
         (H, W, 3) uint8 RGB, and the objects from back to front.
@@ -91,7 +91,7 @@ def _draw_one(rng: np.random.Generator, canvas: np.ndarray, instances: list[Inst
 
 
 def _place(rng: np.random.Generator, canvas, size, instances: list[Instance]) -> tuple[int, int]:
-    """A corner for an object, perhaps a little beyond the edge, mostly where there is room."""
+    """A corner for an object, sometimes partly outside the image, mostly where there is room."""
     (width, height), (w, h) = canvas, size
     places = []
     for _ in range(1 if rng.random() < 0.15 else 6):
@@ -151,7 +151,7 @@ def _polygons(mask: np.ndarray) -> list[list[float]]:
 
 
 def _keypoints(instance: Instance) -> dict:
-    """COCO's triples x, y, v: 2 seen, 1 hidden by something, 0 outside the image."""
+    """COCO's triples x, y, v: 2 visible, 1 occluded, 0 outside the image."""
     height, width = instance.mask.shape
     if instance.keypoints is None:  # a crowd
         return dict(keypoints=[0] * 51, num_keypoints=0)

@@ -1,6 +1,6 @@
-"""Things to draw: each function makes one object of random looks on a transparent patch.
+"""Objects to draw: each function draws one object with a random look on a transparent patch.
 
-A category has a typical shape, colour and texture, with enough spread that a detector has
+A category has a typical shape, colour and texture, with enough variation that a detector has
 to generalise. Colours are RGB.
 """
 
@@ -19,7 +19,7 @@ class Sprite:
 
     Attributes:
         rgba: (h, w, 4), uint8; alpha 255 on the object and 0 around it.
-        keypoints: (17, 2), float, x and y of COCO's keypoints in the patch; None but for people.
+        keypoints: (17, 2), float, x and y of COCO's keypoints in the patch; None except for people.
     """
 
     rgba: np.ndarray
@@ -202,7 +202,7 @@ SPRITES: dict[str, Callable[[np.random.Generator], Sprite]] = {
     'banana': banana,
     'potted plant': potted_plant,
 }
-"""Category, by COCO's name, and what draws it."""
+"""The function that draws each category, by COCO's name."""
 
 
 def background(rng: np.random.Generator, width: int, height: int, tint: Color) -> np.ndarray:
@@ -215,7 +215,7 @@ def background(rng: np.random.Generator, width: int, height: int, tint: Color) -
 
 
 def paste(canvas: np.ndarray, sprite: Sprite, x: int, y: int) -> np.ndarray:
-    """Draws ``sprite`` with its corner at (x, y), perhaps beyond the edge.
+    """Draws ``sprite`` with its corner at (x, y), possibly outside the canvas.
 
     Returns:
         (H, W), bool: the pixels of ``canvas`` that it covers.

@@ -1,10 +1,9 @@
-"""What does not fit between a config and its data, found before training starts.
+"""Compares a config with its data before training starts.
 
-A finding is one line: what was expected, what was found, what to do. Each function of
-``coco``, ``labels``, ``objects`` and ``shared`` looks at one thing and yields its findings; those
-of ``files`` look at every image and label map, which takes longer. Data sets that
-are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
-guessed about them.
+A finding is one line: what was expected, what was found, and the fix. Each function of
+``coco_annotations``, ``label_maps``, ``objects`` and ``common`` checks one rule and yields its
+findings; ``image_files`` decodes every image and label map, which takes longer. Remote data sets
+and data set classes with their own reader are not checked.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,22 +27,22 @@ _CHECKS = {
     'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_keypoints),
     'mmseg': ('BaseSegDataset', label_maps.check_labels),
 }
-"""Toolbox: the data set class whose files are understood, and what checks them."""
+"""By toolbox: the supported data set class, and the function that checks it."""
 
 _READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
-"""What a subclass must have left as it is if its files are to be understood."""
+"""Methods that a subclass must not override to be supported."""
 
 
 def check_before_training(cfg: Config) -> Summary:
     """Raises the first finding in the config and the data of training and validation.
 
-    Reads each annotation file once (seconds for COCO), and of images and label maps a few.
+    Reads each annotation file once (seconds for COCO), and a few images and label maps.
 
     Returns:
-        what of the data is used, and what is dropped and why.
+        the number of images and instances that are used, and dropped with their reasons.
 
     Raises:
-        UserError: files are missing, cannot be read, or do not fit the config.
+        UserError: files are missing, cannot be read, or do not match the config.
     """
     summary = Summary()
     for finding in findings(cfg, summary=summary):
@@ -62,10 +61,10 @@ def check_before_testing(cfg: Config) -> None:
 
 
 def check_all(cfg: Config) -> Report:
-    """Looks at every annotation and every file of training and validation.
+    """Checks every annotation and every file of training and validation.
 
     Raises:
-        UserError: none of the config's data sets is one whose files are understood.
+        UserError: no data set of the config is supported.
     """
     report, images = Report(), []
     try:
@@ -79,7 +78,7 @@ def check_all(cfg: Config) -> Report:
             f'expected data sets of {", ".join(_CHECKS)} on this machine, as the toolboxes '
             'themselves read them, found none; there is nothing to check'
         )
-    report.looked_at = len(images)
+    report.images = len(images)
     return report
 
 
@@ -89,17 +88,17 @@ def findings(
     images: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
-    """Everything that does not fit, a line each.
+    """All findings, one line each.
 
     Args:
         cfg: the config.
         splits: which of train, val and test.
-        images: if given, all there is about annotations is told, and not the first error
-            of each file; all images are added to it.
+        images: if given, all findings of annotations are reported instead of the first error
+            of each file, and all images are added to it.
         summary: if given, the summary of each data set is added to it.
 
     Raises:
-        UserError: a file is missing or cannot be read, so that the rest cannot be judged.
+        UserError: a file is missing or cannot be read, so the rest cannot be checked.
     """
     summary = Summary() if summary is None else summary
     with DATASETS.switch_scope_and_registry(cfg.default_scope):
@@ -121,7 +120,7 @@ def findings(
 
 
 def _require_files(dataset: dict, scope: str) -> None:
-    """The files are there; where they are not, data in another format may be."""
+    """Checks that the files exist; if not, looks for data in another format."""
     try:
         require_files(dataset, scope)
     except UserError as error:
@@ -148,7 +147,7 @@ def _of_data_set(
         if scope == 'mmseg':
             unusable += label_maps.known_classes(part, kind)
         yield from unusable
-        if not unusable:  # paths, names and defaults as the toolbox itself understands them
+        if not unusable:  # paths, names and defaults as the toolbox resolves them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
             yield from check(cfg, part, dataset, split, images, summary)
 

@@ -1,4 +1,4 @@
-"""Every image and label map of a data set: decoded as in training, and compared."""
+"""Decodes every image and label map of a data set as in training, and compares them."""
 
 import hashlib
 import os
@@ -20,19 +20,19 @@ from ..image_io import decode, read_whole
 from .findings import Finding
 
 FEW = 64
-"""So many images are not worth a process of their own."""
+"""Below this number of images no further process is started."""
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """An image that a data set reads.
+    """An image of a data set, and its expected properties.
 
     Attributes:
         file: its path.
         split: 'train' or 'val'.
         size: width and height that the annotations state, or None.
         labels: path of its label map, or None.
-        rule: what its numbers mean, with ``no_class``.
+        rule: meaning of its numbers, with ``no_class``.
     """
 
     file: str
@@ -47,10 +47,10 @@ def check_images(images: Sequence[ImageSpec], processes: int | None = None) -> I
 
     Args:
         images: of all splits.
-        processes: that decode; None: one a core.
+        processes: number of decoding processes; None: one per core.
     """
     by_content = defaultdict(list)
-    for image, (digest, found) in zip(images, _looked_at(images, processes), strict=True):
+    for image, (digest, found) in zip(images, _checked(images, processes), strict=True):
         yield from found
         if digest:
             by_content[digest].append(image)
@@ -62,7 +62,7 @@ def check_images(images: Sequence[ImageSpec], processes: int | None = None) -> I
 
 
 def in_both(groups: Iterable[Sequence[ImageSpec]], what: str) -> Iterator[Finding]:
-    """The same image in training and validation: the result would flatter."""
+    """The same image in training and validation, which inflates the results."""
     for group in groups:
         first = {image.split: image.file for image in reversed(group)}
         if {'train', 'val'} <= set(first):
@@ -70,16 +70,16 @@ def in_both(groups: Iterable[Sequence[ImageSpec]], what: str) -> Iterator[Findin
             yield Finding(rule, f'in val as {first["val"]}', first['train'])
 
 
-def _looked_at(images: Sequence[ImageSpec], processes: int | None) -> Iterator[tuple]:
+def _checked(images: Sequence[ImageSpec], processes: int | None) -> Iterator[tuple]:
     if len(images) <= FEW:
-        yield from map(look, images)
+        yield from map(check_image, images)
         return
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context('spawn')) as pool:
-        seen = pool.map(look, images, chunksize=16)
+        seen = pool.map(check_image, images, chunksize=16)
         yield from track(seen, 'decoding', total=len(images))
 
 
-def look(image: ImageSpec) -> tuple[bytes, list[Finding]]:
+def check_image(image: ImageSpec) -> tuple[bytes, list[Finding]]:
     """Digest of an image's file, empty if it cannot be read, and its findings."""
     try:
         digest = hashlib.blake2b(read_whole(image.file), digest_size=16).digest()
@@ -97,7 +97,7 @@ def look(image: ImageSpec) -> tuple[bytes, list[Finding]]:
 
 
 def label_map(image: ImageSpec, size: tuple[int, int]) -> Iterator[Finding]:
-    """Whether a label map can be read, is of its image's size, and holds classes only."""
+    """Checks that a label map can be read, has the size of its image, and only valid classes."""
     file = image.labels
     try:
         labels = read_labels(file)
@@ -106,7 +106,7 @@ def label_map(image: ImageSpec, size: tuple[int, int]) -> Iterator[Finding]:
         return
     if labels.ndim != 2:
         found = f'{labels.shape[2]} channels'
-        yield Finding('expected label maps of one number a pixel', found, file)
+        yield Finding('expected label maps of one number per pixel', found, file)
         return
     if labels.shape[::-1] != size:
         found = '{} x {}, image {} x {}'.format(*labels.shape[::-1], *size)
@@ -124,12 +124,12 @@ def read_labels(file: str) -> np.ndarray:
     """A label map as mmseg reads it, with Pillow: the numbers of a palette, not its colours.
 
     Raises:
-        UserError: it cannot be read; names it in one line.
+        UserError: it cannot be read; one line with its path.
     """
     content = read_whole(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # Pillow's, of many pixels
+            warnings.simplefilter('ignore')  # Pillow's limit of pixels
             with Image.open(BytesIO(content)) as image:
                 return np.asarray(image)
     except Exception as error:  # Pillow raises many kinds

@@ -313,8 +313,8 @@ def test_names_that_lead_out_of_the_folder_are_read_from_where_they_point(tmp_pa
     load_whole(dataset)
     assert [int(dataset[i]['inputs'].float().mean()) for i in (0, 1)] == [50, 200]
     report = check_all(cfg)
-    rule = 'warning', 'file names that lead out of the data folder: read from where they point'
-    assert report.counts == {rule: 2} and report.looked_at == 2
+    rule = 'warning', 'file names that point outside the data folder: read from there'
+    assert report.counts == {rule: 2} and report.images == 2
 
 
 # --- the commands

@@ -41,7 +41,7 @@ def test_boxes_that_fit_pass(tmp_path):
         (('Cat', 'dog'), "classes 'Cat' in .*boxes.json, found 'cat', 'dog'; did you mean 'cat'?"),
         (('cat', 'unicorn'), "expected the classes 'unicorn' in .*, found 'cat', 'dog'; set"),
         (('dog', 'cat'), "order of .*, 'cat', 'dog', found 'dog', 'cat': .*wrong names"),
-        ('cat', r"found the text 'cat'; write classes=\('cat',\), with the comma"),
+        ('cat', r"found the string 'cat'; write classes=\('cat',\), with the comma"),
         (None, r"'person' \(COCO's, as the config names none\) in .*, found 'cat', 'dog'"),
     ],
 )
@@ -77,7 +77,7 @@ def test_both_data_sets_are_looked_at(tmp_path, loader):
     'changes, said',
     [
         (dict(images=[]), 'is empty: .* found 0 images'),
-        (dict(annotations=[]), 'annotations that are used, .*2 images and 0 such among 0'),
+        (dict(annotations=[]), 'usable annotations in .*2 images and 0 usable of 0'),
         (dict(annotations=[dict(id=1, image_id=1, category_id=0)]), r'\{3, 5\}|3, 5, found 0'),
     ],
 )
@@ -166,7 +166,7 @@ def test_reduce_zero_label_off_by_one(tmp_path):
     assert Rule(names, reduced=True).no_class({4, 9, 1, 0}) == {4, 9}
     assert not Rule(names, True, {3: 255, 8: 255}).no_class({4, 9, 1, 0})
     message = finding(scenes(tmp_path, [[[0, 1], [2, 3]]]))
-    assert "3 is of no class (void?): set type='LabelMapDataset', label_map={3: 255}" in message
+    assert "3 is not a class (void?): set type='LabelMapDataset', label_map={3: 255}" in message
     assert 'set reduce_zero_label' not in message  # which would shift every class
     assert not Rule(names, False, {3: 255}).no_class({0, 1, 2, 3})
 
@@ -232,7 +232,7 @@ def test_keypoints_that_do_not_match(tmp_path):
     assert 'expected 3 keypoints, as in the metainfo (9 numbers' in message
     assert 'found 5 (15 numbers) in annotation 7 of' in message
     message = finding(keypoints(tmp_path, names=['a', 'c', 'b']))
-    assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; take the order" in message
+    assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; use the order" in message
     assert '0 such among 1 annotations: 1 without keypoints' in finding(keypoints(tmp_path, 0))
     cfg = keypoints(tmp_path)
     cfg.train_dataloader.dataset.metainfo.sigmas = [0.05] * 17
