@@ -295,7 +295,7 @@ def test_a_mistake_is_one_line(args, said, workspace):
 def test_weights_alone_cannot_be_resumed_from(workspace):
     torch.save({'state_dict': {'a': torch.ones(1)}}, workspace / 'w.pth')
     message = wrong('train', DET, '--mini', '--resume', 'w.pth', cwd=workspace)
-    assert 'cannot resume: the file holds no message_hub, meta, optimizer' in message
+    assert 'cannot resume: the file has no message_hub, meta, optimizer' in message
 
 
 @pytest.mark.slow

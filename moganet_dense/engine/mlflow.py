@@ -1,4 +1,4 @@
-"""MLflow's images."""
+"""Images for MLflow."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmengine.visualization import MLflowVisBackend
 
 @VISBACKENDS.register_module()
 class MLflowImageBackend(MLflowVisBackend):
-    """mmengine's MLflowVisBackend, whose image names lack the ending that MLflow asks for."""
+    """mmengine's MLflowVisBackend with the file suffix that MLflow requires in image names."""
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **options: Any) -> None:
         """Logs (H, W, 3), uint8, RGB, as ``name_step.png``."""

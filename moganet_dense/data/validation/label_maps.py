@@ -82,7 +82,7 @@ def check_labels(
         found.images += (others := other_endings(rows, dataset))
         if others:
             found.dropped_images[
-                f"with a suffix other than {dataset.img_suffix!r} (LabelMapDataset reads all)"
+                f'with a suffix other than {dataset.img_suffix!r} (LabelMapDataset reads all)'
             ] = others
         summary.parts.append(found)
 
