@@ -34,9 +34,8 @@ def set_tta(cfg: Config) -> str:
     if 'tta_pipeline' in cfg:
         dataset.pipeline = cfg.tta_pipeline
     else:
-        dataset.pipeline = tta_pipeline(
-            dataset.pipeline, (1.0,) if scope == 'mmpretrain' else SCALES
-        )
+        scales = (1.0,) if scope == 'mmpretrain' else SCALES
+        dataset.pipeline = tta_pipeline(dataset.pipeline, scales)
     cfg.model = ConfigDict(**(cfg.get('tta_model') or _model(cfg)), module=cfg.model)
     return '--tta: flipped and not' + ('' if scope == 'mmpretrain' else ', at 0.75, 1 and 1.25')
 
@@ -62,9 +61,7 @@ def tta_pipeline(pipeline: list[dict], scales: tuple[float, ...]) -> list[dict]:
     steps = [ConfigDict(step) for step in pipeline]
     at = next((i for i, s in enumerate(steps) if s.get('type') in ('Resize', 'ResizeEdge')), None)
     if at is None or not steps[-1].get('type', '').startswith('Pack'):
-        raise UserError(
-            '--tta needs Resize and a packing step in the test pipeline; or tta_pipeline'
-        )
+        raise UserError('--tta needs Resize and a packing step at the end of the test pipeline')
     sizes = [ConfigDict(steps[at], scale=_times(steps[at].get('scale'), s)) for s in scales]
     flips = [dict(type='RandomFlip', prob=p) for p in (0.0, 1.0)]
     pack = ConfigDict(steps[-1])

@@ -72,10 +72,7 @@ def find_batch(cfg: Config, processes: int = 1) -> int:
         step(batch)
         return torch.cuda.max_memory_allocated()
 
-    found = largest_batch(peak, torch.cuda.get_device_properties(0).total_memory)
-    del step
-    torch.cuda.empty_cache()
-    return found
+    return largest_batch(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
 def training_step(cfg: Config, device: str) -> Callable[[int], float]:
@@ -105,6 +102,6 @@ def training_step(cfg: Config, device: str) -> Callable[[int], float]:
             if parameter.grad is not None:
                 first.copy_(parameter.grad)
             parameter.grad = None
-        return float(loss)
+        return loss.item()
 
     return step

@@ -257,7 +257,7 @@ def test_augmented_testing_of_a_detector():
     set_tta(cfg)
     assert cfg.model.type == 'DetTTAModel' and cfg.model.module.type == 'RetinaNet'
     assert cfg.model.tta_cfg == dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
-    load, augment = cfg.test_dataloader.dataset.pipeline
+    _, augment = cfg.test_dataloader.dataset.pipeline
     sizes, flips, annotations, pack = augment.transforms
     assert [s.scale for s in sizes] == [(1000, 600), (1333, 800), (1666, 1000)]
     assert [f['prob'] for f in flips] == [0.0, 1.0] and annotations[0].type == 'LoadAnnotations'
