@@ -1,8 +1,8 @@
-"""One training in several processes: how they find each other, who speaks, and how they end.
+"""One training in several processes: process group, logging of rank 0, and termination.
 
-A launcher (torchrun, srun, mpirun) starts the processes and says in the environment which is
-which. They talk over gloo on CPUs and nccl on GPUs; a process that is frozen or gone is noticed by
-their watchers.
+A launcher (torchrun, srun, mpirun) starts the processes and sets their ranks in the environment.
+They communicate over gloo on CPUs and nccl on GPUs. A launcher stops the others when one of its
+processes ends with an error; watchers detect a process that is frozen or lost.
 """
 
 import os
@@ -30,28 +30,28 @@ ENVIRONMENT = {
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
-"""Variables by which a launcher gives a process its number, how many there are, and its number on
-this machine. All need MASTER_ADDR, the machine of rank 0; MASTER_PORT is 29500 if not given."""
+"""Environment variables of each launcher: rank, world size and local rank. All need MASTER_ADDR,
+the machine of rank 0; the default of MASTER_PORT is 29500."""
 
 TIMEOUT = timedelta(hours=2)
-"""For a collective. Rank 0 may compute metrics for long; watchers notice who is gone."""
+"""Time limit of a collective. Rank 0 may compute metrics for long; watchers detect lost ranks."""
 
 JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
-"""Environment variable: seconds that a process waits for the others to come."""
+"""Environment variable: seconds that a process waits for the others to join."""
 JOIN_SECONDS = 25
 
-_watches: list[Watch] = []  # of this process: one while it is of a group
+_watches: list[Watch] = []  # of this process: one while it belongs to a group
 
 
 def join(launcher: str) -> None:
-    """Makes this process one of the group that ``launcher`` started, until it ends.
+    """Joins the process group that ``launcher`` started.
 
     Args:
         launcher: none, pytorch, slurm or mpi.
 
     Raises:
-        UserError: the launcher's environment is absent, there are too few GPUs, the port is in
-            use, or a process does not come.
+        UserError: the environment of the launcher is missing, there are too few GPUs, the port is
+            in use, or a process does not join.
     """
     if launcher == 'none' or dist.is_initialized():
         return
@@ -71,11 +71,11 @@ def require_same(facts: dict[str, str]) -> None:
     """Checks that all processes have the same code, config and data.
 
     Args:
-        facts: of this process, in words, by what they are about.
+        facts: descriptions of this process, by topic.
 
     Raises:
-        UserError: in rank 0, where another rank has others.
-        SystemExit: in the others then.
+        UserError: in rank 0, if the facts of another rank differ.
+        SystemExit: in the other ranks.
     """
     everyone: list[dict[str, str]] = [{}] * dist.get_world_size()
     dist.all_gather_object(everyone, facts)
@@ -93,7 +93,7 @@ def require_same(facts: dict[str, str]) -> None:
 
 
 def leave() -> None:
-    """Ends the group in order."""
+    """Leaves the process group."""
     if dist.is_initialized():
         while _watches:
             _watches.pop().done()
@@ -102,11 +102,11 @@ def leave() -> None:
 
 @contextmanager
 def joined(launcher: str) -> Iterator[None]:
-    """Within it this process is one of a group, see :func:`join`.
+    """Context in which this process is a member of a group, see :func:`join`.
 
     Raises:
-        UserError: also, in place of the library's error, where another process has ended.
-        RuntimeError: any other, as it is.
+        UserError: another process has ended; replaces the error of the backend.
+        RuntimeError: any other error.
     """
     before = dist.is_initialized()
     try:
@@ -121,8 +121,7 @@ def joined(launcher: str) -> Iterator[None]:
             raise
         gone = _watches[0].gone()
         raise UserError(
-            f'{gone} has ended, killed or by an error of its own; this job ends; continue with '
-            '--resume'
+            f'{gone} has ended, killed or by an error; this job stops; continue with --resume'
         ) from error
     if not before:
         leave()
@@ -134,7 +133,7 @@ def _is_lost_peer(error: RuntimeError) -> bool:
 
 
 def _read_place(launcher: str) -> tuple[int, int]:
-    """Translates what the launcher put into the environment, takes a GPU; rank and world size."""
+    """Reads the environment of the launcher and selects a GPU; returns rank and world size."""
     names = ENVIRONMENT[launcher]
     if absent := [name for name in (*names, 'MASTER_ADDR') if name not in os.environ]:
         raise UserError(
@@ -175,11 +174,11 @@ def _store(rank: int, is_master: bool) -> dist.Store:
         reason = reason_of(error)
         if 'EADDRINUSE' in reason or 'in use' in reason:
             raise UserError(
-                f'MASTER_PORT {port} is in use on this machine, by another training perhaps; '
+                f'MASTER_PORT {port} is in use on this machine, possibly by another training; '
                 'choose another one'
             ) from None
         raise UserError(
-            f'rank {rank} does not reach rank 0 at {address}:{port} within {seconds:g} s: is it '
+            f'rank {rank} cannot reach rank 0 at {address}:{port} within {seconds:g} s: is it '
             f'started, and the port open? ({reason[:120]})'
         ) from None
     if not hosted:
@@ -188,7 +187,7 @@ def _store(rank: int, is_master: bool) -> dist.Store:
 
 
 def _within(seconds: float, make: Callable[[], dist.Store]) -> dist.Store:
-    """The result of ``make``, which waits for ever where a stranger listens at the port.
+    """The result of ``make``, which blocks forever if another program listens on the port.
 
     Raises:
         TimeoutError: it took longer.
@@ -205,33 +204,33 @@ def _within(seconds: float, make: Callable[[], dist.Store]) -> dist.Store:
     thread.start()
     thread.join(seconds)
     if not made:
-        raise TimeoutError('it does not answer')
+        raise TimeoutError('no answer')
     if isinstance(made[0], BaseException):
         raise made[0]
     return made[0]
 
 
 def _meet(store: dist.Store, rank: int, world: int) -> None:
-    """Waits until all are there.
+    """Waits until all processes have joined.
 
     Raises:
-        UserError: rank 0 says who is not.
+        UserError: in rank 0, names the missing ranks.
     """
     store.set(f'here/{rank}', f'process {os.getpid()} on {socket.gethostname()}')
-    end = time.monotonic() + _seconds_to_join() + (2 if rank else 0)  # rank 0 says it first
+    end = time.monotonic() + _seconds_to_join() + (2 if rank else 0)  # rank 0 reports it first
     wanted = [f'here/{other}' for other in range(world)]
     while not store.check(wanted):
         if time.monotonic() > end:
             absent = [str(other) for other in range(world) if not store.check([f'here/{other}'])]
             raise UserError(
-                f'rank {", ".join(absent)} of {world} did not come within {_seconds_to_join():g} '
+                f'rank {", ".join(absent)} of {world} did not join within {_seconds_to_join():g} '
                 f's; {JOIN_TIMEOUT}=SECONDS waits longer'
             )
         time.sleep(0.1)
 
 
 def _silence() -> None:
-    """From now on nothing of this process reaches the screen but errors."""
+    """Silences all output of this process except errors."""
     sys.stdout.flush()
     with open(os.devnull, 'w') as nothing:
         os.dup2(nothing.fileno(), 1)
@@ -240,7 +239,7 @@ def _silence() -> None:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The first process of each machine does what is within before the others there do."""
+    """The first process of each machine runs the body before the others on it."""
     first = int(os.environ.get('LOCAL_RANK', 0)) == 0
     if not first:
         barrier()
@@ -250,7 +249,7 @@ def main_first() -> Iterator[None]:
 
 
 def speak_into(path: str | os.PathLike) -> None:
-    """From now on what this process prints goes to a file."""
+    """Redirects the output of this process to a file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     with open(path, 'a') as file:

@@ -1,8 +1,8 @@
-"""SIGTERM, SIGHUP and Ctrl-C: the iteration is finished and saved before training stops.
+"""SIGTERM, SIGHUP and Ctrl-C: finish the iteration and save before training stops.
 
-A signal may come twice within milliseconds: GNU timeout and schedulers signal a process and then
-its group, torchrun passes on what its workers got already, keys bounce. So only a deliberate
-second Ctrl-C, after the message of the first one, stops at once. Signals that are ignored when
+A signal may arrive twice within milliseconds: GNU timeout and schedulers signal a process and then
+its group, torchrun forwards signals that its workers already got, and keys bounce. So only a second
+Ctrl-C after the message of the first one stops at once. Signals that are ignored when
 training starts, as SIGHUP under nohup, stay ignored.
 """
 
@@ -29,7 +29,7 @@ from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
 
 def stopping_at_once(work_dir: str | os.PathLike) -> AbstractContextManager[None]:
-    """For what comes before and after the iterations: a signal ends it, in one line.
+    """Context for the code before and after the iterations: a signal ends it with one line.
 
     Raises:
         Interrupted: a signal came.
@@ -42,7 +42,7 @@ class SignalHook(Hook):
     """Saves and stops after the iteration in which a signal arrives.
 
     It also makes loader workers ignore the signals of a scheduler or terminal, which reach every
-    process of a job, and saves where a worker is lost.
+    process of a job, and saves if a worker is lost.
     """
 
     priority = 'LOWEST'
@@ -63,7 +63,7 @@ class SignalHook(Hook):
         self.close(runner)
 
     def close(self, runner) -> None:
-        """Gives the handlers back; at the end of training, or after an error."""
+        """Restores the handlers, at the end of training or after an error."""
         restore(self.before)
         self.before = {}
 
@@ -85,8 +85,8 @@ class SignalHook(Hook):
         self._leave_lost_workers_to_the_loop()
 
     def _leave_lost_workers_to_the_loop(self) -> None:
-        """torch raises where a worker dies, in the middle of a step too; without its handler the
-        loop notices within seconds when it asks for the next batch."""
+        """torch raises when a worker dies, also in the middle of a step; without its handler the
+        loop notices it within seconds, at the next batch."""
         if self.before and callable(handler := signal.getsignal(signal.SIGCHLD)):
             self.before[signal.SIGCHLD] = handler
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -107,7 +107,7 @@ class SignalHook(Hook):
             self._save_and_stop(runner, number, runner.iter)
 
     def _received_by_any(self) -> int:
-        """The signal, if any process of the training got one."""
+        """The signal that any process of the training received, or None."""
         if get_world_size() == 1:
             return self.received
         number = torch.tensor(self.received, device=get_device())
@@ -138,9 +138,9 @@ class SignalHook(Hook):
         """Saves between two iterations, in a training of one process.
 
         Raises:
-            UserError: always, with what was saved.
+            UserError: always, with the saved checkpoint.
         """
-        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise about it again
+        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
         reason = reason_of(error)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
@@ -164,7 +164,7 @@ def _shared_memory() -> str:
 
 
 def let_workers_ignore_signals(loader: DataLoader) -> None:
-    """Makes the workers that a loader will start ignore what a job's every process gets."""
+    """Makes the workers of a loader ignore signals that every process of a job gets."""
     before = loader.worker_init_fn
     if not isinstance(before, partial) or before.func is not _start_worker:
         loader.worker_init_fn = partial(_start_worker, before=before)
@@ -180,8 +180,8 @@ def _start_worker(worker_id: int, before: Callable[[int], None] | None = None) -
 
 
 def _end_by_parent_alone() -> None:
-    """Ends this worker at a SIGTERM of its parent's, which Python sends at its exit, and at no
-    other one's."""
+    """Ends this worker at a SIGTERM of its parent, which Python sends at exit, and ignores
+    others."""
     if not hasattr(signal, 'sigwaitinfo'):
         return
     parent = os.getppid()
@@ -196,13 +196,13 @@ def _end_by_parent_alone() -> None:
 
 
 def _die_of_lost_data() -> None:
-    """Ends this worker where a batch cannot be passed on, as in a small /dev/shm: Python prints
-    the error, and the parent would wait for the batch for ever."""
+    """Ends this worker if a batch cannot be sent, as with a small /dev/shm: Python only prints the
+    error, and the parent would wait forever."""
     from multiprocessing.queues import Queue
 
     def fail(error: BaseException, batch: Any) -> None:
         reason = reason_of(error)
-        say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
+        say(f'loader worker: a batch cannot be sent: {reason} ({_shared_memory()})')
         os._exit(1)
 
-    Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; Python's own extension
+    Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; set by Python's extension

@@ -173,9 +173,9 @@ class _Watcher:
         if self.rank in (0, 1):
             with suppress(OSError):
                 text = (
-                    f'error: rank {lost} of {self.world}{place(self.store, lost)} has not answered '
-                    f'for {MISSED:g} s, as if killed or frozen; this job ends; continue with '
-                    '--resume\n'
+                    f'error: rank {lost} of {self.world}{place(self.store, lost)} has not '
+                    f'responded for {MISSED:g} s, killed or frozen; this job stops; continue '
+                    'with --resume\n'
                 )
                 os.write(2, text.encode())
         os.write(3, b'!')
