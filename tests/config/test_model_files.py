@@ -42,7 +42,7 @@ def test_a_work_dir_that_was_moved(work_dir):
 
 def test_what_a_work_dir_lacks_is_said(work_dir):
     (work_dir / 'last_checkpoint').unlink()
-    with pytest.raises(UserError, match='no checkpoint was saved yet; give CONFIG CHECKPOINT'):
+    with pytest.raises(UserError, match='no checkpoint was saved yet; pass CONFIG CHECKPOINT'):
         model_files('work')
     for config in work_dir.glob('*.py'):
         config.unlink()
@@ -54,7 +54,7 @@ def test_names_of_the_zoo_bring_published_weights():
     url = metafiles.find(NAME)['Weights']
     assert model_files(NAME) == model_files(NAME, NAME) == ModelFiles(NAME, url)
     assert model_files('x.py', NAME) == ModelFiles('x.py', url)
-    with pytest.raises(UserError, match=f'no weights are given for .*; {NAME} has published'):
+    with pytest.raises(UserError, match=f'no weights for .*; {NAME} has published'):
         model_files(f'configs/det/{NAME}.py')
     with pytest.raises(UserError, match='no weights are published for faster_rcnn_moganet_s'):
         model_files('faster_rcnn_moganet_s')
