@@ -11,7 +11,9 @@ from mmengine.config import Config
 from ..data.sources import Fault, find, frames
 from ..toolboxes.build import build
 from ..toolboxes.load import load
+from ..utils.atomic import write_whole
 from ..utils.errors import UserError
+from ..writer import Video
 from .simvp import SimVP
 
 GAP = 4  # pixels between the rows and columns of a sheet
@@ -113,19 +115,15 @@ def write(
     Raises:
         UserError: one of them cannot be written.
     """
-    name.parent.mkdir(parents=True, exist_ok=True)
     sheet, video = name.with_suffix('.png'), name.with_suffix('.mp4')
     rows = [row for row in (given, truth, predicted) if len(row)]
-    if not cv2.imwrite(str(sheet), _sheet([[_image(f) for f in row] for row in rows])):
-        raise UserError(f'{sheet} cannot be written')
+    _, content = cv2.imencode('.png', _sheet([[_image(f) for f in row] for row in rows]))
+    write_whole(sheet, content.tobytes())
     images = [_image(frame) for frame in torch.cat([given, predicted])]
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
-    if not writer.isOpened():
-        raise UserError(f'{video} cannot be written')
+    drawn = Video(video, fps, images[0].shape)
     for image in images:
-        writer.write(image)
-    writer.release()
+        drawn.add(image)
+    drawn.close()
     return [sheet, video]
 
 
