@@ -71,6 +71,10 @@ def _coded(
             return run(arguments)
     except (Stopped, Interrupted) as stopped:  # already reported
         return stopped.code
+    except SystemExit:
+        if output.failed is None:
+            raise
+        return 0  # click's own end where nobody reads; the code follows from the output
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return INTERRUPTED

@@ -1,17 +1,20 @@
 """Commands in processes forked from this one, which has done its imports: in a moment each, and
 with other streams, limits and folders than this process."""
 
+import faulthandler
 import os
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from moganet_dense.cli import main
+
+LONG = 300
+"""Seconds after which a command that hangs prints where, and ends."""
 
 
 @dataclass
@@ -32,7 +35,6 @@ def run_command(
     arguments: list[str],
     stdout: str = 'kept',
     before: Callable[[], object] = bool,
-    seconds: float = 120,
 ) -> Done:
     """Runs a command of the command line in a process of its own.
 
@@ -40,7 +42,6 @@ def run_command(
         arguments: the command's.
         stdout: 'kept', 'closed', 'full' (/dev/full) or 'left' (a pipe that nobody reads).
         before: is called in that process first.
-        seconds: after which it is killed.
     """
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, 'out'), Path(folder, 'err')
@@ -49,14 +50,9 @@ def run_command(
         child = os.fork()
         if not child:
             _be_child(arguments, stdout, before, out, err)
-        end = time.monotonic() + seconds
-        while not (found := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < end:
-            time.sleep(0.02)
-        if not found[0]:
-            os.killpg(child, signal.SIGKILL)
-            found = os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
         texts = [x.read_text(errors='replace') if x.exists() else '' for x in (out, err)]
-        return Done(os.waitstatus_to_exitcode(found[1]), *texts)
+        return Done(os.waitstatus_to_exitcode(status), *texts)
 
 
 def _be_child(arguments: list[str], stdout: str, before: Callable, out: Path, err: Path) -> None:
@@ -80,6 +76,7 @@ def _be_child(arguments: list[str], stdout: str, before: Callable, out: Path, er
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        faulthandler.dump_traceback_later(LONG, exit=True, file=2)
         before()
         code = main(arguments)
     except BaseException as error:
