@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -229,12 +229,13 @@ class OnnxModel:
 
     def _poses(self, picture: np.ndarray, given: Any, batch_size: int) -> Poses:
         boxes, sure = boxes_of(given, picture), getattr(given, 'scores', None)
+        cutter = cast(Cutter, self.cutter)
         joints, scores = [], []
         for start in range(0, len(boxes), batch_size):
-            cuts = [self.cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
+            cuts = [cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             found, certain = self.session.run(None, dict(images=batch))
-            joints += [self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)]
+            joints += [cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)]
             scores += list(certain)
         count = len(self.classes)
         skeleton = tuple(map(tuple, self.notes['skeleton']))

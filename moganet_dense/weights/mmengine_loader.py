@@ -19,6 +19,7 @@ from ..utils.errors import UserError
 from ..utils.printable import printable
 from . import loading, releases, unpickling
 from .conversion import WeightsError, holds_average, model_state
+from .download import locate
 
 _FILES = ('', 'http://', 'https://')
 
@@ -35,7 +36,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
     Raises:
         WeightsError: it cannot be fetched or read, or it is no dict.
     """
-    checkpoint = loading.read_checkpoint(loading.locate(filename), map_location)
+    checkpoint = loading.read_checkpoint(locate(filename), map_location)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if not loading.is_trusting():
@@ -66,15 +67,17 @@ def without_config_texts(checkpoint: dict) -> None:
         (meta.get('dataset_meta') if isinstance(meta, dict) else None, ('from_file',)),
     )
     for place, keys in places:
-        for key in keys if isinstance(place, dict) else ():
-            place.pop(key, None)
+        if isinstance(place, dict):
+            for key in keys:
+                place.pop(key, None)
 
 
 def _note_gate(checkpoint: dict, gate: str) -> None:
     """Notes the gate of the backbone as our own checkpoints do, beside the tensors."""
     state = checkpoint.get('state_dict', checkpoint)
     noted = OrderedDict(state)  # a plain dict takes no note
-    noted._metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
+    metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
+    noted._metadata = metadata  # type: ignore[attr-defined]
     checkpoint['state_dict'] = noted
 
 
@@ -111,7 +114,7 @@ def reading_without_code() -> Iterator[None]:
         CheckpointLoader._schemes = before
 
 
-class _PlainYaml(YamlHandler):
+class _PlainYaml(YamlHandler):  # type: ignore[misc]
     """mmengine's, which by itself builds any object that a tag names."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
@@ -124,7 +127,7 @@ class _PlainYaml(YamlHandler):
             ) from None
 
 
-class _PlainPickle(PickleHandler):
+class _PlainPickle(PickleHandler):  # type: ignore[misc]
     """mmengine's, with the allow-list of :mod:`~moganet_dense.weights.unpickling`."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
