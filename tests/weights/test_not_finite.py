@@ -86,7 +86,7 @@ def test_commands_refuse_it(tmp_path, capsys):
 
 
 def test_outputs_that_are_not_finite_do_not_pass_as_equal():
-    with pytest.raises(UserError, match='the file answers with numbers that are not finite'):
+    with pytest.raises(UserError, match='the file returned values that are not finite'):
         parity.largest_difference(
             lambda *_: [np.array([NAN], np.float32)], None, None, (torch.ones(1),)
         )

@@ -236,7 +236,7 @@ def test_keypoints_that_do_not_match(tmp_path):
     assert '0 such among 1 annotations: 1 without keypoints' in finding(keypoints(tmp_path, 0))
     cfg = keypoints(tmp_path)
     cfg.train_dataloader.dataset.metainfo.sigmas = [0.05] * 17
-    assert 'expected 3 sigmas, one a keypoint of the metainfo, found 17' in finding(cfg)
+    assert 'expected 3 sigmas, one per keypoint of the metainfo, found 17' in finding(cfg)
 
 
 # --- the configs that ship, and the command line
