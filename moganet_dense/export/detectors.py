@@ -152,8 +152,8 @@ class TwoStageGraph(DetectionGraph):
             classes = 1 if head.reg_class_agnostic else head.num_classes
             boxes = decoder(rois[:, None, 1:], deltas.unflatten(1, (classes, 4)), limits)
             boxes = boxes.expand(-1, head.num_classes, 4)
-            surest = own[:, :-1].argmax(1)  # the next stage starts from this class's box
-            rois = torch.cat([rois[:, :1], boxes[place, surest]], dim=1)
+            best_class = own[:, :-1].argmax(1)  # the next stage starts from this class's box
+            rois = torch.cat([rois[:, :1], boxes[place, best_class]], dim=1)
         return boxes, (sum(logits) / len(logits)).softmax(-1)[:, :-1], image
 
     def masks(

@@ -153,7 +153,7 @@ def test_decoding_ends_in_time_and_the_next_image_is_decoded(monkeypatch):
     first = decode._process.pid
     os.kill(first, signal.SIGSTOP)  # as by an image that takes minutes
     decode.seconds = 0.1
-    with pytest.raises(UserError, match='takes more than 0.1 seconds to decode'):
+    with pytest.raises(UserError, match='takes more than 0.1 seconds'):
         decode(encoded(60, 40))
     assert decode._process is None
     decode.seconds = 60
@@ -338,7 +338,7 @@ def test_the_models_of_the_command_line(tmp_path):
 def test_what_keeps_the_server_from_starting(monkeypatch):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f'cannot listen at 127.0.0.1, port {port}: Address'):
+        with pytest.raises(UserError, match=f'cannot listen on 127.0.0.1, port {port}: Address'):
             serve(['retinanet_moganet_s'], port=port)
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):

@@ -285,7 +285,7 @@ def test_what_is_not_written_is_named():
         graphs.graph_of(other, names)
     cfg = Config.fromfile(ROOT / 'configs' / RETINANET)
     cfg.model.test_cfg.nms.type = 'soft_nms'
-    with pytest.raises(UserError, match='export writes nms=.* found .*soft_nms'):
+    with pytest.raises(UserError, match='export supports nms=.* found .*soft_nms'):
         graphs.graph_of(build(cfg), names)
     cfg = Config.fromfile(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')
     cfg.model.head.decoder.unbiased = True
