@@ -281,7 +281,7 @@ def test_where_nothing_can_be_written_is_told_first(tmp_path, capfd, command):
 def test_what_is_not_written_is_named():
     names = Names((), np.zeros((0, 3)), meta=dict(flip_indices=[0]))
     other = type('FCOS', (nn.Module,), {})()
-    with pytest.raises(UserError, match='export writes EncoderDecoder, .* found FCOS'):
+    with pytest.raises(UserError, match='export supports EncoderDecoder, .* found FCOS'):
         graphs.graph_of(other, names)
     cfg = Config.fromfile(ROOT / 'configs' / RETINANET)
     cfg.model.test_cfg.nms.type = 'soft_nms'

@@ -259,12 +259,12 @@ ROWS_OF_OTHER_PARTS = {  # the last: images and labels that are read with --no-c
     'a category twice': (
         'categories', dict(id=5), 'each id of categories once', [['1.jpg', []], ['2.jpg', [1]]],
     ),
-    'no width': ('images', dict(width=None), 'a width and height of each image', 'not supported between'),
+    'no width': ('images', dict(width=None), 'a width and height', 'not supported between'),
     'a width that no image has': (
-        'images', dict(width=10**9), 'a width and height of each image', [['1.jpg', [0]], ['2.jpg', [1]]],
+        'images', dict(width=10**9), 'a width and height', [['1.jpg', [0]], ['2.jpg', [1]]],
     ),
     'no height': (
-        'images', dict(height=0), 'a width and height of each image', [['1.jpg', []], ['2.jpg', [1]]],
+        'images', dict(height=0), 'a width and height', [['1.jpg', []], ['2.jpg', [1]]],
     ),
 }  # fmt: skip
 
