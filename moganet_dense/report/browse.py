@@ -1,8 +1,8 @@
-"""What the network is really fed: the first batches of a training, drawn with their targets.
+"""Draws the real network input: the first batches of a training with their targets.
 
-They are drawn by the training's own loader and seed (engine/resumable.py), put together and passed
-through the model's data preprocessor, and only then made visible again: padding, and what mixes
-images (mixup, cutmix), are seen, too.
+The batches come from the loader and seed of the training (engine/resumable.py) and pass through the
+data preprocessor of the model before they are drawn, so padding and mixing of images (mixup,
+cutmix) are visible, too.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ PAGE = 'index.html'
 
 
 def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
-    """Draws the first samples of the training that ``job`` would be.
+    """Draws the first training samples of a job.
 
     Args:
         job: as for training; without a seed in the config, seed 0.
-        number: of samples.
+        number: number of samples.
         out: folder; None: browse, in the work dir.
 
     Returns:
-        a page that shows all of them; the pictures lie beside it.
+        a page with all of them, next to the images.
 
     Raises:
         UserError: the config has nothing to train on, or its data cannot be read.
@@ -51,12 +51,12 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
     shown = []
     with one_line('the training pipeline cannot be run'):
         for image, sample, meta in _fed(cfg, number):
-            picture = draw_target(cfg.default_scope, image, sample, meta)
+            drawn = draw_target(cfg.default_scope, image, sample, meta)
             name = f'{len(shown):03d}.jpg'
-            (folder / name).write_bytes(as_jpeg(picture))
+            (folder / name).write_bytes(as_jpeg(drawn))
             source = Path(str(sample.get('img_path', ''))).name
             size = f'{image.shape[1]} x {image.shape[0]}'
-            shown.append(dict(name=name, source=source, size=size, url=as_url(picture)))
+            shown.append(dict(name=name, source=source, size=size, url=as_url(drawn)))
     page = folder / PAGE
     template = environment().get_template('browse.html')
     pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []
@@ -96,7 +96,7 @@ def _visible(inputs: torch.Tensor, preprocessor: Any) -> np.ndarray:
     """Undoes the normalisation: (N, H, W, 3), uint8, RGB."""
     if getattr(preprocessor, '_enable_normalize', False):
         inputs = inputs * preprocessor.std + preprocessor.mean
-    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's word; the pipelines load BGR
+    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's name; the pipelines load BGR
     if not (turned or getattr(preprocessor, '_channel_conversion', False)):
         inputs = inputs.flip(1)
     return inputs.permute(0, 2, 3, 1).round().clamp(0, 255).byte().cpu().numpy()

@@ -1,4 +1,4 @@
-"""How each family of published files names the tensors of the backbone.
+"""Names of the backbone's tensors in each family of published files.
 
 ====================  ==================================  =============================
 family                top level                           keys
@@ -11,118 +11,156 @@ detector, segmentor,  state_dict, meta                    backbone.; neck and he
 pose estimator
 ====================  ==================================  =============================
 
-Below the prefix the names are the same everywhere: those of our backbone. Any key may
-carry ``module.`` in front (saved from a parallel wrapper). Pure functions of mappings.
+After the prefix the names are always those of our backbone. In files of other models, as of
+Lightning or a user's script, the backbone is found by its names, with any prefix. Pure functions of
+mappings.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..utils.errors import UserError
+from .state_dicts import (
+    StateDict,
+    WeightsError,
+    averaged,
+    main_state_dict,
+    state_dicts,
+    unwrapped,
+)
 
 CLASSIFIER = ('head.weight', 'head.bias', 'head.fc.weight', 'head.fc.bias')
-"""The only keys that loading a backbone from a classification file leaves out."""
+"""Names of a classifier's last layer, which may be among those of its backbone."""
 
-_PARTS = ('patch_embed', 'blocks', 'norm')  # of the backbone, as its names begin
-
-_DOWNSTREAM = {
-    'detector': ('rpn_head.', 'roi_head.', 'bbox_head.'),
-    'segmentor': ('decode_head.', 'auxiliary_head.'),
-    'pose estimator': ('keypoint_head.', 'head.deconv_layers.', 'head.final_layer.'),
-}
-
-
-class WeightsError(UserError, RuntimeError):
-    """A weight file that cannot be read, or that does not fit the model."""
+_PARTS = ('patch_embed', 'blocks', 'norm')  # first parts of the names of the backbone
+_PART = re.compile(r'(patch_embed|blocks|norm)\d+\.')
+_ANCHOR = re.compile(r'(.*?)(?<![^.])blocks1\.0\.')
+"""A name unique to the backbone, plain and fused, after its prefix."""
 
 
 class BackboneState(NamedTuple):
-    """Tensors of a backbone under our names, with what they came from.
+    """Tensors of a backbone under our names, with their origin.
 
     Attributes:
         tensors: name to tensor.
-        origin: family, for people.
-        ignored: keys of heads that were left out.
+        place: their location in the file, for messages.
+        ignored: names of skipped tensors outside the backbone.
     """
 
     tensors: dict[str, Any]
-    origin: str
+    place: str
     ignored: list[str]
 
 
-def backbone_state(checkpoint: Mapping[str, Any], names: Iterable[str], ema: bool) -> BackboneState:
-    """Picks the backbone out of a published file of any family.
+class _Place(NamedTuple):
+    """Location of a backbone in a file: a state dict and the prefix of its names."""
+
+    state: StateDict
+    tensors: dict[str, Any]
+    prefix: str
+
+    @property
+    def is_average(self) -> bool:
+        return self.state.is_average or averaged(self.prefix)
+
+    def __str__(self) -> str:
+        names = f'{self.prefix}*' if self.prefix else 'top-level names'
+        return f'{names} of {self.state.key}' if self.state.key else names
+
+
+def backbone_state(
+    checkpoint: Mapping[str, Any], names: Iterable[str], ema: bool, prefix: str | None = None
+) -> BackboneState:
+    """Extracts the backbone from a file of any family, or of any model that contains it.
 
     Args:
-        checkpoint: what the file holds.
+        checkpoint: content of the file.
         names: parameter names of the backbone, needed to undo OpenMixup's flat EMA names.
-        ema: take the exponential moving average instead of the raw weights.
+        ema: use the exponential moving average instead of the raw weights. If a file contains
+            only an average, it is always used.
+        prefix: prefix of the backbone's names, as in mmengine: ``backbone.``; None: detected.
 
     Returns:
-        the tensors under our names. Keys that are neither of the backbone nor of a known
-        head stay in, so that strict loading reports them.
+        the tensors under our names. Names that start like the backbone's, or with
+        ``backbone.``, are kept, so that strict loading reports them.
 
     Raises:
-        WeightsError: no state dict in the file, or no EMA weights though asked for.
+        WeightsError: no state dict in the file, several backbones, nothing under the prefix, or no
+            EMA weights although requested.
     """
-    state, names = _pick(checkpoint, ema), list(names)
-    prefixed = _has_prefix(state)
-    flat = _flat_names(names, [key for key in state if key in CLASSIFIER], prefixed)
-    averages = {flat[key]: state.pop(key) for key in list(state) if key in flat}
-    if ema and 'state_dict_ema' not in checkpoint:
-        wanted = [f'backbone.{name}' if prefixed else name for name in names]
-        if missing := [name for name in wanted if name not in averages]:
-            raise WeightsError(
-                f'the file has no EMA weights of {len(missing)} parameters, first {missing[0]}; '
-                'load it with ema=False'
-            )
-        state.update(averages)  # parameters: buffers have no average there
-    task, heads = _heads_of(state)
-    ignored = [key for key in state if key in CLASSIFIER or key.startswith(heads)]
-    tensors = _stripped({key: state[key] for key in state if key not in ignored}, 'backbone.')
-    if task != 'classifier':
-        origin = task
-    elif any(key.startswith('head.fc.') for key in ignored) or prefixed:
-        origin = 'OpenMixup or mmpretrain classifier'
-    else:
-        origin = 'official classifier'
-    return BackboneState(tensors, origin, ignored)
+    names, places = list(names), _places(checkpoint, prefix)
+    wanted = [place for place in places if place.is_average == ema]
+    if ema and not wanted:
+        return _flat_average(_only(places), names)
+    return _taken(_only(wanted or places))
 
 
-def _pick(checkpoint: Mapping[str, Any], ema: bool) -> dict[str, Any]:
-    """The state dict inside a file, without ``module.`` in front of its keys."""
-    if not isinstance(checkpoint, Mapping):
-        raise WeightsError(f'expected a state dict, found {type(checkpoint).__name__}')
-    if 'state_dict_ema' in checkpoint and 'state_dict' not in checkpoint and not ema:
-        raise WeightsError('the file holds EMA weights only; load it with ema=True')
-    state = checkpoint.get('state_dict', checkpoint)
-    if ema:
-        state = checkpoint.get('state_dict_ema', state)
-    if not isinstance(state, Mapping) or not state or not all(map(_is_tensor, state.values())):
-        found = ', '.join(list(map(str, checkpoint))[:5]) or 'nothing'
-        raise WeightsError(f'expected tensors under state_dict or at top level, found {found}')
-    return _stripped(state, 'module.')
+def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
+    """Possible locations of the backbone; never empty."""
+    states, found = state_dicts(checkpoint), []
+    for state in states:
+        tensors = unwrapped(state.tensors, everywhere=True)
+        if prefix is not None:
+            start = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
+            prefixes = {start} if any(key.startswith(start) for key in tensors) else set()
+        else:
+            prefixes = {match[1] for key in tensors if (match := _ANCHOR.match(key))}
+        found += [_Place(state, tensors, start) for start in sorted(prefixes)]
+    if prefix is not None and not found:
+        parts = ', '.join(sorted({key.partition('.')[0] for key in tensors})[:10])
+        raise WeightsError(f'no names begin with prefix={prefix!r}; they begin with {parts}')
+    if not found:  # strict loading reports what is missing
+        start = 'backbone.' if any(key.startswith('backbone.') for key in tensors) else ''
+        return [_Place(states[0], unwrapped(states[0].tensors, everywhere=True), start)]
+    return found
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, 'shape') and hasattr(value, 'dtype')
+def _only(places: list[_Place]) -> _Place:
+    """The only backbone of the first state dict that has one.
+
+    Raises:
+        WeightsError: it has several.
+    """
+    first = [place for place in places if place.state.key == places[0].state.key]
+    if len(first) > 1:
+        valid = ', '.join(repr(place.prefix) for place in first)
+        raise WeightsError(
+            f'the file has {len(first)} backbones; choose one with prefix= in init_cfg: {valid}'
+        )
+    return first[0]
 
 
-def _stripped(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """``state`` without ``prefix`` in front of its keys; no two keys may become one."""
-    stripped = {str(key).removeprefix(prefix): value for key, value in state.items()}
-    if len(stripped) < len(state):
-        twice = next(key for key in state if prefix + str(key) in state)
-        raise WeightsError(f'two values of one tensor: {twice} and {prefix}{twice}')
-    return stripped
+def _taken(place: _Place) -> BackboneState:
+    """The backbone's tensors, and the names of the others."""
+    tensors, ignored = {}, []
+    for key, value in place.tensors.items():
+        name = key.removeprefix(place.prefix)
+        inside = place.prefix.endswith('backbone.') and name not in CLASSIFIER
+        if key.startswith(place.prefix) and (inside or _PART.match(name)):
+            tensors[name] = value
+        else:
+            ignored.append(key)
+    return BackboneState(tensors, str(place), ignored)
 
 
-def _has_prefix(state: Mapping[str, Any]) -> bool:
-    return any(key.startswith('backbone.') for key in state)
+def _flat_average(place: _Place, names: list[str]) -> BackboneState:
+    """The average that OpenMixup stores as flat entries next to the raw weights."""
+    raw = _taken(place)
+    prefixed = place.prefix == 'backbone.'
+    flat = _flat_names(names, [], prefixed=False)
+    averages = {flat[key]: place.tensors[key] for key in raw.ignored if key in flat}
+    if missing := [name for name in names if name not in averages]:
+        first = f'backbone.{missing[0]}' if prefixed else missing[0]
+        raise WeightsError(
+            f'the file has no EMA weights of {len(missing)} parameters, first {first}; '
+            'remove ema=True to load its raw weights'
+        )
+    ignored = [key for key in raw.ignored if key not in flat]
+    return BackboneState(raw.tensors | averages, f'flat ema_* beside {raw.place}', ignored)
 
 
 def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> dict[str, str]:
-    """OpenMixup's flat name of each parameter's average, and the name that it stands for:
+    """OpenMixup's flat name of each parameter's average, and the corresponding name:
     ``ema_backbone_a_b_c`` for ``backbone.a.b.c``, with or without ``backbone``."""
     flat = {}
     for name in names:
@@ -132,26 +170,21 @@ def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> d
     return flat | {'ema_' + head.replace('.', '_'): head for head in heads}
 
 
-def _heads_of(state: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """Task of the model that was saved, and the prefixes of its parts around the backbone."""
-    for task, heads in _DOWNSTREAM.items():
-        if any(key.startswith(heads) for key in state):
-            return task, (*heads, 'neck.')
-    return 'classifier', ()
-
-
 def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """State dict of a whole model under the names of the current toolboxes.
+    """State dict of a complete model under the names of the current toolboxes.
 
-    mmdet 2.x and mmseg 0.x named everything as their successors do; mmpose 0.x called the
+    mmdet 2.x and mmseg 0.x use the same names as their successors; mmpose 0.x called the
     head ``keypoint_head``; for OpenSTL's SimVP see :func:`simvp_name`. A classifier gets the names
-    of mmpretrain's, and its average where the file has one (see :func:`holds_average` and
+    of mmpretrain, and its average if the file has one (see :func:`holds_average` and
     :func:`classifier_state`).
 
     Raises:
-        WeightsError: no state dict in the file, or half of an average.
+        WeightsError: no state dict in the file, or an incomplete average.
     """
-    state = classifier_state(_pick(checkpoint, ema=holds_average(checkpoint)))
+    chosen = main_state_dict(checkpoint)
+    if holds_average(checkpoint) and 'state_dict_ema' in checkpoint:
+        chosen = StateDict('state_dict_ema', checkpoint['state_dict_ema'])
+    state = classifier_state(unwrapped(chosen.tensors))
     old = 'keypoint_head.'
     return {
         ('head.' + k.removeprefix(old) if k.startswith(old) else simvp_name(k)): v
@@ -159,16 +192,22 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def holds_only_average(checkpoint: Any) -> bool:
+    """Whether the weights of a file are an exponential moving average, without raw ones."""
+    return main_state_dict(checkpoint).is_average
+
+
 def simvp_name(key: str) -> str:
-    """Our name of a tensor of OpenSTL's SimVP: its sigma is a parameter, ours a module with one."""
+    """Our name of a tensor of OpenSTL's SimVP: its sigma is a parameter, ours a module with a
+    parameter."""
     return f'{key}.scale' if key.endswith(('.attn.sigma', '.mlp.sigma')) else key
 
 
 def holds_average(checkpoint: Any) -> bool:
-    """Whether a file holds a classifier's average: as ``state_dict_ema``, as timm writes it, or
-    in OpenMixup's flat entries.
+    """Whether a file contains the average of a classifier: as ``state_dict_ema``, as in timm, or in
+    OpenMixup's flat entries.
 
-    The published accuracy of such files is that of the average: a whole classifier is read as
+    The published accuracy of such files is that of the average, so a complete classifier is read as
     its average.
     """
     if not isinstance(checkpoint, Mapping):
@@ -185,9 +224,8 @@ def classifier_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """A classifier's tensors under the names of mmpretrain's ``ImageClassifier``.
 
     Official names get ``backbone.`` and ``head.fc.``, OpenMixup's bare ones ``backbone.``.
-    OpenMixup's flat averages take the place of the raw parameters, since the published
-    accuracy is theirs; buffers have no average there. Names that are right, and state dicts
-    of other models, stay as they are.
+    OpenMixup's flat averages replace the raw parameters, since the published accuracy is theirs;
+    buffers have no average. Correct names, and state dicts of other models, are unchanged.
 
     Raises:
         WeightsError: averages of some parameters only; a tensor under two names.
@@ -220,15 +258,15 @@ def _is_buffer(key: str) -> bool:
 
 
 def recorded_gate(checkpoint: Any) -> str | None:
-    """Gate of the backbone that our own checkpoints note beside the tensors, or None.
+    """Gate of the backbone that our checkpoints store with the tensors, or None.
 
-    The note is in the state dict's metadata, as PyTorch keeps versions of modules there.
+    It is in the metadata of the state dict, where PyTorch stores versions of modules.
     """
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
-    metadata = getattr(state, '_metadata', None) or {}
-    return next((note['gate'] for note in metadata.values() if 'gate' in note), None)
+    states = [checkpoint, *checkpoint.values()] if isinstance(checkpoint, Mapping) else []
+    notes = (getattr(state, '_metadata', None) or {} for state in states)
+    return next((own['gate'] for note in notes for own in note.values() if 'gate' in own), None)
 
 
 def is_deployed(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are of a backbone in the deploy form."""
+    """Whether these are names of a fused backbone."""
     return any(name.endswith('blocks1.0.shortcut_1') for name in names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import boxes, joints, write_coco
+from handmade import boxes, keypoints, write_coco
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
@@ -27,7 +27,7 @@ ROWS = [
     (dict(bbox='1 1 4 4'), 'error', 'four finite numbers'),
     (dict(bbox=[4, 4, -3, 2]), 'error', 'positive width'),
     (dict(bbox=[1, 1, 0, 4]), 'warning', 'less than a pixel'),
-    (dict(bbox=[-3, 1, 5, 4]), 'warning', 'stand out'),
+    (dict(bbox=[-3, 1, 5, 4]), 'warning', 'exceed'),
     (dict(bbox=[90, 1, 5, 4]), 'warning', 'outside their image'),
     (dict(bbox=[1, 1, 1e8, 4]), 'error', 'boxes no further'),
     (dict(bbox=[1, -1e30, 4, 4]), 'error', 'boxes no further'),
@@ -58,19 +58,19 @@ def test_faulty_annotations_are_named(tmp_path, change, severity, said):
 
 
 @pytest.mark.parametrize(
-    'joints, severity, said',
+    'keypoints, severity, said',
     [
         ([1, 1, 3, 2, 2, 1], 'error', '0, 1 or 2'),
         ([1, 1, 2, 2, 2], 'error', '6 numbers'),
         ([NAN, 1, 2, 2, 2, 1], 'error', 'finite'),
-        ([1e9, 1, 0, 2, 2, 1], 'error', 'joints no further'),
+        ([1e9, 1, 0, 2, 2, 1], 'error', 'keypoints no further'),
         ([1, 1, 2, 20, 2, 1], 'warning', 'outside'),
     ],
 )
-def test_faulty_joints_are_named(tmp_path, joints, severity, said):
+def test_faulty_keypoints_are_named(tmp_path, keypoints, severity, said):
     content = write_coco(tmp_path)
-    content['annotations'][0]['keypoints'] = joints
-    (fault,) = of_file(content, 'joints.json', Kind(joints=2))
+    content['annotations'][0]['keypoints'] = keypoints
+    (fault,) = of_file(content, 'keypoints.json', Kind(keypoints=2))
     assert fault.severity == severity and said in fault.rule and fault.annotation == 7
 
 
@@ -154,7 +154,11 @@ DETECTION = {  # the change; what the checks say; what is read with --no-check
     'far away': (dict(bbox=[1, 1, 1e8, 4]), 'boxes no further from', SHAPE + 'boxes near'),
     'no area': (dict(area=None), "expected an 'area', a number", 'not supported between'),
     'an area of 0': (dict(area=0), None, FIRST_DROPPED),
-    'an id twice': (dict(id=8), r'each id of annotations once, found again \(id 8', 'not unique'),
+    'an id twice': (
+        dict(id=8),
+        r'each id of annotations once, found a duplicate \(id 8',
+        'not unique',
+    ),
     'of no image': (dict(image_id=99), "one of the file's images", FIRST_DROPPED),
     'of no category': (dict(category_id=77), 'each category_id in .* found 77', FIRST_DROPPED),
     'masks that are not read': (dict(segmentation=[[1, 1, NAN, 2, 3, 3]]), None, WHOLE),
@@ -194,12 +198,12 @@ def test_a_faulty_mask(kind, tmp_path):
     assert_led_to(cfg, outcome, lambda s: [int(m.sum()) for m in s.gt_instances.masks.masks])
 
 
-def person(*joint: float) -> dict:
-    return dict(keypoints=[*joint, *[2, 2, 2] * 2])
+def person(*keypoint: float) -> dict:
+    return dict(keypoints=[*keypoint, *[2, 2, 2] * 2])
 
 
 BOTH, SECOND = [[1, [1, 1, 1]], [2, [1, 1, 1]]], [[2, [1, 1, 1]]]
-POSE = {  # the last: image and weights of the joints that are read with --no-check
+POSE = {  # the last: image and weights of the keypoints that are read with --no-check
     'none': ({}, None, BOTH),
     'NaN': (person(NAN, 2, 2), 'finite numbers in keypoints', FINITE),
     'endless': (person(INF, 2, 2), 'finite numbers in keypoints', FINITE),
@@ -207,9 +211,13 @@ POSE = {  # the last: image and weights of the joints that are read with --no-ch
     'visibility of 3': (person(2, 2, 3), 'to be 0, 1 or 2, found', BOTH),
     'negative visibility': (person(2, 2, -1), '0, 1 or 2', [[1, [-1, 1, 1]], BOTH[1]]),
     'outside': (person(90, 2, 2), None, [[1, [0, 1, 1]], BOTH[1]]),
-    'far away': (person(1e9, 2, 2), 'joints no further from', [[1, [0, 1, 1]], BOTH[1]]),
-    'two joints': (dict(keypoints=[2, 2, 2] * 2), 'expected 3 joints', [[1, [1, 1]], BOTH[1]]),
-    'seven numbers': (dict(keypoints=[2] * 7), 'expected 3 joints', 'cannot reshape'),
+    'far away': (person(1e9, 2, 2), 'keypoints no further from', [[1, [0, 1, 1]], BOTH[1]]),
+    'two keypoints': (
+        dict(keypoints=[2, 2, 2] * 2),
+        'expected 3 keypoints',
+        [[1, [1, 1]], BOTH[1]],
+    ),
+    'seven numbers': (dict(keypoints=[2] * 7), 'expected 3 keypoints', 'cannot reshape'),
     'texts': (person('a', 2, 2), 'finite numbers in keypoints', 'could not convert'),
     'none in the list': (dict(keypoints=[]), 'keypoints of 9 numbers, found', 'zero-size array'),
     'none labelled': (dict(keypoints=[], num_keypoints=0), None, SECOND),
@@ -230,7 +238,7 @@ POSE = {  # the last: image and weights of the joints that are read with --no-ch
 @pytest.mark.parametrize('kind', POSE)
 def test_a_faulty_person(kind, tmp_path):
     change, said, outcome = POSE[kind]
-    cfg = joints(tmp_path)
+    cfg = keypoints(tmp_path)
     content = json.loads((tmp_path / 'boxes.json').read_text())
     content['annotations'].append(dict(content['annotations'][0], id=8, image_id=2))
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
@@ -244,19 +252,19 @@ def test_a_faulty_person(kind, tmp_path):
     )
 
 
-ROWS_OF_OTHER_PARTS = {  # the last: pictures and labels that are read with --no-check
+ROWS_OF_OTHER_PARTS = {  # the last: images and labels that are read with --no-check
     'an image twice': (
         'images', dict(id=2), 'each id of images once', [['2.jpg', [1]]],
     ),
     'a category twice': (
         'categories', dict(id=5), 'each id of categories once', [['1.jpg', []], ['2.jpg', [1]]],
     ),
-    'no width': ('images', dict(width=None), 'width and height of whole', 'not supported between'),
+    'no width': ('images', dict(width=None), 'a width and height', 'not supported between'),
     'a width that no image has': (
-        'images', dict(width=10**9), 'width and height of whole', [['1.jpg', [0]], ['2.jpg', [1]]],
+        'images', dict(width=10**9), 'a width and height', [['1.jpg', [0]], ['2.jpg', [1]]],
     ),
     'no height': (
-        'images', dict(height=0), 'width and height of whole', [['1.jpg', []], ['2.jpg', [1]]],
+        'images', dict(height=0), 'a width and height', [['1.jpg', []], ['2.jpg', [1]]],
     ),
 }  # fmt: skip
 
@@ -309,8 +317,8 @@ def test_names_that_lead_out_of_the_folder_are_read_from_where_they_point(tmp_pa
     load_whole(dataset)
     assert [int(dataset[i]['inputs'].float().mean()) for i in (0, 1)] == [50, 200]
     report = check_all(cfg)
-    rule = 'warning', 'file names that lead out of the data folder: read from where they point'
-    assert report.counts == {rule: 2} and report.looked_at == 2
+    rule = 'warning', 'file names that point outside the data folder: read from there'
+    assert report.counts == {rule: 2} and report.images == 2
 
 
 # --- the commands
@@ -332,8 +340,8 @@ def test_the_command_reports_and_says_so_by_its_exit_code(tmp_path, capsys):
     cfg = boxes(tmp_path)
     cfg.dump(tmp_path / 'c.py')
     arguments = ['check', str(tmp_path / 'c.py'), '--json', str(tmp_path / 'r.json')]
-    assert main(arguments) == 1  # the same pictures in train and val
-    assert 'expected different pictures in train and val' in capsys.readouterr().out
+    assert main(arguments) == 1  # the same images in train and val
+    assert 'expected different images in train and val' in capsys.readouterr().out
     other = tmp_path / 'other'
     other.mkdir()
     write_coco(other)
@@ -346,7 +354,7 @@ def test_the_command_reports_and_says_so_by_its_exit_code(tmp_path, capsys):
     cfg.val_evaluator.ann_file = str(other / 'boxes.json')
     cfg.dump(tmp_path / 'c.py')
     assert main(arguments) == 0
-    assert '0 errors, 0 warnings; looked at 4 pictures' in capsys.readouterr().out
+    assert '0 errors, 0 warnings; processed 4 images' in capsys.readouterr().out
     content['annotations'][1]['bbox'] = [1, 1, NAN, 4]
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
     assert main(arguments) == 1
@@ -359,7 +367,7 @@ def test_odd_names(tmp_path):
     content = write_coco(tmp_path)
     content['images'][0]['file_name'] = '../x.jpg'
     content['images'][1]['file_name'] = '/x.jpg'
-    found = [f for f in of_file(content, 'b', Kind()) if 'lead out' in f.rule]
+    found = [f for f in of_file(content, 'b', Kind()) if 'point outside' in f.rule]
     assert [f.severity for f in found] == ['warning'] * 2
 
 
