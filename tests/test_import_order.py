@@ -15,7 +15,7 @@ LAYERS = [
     ['__main__', 'runtime.__main__'],
     ['cli'],
     ['commands'],
-    ['demo', 'doctor', 'engine.train', 'explain', 'export', 'init', 'zoo'],
+    ['adopt', 'demo', 'doctor', 'engine.train', 'explain', 'export', 'init', 'zoo'],
     ['inference', 'report', 'video'],
     ['engine'],
     ['evaluation', 'toolboxes', 'runtime'],

@@ -1,9 +1,9 @@
 """What a report needs of an evaluation, taken beside the toolboxes' metrics.
 
 Of COCO's metrics it is what :func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`
-passes to its listeners. Beside mmseg's IoUMetric and mmpretrain's Accuracy a metric of our own is
-put that gathers its part and adds no figure. Metrics of other kinds are unsupported: a report
-then has their figures.
+passes to its listeners. Beside mmseg's IoUMetric, mmpretrain's Accuracy and our
+VideoPredictionMetric a metric of our own is put that gathers its part and adds no figure. Metrics
+of other kinds are unsupported: a report then has their figures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -141,10 +141,33 @@ class ClassificationRecorder(_Companion):
         self.keep(lambda: evaluation([row[:3] for row in rows], names, path))
 
 
+class VideoRecorder(_Companion):
+    """Notes errors by frame beside our VideoPredictionMetric; results are one record."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .predicted_frames import VideoRecord
+
+        if not self.results:
+            self.results = [VideoRecord()]
+        for sample in data_samples:
+            self.results[0].add(sample)
+
+    def finish(self, parts: list[list], size: int) -> None:
+        records = [record for part in parts for record in part]
+
+        def merged() -> Evaluation:
+            for record in records[1:]:
+                records[0].merge(record)
+            return records[0].evaluation(size)
+
+        self.keep(merged)
+
+
 _LISTENERS = {('mmdet', 'CocoMetric'): _boxes, ('mmpose', 'CocoMetric'): _keypoints}
 _COMPANIONS = {
     ('mmseg', 'IoUMetric'): SegmentationRecorder,
     ('mmpretrain', 'Accuracy'): ClassificationRecorder,
+    ('moganet_dense', 'VideoPredictionMetric'): VideoRecorder,
 }
 
 

@@ -46,14 +46,16 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     """Parameters and multiply-adds of a model for one RGB image.
 
     Args:
-        model: of any task; it is moved to the meta device, where it has no numbers any more.
+        model: of any task; it is moved to the meta device, where it has no numbers any more (to
+            the CPU, which computes, if it has deformable attention).
         shape: height and width of the image, in pixels.
 
     Raises:
         UserError: the model does not take an image of this shape.
     """
-    model = model.eval().to('meta')
-    image = torch.empty(1, 3, *shape, device='meta')
+    numbers = any(type(module).__name__ in _READ_NUMBERS for module in model.modules())
+    model = model.eval().to('cpu' if numbers else 'meta')
+    image = torch.zeros(1, 3, *shape, device='cpu' if numbers else 'meta')
     with one_line(f'the model does not take an image of {shape[0]} x {shape[1]}'):
         return Complexity(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -61,6 +63,10 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
             backbone_flops=_count(lambda: model.backbone(image)),
             shape=shape,
         )
+
+
+_READ_NUMBERS = {'MultiScaleDeformableAttention'}
+"""Modules that read sizes out of tensors, which have none on the meta device."""
 
 
 def _of_a_norm(shape: Sequence[int], *_, **__) -> int:

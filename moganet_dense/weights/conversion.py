@@ -9,16 +9,18 @@ OpenMixup             state_dict, meta                    backbone. or bare; hea
 mmpretrain            state_dict                          backbone.; head.fc.*
 detector, segmentor,  state_dict, meta                    backbone.; neck and heads
 pose estimator
+birder                bare, or state                      other names, see ``birder_names``
 ====================  ==================================  =============================
 
-Below the prefix the names are the same everywhere: those of our backbone. Any key may
-carry ``module.`` in front (saved from a parallel wrapper). Pure functions of mappings.
+Below the prefix the names are the same everywhere but for birder's: those of our backbone. Any key
+may carry ``module.`` in front (saved from a parallel wrapper). Pure functions of mappings.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..utils.errors import UserError
+from .birder_names import from_birder, is_birder
 
 CLASSIFIER = ('head.weight', 'head.bias', 'head.fc.weight', 'head.fc.bias')
 """The only keys that loading a backbone from a classification file leaves out."""
@@ -96,12 +98,15 @@ def _pick(checkpoint: Mapping[str, Any], ema: bool) -> dict[str, Any]:
     if 'state_dict_ema' in checkpoint and 'state_dict' not in checkpoint and not ema:
         raise WeightsError('the file holds EMA weights only; load it with ema=True')
     state = checkpoint.get('state_dict', checkpoint)
+    if isinstance(inner := checkpoint.get('state'), Mapping) and is_birder(inner):
+        state = inner
     if ema:
         state = checkpoint.get('state_dict_ema', state)
     if not isinstance(state, Mapping) or not state or not all(map(_is_tensor, state.values())):
         found = ', '.join(list(map(str, checkpoint))[:5]) or 'nothing'
         raise WeightsError(f'expected tensors under state_dict or at top level, found {found}')
-    return _stripped(state, 'module.')
+    state = _stripped(state, 'module.')
+    return from_birder(state) if is_birder(state) else state
 
 
 def _is_tensor(value: Any) -> bool:
