@@ -12,4 +12,5 @@ run_hooks = dict(
     average_buffers=dict(type='AverageBuffersHook'),
     record=dict(type='RecordHook'),
     signals=dict(type='SignalHook'),
+    screen=dict(type='ScreenHook'),
 )

@@ -1,4 +1,4 @@
-"""``--mini``: any detection, segmentation or pose config on the data set that ships.
+"""``--mini``: any detection, segmentation or pose config on the bundled sample data set.
 
 The model, its classes and the metrics stay those of the config. What changes: the data set,
 every size in the pipelines (by one factor), and the schedule, which is short and starts from
@@ -46,7 +46,7 @@ SCHEDULES = {
 }
 
 PERSON_WIDTH = 96
-"""Width in pixels to which persons are cut out, a multiple of the coarsest stride, as is the
+"""Width in pixels to which people are cut out, a multiple of the coarsest stride, as is the
 height then, since heatmaps have to be a quarter of the input."""
 
 QUERIES = 100
@@ -165,6 +165,7 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
         cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
     cfg.optim_wrapper.optimizer.lr = schedule.lr
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule.batch_size)
     cfg.optim_wrapper.clip_grad = dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
     trunk = dict(lr_mult=schedule.backbone_lr)

@@ -11,15 +11,16 @@ from ..models import MogaNet
 from ..utils.errors import UserError
 from ..weights import releases
 from ..weights.conversion import (
-    WeightsError,
     holds_average,
+    holds_only_average,
     is_deployed,
     model_state,
     recorded_gate,
 )
 from ..weights.download import locate
 from ..weights.loading import check_gate, load_strictly, read_checkpoint
-from ..weights.mmengine_loader import AVERAGE_TAKEN
+from ..weights.mmengine_loader import AVERAGE_TAKEN, ONLY_AVERAGE
+from ..weights.state_dicts import WeightsError
 from .model_form import switch
 
 
@@ -41,7 +42,7 @@ def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, A
     Args:
         model: of any task.
         checkpoint: path, URL or name.
-        deploy: a file in the deploy form is welcome too; the model is switched for it.
+        deploy: a file fused is welcome too; the model is switched for it.
 
     Raises:
         UserError: it does not fit.
@@ -50,6 +51,8 @@ def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, A
     state = model_state(content)
     if holds_average(content):
         print_log(AVERAGE_TAKEN.format(checkpoint), 'current')
+    elif holds_only_average(content):
+        print_log(ONLY_AVERAGE.format(checkpoint), 'current')
     if deploy and is_deployed(state):
         switch(model)
     try:

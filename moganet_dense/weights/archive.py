@@ -14,7 +14,7 @@ import torch
 
 from ..utils.printable import printable
 from ..utils.regular_files import open_regular
-from .conversion import WeightsError
+from .state_dicts import WeightsError
 
 MEMBERS = 200_000
 """Members of an archive that are looked at; a checkpoint has one for each tensor."""

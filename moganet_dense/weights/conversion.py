@@ -12,30 +12,32 @@ pose estimator
 birder                bare, or state                      other names, see ``birder_names``
 ====================  ==================================  =============================
 
-Below the prefix the names are the same everywhere but for birder's: those of our backbone. Any key
-may carry ``module.`` in front (saved from a parallel wrapper). Pure functions of mappings.
+Below the prefix the names are the same everywhere: those of our backbone. In files of other
+models, as of Lightning or a user's own script, the backbone is found by its names, whatever is in
+front of them. Pure functions of mappings.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..utils.errors import UserError
 from .birder_names import from_birder, is_birder
+from .state_dicts import (
+    StateDict,
+    WeightsError,
+    averaged,
+    main_state_dict,
+    state_dicts,
+    unwrapped,
+)
 
 CLASSIFIER = ('head.weight', 'head.bias', 'head.fc.weight', 'head.fc.bias')
-"""The only keys that loading a backbone from a classification file leaves out."""
+"""Names of a classifier's last layer, which may stand among those of its backbone."""
 
 _PARTS = ('patch_embed', 'blocks', 'norm')  # of the backbone, as its names begin
-
-_DOWNSTREAM = {
-    'detector': ('rpn_head.', 'roi_head.', 'bbox_head.'),
-    'segmentor': ('decode_head.', 'auxiliary_head.'),
-    'pose estimator': ('keypoint_head.', 'head.deconv_layers.', 'head.final_layer.'),
-}
-
-
-class WeightsError(UserError, RuntimeError):
-    """A weight file that cannot be read, or that does not fit the model."""
+_PART = re.compile(r'(patch_embed|blocks|norm)\d+\.')
+_ANCHOR = re.compile(r'(.*?)(?<![^.])blocks1\.0\.')
+"""A name that only the backbone has, plain and deployed, after its prefix."""
 
 
 class BackboneState(NamedTuple):
@@ -43,87 +45,127 @@ class BackboneState(NamedTuple):
 
     Attributes:
         tensors: name to tensor.
-        origin: family, for people.
-        ignored: keys of heads that were left out.
+        place: where in the file they were, for people.
+        ignored: names of tensors that are not of the backbone and were left out.
     """
 
     tensors: dict[str, Any]
-    origin: str
+    place: str
     ignored: list[str]
 
 
-def backbone_state(checkpoint: Mapping[str, Any], names: Iterable[str], ema: bool) -> BackboneState:
-    """Picks the backbone out of a published file of any family.
+class _Place(NamedTuple):
+    """Where a file holds a backbone: a state dict and what is in front of the backbone's names."""
+
+    state: StateDict
+    tensors: dict[str, Any]
+    prefix: str
+
+    @property
+    def is_average(self) -> bool:
+        return self.state.is_average or averaged(self.prefix)
+
+    def __str__(self) -> str:
+        names = f'{self.prefix}*' if self.prefix else 'top-level names'
+        return f'{names} of {self.state.key}' if self.state.key else names
+
+
+def backbone_state(
+    checkpoint: Mapping[str, Any], names: Iterable[str], ema: bool, prefix: str | None = None
+) -> BackboneState:
+    """Picks the backbone out of a file of any family, or of any model that has it inside.
 
     Args:
         checkpoint: what the file holds.
         names: parameter names of the backbone, needed to undo OpenMixup's flat EMA names.
-        ema: take the exponential moving average instead of the raw weights.
+        ema: take the exponential moving average instead of the raw weights. Where a file holds
+            only an average, it is taken in any case.
+        prefix: what is in front of the backbone's names, as mmengine has it: ``backbone.``; None:
+            found.
 
     Returns:
-        the tensors under our names. Keys that are neither of the backbone nor of a known
-        head stay in, so that strict loading reports them.
+        the tensors under our names. Names that begin as the backbone's, or lie within
+        ``backbone.``, stay in, so that strict loading reports them.
 
     Raises:
-        WeightsError: no state dict in the file, or no EMA weights though asked for.
+        WeightsError: no state dict in the file, several backbones, nothing under the prefix, or no
+            EMA weights though asked for.
     """
-    state, names = _pick(checkpoint, ema), list(names)
-    prefixed = _has_prefix(state)
-    flat = _flat_names(names, [key for key in state if key in CLASSIFIER], prefixed)
-    averages = {flat[key]: state.pop(key) for key in list(state) if key in flat}
-    if ema and 'state_dict_ema' not in checkpoint:
-        wanted = [f'backbone.{name}' if prefixed else name for name in names]
-        if missing := [name for name in wanted if name not in averages]:
-            raise WeightsError(
-                f'the file has no EMA weights of {len(missing)} parameters, first {missing[0]}; '
-                'load it with ema=False'
-            )
-        state.update(averages)  # parameters: buffers have no average there
-    task, heads = _heads_of(state)
-    ignored = [key for key in state if key in CLASSIFIER or key.startswith(heads)]
-    tensors = _stripped({key: state[key] for key in state if key not in ignored}, 'backbone.')
-    if task != 'classifier':
-        origin = task
-    elif any(key.startswith('head.fc.') for key in ignored) or prefixed:
-        origin = 'OpenMixup or mmpretrain classifier'
-    else:
-        origin = 'official classifier'
-    return BackboneState(tensors, origin, ignored)
+    names, places = list(names), _places(checkpoint, prefix)
+    wanted = [place for place in places if place.is_average == ema]
+    if ema and not wanted:
+        return _flat_average(_only(places), names)
+    return _taken(_only(wanted or places))
 
 
-def _pick(checkpoint: Mapping[str, Any], ema: bool) -> dict[str, Any]:
-    """The state dict inside a file, without ``module.`` in front of its keys."""
-    if not isinstance(checkpoint, Mapping):
-        raise WeightsError(f'expected a state dict, found {type(checkpoint).__name__}')
-    if 'state_dict_ema' in checkpoint and 'state_dict' not in checkpoint and not ema:
-        raise WeightsError('the file holds EMA weights only; load it with ema=True')
-    state = checkpoint.get('state_dict', checkpoint)
-    if isinstance(inner := checkpoint.get('state'), Mapping) and is_birder(inner):
-        state = inner
-    if ema:
-        state = checkpoint.get('state_dict_ema', state)
-    if not isinstance(state, Mapping) or not state or not all(map(_is_tensor, state.values())):
-        found = ', '.join(list(map(str, checkpoint))[:5]) or 'nothing'
-        raise WeightsError(f'expected tensors under state_dict or at top level, found {found}')
-    state = _stripped(state, 'module.')
-    return from_birder(state) if is_birder(state) else state
+def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
+    """Where the backbone may be; never empty."""
+    states, found = state_dicts(checkpoint), []
+    for state in states:
+        tensors = _plain(state.tensors, everywhere=True)
+        if prefix is not None:
+            start = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
+            prefixes = {start} if any(key.startswith(start) for key in tensors) else set()
+        else:
+            prefixes = {match[1] for key in tensors if (match := _ANCHOR.match(key))}
+        found += [_Place(state, tensors, start) for start in sorted(prefixes)]
+    if prefix is not None and not found:
+        parts = ', '.join(sorted({key.partition('.')[0] for key in tensors})[:10])
+        raise WeightsError(f'no names begin with prefix={prefix!r}; they begin with {parts}')
+    if not found:  # strict loading reports what is missing
+        start = 'backbone.' if any(key.startswith('backbone.') for key in tensors) else ''
+        return [_Place(states[0], unwrapped(states[0].tensors, everywhere=True), start)]
+    return found
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, 'shape') and hasattr(value, 'dtype')
+def _plain(state: Mapping[str, Any], everywhere: bool = False) -> dict[str, Any]:
+    """Tensors without the names of wrappers, birder's under ours."""
+    tensors = unwrapped(state, everywhere)
+    return from_birder(tensors) if is_birder(tensors) else tensors
 
 
-def _stripped(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """``state`` without ``prefix`` in front of its keys; no two keys may become one."""
-    stripped = {str(key).removeprefix(prefix): value for key, value in state.items()}
-    if len(stripped) < len(state):
-        twice = next(key for key in state if prefix + str(key) in state)
-        raise WeightsError(f'two values of one tensor: {twice} and {prefix}{twice}')
-    return stripped
+def _only(places: list[_Place]) -> _Place:
+    """The one backbone of the first state dict that has any.
+
+    Raises:
+        WeightsError: it has several.
+    """
+    first = [place for place in places if place.state.key == places[0].state.key]
+    if len(first) > 1:
+        valid = ', '.join(repr(place.prefix) for place in first)
+        raise WeightsError(
+            f'the file holds {len(first)} backbones; choose one with prefix= in init_cfg: {valid}'
+        )
+    return first[0]
 
 
-def _has_prefix(state: Mapping[str, Any]) -> bool:
-    return any(key.startswith('backbone.') for key in state)
+def _taken(place: _Place) -> BackboneState:
+    """The backbone's tensors, and what lies around them."""
+    tensors, ignored = {}, []
+    for key, value in place.tensors.items():
+        name = key.removeprefix(place.prefix)
+        inside = place.prefix.endswith('backbone.') and name not in CLASSIFIER
+        if key.startswith(place.prefix) and (inside or _PART.match(name)):
+            tensors[name] = value
+        else:
+            ignored.append(key)
+    return BackboneState(tensors, str(place), ignored)
+
+
+def _flat_average(place: _Place, names: list[str]) -> BackboneState:
+    """The average that OpenMixup keeps as flat entries beside the raw weights."""
+    raw = _taken(place)
+    prefixed = place.prefix == 'backbone.'
+    flat = _flat_names(names, [], prefixed=False)
+    averages = {flat[key]: place.tensors[key] for key in raw.ignored if key in flat}
+    if missing := [name for name in names if name not in averages]:
+        first = f'backbone.{missing[0]}' if prefixed else missing[0]
+        raise WeightsError(
+            f'the file has no EMA weights of {len(missing)} parameters, first {first}; '
+            'leave ema=True out, which loads its raw weights'
+        )
+    ignored = [key for key in raw.ignored if key not in flat]
+    return BackboneState(raw.tensors | averages, f'flat ema_* beside {raw.place}', ignored)
 
 
 def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> dict[str, str]:
@@ -137,14 +179,6 @@ def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> d
     return flat | {'ema_' + head.replace('.', '_'): head for head in heads}
 
 
-def _heads_of(state: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """Task of the model that was saved, and the prefixes of its parts around the backbone."""
-    for task, heads in _DOWNSTREAM.items():
-        if any(key.startswith(heads) for key in state):
-            return task, (*heads, 'neck.')
-    return 'classifier', ()
-
-
 def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """State dict of a whole model under the names of the current toolboxes.
 
@@ -156,12 +190,20 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         WeightsError: no state dict in the file, or half of an average.
     """
-    state = classifier_state(_pick(checkpoint, ema=holds_average(checkpoint)))
+    chosen = main_state_dict(checkpoint)
+    if holds_average(checkpoint) and 'state_dict_ema' in checkpoint:
+        chosen = StateDict('state_dict_ema', checkpoint['state_dict_ema'])
+    state = classifier_state(_plain(chosen.tensors))
     old = 'keypoint_head.'
     return {
         ('head.' + k.removeprefix(old) if k.startswith(old) else simvp_name(k)): v
         for k, v in state.items()
     }
+
+
+def holds_only_average(checkpoint: Any) -> bool:
+    """Whether the weights of a file are an exponential moving average, without raw ones beside."""
+    return main_state_dict(checkpoint).is_average
 
 
 def simvp_name(key: str) -> str:
@@ -229,11 +271,11 @@ def recorded_gate(checkpoint: Any) -> str | None:
 
     The note is in the state dict's metadata, as PyTorch keeps versions of modules there.
     """
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
-    metadata = getattr(state, '_metadata', None) or {}
-    return next((note['gate'] for note in metadata.values() if 'gate' in note), None)
+    states = [checkpoint, *checkpoint.values()] if isinstance(checkpoint, Mapping) else []
+    notes = (getattr(state, '_metadata', None) or {} for state in states)
+    return next((own['gate'] for note in notes for own in note.values() if 'gate' in own), None)
 
 
 def is_deployed(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are of a backbone in the deploy form."""
+    """Whether tensors of these names are of a backbone fused."""
     return any(name.endswith('blocks1.0.shortcut_1') for name in names)

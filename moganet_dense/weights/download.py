@@ -17,7 +17,7 @@ from mmengine.dist import barrier, get_local_rank
 from ..utils.atomic import replacing
 from ..utils.errors import first_line
 from . import releases
-from .conversion import WeightsError
+from .state_dicts import WeightsError
 from .transfer import receive
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from ..utils.errors import first_line
 from ..utils.printable import printable
 from ..utils.regular_files import require_memory
 from . import archive, releases, safetensors_file, unpickling
-from .conversion import WeightsError, backbone_state, is_deployed, recorded_gate
+from .conversion import backbone_state, is_deployed, recorded_gate
 from .download import locate
+from .state_dicts import WeightsError
 
 SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
+SHOWN_PARTS = 8  # of a model, in the message about what was left out
 _trusted = False
 
 
@@ -55,11 +58,15 @@ class PretrainedWeights:
         checkpoint: ``moganet://NAME`` (see :mod:`~moganet_dense.weights.releases`), URL or path.
         ema: load the exponential moving average that the file also holds. The published
             accuracy of the official s, b, l and xl is that of the average, while their
-            downstream models were started from the raw weights, the default.
+            downstream models were started from the raw weights, the default. Of a file that
+            holds an average alone, it is loaded in any case.
+        prefix: what is in front of the backbone's names in the file, as mmengine has it:
+            'backbone.'; None: it is found.
     """
 
     checkpoint: str
     ema: bool = False
+    prefix: str | None = None
 
     @classmethod
     def from_init_cfg(cls, init_cfg: Any) -> 'PretrainedWeights | None':
@@ -76,13 +83,18 @@ class PretrainedWeights:
         if len(cfgs) > 1:
             raise ValueError('init_cfg: Pretrained sets every weight; give it alone')
         options = {key: value for key, value in named[0].items() if key != 'type'}
-        if unknown := sorted(set(options) - {'checkpoint', 'ema'}):
-            raise ValueError(f'init_cfg: unknown {unknown} of Pretrained; valid: checkpoint, ema')
+        if unknown := sorted(set(options) - {'checkpoint', 'ema', 'prefix'}):
+            raise ValueError(
+                f'init_cfg: unknown {unknown} of Pretrained; valid: checkpoint, ema, prefix'
+            )
         if not isinstance(options.get('checkpoint'), (str, os.PathLike)):
             raise ValueError('init_cfg: Pretrained needs checkpoint, a name, URL or path')
         if not isinstance(options.get('ema', False), bool):
             raise ValueError(f'init_cfg: ema is True or False, found {options["ema"]!r}')
-        return cls(os.fspath(options['checkpoint']), options.get('ema', False))
+        prefix = options.get('prefix')
+        if not isinstance(prefix, (str, type(None))):
+            raise ValueError(f'init_cfg: prefix is a text as "backbone.", found {prefix!r}')
+        return cls(os.fspath(options['checkpoint']), options.get('ema', False), prefix)
 
     def gate_for(self, gate: str) -> str:
         """Gate of a backbone that gets these weights: theirs, where the zoo knows it.
@@ -109,23 +121,22 @@ class PretrainedWeights:
 
         Raises:
             WeightsError: the file cannot be found, read or fetched, or any key is missing,
-                unexpected or mis-shaped; only a classifier or another model's heads around
-                the backbone are left out.
+                unexpected or mis-shaped; what lies around the backbone in the file, such as
+                necks and heads, is left out.
         """
         path = locate(self.checkpoint)
         content = read_checkpoint(path)
         names = [name for name, _ in backbone.named_parameters()]
         try:
-            found = backbone_state(content, names, self.ema)
+            found = backbone_state(content, names, self.ema, self.prefix)
             check_gate(recorded_gate(content), backbone)
             load_strictly(backbone, found.tensors)
         except WeightsError as error:
             raise WeightsError(f'{self.checkpoint}: {error}') from None
-        kind = 'EMA of ' if self.ema else ''
-        ignored = f'; left out {_list(found.ignored)}' if found.ignored else ''
+        ignored = f'; left out {_parts(found.ignored)}' if found.ignored else ''
         print_log(
-            f'{type(backbone).__name__}: loaded all {len(found.tensors)} tensors from {kind}'
-            f'{self.checkpoint} ({path}), {found.origin}{ignored}',
+            f'{type(backbone).__name__}: loaded all {len(found.tensors)} tensors from '
+            f'{self.checkpoint} ({path}), {found.place}{ignored}',
             logger='current',
         )
 
@@ -207,7 +218,7 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
 
     Args:
         names: of the tensors to load.
-        wanted: whether the backbone is in the deploy form.
+        wanted: whether the backbone is fused.
 
     Raises:
         WeightsError: they differ: other tensors under other names.
@@ -215,12 +226,12 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
     given = is_deployed(names)
     if given and not wanted:
         raise WeightsError(
-            'the weights are in the deploy form, the backbone is not; '
+            'the weights are fused, the backbone is not; '
             'call switch_to_deploy() before loading, or on the command line say --deploy'
         )
     if wanted and not given:
         raise WeightsError(
-            'the backbone is in the deploy form, the weights are not; '
+            'the backbone is fused, the weights are not; '
             'load them first, then call switch_to_deploy()'
         )
 
@@ -269,7 +280,7 @@ def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Raises:
         WeightsError: names the first missing, unexpected and mis-shaped keys, and how
-            many there are; or one is in the deploy form and the other is not.
+            many there are; or one is fused and the other is not.
     """
     wanted = module.state_dict()
     check_form(tensors, is_deployed(wanted))
@@ -304,6 +315,16 @@ def _is_like(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 def _is_pretrained(kind: Any) -> bool:
     return kind == 'Pretrained' or getattr(kind, '__name__', '') == 'PretrainedInit'
+
+
+def _parts(keys: list[str]) -> str:
+    """All that was left out: its names if they are few, else the parts of the model."""
+    if len(keys) <= SHOWN_KEYS:
+        return ', '.join(keys)
+    parts = Counter(key.partition('.')[0] for key in keys)
+    shown = [f'{part} ({count})' for part, count in parts.most_common(SHOWN_PARTS)]
+    rest = f' and {len(parts) - SHOWN_PARTS} more' if len(parts) > SHOWN_PARTS else ''
+    return f'{len(keys)} tensors: {", ".join(shown)}{rest}'
 
 
 def _list(keys: Iterable[str]) -> str:

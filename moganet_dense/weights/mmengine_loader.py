@@ -18,11 +18,13 @@ from mmengine.runner import CheckpointLoader
 from ..utils.errors import UserError
 from ..utils.printable import printable
 from . import loading, releases, unpickling
-from .conversion import WeightsError, holds_average, model_state
+from .conversion import holds_average, model_state
+from .state_dicts import WeightsError, main_state_dict
 
 _FILES = ('', 'http://', 'https://')
 
 AVERAGE_TAKEN = '{}: reading the average that it holds, which the published accuracy is of'
+ONLY_AVERAGE = '{}: reading the exponential moving average, since it holds no other weights'
 
 
 def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) -> dict:
@@ -40,6 +42,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if not loading.is_trusting():
         without_config_texts(checkpoint)
+    _bring_up(checkpoint, filename)
     try:
         loading.check_finite(checkpoint.get('state_dict', checkpoint))
     except WeightsError as error:  # mmengine loads parts, so that it may be one that is left out
@@ -50,6 +53,18 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
     if known := releases.find(filename):
         _note_gate(checkpoint, known.gate)
     return checkpoint
+
+
+def _bring_up(checkpoint: dict, filename: str) -> None:
+    """Puts weights that lie under another key where mmengine looks for them."""
+    try:
+        found = main_state_dict(checkpoint)
+    except WeightsError:
+        return  # it may be a file without weights; who loads them says so
+    if found.key not in ('', 'state_dict'):
+        checkpoint['state_dict'] = found.tensors
+        if found.is_average:
+            print_log(ONLY_AVERAGE.format(filename), logger='current')
 
 
 def without_config_texts(checkpoint: dict) -> None:

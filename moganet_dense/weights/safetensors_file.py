@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from ..utils.printable import printable
 from ..utils.regular_files import open_regular
 from .archive import MEMBERS
-from .conversion import WeightsError
+from .state_dicts import WeightsError
 
 
 def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:

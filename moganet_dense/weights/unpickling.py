@@ -2,12 +2,14 @@
 
 Passed to :func:`torch.load` as ``pickle_module``. A pickle names functions and calls them; here a
 name stands for nothing but what the table below gives it, which makes numbers, arrays, plain
-containers and mmengine's HistoryBuffer, and checks its arguments. State is set only on objects
-of these kinds (https://docs.python.org/3/library/pickle.html#restricting-globals).
+containers, argparse's settings and mmengine's HistoryBuffer, and checks its arguments. State is set
+only on objects of these kinds
+(https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
 
 import pickle
 import re
+from argparse import Namespace
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from math import prod
@@ -62,6 +64,17 @@ def _method(owner: Any, name: str) -> str:
     return name
 
 
+def _path(*parts: Any) -> str:
+    """A path as text, of the settings that a training script saves."""
+    if not all(type(part) is str for part in parts):
+        _refuse('pathlib.Path')
+    return '/'.join(parts)
+
+
+def _namespace() -> Namespace:
+    return Namespace()  # its state follows
+
+
 def _of_type(kind: type) -> Callable:
     def make(*items: Any) -> Any:
         if len(items) > 1 or (items and type(items[0]) not in (list, tuple, dict)):
@@ -75,6 +88,8 @@ _BUILDERS = {
     '_codecs.encode': _bytes,
     'numpy.dtype': _dtype,
     'mmengine.logging.history_buffer.HistoryBuffer': _history,
+    'argparse.Namespace': _namespace,
+    'lightning_fabric.utilities.data.AttributeDict': _of_type(dict),
     'collections.OrderedDict': _of_type(OrderedDict),
     'collections.Counter': _of_type(Counter),
     'torch.Size': _of_type(torch.Size),
@@ -88,6 +103,11 @@ _BUILDERS = {
         *((base, 'getattr', _method) for base in ('builtins', '__builtin__')),
         *((base, 'set', _of_type(set)) for base in ('builtins', '__builtin__')),
         *((base, 'bytes', _no_bytes) for base in ('builtins', '__builtin__')),
+        *(
+            (module, name, _path)
+            for module in ('pathlib', 'pathlib._local')
+            for name in ('PosixPath', 'PurePosixPath', 'WindowsPath', 'PureWindowsPath')
+        ),
     ]
 }
 """What may be called, by its name in the pickle."""
@@ -152,6 +172,8 @@ def _set_state(target: Any, state: Any) -> None:
         target.__init__(log, count, length)
     elif type(target) is OrderedDict and type(state) is dict and set(state) <= {'_metadata'}:
         target.__dict__.update(state)
+    elif type(target) is Namespace and type(state) is dict:
+        target.__dict__.update({str(name): value for name, value in state.items()})
     else:
         _refuse(f'state of {type(target).__name__}')
 
