@@ -16,7 +16,7 @@ LAYERS = [
     ['cli'],
     ['commands'],
     ['adopt', 'demo', 'doctor', 'engine.train', 'explain', 'export', 'init', 'zoo'],
-    ['inference', 'report', 'video'],
+    ['inference', 'pose3d', 'report', 'video'],
     ['engine'],
     ['evaluation', 'toolboxes', 'runtime'],
     ['config', 'models', 'writer'],

@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from ..data.layouts import LAYOUTS, Layout, innermost
 from ..data.mini import SIZES, make_mini
 from ..utils.errors import UserError
+from .mini_figures import apply_mini_figures
 from .mini_video import apply_mini_video
 
 
@@ -70,6 +71,9 @@ def apply_mini(cfg: Config) -> None:
     if scope == 'mmengine':
         apply_mini_video(cfg)
         return
+    if cfg.get('train_dataloader') and cfg.train_dataloader.dataset.get('type') == 'Figures3D':
+        apply_mini_figures(cfg)
+        return
     if scope not in SCHEDULES:
         raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
@@ -93,7 +97,8 @@ def apply_mini(cfg: Config) -> None:
             if 'ann_file' in metric:
                 metric.ann_file = layout.mini_root + layout.metric_file
     if scope == 'mmdet':
-        cfg.model.data_preprocessor.setdefault('pad_size_divisor', 32)  # crops of odd sizes
+        for option, value in [('pad_size_divisor', 32), ('pad_mask', True)]:  # crops of odd sizes
+            cfg.model.data_preprocessor.setdefault(option, value)
     if cfg.model.get('num_queries', 0) > QUERIES:
         cfg.model.num_queries = QUERIES
     for part in ('data_preprocessor', 'head'):

@@ -1,9 +1,9 @@
 """What a report needs of an evaluation, taken beside the toolboxes' metrics.
 
 Of COCO's metrics it is what :func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`
-passes to its listeners. Beside mmseg's IoUMetric, mmpretrain's Accuracy and our
-VideoPredictionMetric a metric of our own is put that gathers its part and adds no figure. Metrics
-of other kinds are unsupported: a report then has their figures.
+passes to its listeners. Beside mmseg's IoUMetric, mmpretrain's Accuracy and our own metrics of
+videos and 3D poses a metric of our own is put that gathers its part and adds no figure. Metrics of
+other kinds are unsupported: a report then has their figures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -163,11 +163,37 @@ class VideoRecorder(_Companion):
         self.keep(merged)
 
 
+class Pose3DRecorder(_Companion):
+    """Notes errors by keypoint beside our Pose3DMetric; results are one record."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .poses_3d import Pose3DRecord
+
+        meta = self.dataset.metainfo
+        if not self.results:
+            names = meta['keypoint_id2name'].values()
+            self.results = [Pose3DRecord(names, meta['skeleton_links'], self.metric.root)]
+        for sample in data_samples:
+            truth, found = self.metric.points(sample)
+            self.results[0].add(sample['img_path'], truth, found)
+
+    def finish(self, parts: list[list], size: int) -> None:
+        records = [record for part in parts for record in part]
+
+        def merged() -> Evaluation:
+            for record in records[1:]:
+                records[0].merge(record)
+            return records[0].evaluation(size)
+
+        self.keep(merged)
+
+
 _LISTENERS = {('mmdet', 'CocoMetric'): _boxes, ('mmpose', 'CocoMetric'): _keypoints}
 _COMPANIONS = {
     ('mmseg', 'IoUMetric'): SegmentationRecorder,
     ('mmpretrain', 'Accuracy'): ClassificationRecorder,
     ('moganet_dense', 'VideoPredictionMetric'): VideoRecorder,
+    ('moganet_dense', 'Pose3DMetric'): Pose3DRecorder,
 }
 
 
