@@ -1,8 +1,9 @@
-"""Reads a config and says in one line what is wrong with it."""
+"""Reads a config; errors are one line."""
 
 import argparse
 import inspect
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +18,10 @@ from .registered_types import require_registered
 
 
 def find_config(path: str | os.PathLike) -> Path:
-    """The config file at ``path``, or else the one that came with the package, by its path or
-    by its name in the zoo.
+    """The config file at ``path``, or else the one of the package by path or model name.
 
     Raises:
-        UserError: there is none; suggests those of a similar name.
+        UserError: there is none; suggests similar names.
     """
     if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
         return Path(entry['Config'])
@@ -39,12 +39,13 @@ def read_config(path: str | os.PathLike) -> Config:
     """The config at ``path`` with its bases.
 
     Raises:
-        UserError: no such file, not readable as a config, or no toolbox's config.
+        UserError: no such file, not a valid config, or not a config of a toolbox.
     """
     from .. import register_or_warn
 
-    register_or_warn()  # custom_imports do not if this package was imported before mmengine
+    register_or_warn()  # custom_imports has no effect if this package was imported before mmengine
     file = find_config(path)
+    _import_from(file.parent)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
     scope = cfg.get('default_scope')
@@ -53,11 +54,28 @@ def read_config(path: str | os.PathLike) -> Config:
     return cfg
 
 
+def _import_from(folder: Path) -> None:
+    """Makes modules beside a config importable; those that are installed come first."""
+    if (place := str(folder.resolve())) not in sys.path:
+        sys.path.append(place)
+
+
+def own_modules(cfg: Config) -> list[Path]:
+    """Modules and packages beside a config that its ``custom_imports`` name."""
+    names = (cfg.get('custom_imports') or {}).get('imports') or []
+    folder = Path(cfg.filename or '.').resolve().parent
+    roots = dict.fromkeys(
+        name.partition('.')[0] for name in ([names] if isinstance(names, str) else names)
+    )
+    places = [place for root in roots for place in (folder / f'{root}.py', folder / root)]
+    return [place for place in places if place.is_file() or (place / '__init__.py').is_file()]
+
+
 def parse_options(texts: Sequence[str]) -> dict:
-    """``key=value`` texts of ``--cfg-options`` as a dict, by mmengine's own rules.
+    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules.
 
     Raises:
-        UserError: a text without ``=``.
+        UserError: a string without ``=``.
     """
     if bad := [text for text in texts if '=' not in text]:
         raise UserError(f'--cfg-options: expected key=value, found {bad[0]!r}')
@@ -86,8 +104,7 @@ def set_options(cfg: Config, options: dict) -> None:
 
 
 def settle_workers(cfg: Config) -> None:
-    """Without worker processes nothing can persist or be fetched ahead: torch refuses what the
-    base configs say for them."""
+    """Removes options of worker processes from loaders without workers, which torch rejects."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
         if loader.get('num_workers') == 0:
