@@ -18,7 +18,7 @@ from ..utils.atomic import as_line, write_text
 from ..utils.errors import UserError
 from ..visualization.report_drawing import draw_skeletons
 from ..visualization.skeletons_3d import draw_two_views
-from .figures import SKELETONS, Skeleton
+from .drawn_figures import SKELETONS, Skeleton
 
 HEIGHT = 320
 """Of the drawn images, in pixels."""
