@@ -99,7 +99,7 @@ def test_names_do_not_depend_on_the_locale(tmp_path):
         command, cwd=ROOT, capture_output=True, env={**os.environ, **place}, check=False
     )
     assert done.returncode == 0, done.stderr.decode(errors='replace')
-    assert b'l\\xe4ufe-\\u65e5\\u672c' in done.stdout  # ASCII was asked for
+    assert done.stdout.decode().strip() == str(work / 'report.html')
     assert '日本' in (work / 'report.html').read_text('utf-8')
 
 
