@@ -3,8 +3,8 @@
 Exit codes: 0 success; 1 error, the message shows the fix (for ``check`` and ``doctor``:
 errors found); 2 wrong usage; 3 success, but some files were skipped (``predict``); 75 training
 was stopped by SIGTERM or Ctrl-C and saved, the same command with ``--resume`` continues; 130
-interrupted: training without saving (a second Ctrl-C), ``predict`` with the results so far; 141 the
-reader of the output has exited.
+interrupted: training without saving (a second Ctrl-C), ``predict`` with the results so far; 128 + N
+stopped by signal N before anything was saved; 141 the reader of the output has exited.
 
 For shell completion of commands, options and model names see ``docs/use.md``.
 """
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
         return code
     if output.failed.errno == errno.EPIPE:  # `head`, for example, has had enough
         return PIPE
-    _say(loss_of(output))
+    if not code:
+        _say(loss_of(output))
     return code or 1
 
 

@@ -2,14 +2,13 @@
 with other streams, limits and folders than this process."""
 
 import faulthandler
+import fcntl
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from moganet_dense.cli import main
 
@@ -43,23 +42,35 @@ def run_command(
         stdout: 'kept', 'closed', 'full' (/dev/full) or 'left' (a pipe that nobody reads).
         before: is called in that process first.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, 'out'), Path(folder, 'err')
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
-        if not child:
-            _be_child(arguments, stdout, before, out, err)
-        _, status = os.waitpid(child, 0)
-        texts = [x.read_text(errors='replace') if x.exists() else '' for x in (out, err)]
-        return Done(os.waitstatus_to_exitcode(status), *texts)
+    pipes = [_large_pipe() for _ in 'oe']
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        _be_child(arguments, stdout, before, *(write for _, write in pipes))
+    _, status = os.waitpid(child, 0)
+    return Done(os.waitstatus_to_exitcode(status), *(_rest_of(*pipe) for pipe in pipes))
 
 
-def _be_child(arguments: list[str], stdout: str, before: Callable, out: Path, err: Path) -> None:
+def _large_pipe() -> tuple[int, int]:
+    """A pipe that keeps what a command prints; a file would fall under the limits of files."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, 1031, 1 << 20)  # F_SETPIPE_SZ
+    return read, write
+
+
+def _rest_of(read: int, write: int) -> str:
+    os.close(write)
+    os.set_blocking(read, False)  # a process that was left may hold its other end
+    with os.fdopen(read, 'rb') as stream:
+        return (stream.read() or b'').decode(errors='replace')
+
+
+def _be_child(arguments: list[str], stdout: str, before: Callable, out: int, err: int) -> None:
     code = 70
     try:
         os.setpgrp()
-        os.dup2(os.open(err, os.O_WRONLY | os.O_CREAT), 2)
+        os.dup2(err, 2)
         if stdout == 'closed':
             os.close(1)
         elif stdout == 'left':
@@ -67,8 +78,7 @@ def _be_child(arguments: list[str], stdout: str, before: Callable, out: Path, er
             os.close(read)
             os.dup2(write, 1)
         else:
-            path = out if stdout == 'kept' else Path('/dev/full')
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), 1)
+            os.dup2(out if stdout == 'kept' else os.open('/dev/full', os.O_WRONLY), 1)
         sys.stderr = sys.__stderr__ = os.fdopen(2, 'w', closefd=False)
         sys.stdout = sys.__stdout__ = (
             None if stdout == 'closed' else os.fdopen(1, 'w', closefd=False)  # as at Python's start

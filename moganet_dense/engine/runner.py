@@ -26,6 +26,7 @@ from .atomic_checkpoint import last_whole, read_training
 from .distributed import join, require_same, speak_into
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .screen import Screen, is_quiet, show_little
+from .signals import is_lost_worker
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
 
@@ -103,6 +104,10 @@ class DenseRunner(Runner):
             require_same(self._facts())
         try:
             return super().train()
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if is_lost_worker(error):
+                self.call_hook('after_losing_a_worker', error=error)
+            raise
         finally:
             self.call_hook('close')
             unlock(self.work_dir)

@@ -23,7 +23,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ..utils.errors import Interrupted, Stopped, UserError, reason_of
+from ..utils.errors import Interrupted, Stopped, UserError, limit_of_files, reason_of
 from ..utils.interrupts import bounces, ending_by_signals, install, restore, say
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
@@ -48,7 +48,7 @@ class SignalHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received, self.validating = 0, False
         self.before: dict[int, Any] = {}
         self.work_dir = ''
 
@@ -97,12 +97,17 @@ class SignalHook(Hook):
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if number := self._received_by_any():
-            for hook in runner.hooks:
-                if isinstance(hook, EMAHook):  # validation runs on the average
-                    hook.after_val_epoch(runner)
+            self._end_validation(runner)
             self._save_and_stop(runner, number, runner.iter)
 
+    def _end_validation(self, runner) -> None:
+        """Gives the model its weights back: validation runs on their average."""
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook) and self.validating:
+                hook.after_val_epoch(runner)
+
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        self.validating = False
         if number := self._received_by_any():
             self._save_and_stop(runner, number, runner.iter)
 
@@ -134,23 +139,35 @@ class SignalHook(Hook):
         point_to(runner, target)
         return target
 
+    def before_val_epoch(self, runner) -> None:
+        self.validating = True
+
     def after_losing_a_worker(self, runner, error: Exception) -> None:
-        """Saves between two iterations, in a training of one process.
+        """Saves between two iterations, or in a validation, in a training of one process.
 
         Raises:
             UserError: always, with the saved checkpoint.
         """
         self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
         reason = reason_of(error)
+        self._end_validation(runner)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
         else:
             saved = describe_last(runner.work_dir)
         raise UserError(
-            f'a loader worker ended ({reason}), killed or out of memory or of shared memory '
-            f'({_shared_memory()}); fewer workers (train_dataloader.num_workers), or more memory; '
-            f'{saved}'
+            f'a loader worker ended ({reason}), killed or out of memory, of shared memory '
+            f'({_shared_memory()}) or of open files (ulimit -n {limit_of_files()}); use fewer '
+            f'workers, or none (--cfg-options train_dataloader.num_workers=0), or more; {saved}'
         ) from error
+
+
+def is_lost_worker(error: Exception) -> bool:
+    """Whether torch or a pipe reports a lost loader worker; errors raised in a worker are reported
+    as 'Caught ... in DataLoader worker'."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith('DataLoader worker')
+    return not str(error).startswith('Caught')
 
 
 def _shared_memory() -> str:

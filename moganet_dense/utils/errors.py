@@ -84,7 +84,7 @@ def shortage(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EMFILE, errno.ENFILE) or 'Too many open files' in text:
         return (
-            f'too many open files (limit: {_limit_of_files()}); raise it with `ulimit -n 4096`, or '
+            f'too many open files (limit: {limit_of_files()}); raise it with `ulimit -n 4096`, or '
             'use fewer loader workers (num_workers=0)'
         )
     if number == errno.EAGAIN or "can't start new thread" in text:
@@ -94,10 +94,16 @@ def shortage(error: BaseException) -> str | None:
         )
     if number == errno.ENOMEM or isinstance(error, MemoryError) or "can't allocate memory" in text:
         return 'out of memory; use a smaller batch, fewer loader workers, or a larger machine'
+    if text.startswith('DataLoader worker') and isinstance(error, RuntimeError):
+        return (
+            f'a loader worker ended, killed or out of memory, shared memory or open files '
+            f'({text}); use fewer workers, or none (num_workers=0)'
+        )
     return None
 
 
-def _limit_of_files() -> int:
+def limit_of_files() -> int:
+    """How many files this process may have open at once."""
     import resource
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
