@@ -129,14 +129,12 @@ def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from moganet_dense.writer import rows
-
     truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
     found = [
         dict(row, image_id=numbers[picture.name])
         for picture in pictures
-        for row in rows(model(picture))
+        for row in model(picture).rows()
     ]
     kinds, told = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
     for kind in kinds:

@@ -2,11 +2,13 @@
 is called as :class:`~moganet_dense.inference.predictor.Predictor` is will do."""
 
 import json
-import os
 import signal
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,22 +16,21 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
+from ..data.prefetch import ahead
 from ..data.sources import Fault, Frame, endings, find, frames
-from ..results import Detections, Poses
-from ..utils.errors import INTERRUPTED, UserError, WrongUsage, reason_of
+from ..results import Poses
+from ..results.kinds import class_indices
+from ..utils.errors import INTERRUPTED, UserError
 from ..utils.printable import printable
-from ..utils.regular_files import read_regular
-from ..writer import Writer, about, rows
+from ..writer import Writer, about
+from .look import look_at, naming
+from .person_boxes import PERSON, Boxes
+from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: done, but some files could not be read."""
-
-PERSON = 'person'
-WHOLE = 'whole'
-Boxes = Callable[[list[Frame]], list[Detections | str | None]]
-"""Where the persons of pictures are; None: anywhere; a text: why it is not known."""
+WAITING = 4
+"""Results that wait to be drawn and written while the network goes on."""
 
 
 def predict(
@@ -40,63 +41,131 @@ def predict(
     batch_size: int = 1,
     score_thr: float = 0.3,
     boxes: Boxes | None = None,
+    *,
+    classes: Sequence[str] = (),
+    track: bool = False,
+    formats: Sequence[str] = ('coco',),
+    outlines: bool = False,
+    allow_private: bool = False,
 ) -> int:
-    """Looks at every picture of ``inputs``.
+    """Runs a model on every image of ``inputs``; decoding, the network and writing overlap.
 
-    Ctrl-C and SIGTERM end it after the pictures at hand, a second one at once; so does an error.
-    In each case what was seen until then is written.
+    Ctrl-C and SIGTERM end it after the current images, a second one at once; so does an error.
+    In each case what was computed until then is written.
 
     Args:
         model: of any task.
-        inputs: files, folders, globs, videos; '-' stands for the lines of standard input.
+        inputs: files, folders, globs, videos, URLs, cameras; '-' stands for the lines of standard
+            input.
         out: folder for what :class:`~moganet_dense.writer.Writer` writes, or None.
-        lines: gets a line of JSON for every picture, or None.
-        batch_size: pictures, or for pose boxes, that go through the network at once.
-        score_thr: objects below it are neither drawn nor told; joints are not drawn.
-        boxes: for pose: where the persons are.
+        lines: gets a line of JSON for every image, or None.
+        batch_size: images, or for pose boxes, that go through the network at once.
+        score_thr: objects below it are neither drawn nor written; keypoints are not drawn.
+        boxes: for pose: where the people are.
+        classes: objects of others are left out; (): none are.
+        track: number the objects of a video, see :class:`~moganet_dense.inference.tracking.Tracks`.
+        formats: of :data:`moganet_dense.writer.FORMATS`.
+        outlines: write masks as polygons.
+        allow_private: see :func:`moganet_dense.data.sources.find`.
 
     Returns:
         exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.utils.errors.INTERRUPTED`.
 
     Raises:
-        UserError: there is nothing to look at, the model fails, or a file cannot be written.
+        UserError: there are no images, the model fails, or a file cannot be written.
     """
     if model.task == 'backbone':
-        raise UserError('a backbone alone sees nothing; it gives maps, in Python')
-    sources = find(list(_with_standard_input(inputs)), results=out)
+        raise UserError('a backbone alone predicts nothing; it gives maps, in Python')
+    if classes and model.task not in ('detection', 'instance segmentation'):
+        raise UserError(f'--classes is for detectors, this model does {model.task}')
+    class_indices(classes, model.classes)
+    sources = find(list(_with_standard_input(inputs)), out, allow_private)
     if not sources:
         there = endings(inputs)
         told = f'; endings there: {there}' if there else ''
-        raise UserError(f'no pictures or videos in {" ".join(inputs)}{told}')
-    looked = skipped = 0
-    stop = _Stop()
+        raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
+    skipped, behind = 0, _Behind(None)
+    stop, start = _Stop(), time.perf_counter()
+    tracks = Tracks(model.task) if track else None
     try:
         with (
             stop.listening(),
-            Writer(out, score_thr) if out else nullcontext() as writer,
+            Writer(out, score_thr, formats, outlines) if out else nullcontext() as writer,
+            _Behind(writer) as behind,
             _progress(sum(map(len, sources))) as (advance, tell),
             stop.hurrying(),
         ):
-            for chunk in _chunks(frames(sources), batch_size):
+            for chunk in _chunks(ahead(frames(sources), 2 * batch_size), batch_size):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
                         tell(f'skipped: {printable(frame.reason)}')
                         continue
-                    if writer:
-                        writer.add(frame, result)
+                    if classes:
+                        result = result.where(name=classes)
+                    if tracks:
+                        result = tracks.numbered(frame, result, score_thr)
+                    behind.add(frame, result)
                     if lines:
-                        _print(dict(about(frame), found=rows(result, score_thr)), lines)
-                    looked += 1
+                        rows = result.rows(score_thr, outlines=outlines)
+                        _print(dict(_line_about(frame), found=rows), lines)
                 advance(len(chunk))
                 if stop.received:
                     break
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
-        if looked or skipped or stop.received:  # else an error says it all
-            _say_what_was_done(looked, skipped, stop.received, out)
+        if behind.count or skipped or stop.received:  # else an error says it all
+            seconds = time.perf_counter() - start
+            _say_what_was_done(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _line_about(frame: Frame) -> dict[str, Any]:
+    """As :func:`~moganet_dense.writer.about`, with the path that opens the file."""
+    line = dict(about(frame), file_name=frame.source.file)
+    line.pop('video', None)
+    return line
+
+
+class _Behind:
+    """Writes results in a thread, in their order, while the network goes on.
+
+    Args:
+        writer: a :class:`~moganet_dense.writer.Writer`; None: nothing is written.
+
+    Attributes:
+        count: results that were written, or had not to be.
+    """
+
+    def __init__(self, writer: Writer | None) -> None:
+        self.writer, self.waiting, self.count = writer, deque[Future](), 0
+
+    def add(self, frame: Frame, result: Any) -> None:
+        """Hands a result over; waits if too many wait.
+
+        Raises:
+            UserError: an earlier one cannot be written.
+        """
+        if self.writer is None:
+            self.count += 1
+            return
+        self.waiting.append(self.pool.submit(self.writer.add, frame, result))
+        while len(self.waiting) > WAITING or (self.waiting and self.waiting[0].done()):
+            self.waiting.popleft().result()
+            self.count += 1
+
+    def __enter__(self) -> '_Behind':
+        self.pool = ThreadPoolExecutor(1, 'writes')
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        self.pool.shutdown()
+        while self.waiting:
+            failed = self.waiting.popleft().exception()
+            self.count += failed is None
+            if failed and not kind:  # else the first error is what counts
+                raise failed
 
 
 class _Stop:
@@ -141,204 +210,6 @@ class _Stop:
         self.received = True
 
 
-def persons(
-    task: str,
-    where: str | None,
-    score_thr: float,
-    batch_size: int,
-    load: Callable[[], Any],
-    category: str | None = None,
-) -> Boxes | None:
-    """Where the objects are whose keypoints are looked for, as ``--boxes`` says it.
-
-    Args:
-        task: of the model.
-        where: 'whole', a COCO file (.json), the name of a detector; None: not said.
-        score_thr: of the persons that count.
-        batch_size: pictures that the detector sees at once.
-        load: makes the detector.
-        category: their class; None: the only one that file or detector know, else 'person'.
-
-    Returns:
-        None for tasks other than pose.
-
-    Raises:
-        WrongUsage: pose needs ``--boxes``, and other tasks take none.
-        UserError: the file or the detector is of another kind.
-    """
-    pose = task == 'pose'
-    if pose != (where is not None):
-        what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
-        raise WrongUsage(f'a model of {task} {what}')
-    if where in (None, WHOLE):
-        return WholePictures(category) if where else None
-    if where.endswith('.json'):
-        return WrittenBoxes(where, score_thr, category)
-    return DetectedBoxes(load(), score_thr, batch_size, category)
-
-
-def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
-    """The class whose boxes are taken: as asked, else the only one, else 'person'.
-
-    Raises:
-        UserError: it is not among the names, or not to be told.
-    """
-    if wanted is None:
-        wanted = names[0] if len(names) == 1 else PERSON
-    if wanted not in names:
-        more = f' and {len(names) - 10} more' if len(names) > 10 else ''
-        shown = ', '.join(map(repr, names[:10])) + more
-        raise UserError(
-            f'--boxes: {whose} does not know the class {wanted!r}; choose one with --boxes-class: '
-            f'{shown}'
-        )
-    return wanted
-
-
-class DetectedBoxes:
-    """Persons that a detector finds.
-
-    Args:
-        detector: the model.
-        score_thr: of the persons that count.
-        batch_size: pictures that it sees at once.
-        category: their class, see :func:`category_of`.
-
-    Raises:
-        UserError: it does not know the class.
-    """
-
-    def __init__(
-        self,
-        detector: Callable[..., Any],
-        score_thr: float,
-        batch_size: int,
-        category: str | None = None,
-    ) -> None:
-        if detector.task not in ('detection', 'instance segmentation'):
-            raise UserError(f'--boxes: expected a detector, found a model of {detector.task}')
-        self.category = category_of(list(detector.classes), category, 'the detector')
-        self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
-
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
-        look = partial(self.detector, order='bgr', batch_size=self.batch_size)
-        found = _look(look, [(frame, None) for frame in pictures], boxes=False)
-        return [each.reason if isinstance(each, Fault) else self._persons(each) for each in found]
-
-    def _persons(self, found: Detections) -> Detections:
-        """Those whose box has an area: at a picture's border some have none."""
-        persons = found.where(self.score_thr, self.category)
-        whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
-        return Detections(
-            persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
-        )
-
-
-class WrittenBoxes:
-    """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
-    :class:`~moganet_dense.writer.Writer` writes it.
-
-    Pictures are known by their path, else by their file name, where the file lists these; else by
-    their number, as COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the
-    category of that name, where the file lists categories, else category 1.
-
-    Args:
-        file: the JSON file.
-        score_thr: of the persons that count.
-        category: their class, see :func:`category_of`.
-
-    Raises:
-        UserError: it cannot be read or is of another format.
-    """
-
-    def __init__(self, file: str, score_thr: float, category: str | None = None) -> None:
-        self.file, self.category = file, category or PERSON
-        try:
-            content = json.loads(_content(file))
-            images, listed, number = [], content, 1
-            if not isinstance(content, list):
-                images, listed = content['images'], content['annotations']
-                if content.get('categories') is not None:
-                    rows = {row['name']: row['id'] for row in content['categories']}
-                    self.category = category_of(list(rows), category, file)
-                    number = rows[self.category]
-            self.paths, self.names = _numbers(images)
-            self.found: dict[Any, list] = {image['id']: [] for image in images}
-            for row in listed:
-                own = self.found.setdefault(row['image_id'], [])
-                if row['category_id'] == number and float(row.get('score', 1)) >= score_thr:
-                    own.extend(_corners(row))
-        except (
-            ValueError, KeyError, TypeError, OverflowError, RecursionError,
-        ) as error:  # fmt: skip
-            reason = reason_of(error)
-            raise UserError(
-                f'--boxes: {file}: expected boxes in the format of COCO, with image_id, '
-                f'category_id and bbox ({type(error).__name__}: {reason})'
-            ) from None
-
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
-        return [self._of(frame) for frame in pictures]
-
-    def _of(self, frame: Frame) -> Detections | str:
-        path = Path(frame.source.file)
-        number = self.paths.get((os.path.abspath(path), frame.index))
-        if number is None:
-            known = self.names.get((path.name, frame.index), [])
-            if len(known) > 1:
-                return f'{path}: {self.file} has several of this name; give paths as it does'
-            number = known[0] if known else None
-        if number is None and not self.names and path.stem.isascii() and path.stem.isdigit():
-            number = int(path.stem)
-        if number not in self.found:
-            return f'{path}: no boxes for it in {self.file}'
-        table = np.array(self.found[number], np.float32).reshape(-1, 5)
-        labels = np.zeros(len(table), np.int64)
-        return Detections(table[:, :4], table[:, 4], labels, (self.category,))
-
-
-def _content(file: str) -> bytes:
-    try:
-        return read_regular(file)
-    except OSError as error:
-        raise UserError(f'--boxes: {file} cannot be read: {error.strerror}') from None
-
-
-def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
-    """Numbers of the listed pictures, by path, and by file name, which several may have."""
-    paths, names = {}, {}
-    for image in images:
-        file, frame = image['file_name'], image.get('frame')
-        paths[os.path.abspath(file), frame] = image['id']
-        names.setdefault((Path(file).name, frame), []).append(image['id'])
-    return paths, names
-
-
-def _corners(row: dict) -> Iterator[list[float]]:
-    """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
-    x, y, width, height = map(float, row['bbox'])
-    with np.errstate(over='ignore'):  # infinity is told below
-        box = np.array([x, y, x + width, y + height], np.float32)
-    if not np.isfinite(box).all():
-        raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
-    if (box[2:] > box[:2]).all():
-        yield [*box.tolist(), float(row.get('score', 1))]
-
-
-class WholePictures:
-    """One object, anywhere in the picture.
-
-    Args:
-        category: its class; None: 'person' if the model's keypoints are a person's, else 'object'.
-    """
-
-    def __init__(self, category: str | None = None) -> None:
-        self.category = category
-
-    def __call__(self, pictures: list[Frame]) -> list[None]:
-        return [None] * len(pictures)
-
-
 def _of_category(result: Any, boxes: Boxes | None) -> Any:
     """Poses with the class of what they are of."""
     if not isinstance(result, Poses) or boxes is None:
@@ -352,53 +223,15 @@ def _seen(
     model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
     """All of a chunk, with what the model sees in the pictures among it."""
-    with _naming(chunk):
+    with naming(chunk):
         placed = list(_with_boxes(chunk, boxes))
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
-        found = iter(_look(partial(model, order='bgr', batch_size=batch_size), known, bool(boxes)))
+        found = iter(
+            look_at(partial(model, order='bgr', batch_size=batch_size), known, bool(boxes))
+        )
     for frame, _ in placed:
         result = None if isinstance(frame, Fault) else _of_category(next(found), boxes)
         yield (result, None) if isinstance(result, Fault) else (frame, result)
-
-
-def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
-    """Results of pictures; a fault of one that the model does not take. It is found alone."""
-    images, options = [frame.image for frame, _ in known], {}
-    if boxes:
-        options['boxes'] = [where for _, where in known]
-    try:
-        found = model(images, **options) if images else []
-        return [_if_finite(*pair) for pair in zip(known, found, strict=True)]
-    except UserError as error:
-        if len(known) > 1:
-            return [found for one in known for found in _look(model, [one], boxes)]
-        source = known[0][0].source
-        return [Fault(source, f'{source.file}: {error}')]
-
-
-def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
-    """The result, or a fault: NaN is no JSON, and no answer."""
-    parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
-    if all(np.isfinite(part).all() for part in parts):
-        return result
-    source = known[0].source
-    return Fault(source, f'{source.file}: the model answers with numbers that are not finite')
-
-
-@contextmanager
-def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
-    """Makes a model's failure a line that names the pictures."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
-        more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
-        reason = reason_of(error)
-        raise UserError(
-            f'{chunk[0].source.file}: the model fails on it{more} '
-            f'({type(error).__name__}: {reason}); leave it out'
-        ) from error
 
 
 def _with_boxes(
@@ -440,11 +273,14 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
         raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
 
 
-def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path | None) -> None:
+def _say_what_was_done(
+    looked: int, skipped: int, interrupted: bool, out: Path | None, seconds: float
+) -> None:
     told = 'interrupted: ' if interrupted else ''
-    told += f'looked at {_count(looked, "picture")}'
+    told += f'processed {_count(looked, "image")}'
     told += f', skipped {_count(skipped, "file")}' if skipped else ''
     told += f'; results in {printable(out)}' if out and looked else ''
+    told += f'; {looked / seconds:.2g} images per second' if looked > 1 and not interrupted else ''
     print(told, file=sys.stderr)
 
 

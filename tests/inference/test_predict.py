@@ -24,19 +24,14 @@ from small import small
 
 from moganet_dense import load_model
 from moganet_dense.cli import main
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.data.sources import Frame, find
-from moganet_dense.inference.predict import (
-    SKIPPED,
-    DetectedBoxes,
-    WholePictures,
-    WrittenBoxes,
-    predict,
-)
+from moganet_dense.inference.person_boxes import DetectedBoxes, WholePictures, WrittenBoxes
+from moganet_dense.inference.predict import SKIPPED, predict
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
+from moganet_dense.results.coco_classes import CLASSES
+from moganet_dense.results.polygons import run_lengths
 from moganet_dense.utils.errors import INTERRUPTED, UserError
 from moganet_dense.visualization.drawing import colours, draw
-from moganet_dense.writer import rows, run_lengths
 
 HERE = Path(__file__).parent
 RED = (0, 0, 255)  # BGR
@@ -90,20 +85,20 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     assert code == SKIPPED == 3
     said = capsys.readouterr().err
     assert 'skipped: photos/broken.jpg' in said and 'expected a picture at absent.png' in said
-    assert 'looked at 2 pictures, skipped 2 files' in said
+    assert 'processed 2 images, skipped 2 files' in said
     coco = COCO('photos/out/predictions.json')  # pycocotools can read it
     (cat,) = coco.getCatIds(['cat'])
     assert cat == 17 and len(coco.getCatIds()) == 80  # COCO's own number
     found = {coco.imgs[a['image_id']]['file_name']: a for a in coco.anns.values()}
-    assert found['photos/a.png']['bbox'] == [10, 20, 30, 15]
-    assert found['photos/more/b.png']['bbox'] == [0, 0, 8, 40]
-    assert coco.annToMask(found['photos/a.png']).sum() == 450 == found['photos/a.png']['area']
+    assert found['a.png']['bbox'] == [10, 20, 30, 15]
+    assert found['more/b.png']['bbox'] == [0, 0, 8, 40]
+    assert coco.annToMask(found['a.png']).sum() == 450 == found['a.png']['area']
     drawn = cv2.imread('photos/out/drawn/a.jpg')
     assert drawn.shape == (60, 80, 3)
     assert cv2.imread('photos/out/drawn/more/b.jpg') is not None
     # a second look does not look at its own results, and leaves nothing half-written
     assert predict(RedBoxes(), [str(photos)], Path('photos/out')) == SKIPPED
-    assert 'looked at 2 pictures' in capsys.readouterr().err
+    assert 'processed 2 images' in capsys.readouterr().err
     assert not list(Path().rglob('*.part*'))
 
 
@@ -201,13 +196,18 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
     told += rest.splitlines()
     assert process.returncode == INTERRUPTED == 130
     assert 3 <= len(told) < 10 and 'Traceback' not in said
-    line = f'interrupted: looked at {len(told)} pictures; results in out'
+    line = f'interrupted: processed {len(told)} images; results in out'
     assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
     content = json.loads(Path('out/predictions.json').read_text())
-    assert content['images'] == [
-        dict(id=i + 1, **{k: v for k, v in json.loads(row).items() if k != 'found'})
-        for i, row in enumerate(told)
-    ]
+    rows = [json.loads(row) for row in told]
+    assert [row['file_name'] for row in rows] == ['photos/a.png'] + ['clip.avi'] * (len(rows) - 1)
+    for image, row in zip(content['images'], rows, strict=True):
+        assert {k: image[k] for k in ('height', 'width')} == {
+            k: row[k] for k in ('height', 'width')
+        }
+        if 'frame' in row:
+            assert image['frame'] == row['frame'] and image['video'] == 'clip.avi'
+            assert image['file_name'] == f'clip.frames/{row["frame"]:06d}.jpg'
     assert frames_of('out/drawn/clip.mp4') == len(told) - 1
     assert not list(Path().rglob('*.part*'))
 
@@ -237,7 +237,7 @@ def test_a_second_signal_does_not_wait_for_the_picture(signals, seen, photos, ca
     finally:
         signal.signal(signal.SIGINT, before)
     assert model.finished == seen
-    said = f'interrupted: looked at {seen} picture' + 's' * (seen > 1) + '; results in out'
+    said = f'interrupted: processed {seen} image' + 's' * (seen > 1) + '; results in out'
     assert said in capsys.readouterr().err
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == seen
 
@@ -270,7 +270,7 @@ def test_after_an_error_what_was_seen_is_written(photos, capsys):
         predict(Failing(), files, Path('out'))
     assert str(caught.value).startswith('photos/2.png: the model fails on it (RuntimeError: out of')
     assert '\n' not in str(caught.value)
-    assert 'looked at 2 pictures; results in out' in capsys.readouterr().err
+    assert 'processed 2 images; results in out' in capsys.readouterr().err
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 2
     with pytest.raises(UserError, match=r'photos/2.png: .* or on one of the 1 after it'):
         model = Failing()
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_what_was_written(photos, full_disk, capfd):
     with pytest.raises(UserError, match=r'out/drawn/noise.jpg cannot be written \(File too large'):
         predict(RedBoxes(), ['photos/a.png', 'noise.png'], Path('out'))
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 1
-    assert 'looked at 1 picture; results in out' in capfd.readouterr().err
+    assert 'processed 1 image; results in out' in capfd.readouterr().err
     with pytest.raises(UserError, match=r'noise.mp4 cannot be written: expected 30 frames'):
         predict(RedBoxes(), [video], Path('out2'))  # OpenCV does not raise
     assert len(json.loads(Path('out2/predictions.json').read_text())['images']) == 30
@@ -318,10 +318,10 @@ def test_without_rich_there_is_no_bar(photos, monkeypatch, capfd):
     for name in ('rich', 'rich.progress', 'rich.console'):
         monkeypatch.setitem(sys.modules, name, None)
     assert predict(RedBoxes(), [str(photos)], Path('out')) == SKIPPED
-    said = capfd.readouterr().err.splitlines()
-    assert [line.split(':')[0] for line in said] == [
-        'skipped', 'looked at 2 pictures, skipped 1 file; results in out'
-    ]  # fmt: skip
+    skipped, summary = capfd.readouterr().err.splitlines()
+    assert skipped.startswith('skipped: photos/broken.jpg')
+    assert summary.startswith('processed 2 images, skipped 1 file; results in out; ')
+    assert summary.endswith(' images per second')
 
 
 def test_odd_files(photos, capfd):
@@ -342,7 +342,7 @@ def test_odd_files(photos, capfd):
     files = [*(f'{name}.png' for name in odd), f'{latin}.png', 'clip.avi', 'empty.mp4']
     assert predict(model, [*files, f'{latin}.avi'], Path('out')) == SKIPPED
     said = capfd.readouterr().err
-    assert 'looked at 9 pictures, skipped 2 files' in said
+    assert 'processed 9 images, skipped 2 files' in said
     assert 'skipped: empty.mp4: expected a video that OpenCV reads' in said
     deep, grey, alpha = seen[:3]
     assert (deep == noise[..., :3]).all() and (alpha == noise[..., :3]).all()
@@ -359,7 +359,7 @@ def test_a_list_on_standard_input_and_lines_of_json(photos, monkeypatch):
     found = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [line['file_name'] for line in found] == ['photos/a.png', 'photos/more/b.png']
     assert found[0]['height'] == 60 and found[0]['found'][0]['bbox'] == [10, 20, 30, 15]
-    with pytest.raises(UserError, match='no pictures or videos'):
+    with pytest.raises(UserError, match='no images or videos'):
         predict(RedBoxes(), ['-'], None)
 
 
@@ -424,7 +424,7 @@ def test_drawing_marks_the_place_and_leaves_the_picture():
 
     cls = Classification(np.float32([0.2, 0.8]), 1, 'y', ('x', 'y'))
     assert (draw(picture, cls) != 50).any()
-    assert rows(cls) == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
+    assert cls.rows() == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
 
 
 def test_labels_give_way_to_each_other():
@@ -639,7 +639,7 @@ def test_results_are_not_looked_at_again(photos):
 def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone').mkdir()
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
-    with pytest.raises(UserError, match=r'no pictures or videos in phone; endings there: \.HEIC'):
+    with pytest.raises(UserError, match=r'no images or videos in phone; endings there: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
     for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
         with pytest.raises(UserError, match=told):
@@ -655,7 +655,7 @@ def test_a_video_that_breaks_off_is_told(photos, capsys):
     Path('clip.avi').write_bytes(content[: len(content) // 2])
     assert predict(RedBoxes(), ['clip.avi'], Path('out')) == SKIPPED
     said = capsys.readouterr().err
-    assert 'clip.avi: the video breaks off after ' in said and ' of 20 pictures' in said
+    assert 'clip.avi: the video is truncated after ' in said and ' of 20 frames' in said
     assert json.loads(Path('out/predictions.json').read_text())['images']  # what there is
 
 
