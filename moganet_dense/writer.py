@@ -1,7 +1,7 @@
 """Writes results as files that other programs read: COCO's JSON, tables, label files of YOLO and
 LabelMe, label maps, drawn images.
 
-NumPy and OpenCV alone. Files are written whole or not at all.
+Needs only NumPy and OpenCV. Files are written atomically.
 """
 
 import contextlib
@@ -118,24 +118,24 @@ class Writer:
             _write_json(target, result.to_labelme(place, *limit))
 
     def __enter__(self) -> 'Writer':
-        """Tries the folder, before anything is computed for it.
+        """Checks the folder before anything is computed.
 
         Raises:
-            UserError: it cannot be written to.
+            UserError: it is not writable.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
         except OSError as error:
             raise UserError(
-                f'expected a folder to write to at {self.folder} ({error.strerror}); give '
+                f'expected a folder to write to at {self.folder} ({error.strerror}); pass '
                 'another --out'
             ) from None
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        """Ends a video that is being drawn, and writes the files about all pictures. After an
-        error as well as that goes: the error is what has to be told."""
+        """Finishes the current video, and writes the files about all images. After an error further
+        errors are suppressed, so that the first one is reported."""
         with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
             try:
                 self._end_video()
@@ -175,18 +175,18 @@ class Writer:
         info = {} if self._image_folder is None else dict(image_folder=self._image_folder)
         return dict(info=info, images=images, annotations=rows, categories=categories(self._last))
 
-    def _draw(self, frame: Frame, picture: np.ndarray) -> None:
+    def _draw(self, frame: Frame, image: np.ndarray) -> None:
         if frame.index is None:
             self._end_video()
-            picture = _within(JPEG_SIDE, picture)
-            _, content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            image = _within(JPEG_SIDE, image)
+            _, content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
             write_whole(self.folder / 'drawn' / f'{frame.source.name}.jpg', content.tobytes())
             return
         target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
-        if self._video is None or self._video.target != target:  # the first may be left out
+        if self._video is None or self._video.target != target:  # the first may be omitted
             self._end_video()
-            self._video = _Video(target, frame.fps, picture.shape)
-        self._video.add(picture)
+            self._video = _Video(target, frame.fps, image.shape)
+        self._video.add(image)
 
     def _end_video(self) -> None:
         video, self._video = self._video, None
@@ -195,7 +195,7 @@ class Writer:
 
 
 class _Video:
-    """A video that is drawn frame by frame, aside, and moved to its place at the end."""
+    """A video that is written to a temporary file, frame by frame, and renamed at the end."""
 
     def __init__(self, target: Path, fps: float, shape: tuple[int, ...]) -> None:
         self.target, self.draft = target, target.with_suffix('.part.mp4')
@@ -207,16 +207,16 @@ class _Video:
         if not self.writer.isOpened():
             raise UserError(f'{target} cannot be written: OpenCV does not open it')
 
-    def add(self, picture: np.ndarray) -> None:
-        if picture.shape[1::-1] != self.size:  # OpenCV would leave it out and say nothing
-            picture = cv2.resize(picture, self.size)
-        self.writer.write(picture)
+    def add(self, image: np.ndarray) -> None:
+        if image.shape[1::-1] != self.size:  # OpenCV would silently skip it
+            image = cv2.resize(image, self.size)
+        self.writer.write(image)
         self.count += 1
 
     def close(self) -> None:
         self.writer.release()
         written = cv2.VideoCapture(str(self.draft)).get(cv2.CAP_PROP_FRAME_COUNT)
-        if written < self.count:  # OpenCV does not say so when the disk is full
+        if written < self.count:  # OpenCV does not report a full disk
             self.draft.unlink(missing_ok=True)
             raise UserError(
                 f'{self.target} cannot be written: expected {self.count} frames, found '
@@ -249,8 +249,8 @@ def _write_json(path: Path, content: Any) -> None:
     write_whole(path, (json.dumps(content) + '\n').encode())
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
-    _, content = cv2.imencode('.png', picture)
+def _write_png(path: Path, image: np.ndarray) -> None:
+    _, content = cv2.imencode('.png', image)
     write_whole(path, content.tobytes())
 
 
@@ -268,14 +268,14 @@ def _write_coloured(path: Path, labels: np.ndarray, palette: np.ndarray) -> None
     write_whole(path, content.getvalue())
 
 
-def _within(side: int, picture: np.ndarray) -> np.ndarray:
-    """A picture, made smaller where its longer side is over that."""
-    height, width = picture.shape[:2]
+def _within(side: int, image: np.ndarray) -> np.ndarray:
+    """A image, made smaller where its longer side is over that."""
+    height, width = image.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
-        return picture
+        return image
     size = max(1, int(width * factor)), max(1, int(height * factor))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _image_ids(images: Iterable[dict]) -> list[int]:

@@ -61,9 +61,9 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
 
 @pytest.fixture
 def photographs() -> Path:
-    """Folder with coco4 and ade3: real pictures, not part of the project."""
+    """Folder with coco4 and ade3: real images, not part of the project."""
     if not PHOTOGRAPHS.is_dir():
-        pytest.skip(f'no real pictures at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
+        pytest.skip(f'no real images at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
     return PHOTOGRAPHS
 
 

@@ -12,17 +12,19 @@ MANY: dict[str, Callable[[str], bool]] = {
     '--shape': str.isdigit,
     '--imgsz': str.isdigit,
 }
-"""Options that may be followed by several values, and what is one."""
+"""Options that take several values, and the pattern of a value."""
 OPTIONAL: dict[str, tuple[str, ...]] = {'--amp': ('auto', 'bf16', 'fp16')}
-"""Options that may be followed by one of these values; without one, by the first."""
+"""Options with an optional value: the valid values, the first is the default."""
+FREEZES = ('stem', '1', '2', '3', '4', 'backbone')
+"""Values of ``--freeze``: the stem, the stem and stages up to a number, the whole backbone."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Repeats the name of each of :data:`MANY` before every value, as click wants it.
+    """Repeats the name of each option of :data:`MANY` before every value, as click expects.
 
     ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
-    at the next option, or at what is no value of this one. ``--amp`` alone becomes
-    ``--amp auto``, so that it takes no argument after it for its value.
+    at the next option, or at the first word that is not a value. ``--amp`` alone becomes
+    ``--amp auto``, so that the next argument is not taken as its value.
     """
     found, name, values, rest = [], None, 0, list(arguments)
     while rest and rest[0] != '--':  # after it there are no options
@@ -52,8 +54,33 @@ def _trust(context: click.Context, option: click.Parameter, value: bool) -> None
         context.with_resource(trusting())
 
 
+def _use_device(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Shows this process one device, before torch and mmengine look for them.
+
+    Raises:
+        BadParameter: no name of a device, or there is no such one.
+    """
+    if value is None:
+        return
+    kind, _, number = value.partition(':')
+    if kind.isdigit() and not number:
+        kind, number = 'cuda', kind
+    if kind not in ('cpu', 'cuda') or (number and not number.isdigit()):
+        raise click.BadParameter(f'expected cpu, cuda, cuda:N or N, found {value}')
+    if kind == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+        return
+    if number:
+        seen = [one for one in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if one]
+        os.environ['CUDA_VISIBLE_DEVICES'] = dict(enumerate(seen)).get(int(number), number)
+    import torch
+
+    if not torch.cuda.is_available():
+        raise click.BadParameter(f'{value}: torch finds no such GPU; --device cpu trains without')
+
+
 class ModelName(click.ParamType):
-    """A name of the zoo, completed by the shell; ``or_file``: or the path of a config."""
+    """A model name from the zoo, with shell completion; ``or_file``: or the path of a config."""
 
     name = 'name'
 
@@ -63,7 +90,7 @@ class ModelName(click.ParamType):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Names that begin like what is there; the shell adds files if there are none."""
+        """Names that start with the given text; the shell adds files if there are none."""
         from ..config.metafiles import names
 
         found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
@@ -82,7 +109,7 @@ class Share(click.FloatRange):
         """The number.
 
         Raises:
-            BadParameter: it is none, or not in the range.
+            BadParameter: not a number, or out of range.
         """
         number = super().convert(value, parameter, context)
         if number != number:
@@ -99,7 +126,7 @@ weights = click.option('--weights', hidden=True, metavar='FILE')  # the earlier 
 
 
 def words(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Arguments whose number or kind decides what they are."""
+    """Arguments whose meaning depends on their number and kind."""
     kind = ModelName(or_file=True)
     return click.argument('words', nargs=-1, required=True, metavar=metavar, type=kind)
 
@@ -120,8 +147,8 @@ def split_words(words: Sequence[str], weights: str | None) -> tuple[str, str | N
 def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, str, str]:
     """``CONFIG [CHECKPOINT]`` and ``--out`` as config, checkpoint and the file to write.
 
-    The file used to be the third argument, which is still taken. Without one it is named after the
-    config, in the work dir if one is given, else in the current folder.
+    The file as third argument is still accepted. The default is named after the config, in the
+    work dir if one is given, else in the current folder.
 
     Raises:
         UsageError: too many arguments.
@@ -138,9 +165,9 @@ def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, 
     return *files, out or third or str(Path(folder, Path(files.config).stem + ending))
 
 
-mini = click.option('--mini', is_flag=True, help='The small data set that ships.')
+mini = click.option('--mini', is_flag=True, help='Use the small bundled sample data set.')
 cfg_options = click.option(
-    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Override the config.'
+    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Override config options.'
 )
 work_dir = click.option('--work-dir', metavar='DIR', help='Default: work_dirs/NAME.')
 launcher = click.option(
@@ -152,23 +179,32 @@ local_rank = click.option(  # torch.distributed.launch passes it; the environmen
 channels_last = click.option(
     '--channels-last/--no-channels-last',
     default=None,
-    help='Channels last in memory; default: on a GPU where that is faster.',
+    help='Use the channels-last memory format; default: on GPUs where it is faster.',
 )
-no_cuda_graphs = click.option(
-    '--no-cuda-graphs', is_flag=True, help='On a GPU, do not replay captured graphs.'
+no_cuda_graphs = click.option('--no-cuda-graphs', is_flag=True, help='Do not use CUDA graphs.')
+device = click.option(
+    '--device',
+    metavar='[cpu|cuda|N]',
+    expose_value=False,
+    is_eager=True,
+    callback=_use_device,
+    help='Device to compute on; default: the first GPU, if there is one.',
 )
-no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+no_check = click.option('--no-check', is_flag=True, help='Skip the check of config and data.')
+verbose = click.option(
+    '--verbose', 'show_all', is_flag=True, help='Show everything that the log file has.'
+)
 trust = click.option(
     '--trust-checkpoint',
     is_flag=True,
     expose_value=False,
     callback=_trust,
-    help='Let code in checkpoint files run.',
+    help='Load the checkpoint with pickle, which can run code.',
 )
 
 
 def job(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Argument and options of a command that trains or tests."""
+    """Argument and options shared by train and test."""
     for option in (local_rank, launcher, cfg_options, mini, work_dir, config):
         command = option(command)
     return command

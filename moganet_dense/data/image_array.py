@@ -28,7 +28,8 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
             array does not tell.
 
     Raises:
-        UserError: the file cannot be read, the array is another one, or its order was not said.
+        UserError: the file cannot be read, the array has another shape or dtype, or the order is
+            missing.
     """
     if order not in (None, *ORDERS):
         raise UserError(f"order: expected 'rgb' or 'bgr', found {order!r}")
@@ -69,7 +70,7 @@ def _from_array(image: np.ndarray, order: str | None) -> np.ndarray:
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if order is None:
-        raise UserError("an array does not tell its channels' order; say order='rgb' or 'bgr'")
+        raise UserError("expected the channel order of the array; pass order='rgb' or 'bgr'")
     image = image[..., :3]
     return np.ascontiguousarray(image[..., ::-1] if order == 'rgb' else image)
 
@@ -96,12 +97,12 @@ def _from_tensor(image: Any, order: str | None) -> np.ndarray:
 
 
 def _from_pil(image: Any) -> np.ndarray:
-    from PIL import ImageOps  # whoever has a PIL image has PIL
+    from PIL import ImageOps  # a PIL image implies that PIL is installed
 
     if image.mode.startswith(('I', 'F')):
         raise UserError(f'expected an image of 8 bits per channel, found PIL mode {image.mode}')
     try:
         rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    except (OSError, SyntaxError) as error:  # PIL reads a file's pixels only now
+    except (OSError, SyntaxError) as error:  # PIL decodes lazily, only here
         raise UserError(f'the PIL image cannot be read ({error})') from None
     return np.ascontiguousarray(rgb[..., ::-1])

@@ -18,13 +18,13 @@ from . import remote
 from .image_io import decode
 from .video_files import VIDEOS, is_video, open_file, open_stream
 
-PICTURES = {
+IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
 """Endings of what is taken from a folder, beside those of videos; a file that is named may have
 any."""
 PRODUCTS = ('drawn', 'labels', 'palette', 'panoptic')
-"""Folders of pictures among results."""
+"""Folders of images among the results."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture out of a source.
+    """One image of a source.
 
     Attributes:
-        source: where it is from.
+        source: its source.
         image: (H, W, 3) uint8, BGR.
-        index: its place in a video, from 0; None: it is no video.
-        fps: frames a second of the video.
+        index: its index in a video, from 0; None: not a video.
+        fps: frames per second of the video.
     """
 
     source: Source
@@ -100,7 +100,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """A source that cannot be read, and why: one line that names it."""
+    """A source that cannot be read, and the reason: one line that names it."""
 
     source: Source
     reason: str
@@ -120,13 +120,13 @@ def find(
         allow_private: whether URLs may lead to private networks, and be http.
 
     Raises:
-        UserError: an input is empty, or holds NUL.
+        UserError: an input is empty, or contains NUL.
     """
     found: dict[str, tuple[str, str, str | None]] = {}  # by absolute path: file, name, folder
     for given in inputs:
         if not given or '\0' in given:
-            what = 'NUL in it (of find -print0?)' if given else 'an empty text'
-            raise UserError(f'expected a file, folder or glob to look at, found {what}')
+            what = 'a NUL character (from find -print0?)' if given else 'an empty text'
+            raise UserError(f'expected a file, folder or glob, found {what}')
         if not os.path.exists(given) and (remote.is_url(given) or given.isdecimal()):
             found.setdefault(given, (given, _remote_name(given), None))
             continue
@@ -155,7 +155,7 @@ def _remote_name(text: str) -> str:
 
 
 def endings(inputs: Sequence[str]) -> str:
-    """The endings of what lies in folders, for who looked there for pictures in vain."""
+    """The suffixes of the files in folders without images, for the message."""
     files = (path for given in inputs for path in Path(given).rglob('*') if path.is_file())
     found = sorted({path.suffix or 'none' for path in islice(files, 10_000)})
     return ', '.join(found)
@@ -183,7 +183,7 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _products(results: Path | None) -> list[Path]:
-    """Where drawings and label maps go, see :class:`~moganet_dense.writer.Writer`."""
+    """Folders of drawings and label maps, see :class:`~moganet_dense.writer.Writer`."""
     return [results.resolve() / name for name in PRODUCTS] if results else []
 
 
@@ -194,7 +194,7 @@ def _is_among(path: Path, folders: list[Path]) -> bool:
 def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
     for path in sorted(folder.rglob('*')):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
-        wanted = path.suffix.lower() in PICTURES | VIDEOS and not hidden
+        wanted = path.suffix.lower() in IMAGE_SUFFIXES | VIDEOS and not hidden
         if wanted and path.is_file() and not _is_among(path, products):
             yield path
 

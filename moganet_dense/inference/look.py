@@ -11,7 +11,7 @@ from ..utils.errors import UserError, reason_of
 
 
 def look_at(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
-    """Results of pictures; a fault of one that the model does not take. It is found alone."""
+    """Predictions of images; if a batch fails, each image alone, with a fault for a failing one."""
     images, options = [frame.image for frame, _ in known], {}
     if boxes:
         options['boxes'] = [where for _, where in known]
@@ -26,26 +26,26 @@ def look_at(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bo
 
 
 def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
-    """The result, or a fault: NaN is no JSON, and no answer."""
+    """The result, or a fault if it contains NaN, which JSON cannot store."""
     parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
     parts = (part for part in parts if part.dtype.kind == 'f')
     if all(np.isfinite(part).all() for part in parts):
         return result
     source = known[0].source
-    return Fault(source, f'{source.file}: the model answers with numbers that are not finite')
+    return Fault(source, f'{source.file}: the model returned values that are not finite')
 
 
 @contextmanager
 def naming(chunk: list[Frame | Fault]) -> Iterator[None]:
-    """Makes a model's failure a line that names the pictures."""
+    """Replaces an error of the model with one line that names the images."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
+    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common base class
         more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
         reason = reason_of(error)
         raise UserError(
-            f'{chunk[0].source.file}: the model fails on it{more} '
-            f'({type(error).__name__}: {reason}); leave it out'
+            f'{chunk[0].source.file}: the model fails on this image{more} '
+            f'({type(error).__name__}: {reason}); remove it from the inputs'
         ) from error

@@ -21,7 +21,7 @@ Boxes = Callable[[list[Frame]], list[Detections | str | None]]
 """Where the people of images are; None: anywhere; a text: why it is not known."""
 
 
-def persons(
+def people(
     task: str,
     where: str | None,
     score_thr: float,
@@ -29,39 +29,39 @@ def persons(
     load: Callable[[], Any],
     category: str | None = None,
 ) -> Boxes | None:
-    """Where the objects are whose keypoints are looked for, as ``--boxes`` says it.
+    """The source of the boxes for pose, from ``--boxes``.
 
     Args:
         task: of the model.
-        where: 'whole', a COCO file (.json), the name of a detector; None: not said.
-        score_thr: of the persons that count.
-        batch_size: pictures that the detector sees at once.
-        load: makes the detector.
-        category: their class; None: the only one that file or detector know, else 'person'.
+        where: 'whole', a COCO file (.json), the name of a detector; None: not given.
+        score_thr: threshold of the boxes.
+        batch_size: images per forward pass of the detector.
+        load: loads the detector.
+        category: class of the boxes; None: the only class of the file or detector, else 'person'.
 
     Returns:
         None for tasks other than pose.
 
     Raises:
-        WrongUsage: pose needs ``--boxes``, and other tasks take none.
-        UserError: the file or the detector is of another kind.
+        WrongUsage: pose needs ``--boxes``, other tasks do not support it.
+        UserError: the file or the detector has another format or task.
     """
     pose = task == 'pose'
     if pose != (where is not None):
         what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
         raise WrongUsage(f'a model of {task} {what}')
     if where in (None, WHOLE):
-        return WholePictures(category) if where else None
+        return WholeImage(category) if where else None
     if where.endswith('.json'):
         return WrittenBoxes(where, score_thr, category)
     return DetectedBoxes(load(), score_thr, batch_size, category)
 
 
 def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
-    """The class whose boxes are taken: as asked, else the only one, else 'person'.
+    """The class of the boxes: the requested one, else the only one, else 'person'.
 
     Raises:
-        UserError: it is not among the names, or not to be told.
+        UserError: it is not among the names, or ambiguous.
     """
     if wanted is None:
         wanted = names[0] if len(names) == 1 else PERSON
@@ -69,23 +69,23 @@ def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
         more = f' and {len(names) - 10} more' if len(names) > 10 else ''
         shown = ', '.join(map(repr, names[:10])) + more
         raise UserError(
-            f'--boxes: {whose} does not know the class {wanted!r}; choose one with --boxes-class: '
+            f'--boxes: {whose} does not have the class {wanted!r}; choose one with --boxes-class: '
             f'{shown}'
         )
     return wanted
 
 
 class DetectedBoxes:
-    """Persons that a detector finds.
+    """People that a detector finds.
 
     Args:
         detector: the model.
-        score_thr: of the persons that count.
-        batch_size: pictures that it sees at once.
+        score_thr: threshold of the boxes.
+        batch_size: images per forward pass.
         category: their class, see :func:`category_of`.
 
     Raises:
-        UserError: it does not know the class.
+        UserError: it does not have the class.
     """
 
     def __init__(
@@ -100,31 +100,31 @@ class DetectedBoxes:
         self.category = category_of(list(detector.classes), category, 'the detector')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
 
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
+    def __call__(self, images: list[Frame]) -> list[Detections | str]:
         look = partial(self.detector, order='bgr', batch_size=self.batch_size)
-        found = look_at(look, [(frame, None) for frame in pictures], boxes=False)
-        return [each.reason if isinstance(each, Fault) else self._persons(each) for each in found]
+        found = look_at(look, [(frame, None) for frame in images], boxes=False)
+        return [each.reason if isinstance(each, Fault) else self._people(each) for each in found]
 
-    def _persons(self, found: Detections) -> Detections:
-        """Those whose box has an area: at a picture's border some have none."""
-        persons = found.where(self.score_thr, self.category)
-        whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
+    def _people(self, found: Detections) -> Detections:
+        """Detections whose box has an area: at the border of an image some have none."""
+        people = found.where(self.score_thr, self.category)
+        whole = (people.boxes[:, 2:] > people.boxes[:, :2]).all(1)
         return Detections(
-            persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
+            people.boxes[whole], people.scores[whole], people.labels[whole], people.names
         )
 
 
 class WrittenBoxes:
-    """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
-    :class:`~moganet_dense.writer.Writer` writes it.
+    """People from a COCO file: a list of results, or a data set with annotations, as written by
+    :class:`~moganet_dense.writer.Writer`.
 
-    Pictures are known by their path, else by their file name, where the file lists these; else by
-    their number, as COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the
-    category of that name, where the file lists categories, else category 1.
+    Images are matched by path, or else by file name, if the file lists them; else by number, as in
+    COCO's file names: ``000000000785.jpg`` is image 785. People are the category of that name if
+    the file lists categories, else category 1.
 
     Args:
         file: the JSON file.
-        score_thr: of the persons that count.
+        score_thr: threshold of the boxes.
         category: their class, see :func:`category_of`.
 
     Raises:
@@ -158,8 +158,8 @@ class WrittenBoxes:
                 f'category_id and bbox ({type(error).__name__}: {reason})'
             ) from None
 
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
-        return [self._of(frame) for frame in pictures]
+    def __call__(self, images: list[Frame]) -> list[Detections | str]:
+        return [self._of(frame) for frame in images]
 
     def _of(self, frame: Frame) -> Detections | str:
         path = Path(frame.source.file)
@@ -167,7 +167,7 @@ class WrittenBoxes:
         if number is None:
             known = self.names.get((path.name, frame.index), [])
             if len(known) > 1:
-                return f'{path}: {self.file} has several of this name; give paths as it does'
+                return f'{path}: {self.file} has several of this name; pass paths as in the file'
             number = known[0] if known else None
         if number is None and not self.names and path.stem.isascii() and path.stem.isdigit():
             number = int(path.stem)
@@ -202,9 +202,9 @@ def _numbers(images: list[dict], folder: str) -> tuple[dict[tuple, Any], dict[tu
 
 
 def _corners(row: dict) -> Iterator[list[float]]:
-    """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
+    """A box as x1 y1 x2 y2 with its score; skipped if it has no area."""
     x, y, width, height = map(float, row['bbox'])
-    with np.errstate(over='ignore'):  # infinity is told below
+    with np.errstate(over='ignore'):  # infinity is reported below
         box = np.array([x, y, x + width, y + height], np.float32)
     if not np.isfinite(box).all():
         raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
@@ -212,8 +212,8 @@ def _corners(row: dict) -> Iterator[list[float]]:
         yield [*box.tolist(), float(row.get('score', 1))]
 
 
-class WholePictures:
-    """One object, anywhere in the picture.
+class WholeImage:
+    """One box of the whole image.
 
     Args:
         category: its class; None: 'person' if the model's keypoints are a person's, else 'object'.
@@ -222,5 +222,5 @@ class WholePictures:
     def __init__(self, category: str | None = None) -> None:
         self.category = category
 
-    def __call__(self, pictures: list[Frame]) -> list[None]:
-        return [None] * len(pictures)
+    def __call__(self, images: list[Frame]) -> list[None]:
+        return [None] * len(images)

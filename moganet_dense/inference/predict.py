@@ -1,5 +1,5 @@
-"""Looks at files with a model and writes down what it sees. Needs no torch itself: any model that
-is called as :class:`~moganet_dense.inference.predictor.Predictor` is will do."""
+"""Runs a model on files and writes the results. Needs no torch itself: any model with the interface
+of :class:`~moganet_dense.inference.predictor.Predictor` works."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ from .person_boxes import PERSON, Boxes
 from .tracking import Tracks
 
 SKIPPED = 3
-"""Exit code: done, but some files could not be read."""
+"""Exit code: success, but some files were skipped."""
 WAITING = 4
 """Results that wait to be drawn and written while the network goes on."""
 
@@ -75,14 +75,14 @@ def predict(
         UserError: there are no images, the model fails, or a file cannot be written.
     """
     if model.task == 'backbone':
-        raise UserError('a backbone alone predicts nothing; it gives maps, in Python')
+        raise UserError('a backbone has no predictions; use its feature maps from Python')
     if classes and model.task not in ('detection', 'instance segmentation'):
         raise UserError(f'--classes is for detectors, this model does {model.task}')
     class_indices(classes, model.classes)
     sources = find(list(_with_standard_input(inputs)), out, allow_private)
     if not sources:
         there = endings(inputs)
-        told = f'; endings there: {there}' if there else ''
+        told = f'; suffixes found: {there}' if there else ''
         raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
     skipped, behind = 0, _Behind(None)
     stop, start = _Stop(), time.perf_counter()
@@ -115,9 +115,9 @@ def predict(
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
-        if behind.count or skipped or stop.received:  # else an error says it all
+        if behind.count or skipped or stop.received:  # else an error was printed
             seconds = time.perf_counter() - start
-            _say_what_was_done(behind.count, skipped, stop.received, out, seconds)
+            _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 
 
@@ -169,12 +169,12 @@ class _Behind:
 
 
 class _Stop:
-    """Notes Ctrl-C and SIGTERM, so that the pictures at hand are finished and written.
+    """Records Ctrl-C and SIGTERM, so that the current batch is finished and written.
 
     Attributes:
         received: whether one arrived.
-        hurry: whether another one raises KeyboardInterrupt; the third is noted again, for then
-            what was seen is being written.
+        hurry: whether another one raises KeyboardInterrupt; a third is only recorded, since
+            the results are being written.
     """
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class _Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listens within. Only a main thread can, and what the parent ignores stays ignored."""
+        """Context that handles the signals; main thread only. Ignored signals stay ignored."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         if threading.current_thread() is not threading.main_thread():
             before = {}
@@ -197,7 +197,7 @@ class _Stop:
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:
-        """Within, a second signal ends at once; after it, what was seen is being written."""
+        """Context in which a second signal stops at once."""
         try:
             yield
         finally:
@@ -211,7 +211,7 @@ class _Stop:
 
 
 def _of_category(result: Any, boxes: Boxes | None) -> Any:
-    """Poses with the class of what they are of."""
+    """Poses with the class of their objects."""
     if not isinstance(result, Poses) or boxes is None:
         return result
     human = {'left_shoulder', 'right_shoulder'} <= set(result.names)
@@ -222,7 +222,7 @@ def _of_category(result: Any, boxes: Boxes | None) -> Any:
 def _seen(
     model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
-    """All of a chunk, with what the model sees in the pictures among it."""
+    """Yields all of a chunk, with the predictions of its images."""
     with naming(chunk):
         placed = list(_with_boxes(chunk, boxes))
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
@@ -237,8 +237,8 @@ def _seen(
 def _with_boxes(
     chunk: list[Frame | Fault], boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
-    pictures = [frame for frame in chunk if isinstance(frame, Frame)]
-    found = iter(boxes(pictures) if boxes else [None] * len(pictures))
+    images = [frame for frame in chunk if isinstance(frame, Frame)]
+    found = iter(boxes(images) if boxes else [None] * len(images))
     for frame in chunk:
         where = None if isinstance(frame, Fault) else next(found)
         if isinstance(where, str):
@@ -253,7 +253,7 @@ def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
             continue
         if sys.stdin is None:
             raise UserError('expected a list of files on standard input, found it closed')
-        if hasattr(sys.stdin, 'reconfigure'):  # names of files may be any bytes
+        if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
             sys.stdin.reconfigure(errors='surrogateescape')
         yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
 
@@ -273,7 +273,7 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
         raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
 
 
-def _say_what_was_done(
+def _print_summary(
     looked: int, skipped: int, interrupted: bool, out: Path | None, seconds: float
 ) -> None:
     told = 'interrupted: ' if interrupted else ''
@@ -290,8 +290,8 @@ def _count(number: int, what: str) -> str:
 
 @contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str], Any]]]:
-    """What tells that so many are done, on a bar where rich is installed, and what tells a line;
-    both on standard error."""
+    """Functions that advance a progress bar, if rich is installed, and print a line; both on
+    standard error."""
     try:
         from rich import progress as bars
         from rich.console import Console
@@ -303,7 +303,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
     console = Console(stderr=True)
     columns = *columns, bars.TimeRemainingColumn()
-    # in a file or a pipe the bar's last state would be one more line
+    # in a file or a pipe the last state of the bar would be one more line
     with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        yield partial(progress.advance, progress.add_task('pictures', total=total)), told
+        yield partial(progress.advance, progress.add_task('images', total=total)), told

@@ -1,4 +1,4 @@
-"""Models for use in Python: loaded by name, called on pictures, answering in NumPy."""
+"""Models for use from Python: loaded by name, called on images, with results in NumPy."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ from .model_task import PANOPTIC, panoptic_map, sums_queries, task_of
 from .pixel_classes import certainty, label_pixels, share
 
 _BUILDING = threading.Lock()
-"""The toolboxes build in a scope that is one for all threads."""
+"""The toolboxes build in a scope that is global to all threads."""
 _LEFT_OUT = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'LoadPanopticAnnotations'}
 
 
@@ -54,28 +54,27 @@ def load_model(
     channels_last: bool | None = None,
     cuda_graphs: bool = True,
 ) -> 'Predictor':
-    """A model that is called on pictures.
+    """Loads a model to be called on images.
 
     Args:
-        name_or_config: a name of the zoo (``moganet-dense zoo`` lists them), the path of a
-            config, a config, or a work dir of a training: the config that was saved there.
-            Configs are Python and run as code.
-        weights: path or URL of a checkpoint, ``moganet://NAME``, or a name of the zoo. They
-            are read without running code and have to fit key by key. None: the published ones
-            of that name, or the best checkpoint of a work dir, else its last. 'random': none,
-            the model stays as it was initialised.
-        device: as PyTorch has it; None: the GPU if there is one, else the CPU.
-        deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
-        channels_last: images and maps lie in memory with their channels last; None: where that
-            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
-        cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that
-            came before: the same results in less time and more memory, see
+        name_or_config: a model name (``moganet-dense zoo`` lists them), the path of a config, a
+            config, or a work dir with its saved config. Configs are Python and run as code.
+        weights: path or URL of a checkpoint, ``moganet://NAME``, or a model name. They are read
+            without running code and have to match the model in every key. None: the published
+            weights of the name, or the best checkpoint of a work dir, else its last. 'random': no
+            weights, the random initialisation.
+        device: PyTorch device; None: the GPU if available, else the CPU.
+        deploy: fuse the model, which is faster; the checkpoint may be fused already.
+        channels_last: use the channels-last memory format; None: if it is faster, see
+            :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        cuda_graphs: on a GPU, replay a captured graph of the backbone for image sizes seen before:
+            the same results in less time and more memory, see
             :class:`~moganet_dense.models.cuda_graphs.GraphCache`. Forward hooks on parts of the
             backbone are not called then.
 
     Raises:
         UserError: no such name or config; no weights are given or published, or they do not
-            fit; class names are not known, or not as many as the model has classes.
+            match; class names are unknown, or their number differs from the outputs.
     """
     cfg, weights = _config_and_weights(name_or_config, weights)
     if cfg.default_scope == 'mmengine':
@@ -99,7 +98,7 @@ def load_model(
 
 
 class Predictor:
-    """A model of any task, ready to be called; made by :func:`load_model`.
+    """A model of any task, created by :func:`load_model`.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'panoptic
@@ -117,7 +116,7 @@ class Predictor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return next(self.model.parameters()).device
 
     def __repr__(self) -> str:
@@ -164,7 +163,7 @@ class Predictor:
         return confident(self._run([images], order, batch_size, boxes)[0], score_thr)
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
-        """The maps of the backbone for one picture, see ``__call__``."""
+        """The feature maps of the backbone for one image, see ``__call__``."""
         batch = self.prepared(image, order=order)['inputs']
         backbone = self.model.backbone
         with torch.no_grad():
@@ -172,11 +171,11 @@ class Predictor:
         return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
 
     def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
-        """What the network is given for one picture, see ``__call__``.
+        """The network input for one image, see ``__call__``.
 
         Returns:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
-            with the toolbox's sample of it.
+            with the data sample of the toolbox.
         """
         sample = self._sample(as_bgr(image, order))
         return self.model.data_preprocessor(pseudo_collate([sample]), False)
@@ -190,25 +189,25 @@ class Predictor:
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if boxes is not None and len(boxes) != len(images):
             raise UserError(
-                f'boxes: expected {len(images)}, one array a picture; found {len(boxes)}'
+                f'boxes: expected {len(images)}, one array per image; found {len(boxes)}'
             )
-        pictures = (as_bgr(image, order) for image in images)
+        arrays = (as_bgr(image, order) for image in images)
         if self.task != 'pose':
-            samples = (self._sample(picture) for picture in pictures)
+            samples = (self._sample(array) for array in arrays)
             return [self._answer(sample) for sample in self._forward(samples, batch_size)]
         given = boxes if boxes is not None else [None] * len(images)
-        return self._poses(pictures, given, batch_size)
+        return self._poses(arrays, given, batch_size)
 
-    def _poses(self, pictures: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
-        """One :class:`Poses` a picture; the boxes of all go through the network together."""
+    def _poses(self, images: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
+        """One :class:`Poses` a image; the boxes of all go through the network together."""
         boxes: list[tuple] = []  # boxes and their scores, and the size of the image
 
         def samples() -> Iterator[dict]:
-            for picture, own in zip(pictures, given, strict=True):
-                boxes.append((*boxes_of(own, picture), picture.shape[:2]))
-                yield from (self._sample(picture, box) for box in boxes[-1][0])
+            for image, own in zip(images, given, strict=True):
+                boxes.append((*boxes_of(own, image), image.shape[:2]))
+                yield from (self._sample(image, box) for box in boxes[-1][0])
 
-        rest = iter([_joints(sample) for sample in self._forward(samples(), batch_size)])
+        rest = iter([_keypoints(sample) for sample in self._forward(samples(), batch_size)])
         return [self._pose([next(rest) for _ in own[0]], *own) for own in boxes]
 
     def _pose(
@@ -223,20 +222,20 @@ class Predictor:
         scores = np.array([heights for _, heights in joints], np.float32).reshape(-1, count)
         return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure, size=size)
 
-    def _sample(self, picture: np.ndarray, box: np.ndarray | None = None) -> dict:
-        """A picture after the config's test pipeline, without its loading."""
-        size = picture.shape[:2]
-        sample = dict(img=picture, img_shape=size, ori_shape=size, img_id=0, img_path='')
+    def _sample(self, image: np.ndarray, box: np.ndarray | None = None) -> dict:
+        """An image after the test pipeline of the config, without loading."""
+        size = image.shape[:2]
+        sample = dict(img=image, img_shape=size, ori_shape=size, img_id=0, img_path='')
         if self.cfg.default_scope == 'mmpose':
             height, width = size
             whole = np.array([0, 0, width, height], np.float32)
             box = whole if box is None else box
             sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
-        with one_line('the picture cannot be prepared'):
+        with one_line('the image cannot be prepared'):
             prepared = self._prepare(sample)
         if self.task == 'segmentation' and self.model.out_channels > 1:
-            meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
-            meta.set_metainfo(dict(picture_size=size, ori_shape=meta.img_shape))
+            meta = prepared['data_samples']  # mmseg resizes to ori_shape, all classes at once
+            meta.set_metainfo(dict(image_size=size, ori_shape=meta.img_shape))
         return prepared
 
     def _forward(self, samples: Iterable[dict], size: int) -> Iterator[Any]:
@@ -278,7 +277,7 @@ class Predictor:
             scores = torch.where(labels > 0, probable, 1 - probable)
         else:
             corners = self.model.align_corners
-            labels, highest = label_pixels(logits, *sample.picture_size, corners)
+            labels, highest = label_pixels(logits, *sample.image_size, corners)
             certain = share if sums_queries(self.model.decode_head) else certainty
             scores = certain(logits, highest, corners)
         labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
@@ -288,10 +287,10 @@ class Predictor:
 def _config_and_weights(
     name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None
 ) -> tuple[Config, str]:
-    """The config, a copy, and what to load: a path, a URL or 'random'."""
+    """A copy of the config, and the weights: a path, a URL or 'random'."""
     if isinstance(name_or_config, Config):
         if weights is None:
-            raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
+            raise UserError(f'a config needs weights; pass a checkpoint, or {RANDOM!r}')
         return name_or_config.copy(), metafiles.published(os.fspath(weights))
     name = os.fspath(name_or_config)
     if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
@@ -318,14 +317,14 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _pipeline(cfg: Config) -> Compose:
-    """The test pipeline without what loads pictures and annotations."""
+    """The test pipeline without loading transforms."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
     for step in steps:
         colour = step.get('color_type', 'color')
         if _kind(step) in _LEFT_OUT and colour != 'color':
-            raise UserError(f'pictures are read in colour; the config wants color_type={colour!r}')
+            raise UserError(f'images are read in colour; the config has color_type={colour!r}')
     kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line('the test pipeline cannot be built'), scope:
@@ -338,7 +337,7 @@ def _kind(step: dict) -> str:
 
 
 def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
-    """Neighbours of one shape, at most ``size`` at once."""
+    """Groups consecutive samples of one shape, at most ``size`` each."""
     batch: list[dict] = []
     for sample in samples:
         if len(batch) == size or (batch and batch[0]['inputs'].shape != sample['inputs'].shape):
@@ -349,7 +348,7 @@ def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def _joints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 2) and (K,) of the person in one box."""
+def _keypoints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (K, 2) and scores (K,) of the person in one box."""
     found = sample.pred_instances
     return np.asarray(found.keypoints)[0], np.asarray(found.keypoint_scores)[0]

@@ -1,5 +1,7 @@
 """Tiles: an image in tiles gives what the whole gives, by models that look at colours alone."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -100,7 +102,7 @@ def test_tiles_cover_the_image_and_overlap():
             assert one.bottom - one.top == min(tile, size[0])
         assert seen.min() == 1
         lefts = sorted({one.left for one in tiles})
-        assert all(b - a <= tile * (1 - overlap) for a, b in zip(lefts, lefts[1:], strict=False))
+        assert all(b - a <= tile * (1 - overlap) for a, b in pairwise(lefts))
 
 
 class Scenes:
