@@ -41,7 +41,7 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
         return _from_array(image, order)
     if hasattr(image, 'getexif'):
         return _from_pil(image)
-    if hasattr(image, 'detach'):
+    if hasattr(image, 'is_floating_point'):
         return _from_tensor(image, order)
     if hasattr(image, 'read'):
         content = image.read()

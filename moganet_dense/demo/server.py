@@ -38,10 +38,13 @@ class Server:
     Args:
         shelf: the models on offer.
         allowed: names by which the page may be asked for, beside the address that it is at.
+        embedders: sites that may show the page in a frame.
     """
 
-    def __init__(self, shelf: Shelf, allowed: Iterable[str] = ()) -> None:
-        self.shelf, self.allowed = shelf, frozenset(allowed)
+    def __init__(
+        self, shelf: Shelf, allowed: Iterable[str] = (), embedders: Iterable[str] = ()
+    ) -> None:
+        self.shelf, self.allowed, self.embedders = shelf, frozenset(allowed), tuple(embedders)
         self.decode = Decoder()
         self.in_flight = 0
         self.turn = asyncio.Lock()
@@ -55,7 +58,7 @@ class Server:
                 Route('/predict', self.predict, methods=['POST']),
                 Mount('/', StaticFiles(directory=PAGE, html=True)),
             ],
-            middleware=[Middleware(Guard, allowed=self.allowed)],
+            middleware=[Middleware(Guard, allowed=self.allowed, embedders=self.embedders)],
         )
 
     async def models(self, request: Request) -> Response:
