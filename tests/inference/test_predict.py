@@ -643,7 +643,7 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
     with pytest.raises(UserError, match=r'no images or videos in phone; suffixes found: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
-    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
+    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found a NUL character')]:
         with pytest.raises(UserError, match=told):
             predict(RedBoxes(), [text], None)
 
@@ -744,7 +744,7 @@ def test_people_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
         (['docs/benchmarks', 'a.png'], 1, 'a work dir with the config of a training'),
-        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
+        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'needs a detector'),
     ],
 )
 def test_a_mistake_is_one_line(args, code, said, capfd):
