@@ -21,6 +21,7 @@ COMMANDS = (
     'report',
     'deploy',
     'export',
+    'push',
     'flops',
     'doctor',
 )

@@ -36,6 +36,7 @@ from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, switch, to_channels_last
 from ..utils.errors import UserError, one_line
+from .hub import from_hub, is_hub_name
 from .metainfo import Names, names_of
 from .model_task import PANOPTIC, panoptic_map, sums_queries, task_of
 from .pixel_classes import certainty, label_pixels, share
@@ -58,7 +59,8 @@ def load_model(
 
     Args:
         name_or_config: a model name (``moganet-dense zoo`` lists them), the path of a config, a
-            config, or a work dir with its saved config. Configs are Python and run as code.
+            config, or a work dir with its saved config: Python, which runs as code; or
+            ``hf:owner/name``, a model on the Hugging Face Hub, whose config is plain data.
         weights: path or URL of a checkpoint, ``moganet://NAME``, or a model name. They are read
             without running code and have to match the model in every key. None: the published
             weights of the name, or the best checkpoint of a work dir, else its last. 'random': no
@@ -293,6 +295,9 @@ def _config_and_weights(
             raise UserError(f'a config needs weights; pass a checkpoint, or {RANDOM!r}')
         return name_or_config.copy(), metafiles.published(os.fspath(weights))
     name = os.fspath(name_or_config)
+    if is_hub_name(name):
+        cfg, own = from_hub(name)
+        return cfg, own if weights is None else metafiles.published(os.fspath(weights))
     if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
         raise UserError(f'no such model: {name}; {metafiles.near(name)}')
     find_config(saved_config(name) if Path(name).is_dir() else name)
