@@ -330,7 +330,7 @@ def test_the_models_of_the_command_line(tmp_path):
         ([config], 'expected CONFIG CHECKPOINT'),
         ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
         (['faster_rcnn_moganet_s'], 'no weights are published'),
-        (['retinanet_moganet_s'] * 2, 'named twice'),
+        (['retinanet_moganet_s'] * 2, 'given twice'),
     ]:
         with pytest.raises(UserError, match=words):
             ModelCache.of(wrong)
