@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 from ..data.layouts import LAYOUTS, Layout, innermost
 from ..data.mini import SIZES, make_mini
 from ..utils.errors import UserError
+from .mini_figures import apply_mini_figures
 from .mini_video import apply_mini_video
 
 
@@ -54,8 +55,14 @@ BOTTOM_UP_WIDTH = 128
 COARSEST = 32
 """Stride of the coarsest map that necks enlarge."""
 
+QUERIES = 100
+"""Most queries of a decoder that chooses them among places, of which small images have few."""
+
+LEFT_OUT = {'Albumentation', 'mmdet.Albu', 'Albu'}
+"""Steps of pipelines that need a package which is not among the requirements."""
+
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
-          'in_featuremap_size'}  # fmt: skip
+          'in_featuremap_size', 'random_size_range'}  # fmt: skip
 _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
 
 
@@ -68,6 +75,9 @@ def apply_mini(cfg: Config) -> None:
     scope = cfg.default_scope
     if scope == 'mmengine':
         apply_mini_video(cfg)
+        return
+    if cfg.get('train_dataloader') and cfg.train_dataloader.dataset.get('type') == 'Figures3D':
+        apply_mini_figures(cfg)
         return
     if scope not in SCHEDULES:
         raise UserError(f'--mini supports {", ".join(SCHEDULES)} configs, this one is {scope}')
@@ -92,6 +102,11 @@ def apply_mini(cfg: Config) -> None:
         for metric in metrics if isinstance(metrics, list) else [metrics]:
             if 'ann_file' in metric:
                 metric.ann_file = layout.mini_root + layout.metric_file
+    if scope == 'mmdet':
+        for option, value in [('pad_size_divisor', 32), ('pad_mask', True)]:  # crops of odd sizes
+            cfg.model.data_preprocessor.setdefault(option, value)
+    if cfg.model.get('num_queries', 0) > QUERIES:
+        cfg.model.num_queries = QUERIES
     for part in ('data_preprocessor', 'head'):
         if part in cfg.model:
             cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
@@ -117,13 +132,14 @@ def start_from_scratch(cfg: Config) -> None:
 
 
 def shrunk(node: Any, factor: float) -> Any:
-    """A copy of a part of a config with every image size multiplied by ``factor``."""
+    """A copy of a part of a config with every image size multiplied by ``factor``, without the
+    steps of LEFT_OUT."""
     if isinstance(node, dict):
         return ConfigDict(
             {k: _scaled(v, factor) if k in _SIZES else shrunk(v, factor) for k, v in node.items()}
         )
     if isinstance(node, (list, tuple)):
-        return type(node)(shrunk(item, factor) for item in node)
+        return type(node)(shrunk(item, factor) for item in node if not _left_out(item))
     return node
 
 
@@ -144,6 +160,10 @@ def _is_bottom_up(cfg: Config) -> bool:
     """Whether a pose estimator sees whole images."""
     parts = innermost(cfg.train_dataloader.dataset)
     return any(part.get('data_mode') == 'bottomup' for part in parts)
+
+
+def _left_out(step: Any) -> bool:
+    return isinstance(step, dict) and step.get('type') in LEFT_OUT
 
 
 def _scaled(value: Any, factor: float) -> Any:
@@ -180,10 +200,12 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule.batch_size)
     cfg.optim_wrapper.clip_grad = cfg.optim_wrapper.get('clip_grad') or dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
-    trunk, before = dict(lr_mult=schedule.backbone_lr), cfg.optim_wrapper.get('paramwise_cfg') or {}
-    # layers that are used twice, as DINO's heads, have parameters under two names
-    kept = {key: before[key] for key in ('bypass_duplicate',) if key in before}
-    cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=trunk), **kept)
+    trunk = dict(lr_mult=schedule.backbone_lr)
+    shared = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('bypass_duplicate', False)
+    cfg.optim_wrapper.paramwise_cfg = dict(
+        custom_keys=dict(backbone=trunk),
+        bypass_duplicate=shared,  # of heads that share layers, as RTMDet's
+    )
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),
         dict(
