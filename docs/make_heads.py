@@ -103,7 +103,7 @@ def run(names: list[str]) -> None:
             work_dir = train(Job(config, mini=True, work_dir=folder))
             last = Path((work_dir / 'last_checkpoint').read_text().strip())
             found = test(Job(config, mini=True, work_dir=folder), str(last))
-            note(name, metric=_metric(found), export=_export(str(last), folder))
+            note(name, metric=_metric(found), export=_export(config, str(last), folder))
 
 
 def _metric(found: dict) -> str:
@@ -111,10 +111,10 @@ def _metric(found: dict) -> str:
     return f'{key.rpartition("/")[2]} {found[key]:.3g}'
 
 
-def _export(checkpoint: str, folder: str) -> str:
+def _export(config: str, checkpoint: str, folder: str) -> str:
     from moganet_dense.cli import main
 
-    code = main(['export', folder, checkpoint, '--out', f'{folder}/model.onnx'])
+    code = main(['export', config, checkpoint, '--mini', '--out', f'{folder}/model.onnx'])
     return 'ONNX' if code == 0 else 'refused'
 
 
