@@ -3,9 +3,9 @@
 MOGANET_TEST_DATA=data python docs/make_photographs.py    # about half an hour on a CPU
 
 It needs the photographs of the tests, coco4 and ade3, in the folder that MOGANET_TEST_DATA names,
-or that is given. No published weights are needed: three models learn these very images by heart,
+or that is given. No published weights are needed: three models overfit these images,
 from scratch, and `predict` looks at them again. Models that are in work_dirs/photographs already
-are not trained anew. Only the photograph in SHOWN may be copied and changed (CC BY 2.0); of the
+are not trained again. Only the photograph in SHOWN may be copied and changed (CC BY 2.0); of the
 others the image shows what was predicted, on nothing.
 """
 
@@ -52,7 +52,7 @@ MASK_RCNN = """
 size = (224, 160)
 load = [dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale=size, keep_ratio=True)]
-told = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+loading = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
 pack = [dict(type='PackDetInputs')]
 model = dict(
     backbone=backbone,
@@ -65,11 +65,11 @@ model = dict(
 data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={people!r})
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
-    dataset=dict(data, pipeline=load + told + resize + pack),
+    dataset=dict(data, pipeline=load + loading + resize + pack),
 )
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + resize + told + pack),
+    dataset=dict(data, pipeline=load + resize + loading + pack),
 )
 test_evaluator = dict(ann_file={root!r} + {people!r})
 optim_wrapper = dict(
@@ -110,7 +110,7 @@ SEM_FPN = """
 size = (224, 160)
 load = [dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale=size, keep_ratio=False)]
-told = [dict(type='LoadAnnotations')]
+loading = [dict(type='LoadAnnotations')]
 pack = [dict(type='PackSegInputs')]
 model = dict(
     backbone=backbone,
@@ -123,11 +123,11 @@ data = dict(
 )
 train_dataloader = dict(
     batch_size=3, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + told + resize + pack),
+    dataset=dict(data, pipeline=load + loading + resize + pack),
 )
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + resize + told + pack),
+    dataset=dict(data, pipeline=load + resize + loading + pack),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
 train_cfg = dict(max_iters={steps})

@@ -155,9 +155,9 @@ class Writer:
 
     def _coco(self) -> dict[str, Any]:
         ids = _image_ids([image for image, _ in self._rows])
-        told = list(zip(ids, self._rows, strict=True))
-        images = [dict(id=i, **image) for i, (image, _) in told]
-        annotations = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
+        numbered = list(zip(ids, self._rows, strict=True))
+        images = [dict(id=i, **image) for i, (image, _) in numbered]
+        annotations = [dict(image_id=i, **row) for i, (_, own) in numbered for row in own]
         annotations = [dict(id=k + 1, **row) for k, row in enumerate(annotations)]
         return dict(images=images, annotations=annotations, categories=categories(self._last))
 

@@ -39,12 +39,12 @@ def read_whole(file: str | Path) -> bytes:
         raise UserError(f'expected an image at {file}, found none ({reason})') from None
     if not content:
         raise UserError(f'{file}: expected an image, found an empty file; copy it again')
-    if breaks_off(content):
+    if is_truncated(content):
         raise UserError(f'{file}: the image is truncated; copy it again or leave it out')
     return content
 
 
-def breaks_off(content: bytes) -> bool:
+def is_truncated(content: bytes) -> bool:
     """Whether the end of a JPEG or PNG is missing, which decoders ignore.
 
     Data after the end of a JPEG, such as the video of a motion photo, is ignored.

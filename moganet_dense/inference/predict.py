@@ -66,8 +66,8 @@ def predict(
     sources = find(list(_with_standard_input(inputs)), results=out)
     if not sources:
         there = endings(inputs)
-        told = f'; suffixes found: {there}' if there else ''
-        raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
+        suffixes = f'; suffixes found: {there}' if there else ''
+        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
     processed = skipped = 0
     stop = _Stop()
     try:
@@ -441,11 +441,11 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
 
 
 def _print_summary(processed: int, skipped: int, interrupted: bool, out: Path | None) -> None:
-    told = 'interrupted: ' if interrupted else ''
-    told += f'processed {_count(processed, "image")}'
-    told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {printable(out)}' if out and processed else ''
-    print(told, file=sys.stderr)
+    line = 'interrupted: ' if interrupted else ''
+    line += f'processed {_count(processed, "image")}'
+    line += f', skipped {_count(skipped, "file")}' if skipped else ''
+    line += f'; results in {printable(out)}' if out and processed else ''
+    print(line, file=sys.stderr)
 
 
 def _count(number: int, what: str) -> str:
@@ -469,5 +469,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     columns = *columns, bars.TimeRemainingColumn()
     # in a file or a pipe the last state of the bar would be one more line
     with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        yield partial(progress.advance, progress.add_task('images', total=total)), told
+        print_line = partial(
+            console.print, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
+        yield partial(progress.advance, progress.add_task('images', total=total)), print_line
