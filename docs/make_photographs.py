@@ -1,12 +1,12 @@
-"""Draws docs/photographs.jpg: boxes, masks, skeletons and label maps of real photographs.
+"""Draws docs/photographs.jpg: boxes, masks, skeletons and label maps of real photographs; and its
+first row as docs/detection.jpg.
 
 MOGANET_TEST_DATA=data python docs/make_photographs.py    # about half an hour on a CPU
 
-It needs the photographs of the tests, coco4 and ade3, in the folder that MOGANET_TEST_DATA names,
-or that is given. No published weights are needed: three models overfit these images,
-from scratch, and `predict` looks at them again. Models that are in work_dirs/photographs already
-are not trained again. Only the photograph in SHOWN may be copied and changed (CC BY 2.0); of the
-others the image shows what was predicted, on nothing.
+It needs the photographs of the tests, coco4 and ade3, in the folder MOGANET_TEST_DATA or the folder
+passed as argument. No published weights are needed: three models are trained from scratch on these
+images, and `predict` runs on them. Models in work_dirs/photographs are not trained again. Only the
+photograph SHOWN may be copied and changed (CC BY 2.0); of the others only the predictions are drawn.
 """
 
 import json
@@ -263,6 +263,7 @@ def main(photographs: Path) -> None:
     gap = np.full((GAP, WIDTH, 3), 255, np.uint8)
     image = np.vstack([part for strip in rows for part in (strip, gap)][:-1])
     cv2.imwrite(str(OUT), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    cv2.imwrite(str(DOCS / 'detection.jpg'), rows[0], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     print(f'wrote {OUT}: {image.shape[1]} x {image.shape[0]}, {OUT.stat().st_size / 1e3:.0f} kB')
 
 
