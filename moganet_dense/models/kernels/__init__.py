@@ -4,6 +4,8 @@ The kernels are off unless the environment variable ``MOGANET_KERNELS`` is 1: th
 measured on a GPU yet. docs/speed.md lists the memory traffic of each.
 """
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 
-def reason_against_block(block: nn.Module) -> str | None:
+def reason_against_block(block: Any) -> str | None:
     """The reason why the kernels do not support a MogaBlock; None if they do."""
     if block.mlp.drop.p > 0 and block.training:
         return 'dropout in the FFN, which draws on the wide map'
@@ -36,13 +38,13 @@ def reason_against_block(block: nn.Module) -> str | None:
     return None
 
 
-def block_served(block: nn.Module) -> bool:
+def block_served(block: Any) -> bool:
     """Whether the kernels support a MogaBlock."""
     return reason_against_block(block) is None
 
 
 def compute_block(
-    block: nn.Module, x: torch.Tensor, kept_1: torch.Tensor | None, kept_2: torch.Tensor | None
+    block: Any, x: torch.Tensor, kept_1: torch.Tensor | None, kept_2: torch.Tensor | None
 ) -> torch.Tensor:
     """Runs a MogaBlock; see :func:`.block.compute_block`. Imports Triton."""
     from .block import compute_block
@@ -50,7 +52,7 @@ def compute_block(
     return compute_block(block, x, kept_1, kept_2)
 
 
-def fused_block_served(block: nn.Module, x: torch.Tensor) -> bool:
+def fused_block_served(block: Any, x: torch.Tensor) -> bool:
     """Whether the kernels support a fused block: in inference, in the dtype of its weights."""
     return (
         implementation_for(x) is Implementation.KERNELS
@@ -61,7 +63,7 @@ def fused_block_served(block: nn.Module, x: torch.Tensor) -> bool:
     )
 
 
-def compute_fused_block(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def compute_fused_block(block: Any, x: torch.Tensor) -> torch.Tensor:
     """Runs a fused block; see :func:`.fused_form.compute_fused`. Imports Triton.
 
     The block caches the transposed taps of its convolutions until their weights change, except
