@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from .data.coco_classes import category_ids
+from .data.image_array import visible
 from .data.sources import Frame
 from .results import Classification, Detections, Poses, Result, Segmentation
 from .utils.atomic import as_line, write_whole
@@ -103,7 +104,7 @@ class Writer:
         Raises:
             UserError: a file cannot be written.
         """
-        self._draw(frame, draw(frame.image, result, self.score_thr))
+        self._draw(frame, draw(visible(frame.image), result, self.score_thr))
         if isinstance(result, Segmentation):
             name = frame.source.name
             name += '' if frame.index is None else f'.frames/{frame.index:06d}'

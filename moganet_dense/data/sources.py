@@ -139,14 +139,14 @@ def _unique(name: str, taken: set[str]) -> str:
     return name
 
 
-def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
+def frames(sources: Sequence[Source], color_type: str = 'color') -> Iterator[Frame | Fault]:
     """The images of all sources; a fault in place of a source that cannot be read."""
     for source in sources:
         try:
             if source.is_video:
                 yield from _video(source)
             else:
-                yield Frame(source, decode(source.file))
+                yield Frame(source, decode(source.file, color_type))
         except UserError as error:
             yield Fault(source, str(error))
 

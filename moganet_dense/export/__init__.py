@@ -132,9 +132,11 @@ def _write_checked(
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
     """Inputs of two sizes, or of two batches where height and width are held."""
     generator = torch.Generator().manual_seed(0)
+    channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
     shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
     return [
-        graph.examples(torch.randn(count, 3, *size, generator=generator)) for count, *size in shapes
+        graph.examples(torch.randn(count, channels, *size, generator=generator))
+        for count, *size in shapes
     ]
 
 

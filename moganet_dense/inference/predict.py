@@ -77,7 +77,9 @@ def predict(
             _progress(sum(map(len, sources))) as (advance, tell),
             stop.hurrying(),
         ):
-            for chunk in _chunks(frames(sources), batch_size):
+            for chunk in _chunks(
+                frames(sources, getattr(model, 'color_type', 'color')), batch_size
+            ):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
