@@ -10,6 +10,7 @@ from .options import spread
 
 COMMANDS = (
     'init',
+    'adopt',
     'train',
     'test',
     'predict',
@@ -21,6 +22,7 @@ COMMANDS = (
     'report',
     'deploy',
     'export',
+    'push',
     'flops',
     'doctor',
 )

@@ -25,6 +25,40 @@ from . import options
     show_default=True,
     help='Score threshold for drawing and writing.',
 )
+@click.option('--classes', metavar='NAME,NAME', help='Objects of other classes are left out.')
+@click.option('--track', is_flag=True, help='Number the objects of a video, by ByteTrack.')
+@click.option(
+    '--tile',
+    type=click.IntRange(64),
+    metavar='PIXELS',
+    help='Run the model on tiles of a large image, and merge what they give.',
+)
+@click.option(
+    '--overlap',
+    type=click.FloatRange(0, 0.9),
+    default=0.2,
+    show_default=True,
+    help='Part of a tile that its neighbour covers, too.',
+)
+@click.option(
+    '--format',
+    'formats',
+    multiple=True,
+    type=click.Choice(['coco', 'csv', 'yolo', 'labelme']),
+    help='Of the results, beside drawn images; more than one may be given. Default: coco.',
+)
+@click.option(
+    '--masks',
+    type=click.Choice(['rle', 'polygons']),
+    default='rle',
+    show_default=True,
+    help='How predictions.json holds masks.',
+)
+@click.option(
+    '--allow-private',
+    is_flag=True,
+    help='Let URLs lead to addresses of private networks, and be http.',
+)
 @click.option(
     '--boxes',
     metavar='DETECTOR|FILE.json|whole',
@@ -76,6 +110,13 @@ def command(
     out,
     json,
     score_thr,
+    classes,
+    track,
+    tile,
+    overlap,
+    formats,
+    masks,
+    allow_private,
     boxes,
     boxes_weights,
     boxes_thr,
@@ -112,8 +153,8 @@ def command(
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
     model, weights, inputs = _split(words, weights)
-    if (runtime or _by_ending(model)) == 'torch' and _predicts_frames(model):
-        return _next_frames(model, weights, inputs, out or 'predictions', device)
+    if (runtime or _by_ending(model)) == 'torch' and (own := _own_predictor(model)):
+        return _predict_by(own, model, weights, inputs, out or 'predictions', device)
 
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
@@ -123,10 +164,15 @@ def command(
 
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
-    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
-        from ..inference.predict import people, predict
+    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
+        from ..inference.person_boxes import people
+        from ..inference.predict import predict
 
         loaded = load(model, weights)
+        if tile:
+            from ..inference.tiling import Tiled
+
+            loaded = Tiled(loaded, tile, overlap)
         where = people(
             loaded.task,
             boxes,
@@ -135,7 +181,20 @@ def command(
             lambda: load(boxes, boxes_weights),
             boxes_class,
         )
-        return predict(loaded, inputs, folder, lines, batch_size, score_thr, where)
+        return predict(
+            loaded,
+            inputs,
+            folder,
+            lines,
+            batch_size,
+            score_thr,
+            where,
+            classes=classes.split(',') if classes else (),
+            track=track,
+            formats=formats or ('coco',),
+            outlines=masks == 'polygons',
+            allow_private=allow_private,
+        )
 
 
 def _split(words, weights):
@@ -153,8 +212,8 @@ def _by_ending(model):
     return 'onnx' if model.lower().endswith('.onnx') else 'torch'
 
 
-def _predicts_frames(model):
-    """Whether a config, model name or work dir is for video prediction."""
+def _own_predictor(model):
+    """What predicts by a config, model name or work dir of videos or of 3D poses; else None."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
     from ..config.reading import read_config
@@ -164,21 +223,29 @@ def _predicts_frames(model):
     elif Path(model).is_dir():
         model = saved_config(model)
     elif not model.endswith('.py'):
-        return False  # load_model raises the error
-    return read_config(model).default_scope == 'mmengine'
+        return None  # load_model raises the error
+    cfg = read_config(model)
+    if cfg.default_scope == 'mmengine':
+        from ..video.next_frames import predict_videos
+
+        return predict_videos
+    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+        from ..pose3d.predict_3d import predict_3d
+
+        return predict_3d
+    return None
 
 
-def _next_frames(model, weights, inputs, out, device):
-    """Predicts the frames that follow those of videos."""
+def _predict_by(predictor, model, weights, inputs, out, device):
+    """Predicts, and prints the files that were written."""
     from ..config.metafiles import published
     from ..config.model_files import saved_checkpoint, saved_config
     from ..config.reading import read_config
-    from ..video.next_frames import predict_videos
 
     if Path(model).is_dir():
         model, weights = saved_config(model), weights or saved_checkpoint(model)
     cfg, weights = read_config(model), str(weights or published(model))
-    for path in predict_videos(cfg, weights, inputs, out, device or 'cpu'):
+    for path in predictor(cfg, weights, inputs, out, device or 'cpu'):
         click.echo(path)
     return 0
 

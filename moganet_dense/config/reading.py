@@ -54,6 +54,8 @@ def read_config(path: str | os.PathLike) -> Config:
     if scope not in SCOPES:
         raise UserError(f'{path}: expected default_scope one of {list(SCOPES)}, found {scope!r}')
     _settle_channels(cfg)
+    if (cfg.get('optim_wrapper') or {}).get('optimizer'):
+        cfg.optim_wrapper.setdefault('type', 'OptimWrapper')  # mmengine's default, left out by many
     return cfg
 
 

@@ -1,6 +1,7 @@
 """Backbones, classifiers, segmentors and pose estimators as graphs, and the graph of any model;
 see :mod:`~moganet_dense.export.base`."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,12 +10,14 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from ..inference.metainfo import Names
+from ..inference.model_task import sums_queries
 from ..inference.pixel_classes import label_pixels, label_traced
 from ..utils.errors import UserError
 from .base import BATCH, IMAGES, Graph
 from .box_ops import expect
-from .detectors import RetinaNetGraph, TwoStageGraph
+from .detectors import TwoStageGraph
 from .dynamic_shapes import free_sizes, lengths
+from .single_stage import SingleStageGraph
 
 
 class BackboneGraph(Graph):
@@ -33,7 +36,7 @@ class BackboneGraph(Graph):
 
 
 class ClassificationGraph(Graph):
-    """How probable each class is: scores (B, C), which sum up to 1."""
+    """Class probabilities: scores (B, C) with sum 1."""
 
     outputs: ClassVar = dict(scores=BATCH)
 
@@ -47,9 +50,9 @@ class ClassificationGraph(Graph):
 
 
 class SegmentationGraph(Graph):
-    """The class of every pixel, at the size that is asked for.
+    """The class of every pixel, at the requested size.
 
-    As in mmseg, logits are enlarged to the images, then to ``size`` (2,) int64, height and width.
+    As in mmseg, logits are resized to the images, then to ``size`` (2,) int64, height and width.
     """
 
     inputs: ClassVar = dict(images=IMAGES, size={})
@@ -57,12 +60,17 @@ class SegmentationGraph(Graph):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        if model.test_cfg.get('mode', 'whole') != 'whole' or model.out_channels < 2:
+        if model.test_cfg.get('mode', 'whole') != 'whole':
             raise UserError(
-                "export writes test_cfg=dict(mode='whole') and two classes or more, found "
-                f'{dict(model.test_cfg)} and {model.out_channels}'
+                f"export supports test_cfg=dict(mode='whole'), found {dict(model.test_cfg)}"
+            )
+        if sums_queries(model.decode_head):
+            raise UserError(
+                'export does not support heads of queries, as Mask2Former; with --backbone the '
+                f'backbone alone; found {type(model.decode_head).__name__}'
             )
         self.model = model
+        self.binary = model.out_channels == 1  # the other class is what a sigmoid leaves
         free_sizes(model)
 
     def examples(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -74,9 +82,17 @@ class SegmentationGraph(Graph):
         logits = head(self.model.extract_feat(images))
         corners, shape = head.align_corners, images.shape[2:]
         logits = F.interpolate(logits, shape, mode='bilinear', align_corners=corners)
+        if self.binary:
+            logits = torch.cat([torch.full_like(logits, threshold_logit(head)), logits], dim=1)
         if torch.jit.is_tracing():
             return label_traced(logits, size, corners)
         return label_pixels(logits, *lengths(size), corners)[0]
+
+
+def threshold_logit(head: nn.Module) -> float:
+    """The logit whose sigmoid is the threshold of a head with one output: mmseg labels what is
+    above."""
+    return math.log(head.threshold / (1 - head.threshold))
 
 
 class PoseGraph(Graph):
@@ -84,7 +100,7 @@ class PoseGraph(Graph):
 
     The peak of a heatmap, moved by a quarter towards the higher neighbour, as mmpose's
     MSRAHeatmap decodes it. With the flip test, if the config has it, of the mean of the
-    heatmaps and of those that the mirrored image has.
+    heatmaps of the image and of the mirrored image.
     """
 
     inputs: ClassVar = dict(images=BATCH)
@@ -97,10 +113,10 @@ class PoseGraph(Graph):
         expect(decoder, 'codec', 'MSRAHeatmap')
         if decoder.unbiased or test_cfg.get('output_keypoint_indices') is not None:
             raise UserError(
-                'export writes codecs with unbiased=False, and all keypoints of the head'
+                'export supports codecs with unbiased=False, and all keypoints of the head'
             )
         if (mode := test_cfg.get('flip_mode', 'heatmap')) != 'heatmap':
-            raise UserError(f"export writes flip_mode='heatmap' in test_cfg, found {mode!r}")
+            raise UserError(f"export supports flip_mode='heatmap' in test_cfg, found {mode!r}")
         self.model, self.flip_test = model, test_cfg.get('flip_test', False)
         self.shift = test_cfg.get('shift_heatmap', False)
         self.register_buffer('mirrored', torch.tensor(mirrored))
@@ -118,7 +134,7 @@ class PoseGraph(Graph):
             ahead, behind = (flat.gather(2, p.unsqueeze(2)).squeeze(2) for p in (ahead, behind))
             return (ahead - behind).sign()
 
-        # mmpose leaves the first two columns and the first row as they are, and so on
+        # as in mmpose, the first two columns and the first row are unchanged, and so on
         to_x = slope(1) * ((x > 1) & (x < width - 1) & (y > 0))
         to_y = slope(width) * ((y > 1) & (y < height - 1) & (x > 0))
         found = torch.stack([x + 0.25 * to_x, y + 0.25 * to_y], dim=2)
@@ -131,7 +147,9 @@ class PoseGraph(Graph):
             return self._of(images)
         both = self._of(torch.cat([images, images.flip(3)]))
         maps, other = both.reshape(2, -1, *both.shape[1:])
-        other = other.flip(3)[:, self.mirrored]  # a left hand is a right one in the mirror
+        other = other.flip(3)[
+            :, self.mirrored
+        ]  # a left hand becomes a right one in the mirrored image
         if self.shift:
             other = torch.cat([other[..., :1], other[..., :-1]], dim=3)
         return (maps + other) * 0.5
@@ -140,12 +158,54 @@ class PoseGraph(Graph):
         return self.model.head(self.model.extract_feat(images))
 
 
+class AxisPoseGraph(Graph):
+    """Keypoints as :class:`PoseGraph`, of heads that classify x and y (SimCC, RTMPose).
+
+    Each axis has a score for every bin; the keypoint is where both are highest, its score the lower
+    of the two maxima, as mmpose's SimCCLabel decodes it.
+    """
+
+    inputs: ClassVar = dict(images=BATCH)
+    outputs: ClassVar = dict(keypoints=BATCH, scores=BATCH)
+
+    def __init__(self, model: nn.Module, mirrored: Sequence[int]) -> None:
+        super().__init__()
+        expect(model.head, 'pose head', *AXIS_HEADS)
+        expect(model.head.decoder, 'codec', 'SimCCLabel')
+        if getattr(model.head.decoder, 'use_dark', False):
+            raise UserError('export supports SimCCLabel with use_dark=False')
+        self.model, self.flip_test = model, model.test_cfg.get('flip_test', False)
+        self.split = float(model.head.decoder.simcc_split_ratio)
+        self.register_buffer('mirrored', torch.tensor(mirrored))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = self._of(images)
+        if self.flip_test:
+            other_x, other_y = self._of(images.flip(3))
+            x = (x + other_x.flip(2)[:, self.mirrored]) * 0.5
+            y = (y + other_y[:, self.mirrored]) * 0.5
+        (high_x, at_x), (high_y, at_y) = x.max(2), y.max(2)
+        scores = torch.minimum(high_x, high_y)
+        found = torch.stack([at_x, at_y], dim=2).to(scores)
+        found = torch.where(scores.unsqueeze(2) > 0, found, torch.full_like(found, -1.0))
+        return found / self.split, scores
+
+    def _of(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.model.head(self.model.extract_feat(images))
+
+
+AXIS_HEADS = ('SimCCHead', 'RTMCCHead')
+
 GRAPHS = dict(
     EncoderDecoder=SegmentationGraph,
     TopdownPoseEstimator=PoseGraph,
     ImageClassifier=ClassificationGraph,
     MogaNetClassifier=ClassificationGraph,
-    RetinaNet=RetinaNetGraph,
+    RetinaNet=SingleStageGraph,
+    ATSS=SingleStageGraph,
+    FCOS=SingleStageGraph,
+    GFL=SingleStageGraph,
+    RTMDet=SingleStageGraph,
     FasterRCNN=TwoStageGraph,
     MaskRCNN=TwoStageGraph,
     CascadeRCNN=TwoStageGraph,
@@ -154,22 +214,25 @@ GRAPHS = dict(
 
 
 def graph_of(model: nn.Module, names: Names | None) -> Graph:
-    """The graph of a model fused, in eval mode.
+    """The graph of a fused model in eval mode.
 
     Args:
         model: it is changed: see :func:`~moganet_dense.export.dynamic_shapes.free_sizes`.
-        names: of its classes or keypoints; None: the graph of its backbone alone.
+        names: of its classes or keypoints; None: the graph of its backbone.
 
     Raises:
-        UserError: there is none for it, or it has an option that is not written.
+        UserError: the model or one of its options is not supported.
     """
     kind = type(model).__name__
     if names is None:
         graph = BackboneGraph(model)
     elif kind not in GRAPHS:
-        raise UserError(f'export writes {", ".join(GRAPHS)} or, with --backbone, any; found {kind}')
+        raise UserError(
+            f'export supports {", ".join(GRAPHS)} or, with --backbone, any; found {kind}'
+        )
     elif GRAPHS[kind] is PoseGraph:
-        graph = PoseGraph(model, names.meta['flip_indices'])
+        by_axis = type(model.head).__name__ in AXIS_HEADS
+        graph = (AxisPoseGraph if by_axis else PoseGraph)(model, names.meta['flip_indices'])
     else:
         graph = GRAPHS[kind](model)
     return graph.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Predicts the next frames of videos and writes them beside the true ones."""
+"""Predicts the next frames of videos and writes them next to the true ones."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from ..data.sources import Fault, find, frames
 from ..toolboxes.build import build
 from ..toolboxes.load import load
 from ..utils.errors import UserError
+from ..visualization.frame_sheets import frame_image, sheet
 from .simvp import SimVP
 
-GAP = 4  # pixels between the rows and columns of a sheet
 ENLARGED = 128  # least height of a drawn frame
 
 
@@ -25,23 +25,22 @@ def predict_videos(
     out: str | Path,
     device: str | torch.device = 'cpu',
 ) -> list[Path]:
-    """Predicts what follows the first frames of each video.
+    """Predicts the frames after the first frames of each video.
 
     A video may be a file or, as one clip, the images of a folder in the order of their names.
-    Frames are made grey where the model takes one channel, and resized so that both sides are
-    what the config's data has.
+    Frames are converted to grey if the model has one channel, and resized to the size of the
+    config's data.
 
     Args:
         cfg: a config of ``configs/video``.
         checkpoint: path, URL or name.
         inputs: videos, or folders of images.
-        out: folder for ``NAME.png``, a row of what was given, of what followed (where the video
-            goes on), and of what was predicted; and ``NAME.mp4``, the given frames followed by the
-            predicted ones.
-        device: where the model runs.
+        out: folder for ``NAME.png``, rows of input frames, true frames (if the video has them) and
+            predicted frames; and ``NAME.mp4``, the input frames followed by the predicted ones.
+        device: device of the model.
 
     Returns:
-        the files that were written.
+        the written files.
 
     Raises:
         UserError: a video cannot be read or is too short, or a file cannot be written.
@@ -63,10 +62,10 @@ def predict_videos(
 
 
 def side(cfg: Config) -> tuple[int, int]:
-    """Height and width of the frames that a config's data set has.
+    """Height and width of the frames of a config's data set.
 
     Raises:
-        UserError: a data set of another kind.
+        UserError: an unsupported data set.
     """
     dataset = cfg.test_dataloader.dataset
     sizes = dict(MovingDigits=(64, 64), TaxiBJ=(32, 32), KittiCaltech=(128, 160))
@@ -77,18 +76,19 @@ def side(cfg: Config) -> tuple[int, int]:
 
 
 def read_clip(source: str, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
-    """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames a second.
+    """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames per second.
 
     Raises:
-        UserError: it cannot be read, or has fewer frames than the model takes.
+        UserError: it cannot be read, or has fewer frames than the model needs.
     """
     if model.channels not in (1, 3):
-        raise UserError(f'videos have 1 or 3 channels, the model takes {model.channels}')
+        raise UserError(f'videos have 1 or 3 channels, the model has {model.channels}')
     clip, fps = [], 0.0
     for frame in _frames(source):
         image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
-        if model.channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+        grey = model.channels == 1
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)
+        image = image[..., None] if grey else image
         clip.append(image.transpose(2, 0, 1))
         fps = frame.fps or fps
         if len(clip) == model.in_frames + model.out_frames:
@@ -114,11 +114,11 @@ def write(
         UserError: one of them cannot be written.
     """
     name.parent.mkdir(parents=True, exist_ok=True)
-    sheet, video = name.with_suffix('.png'), name.with_suffix('.mp4')
-    rows = [row for row in (given, truth, predicted) if len(row)]
-    if not cv2.imwrite(str(sheet), _sheet([[_image(f) for f in row] for row in rows])):
-        raise UserError(f'{sheet} cannot be written')
-    images = [_image(frame) for frame in torch.cat([given, predicted])]
+    drawn, video = name.with_suffix('.png'), name.with_suffix('.mp4')
+    rows = [[_bgr(frame) for frame in row] for row in (given, truth, predicted) if len(row)]
+    if not cv2.imwrite(str(drawn), sheet(rows)):
+        raise UserError(f'{drawn} cannot be written')
+    images = [_bgr(frame) for frame in torch.cat([given, predicted])]
     height, width = images[0].shape[:2]
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
     if not writer.isOpened():
@@ -126,25 +126,9 @@ def write(
     for image in images:
         writer.write(image)
     writer.release()
-    return [sheet, video]
+    return [drawn, video]
 
 
-def _image(frame: torch.Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] as (h, w, 3) uint8, enlarged to be seen."""
-    image = (frame.numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    times = -(-ENLARGED // image.shape[0])
-    image = image.repeat(times, 0).repeat(times, 1)
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-
-
-def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """Images in rows on white."""
-    height, width = rows[0][0].shape[:2]
-    columns = max(map(len, rows))
-    shape = (len(rows) * (height + GAP), columns * (width + GAP), 3)
-    sheet = np.full(shape, 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            top, left = i * (height + GAP), j * (width + GAP)
-            sheet[top : top + height, left : left + width] = image
-    return sheet
+def _bgr(frame: torch.Tensor) -> np.ndarray:
+    """A frame in RGB, or grey, as OpenCV writes images."""
+    return np.ascontiguousarray(frame_image(frame, ENLARGED)[..., ::-1])

@@ -1,16 +1,17 @@
-"""Draws results into images, with OpenCV and NumPy alone."""
+"""Draws results on images, with OpenCV and NumPy only."""
 
 import colorsys
 import functools
+from collections import Counter
 from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
-from ..results import Classification, Detections, Poses, Result, Segmentation
+from ..results import Classification, Detections, Panoptic, Poses, Result, Segmentation
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-TOP = 5  # classes that are written onto a classified image
+TOP = 5  # classes written on a classified image
 LISTED = 8  # classes in the legend of a segmentation, the largest first
 OPACITY = 0.5  # of masks
 SIDES = {'left': (0, 255, 0), 'right': (255, 128, 0), '': (51, 153, 255)}  # RGB, as mmpose's
@@ -20,8 +21,8 @@ Patch = tuple[int, int, int, int]
 
 
 def colours(count: int) -> np.ndarray:
-    """(count, 3) uint8, RGB: colours that differ from their neighbours', always the same."""
-    golden = 0.618033988749895  # steps around the hues that come near none before
+    """(count, 3) uint8, RGB: a fixed palette with different colours for neighbours."""
+    golden = 0.618033988749895  # steps around the hue circle that avoid earlier hues
     rows = [colorsys.hsv_to_rgb((0.05 + k * golden) % 1, 0.75, 0.95) for k in range(count)]
     return np.array(rows).reshape(-1, 3).dot(255).round().astype(np.uint8)
 
@@ -29,13 +30,13 @@ def colours(count: int) -> np.ndarray:
 def draw(
     image: np.ndarray, result: Result, score_thr: float = 0.3, *, with_scores: bool = True
 ) -> np.ndarray:
-    """A copy of an image with what a model saw in it.
+    """A copy of an image with the result drawn on it.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         result: of that image.
-        score_thr: objects and keypoints below it are left out.
-        with_scores: whether scores are written beside the names of objects.
+        score_thr: objects and keypoints below it are not drawn.
+        with_scores: whether to write scores next to class names.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -43,6 +44,7 @@ def draw(
     kinds = {
         Detections: functools.partial(_draw_detections, with_scores=with_scores),
         Segmentation: _draw_segmentation,
+        Panoptic: _draw_panoptic,
         Poses: _draw_poses,
         Classification: _draw_classification,
     }
@@ -56,12 +58,12 @@ def _draw_detections(
 ) -> None:
     kept, table = found.where(score_thr), _bgr(colours(len(found.names)))
     thickness, tints = _thickness(canvas), [table[label] for label in kept.labels]
-    for i in reversed(range(len(kept))):  # the most certain on top
+    for i in reversed(range(len(kept))):  # the most confident on top
         if kept.masks is not None:
             _tint(canvas, kept.masks[i], tints[i], max(1, thickness - 1))
         x1, y1, x2, y2 = _whole(kept.boxes[i])
         cv2.rectangle(canvas, (x1, y1), (x2, y2), tints[i], thickness)
-    texts = _texts(kept) if with_scores else [kept.names[label] for label in kept.labels]
+    texts = _texts(kept, with_scores)
     patches: list[Patch] = []
     for text, box in zip(texts, kept.boxes, strict=True):
         x1, y1, _, y2 = _whole(box)
@@ -72,23 +74,48 @@ def _draw_detections(
         _write(canvas, text, patch, tint)
 
 
-def _texts(found: Detections) -> list[str]:
-    pairs = zip(found.labels, found.scores, strict=True)
-    return [f'{found.names[label]} {score:.2f}' for label, score in pairs]
+def _texts(found: Detections, with_scores: bool) -> list[str]:
+    """Name of each object, with its track and its score."""
+    texts = [found.names[label] for label in found.labels]
+    if found.track_ids is not None:
+        pairs = zip(texts, found.track_ids, strict=True)
+        texts = [f'{text} #{number}' if number >= 0 else text for text, number in pairs]
+    if with_scores:
+        texts = [f'{text} {score:.2f}' for text, score in zip(texts, found.scores, strict=True)]
+    return texts
 
 
 def _draw_segmentation(canvas: np.ndarray, found: Segmentation, score_thr: float) -> None:
     canvas[:] = _mixed(canvas, found.palette[found.labels][..., ::-1])
+    write_legend(canvas, found)
+
+
+def write_legend(canvas: np.ndarray, found: Segmentation) -> None:
+    """Lists the largest classes of a segmentation, in their colors, at the top left.
+
+    Args:
+        canvas: (H, W, 3) uint8, BGR, written.
+        found: of that image.
+    """
     table, sizes = _bgr(found.palette), np.bincount(found.labels.ravel())
     largest = [k for k in np.argsort(-sizes)[:LISTED] if sizes[k] >= 0.01 * found.labels.size]
     _list(canvas, [(found.names[k], table[k]) for k in largest])
+
+
+def _draw_panoptic(canvas: np.ndarray, found: Panoptic, score_thr: float) -> None:
+    """Segments in their class's colour, each with an outline."""
+    table, sizes = _bgr(found.palette), Counter()
+    for segment in found.segments:
+        _tint(canvas, found.segment_map == segment.id, table[segment.label], 1)
+        sizes[segment.label] += int((found.segment_map == segment.id).sum())
+    _list(canvas, [(found.names[k], table[k]) for k, _ in sizes.most_common(LISTED)])
 
 
 def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
     limbs = _limb_colours(found)
     for points, scores, box in zip(found.keypoints, found.scores, found.boxes, strict=True):
         size = max(box[2] - box[0], box[3] - box[1])
-        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # small people stay seen
+        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # keep small people visible
         seen = scores >= score_thr
         for (a, b), colour in zip(found.skeleton, limbs, strict=True):
             if seen[a] and seen[b]:
@@ -100,7 +127,7 @@ def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
 
 
 def _limb_colours(found: Poses) -> list[Colour]:
-    """Left and right apart, if the keypoints' names tell them, else each limb by its own, BGR."""
+    """Colours of left and right limbs by the names of the keypoints, else one per limb; BGR."""
     sides = [next((s for s in ('left', 'right') if n.startswith(s)), '') for n in found.names]
     if not any(sides):
         return _bgr(colours(len(found.skeleton)))
@@ -114,7 +141,7 @@ def _draw_classification(canvas: np.ndarray, found: Classification, score_thr: f
 
 
 def _bgr(table: Iterable) -> list[Colour]:
-    """Colours as OpenCV takes them."""
+    """Colours in OpenCV's format."""
     return [(int(b), int(g), int(r)) for r, g, b in table]
 
 
@@ -123,7 +150,7 @@ def _mixed(pixels: np.ndarray, colour: object) -> np.ndarray:
 
 
 def _whole(numbers: np.ndarray) -> tuple[int, ...]:
-    """The pixels nearest to places, kept where OpenCV can count."""
+    """The nearest pixels, clipped to OpenCV's range of coordinates."""
     return tuple(int(n) for n in np.clip(np.round(numbers), -30_000, 30_000))
 
 
@@ -132,7 +159,7 @@ def _thickness(canvas: np.ndarray) -> int:
 
 
 def _tint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, thickness: int) -> None:
-    """A mask, with an outline that keeps neighbours of one class apart."""
+    """A mask, with an outline that separates neighbours of one class."""
     canvas[mask] = _mixed(canvas[mask], colour)
     how = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
     outlines, _ = cv2.findContours(mask.astype(np.uint8), *how)
@@ -152,8 +179,7 @@ def _font(canvas: np.ndarray) -> float:
 
 
 def _patch(canvas: np.ndarray, text: str, x: int, y: int, below: bool) -> Patch:
-    """Where a text goes that stands on y, or hangs ``below`` it: x1 y1 x2 y2, inside the image
-    if it fits."""
+    """The box x1 y1 x2 y2 of a label above y, or ``below`` it, inside the image if it fits."""
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _font(canvas), 1)
     tall = height + base + 2
     x = max(0, min(x, canvas.shape[1] - width))
@@ -162,7 +188,7 @@ def _patch(canvas: np.ndarray, text: str, x: int, y: int, below: bool) -> Patch:
 
 
 def _common(patch: Patch, patches: list[Patch]) -> int:
-    """Pixels of a patch that others cover."""
+    """Number of pixels of a label covered by others."""
     x1, y1, x2, y2 = patch
     return sum(
         max(0, min(x2, right) - max(x1, left)) * max(0, min(y2, low) - max(y1, high))

@@ -19,13 +19,14 @@ from conftest import ROOT
 from PIL import Image
 from pycocotools import mask as rle
 from serving import NAMES, Watched, ask, predict, served
+from tiny_onnx import tiny_detector
 
 from moganet_dense.demo import connections, serve
 from moganet_dense.demo import server as module
 from moganet_dense.demo.connections import CONNECTIONS
 from moganet_dense.demo.decoder import Decoder
 from moganet_dense.demo.guard import host_names
-from moganet_dense.demo.model_cache import KEPT, Shelf
+from moganet_dense.demo.model_cache import KEPT, ModelCache
 from moganet_dense.demo.uploads import MAX_BYTES
 from moganet_dense.utils.errors import UserError
 
@@ -153,7 +154,7 @@ def test_decoding_ends_in_time_and_the_next_image_is_decoded(monkeypatch):
     first = decode._process.pid
     os.kill(first, signal.SIGSTOP)  # as by an image that takes minutes
     decode.seconds = 0.1
-    with pytest.raises(UserError, match='takes more than 0.1 seconds to decode'):
+    with pytest.raises(UserError, match='takes more than 0.1 seconds'):
         decode(encoded(60, 40))
     assert decode._process is None
     decode.seconds = 60
@@ -312,15 +313,15 @@ def test_few_models_are_in_memory(port, watched):
 def test_the_models_of_the_command_line(tmp_path):
     (tmp_path / 'best.pth').touch()
     config = str(ROOT / 'configs/seg/upernet_moganet_t.py')
-    choices = Shelf.of(['retinanet_moganet_s', f'{config}={tmp_path}/best.pth']).choices
+    choices = ModelCache.of(['retinanet_moganet_s', f'{config}={tmp_path}/best.pth']).choices
     assert {name: choice.task for name, choice in choices.items()} == {
         'retinanet_moganet_s': 'detection',
         'upernet_moganet_t (best)': 'segmentation',
     }
     pair = [config, f'{tmp_path}/best.pth']
-    assert Shelf.of(['retinanet_moganet_s', *pair]).choices == choices
-    assert list(Shelf.of([*pair, 'retinanet_moganet_s']).choices) == [*choices][::-1]
-    published = Shelf.of([]).choices
+    assert ModelCache.of(['retinanet_moganet_s', *pair]).choices == choices
+    assert list(ModelCache.of([*pair, 'retinanet_moganet_s']).choices) == [*choices][::-1]
+    published = ModelCache.of([]).choices
     assert {choice.task for choice in published.values()} == {
         'detection', 'segmentation', 'pose', 'classification'
     }  # fmt: skip
@@ -329,17 +330,43 @@ def test_the_models_of_the_command_line(tmp_path):
         ([config], 'expected CONFIG CHECKPOINT'),
         ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
         (['faster_rcnn_moganet_s'], 'no weights are published'),
-        (['retinanet_moganet_s'] * 2, 'named twice'),
+        (['retinanet_moganet_s'] * 2, 'given twice'),
     ]:
         with pytest.raises(UserError, match=words):
-            Shelf.of(wrong)
+            ModelCache.of(wrong)
 
 
 def test_what_keeps_the_server_from_starting(monkeypatch):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f'cannot listen at 127.0.0.1, port {port}: Address'):
+        with pytest.raises(UserError, match=f'cannot listen on 127.0.0.1, port {port}: Address'):
             serve(['retinanet_moganet_s'], port=port)
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):
         serve(['retinanet_moganet_s'])
+
+
+def test_sites_that_may_embed_the_page():
+    from moganet_dense.demo.guard import Guard, origins
+
+    assert origins(['https://a.example:8888', '*']) == ['https://a.example:8888', '*']
+    for wrong in ('a.example', "'self'", 'https://a.example/path', 'https://a; script-src *'):
+        with pytest.raises(UserError, match='--allow-embed: expected an origin'):
+            origins([wrong])
+    policy = dict(Guard(None, embedders=['https://a.example']).headers)[b'content-security-policy']
+    assert b'frame-ancestors https://a.example' in policy and b'{' not in policy
+
+
+def test_exported_files_are_offered_without_torch(tmp_path, monkeypatch):
+    file = tiny_detector(tmp_path / 'my_boxes.onnx')
+    monkeypatch.setattr('moganet_dense.demo.model_cache.find_spec', lambda name: None)
+    cache = ModelCache.of([str(file)])
+    cache.require_libraries()
+    (choice,) = cache.choices.values()
+    assert (choice.name, choice.task) == ('my_boxes', 'detection')
+    found = cache.get('my_boxes')(np.zeros((32, 32, 3), np.uint8), order='rgb')
+    assert len(found.boxes) == len(found.scores)
+    with pytest.raises(UserError, match=r"needs torch.*pip install 'moganet_dense\[train\]'"):
+        ModelCache.of(['retinanet_moganet_s=random']).require_libraries()
+    with pytest.raises(UserError, match='takes no checkpoint'):
+        ModelCache.of([f'{file}=random'])

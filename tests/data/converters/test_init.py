@@ -122,7 +122,7 @@ def test_several_classes_with_keypoints_are_asked_for(here, capsys):
     assert main(['init', 'set', '--name', 'mine']) == 1
     assert '--boxes-class' in capsys.readouterr().err
     assert main(['init', 'set', '--name', 'mine', '--boxes-class', 'tube']) == 0
-    assert 'skipped: 1 annotations of no tube' in capsys.readouterr().out
+    assert 'skipped: 1 annotations of other classes than tube' in capsys.readouterr().out
     assert json.loads(Path('mine/train.json').read_text())['categories'][0]['name'] == 'tube'
 
 
@@ -148,7 +148,7 @@ def test_a_config_for_another_format_names_init(here, capsys):
     (here / 'configs').symlink_to(ROOT / 'configs')
     (here / 'old.py').write_text(text)
     assert main(['train', 'old.py']) == 1
-    assert 'set holds YOLO: `moganet-dense init set` makes a config' in capsys.readouterr().err
+    assert 'set holds YOLO: `moganet-dense init set` creates a config' in capsys.readouterr().err
 
 
 @pytest.mark.slow
