@@ -6,7 +6,8 @@ MOGANET_TEST_DATA=data python docs/make_photographs.py    # about half an hour o
 It needs the photographs of the tests, coco4 and ade3, in the folder MOGANET_TEST_DATA or the folder
 passed as argument. No published weights are needed: three models are trained from scratch on these
 images, and `predict` runs on them. Models in work_dirs/photographs are not trained again. Only the
-photograph SHOWN may be copied and changed (CC BY 2.0); of the others only the predictions are drawn.
+photograph SHOWN may be copied and changed (CC BY 2.0); of the others only the predictions are
+drawn.
 """
 
 import json
@@ -23,8 +24,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.results import Detections, Poses
+from moganet_dense.results.coco_classes import CLASSES
 from moganet_dense.visualization.drawing import draw
 
 DOCS = Path(__file__).resolve().parent
