@@ -137,6 +137,10 @@ def test_objects_threshold_hover_and_downloads(page, image):
     assert page.hover(0.7, 0.2) == ''
     page.threshold(0.5)
     assert page['status'].text.startswith('1 of 2 shown') and page.listed() == ['person 0.90']
+    page.threshold(0.95)
+    said = 'Nothing above 0.95; the best score is 0.90: lower the score. '
+    assert page['status'].text.startswith(said.strip()) and page.listed() == []
+    page.threshold(0.5)
     assert page.hover(0.7, 0.6) == ''
 
     told = json.loads(page.download('save-json', 'my_image_predicted.json').read_text())
