@@ -4,13 +4,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', ROOT.parent / 'shared' / 'data'))
+PHOTOGRAPHS = os.environ.get('MOGANET_TEST_DATA')
 
 
 TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
@@ -36,10 +37,10 @@ def default_scope(monkeypatch):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that parallel workers end together."""
-    items.sort(
-        key=lambda item: (item.get_closest_marker('slow') is None, 'end_to_end' not in item.nodeid)
-    )
+    """Files with long tests first, so that parallel workers end together. The tests of a file
+    stay side by side: what they share is built once by the worker that has them."""
+    long = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope='session')
@@ -62,9 +63,32 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
 @pytest.fixture
 def photographs() -> Path:
     """Folder with coco4 and ade3: real pictures, not part of the project."""
-    if not PHOTOGRAPHS.is_dir():
-        pytest.skip(f'no real pictures at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
-    return PHOTOGRAPHS
+    if not PHOTOGRAPHS:
+        pytest.skip('MOGANET_TEST_DATA names no folder of photographs')
+    return Path(PHOTOGRAPHS)
+
+
+@pytest.fixture
+def photograph() -> Path:
+    """A photograph of people and things, 1000 x 677 pixels."""
+    return ROOT / 'docs' / 'photographs.jpg'
+
+
+@pytest.fixture
+def cli(capfd) -> Callable[..., str]:
+    """Runs ``moganet-dense COMMAND`` in this process, which has the toolboxes already; returns
+    what it printed; fails on another exit code."""
+
+    def run(*arguments, code: int = 0) -> str:
+        from moganet_dense.cli import main
+
+        capfd.readouterr()
+        found = main([str(argument) for argument in arguments])
+        printed = ''.join(capfd.readouterr())
+        assert found == code, printed[-6000:]
+        return printed
+
+    return run
 
 
 @pytest.fixture(scope='session')

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from narrow import narrow
 from PIL import Image
 from tiny_onnx import FOUND, NOTES, tiny_detector
 
@@ -33,7 +34,7 @@ def pose(tmp_path_factory) -> Path:
 
     """A pose estimator's file, with random weights."""
     folder = tmp_path_factory.mktemp('pose')
-    config = str(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')
+    config = str(narrow(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py', folder))
     torch.manual_seed(0)
     torch.save(build(Config.fromfile(config)).state_dict(), folder / 'w.pth')
     return export(Job(config), str(folder / 'w.pth'), str(folder / 'pose.onnx'))[0]
@@ -54,8 +55,8 @@ def bare(tmp_path_factory, wheel) -> Path:
 
 
 @pytest.mark.slow
-def test_a_file_runs_without_the_training_stack(bare, pose, photographs, tmp_path):
-    picture = sorted((photographs / 'coco4' / 'images').rglob('*.jpg'))[0]
+def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path):
+    picture = photograph
     code = (
         'import sys; from moganet_dense.runtime import load\n'
         f'found = load({str(pose)!r})({str(picture)!r})\n'
@@ -113,8 +114,8 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photographs, tmp_pat
     assert done.returncode == 0 and '--boxes DETECTOR|FILE.json|whole' in done.stdout
 
 
-def test_predict_runs_the_file(pose, photographs, tmp_path, capfd):
-    picture = sorted((photographs / 'coco4' / 'images').rglob('*.jpg'))[0]
+def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
+    picture = photograph
     command = ['predict', str(pose), str(picture), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
@@ -123,8 +124,8 @@ def test_predict_runs_the_file(pose, photographs, tmp_path, capfd):
     assert 'takes no weights and no --deploy' in capfd.readouterr().err
 
 
-def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photographs, capfd):
-    picture = str(sorted((photographs / 'coco4' / 'images').rglob('*.jpg'))[0])
+def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph, capfd):
+    picture = str(photograph)
     tiny_detector(tmp_path / 'exported')
     command = ['predict', str(tmp_path / 'exported'), picture, '--json']
     assert main([*command, '--runtime', 'onnx', '--device', 'cpu', '--threads', '1']) == 0
