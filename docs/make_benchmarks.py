@@ -155,7 +155,7 @@ def page() -> str:
     return text
 
 
-def picture(result: dict, path: Path) -> None:
+def plot(result: dict, path: Path) -> None:
     """Time and kept bytes against the number of pixels, for one image."""
     matplotlib.use('Agg')
     matplotlib.rcParams.update({'svg.hashsalt': 'benchmarks', 'svg.fonttype': 'none'})
@@ -182,5 +182,5 @@ def picture(result: dict, path: Path) -> None:
 if __name__ == '__main__':
     (DOCS / 'benchmarks.md').write_text(page())
     if growth := newest('growth'):
-        picture(growth, DOCS / 'benchmarks.svg')
+        plot(growth, DOCS / 'benchmarks.svg')
     print(f'wrote {DOCS / "benchmarks.md"}')

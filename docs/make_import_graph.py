@@ -38,7 +38,7 @@ def _is_module(name: str) -> bool:
 
 
 def draw(target: Path) -> None:
-    """Writes the picture: a row per layer, an arrow per pair of packages."""
+    """Writes the image: a row per layer, an arrow per pair of packages."""
     matplotlib.use('svg')
     matplotlib.rcParams.update({'svg.hashsalt': 'imports', 'svg.fonttype': 'none'})
     from matplotlib import pyplot

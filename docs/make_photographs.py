@@ -3,10 +3,10 @@
 MOGANET_TEST_DATA=data python docs/make_photographs.py    # about half an hour on a CPU
 
 It needs the photographs of the tests, coco4 and ade3, in the folder that MOGANET_TEST_DATA names,
-or that is given. No published weights are needed: three models learn these very pictures by heart,
+or that is given. No published weights are needed: three models learn these very images by heart,
 from scratch, and `predict` looks at them again. Models that are in work_dirs/photographs already
 are not trained anew. Only the photograph in SHOWN may be copied and changed (CC BY 2.0); of the
-others the picture shows what was predicted, on nothing.
+others the image shows what was predicted, on nothing.
 """
 
 import json
@@ -31,7 +31,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 WORK = ROOT / 'work_dirs/photographs'
 SHOWN = '000000000785'
-PERSONS = 'annotations/person_keypoints.json'
+PEOPLE = 'annotations/person_keypoints.json'
 SCENES, LABELS = 'images/validation', 'annotations/validation'
 OUT, WIDTH, GAP, QUALITY = DOCS / 'photographs.jpg', 1000, 8, 82
 PAPER, AREA = 24, cv2.INTER_AREA
@@ -62,7 +62,7 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(max_per_img=200)),
 )
-data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={persons!r})
+data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={people!r})
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
     dataset=dict(data, pipeline=load + told + resize + pack),
@@ -71,7 +71,7 @@ test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
     dataset=dict(data, pipeline=load + resize + told + pack),
 )
-test_evaluator = dict(ann_file={root!r} + {persons!r})
+test_evaluator = dict(ann_file={root!r} + {people!r})
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=4.0))),
@@ -92,7 +92,7 @@ pack = [dict(type='PackPoseInputs')]
 model = dict(
     backbone=backbone, head=dict(decoder=sizes), test_cfg=dict(flip_test=False)  # nor trained so
 )
-data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={persons!r})
+data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={people!r})
 train_dataloader = dict(
     batch_size=12, num_workers=0, persistent_workers=False,
     dataset=dict(data, pipeline=place + moved + cut + target + pack),
@@ -101,7 +101,7 @@ test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
     dataset=dict(data, pipeline=place + cut + pack, bbox_file=None),
 )
-test_evaluator = dict(ann_file={root!r} + {persons!r})
+test_evaluator = dict(ann_file={root!r} + {people!r})
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
 train_cfg = dict(max_epochs={steps})
 """
@@ -149,7 +149,7 @@ def config(name: str, photographs: Path) -> str:
     """The config of a model, as text."""
     base, changes, folder, steps = MODELS[name]
     facts = dict(
-        base=str(ROOT / 'configs' / base), root=f'{photographs / folder}/', persons=PERSONS,
+        base=str(ROOT / 'configs' / base), root=f'{photographs / folder}/', people=PEOPLE,
         images=SCENES, labels=LABELS, steps=steps,
     )  # fmt: skip
     return (SHORT + changes).format(**facts)
@@ -167,11 +167,11 @@ def learn(name: str, photographs: Path) -> tuple[Path, str]:
     return WORK / name / text.name, last.read_text()
 
 
-def look(name: str, model: tuple[Path, str], pictures: Path, *options: object) -> Path:
-    """The folder of what a model sees in pictures, as ``predict`` writes it."""
+def look(name: str, model: tuple[Path, str], images: Path, *options: object) -> Path:
+    """The folder of what a model sees in images, as ``predict`` writes it."""
     config, weights = model
     out = WORK / 'found' / name
-    run('predict', config, pictures, '--weights', weights, '--out', out, *options)
+    run('predict', config, images, '--weights', weights, '--out', out, *options)
     return out
 
 
@@ -189,22 +189,22 @@ def written(found: Path) -> dict:
     return json.loads((found / 'predictions.json').read_text())
 
 
-def on_nothing(number: int, boxes: Path, joints: Path) -> np.ndarray:
+def on_nothing(number: int, boxes: Path, keypoints: Path) -> np.ndarray:
     """What was predicted for a photograph, without the photograph."""
     (about,) = (image for image in written(boxes)['images'] if image['id'] == number)
     canvas = np.full((about['height'], about['width'], 3), PAPER, np.uint8)
-    rows, persons = (
+    rows, people = (
         [row for row in written(file)['annotations'] if row['image_id'] == number]
-        for file in (boxes, joints)
+        for file in (boxes, keypoints)
     )
     masks = np.array([rle.decode(row['segmentation']) for row in rows], bool)
     scores, labels = np.float32([row['score'] for row in rows]), np.zeros(len(rows), int)
     canvas = draw(canvas, Detections(corners(rows), scores, labels, CLASSES, masks))
-    (kind,) = written(joints)['categories']
-    places = np.float32([row['keypoints'] for row in persons]).reshape(len(persons), -1, 3)
+    (kind,) = written(keypoints)['categories']
+    places = np.float32([row['keypoints'] for row in people]).reshape(len(people), -1, 3)
     links = tuple((a - 1, b - 1) for a, b in kind['skeleton'])
     names = tuple(kind['keypoints'])
-    return draw(canvas, Poses(places[..., :2], places[..., 2], corners(persons), names, links))
+    return draw(canvas, Poses(places[..., :2], places[..., 2], corners(people), names, links))
 
 
 def corners(rows: list[dict]) -> np.ndarray:
@@ -219,31 +219,31 @@ def in_colours(labels: Path, classes: list[dict]) -> np.ndarray:
     return table[cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)][..., ::-1]
 
 
-def row(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures side by side, in one height and together WIDTH wide."""
-    ratio = sum(picture.shape[1] / picture.shape[0] for picture in pictures)
-    height = round((WIDTH - GAP * (len(pictures) - 1)) / ratio)
+def row(images: list[np.ndarray]) -> np.ndarray:
+    """Images side by side, in one height and together WIDTH wide."""
+    ratio = sum(image.shape[1] / image.shape[0] for image in images)
+    height = round((WIDTH - GAP * (len(images) - 1)) / ratio)
     strip = np.full((height, WIDTH, 3), 255, np.uint8)
     x = 0.0
-    for picture in pictures:
-        width = height * picture.shape[1] / picture.shape[0]
+    for image in images:
+        width = height * image.shape[1] / image.shape[0]
         left, right = round(x), min(WIDTH, round(x + width))
-        strip[:, left:right] = cv2.resize(picture, (right - left, height), interpolation=AREA)
+        strip[:, left:right] = cv2.resize(image, (right - left, height), interpolation=AREA)
         x += width + GAP
     return strip
 
 
 def main(photographs: Path) -> None:
-    persons, scenes = photographs / 'coco4/images', photographs / 'ade3' / SCENES
+    people, scenes = photographs / 'coco4/images', photographs / 'ade3' / SCENES
     detector, estimator, segmentor = (learn(name, photographs) for name in MODELS)
-    boxes = look('mask_rcnn', detector, persons)
+    boxes = look('mask_rcnn', detector, people)
     chain = '--boxes', detector[0], '--boxes-weights', detector[1]
-    joints = look('pose', estimator, persons, *chain)
+    keypoints = look('pose', estimator, people, *chain)
     labels = look('seg', segmentor, scenes)
 
     with redirect_stdout(None):
-        truth = COCO(photographs / 'coco4' / PERSONS)
-    for found, kind in [(boxes, 'bbox'), (boxes, 'segm'), (joints, 'keypoints')]:
+        truth = COCO(photographs / 'coco4' / PEOPLE)
+    for found, kind in [(boxes, 'bbox'), (boxes, 'segm'), (keypoints, 'keypoints')]:
         score(truth, found, kind)
     classes = json.loads((labels / 'classes.json').read_text())
     pairs, right = [], []
@@ -256,16 +256,14 @@ def main(photographs: Path) -> None:
 
     rest = [number for number in sorted(truth.imgs) if number != int(SHOWN)]
     rows = [
-        row([cv2.imread(str(found / f'drawn/{SHOWN}.jpg')) for found in (boxes, joints)]),
-        row([on_nothing(number, boxes, joints) for number in rest]),
+        row([cv2.imread(str(found / f'drawn/{SHOWN}.jpg')) for found in (boxes, keypoints)]),
+        row([on_nothing(number, boxes, keypoints) for number in rest]),
         row(pairs),
     ]
     gap = np.full((GAP, WIDTH, 3), 255, np.uint8)
-    picture = np.vstack([part for strip in rows for part in (strip, gap)][:-1])
-    cv2.imwrite(str(OUT), picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    print(
-        f'wrote {OUT}: {picture.shape[1]} x {picture.shape[0]}, {OUT.stat().st_size / 1e3:.0f} kB'
-    )
+    image = np.vstack([part for strip in rows for part in (strip, gap)][:-1])
+    cv2.imwrite(str(OUT), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    print(f'wrote {OUT}: {image.shape[1]} x {image.shape[0]}, {OUT.stat().st_size / 1e3:.0f} kB')
 
 
 if __name__ == '__main__':

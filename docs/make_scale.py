@@ -84,15 +84,15 @@ def measure(config: str, shape: tuple[int, int]) -> dict:
 
 
 def seconds_an_image(cfg) -> float:
-    """Processor seconds of the training pipeline for one picture of 640 x 480, one thread."""
+    """Processor seconds of the training pipeline for one image of 640 x 480, one thread."""
     import cv2
 
     cv2.setNumThreads(0)
     dice = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        picture = cv2.resize(dice.integers(0, 256, (30, 40, 3), np.uint8), (640, 480))
-        path = f'{folder}/picture.jpg'
-        cv2.imwrite(path, picture)
+        image = cv2.resize(dice.integers(0, 256, (30, 40, 3), np.uint8), (640, 480))
+        path = f'{folder}/image.jpg'
+        cv2.imwrite(path, image)
         cv2.imwrite(f'{folder}/labels.png', dice.integers(0, 151, (480, 640), np.uint8))
         scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
         with scope, redirect_stdout(io.StringIO()):
@@ -108,7 +108,7 @@ def seconds_an_image(cfg) -> float:
 
 
 def _boxes(path: str) -> dict:
-    """Seven objects, as many as a picture of COCO has, with masks of 20 corners."""
+    """Seven objects, as many as an image of COCO has, with masks of 20 corners."""
     objects, turn = [], np.linspace(0, 2 * np.pi, 20, endpoint=False)
     for k in range(7):
         x, y, size = 60 + 70 * k, 100 + 40 * k, 50
@@ -119,7 +119,7 @@ def _boxes(path: str) -> dict:
 
 
 def _labels(path: str) -> dict:
-    labels = path.replace('picture.jpg', 'labels.png')
+    labels = path.replace('image.jpg', 'labels.png')
     return dict(img_path=path, seg_map_path=labels, reduce_zero_label=True, seg_fields=[])
 
 
@@ -137,7 +137,7 @@ def _person(path: str) -> dict:
     )  # fmt: skip
 
 
-COCO = 'configs/_base_/datasets/coco.py'  # mmpose's name for the joints
+COCO = 'configs/_base_/datasets/coco.py'  # mmpose's name for the keypoints
 SAMPLES = dict(
     mmdet=_boxes, mmseg=_labels, mmpose=_person,
     mmpretrain=lambda path: dict(img_path=path, gt_label=1),

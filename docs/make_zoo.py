@@ -12,7 +12,7 @@ import yaml
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 
-# panel of the picture: title, metric, how its configs' names start and end
+# panel of the image: title, metric, how its configs' names start and end
 PANELS = {
     'classification': ('ImageNet-1K, 224', 'Top 1 Accuracy', 'cls/moganet_', ''),
     'retinanet': ('RetinaNet 1x, COCO', 'box AP', 'det/retinanet_', ''),
@@ -117,7 +117,7 @@ def of_panel(models: list[dict], panel: str) -> list[dict]:
     return sorted(found, key=lambda model: model['Metadata']['Parameters'])
 
 
-def picture(models: list[dict], path: Path) -> None:
+def plot(models: list[dict], path: Path) -> None:
     """Accuracy against parameters (above) and FLOPs (below), a column for each panel."""
     matplotlib.use('Agg')
     matplotlib.rcParams.update({'svg.hashsalt': 'zoo', 'font.size': 8, 'svg.fonttype': 'none'})
@@ -158,5 +158,5 @@ def draw(axis, points: list[tuple], at: int, label: str, colour, marker: str, wi
 if __name__ == '__main__':
     found = entries()
     (DOCS / 'zoo.md').write_text(page(found))
-    picture(found, DOCS / 'zoo.svg')
+    plot(found, DOCS / 'zoo.svg')
     print(f'wrote {DOCS / "zoo.md"} and zoo.svg: {len(found)} models')

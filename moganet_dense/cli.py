@@ -1,6 +1,6 @@
 """Command line: ``moganet-dense COMMAND``, ``python -m moganet_dense COMMAND``, and tools/.
 
-Exit codes: 0 done; 1 a mistake that the message says how to mend (for ``check`` and ``doctor``:
+Exit codes: 0 done; 1 error, the message shows the fix (for ``check`` and ``doctor``:
 errors found); 2 wrong usage; 3 done, but some files could not be read (``predict``); 75 training
 was stopped by SIGTERM or Ctrl-C and saved, and the same command with ``--resume`` goes on; 130
 interrupted: training without saving (a second Ctrl-C), ``predict`` with what it saw until then;

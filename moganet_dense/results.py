@@ -1,6 +1,6 @@
-"""What a model answers about one picture, in NumPy: shared by all that runs models.
+"""What a model answers about one image, in NumPy: shared by all that runs models.
 
-Places are in pixels of the picture that was given, as it is shown (a photograph that its EXIF tag
+Places are in pixels of the image that was given, as it is shown (a photograph that its EXIF tag
 turns is turned): x to the right and y down, both from 0 at the upper left corner's outer edge.
 """
 
@@ -15,14 +15,14 @@ from .utils.suggest import closest
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Objects in a picture, the most certain first.
+    """Objects in an image, the most certain first.
 
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``names``.
         names: all classes that the model knows.
-        masks: (N, H, W) bool, of the picture's size; None: the model has no masks.
+        masks: (N, H, W) bool, of the image's size; None: the model has no masks.
     """
 
     boxes: np.ndarray
@@ -61,7 +61,7 @@ class Segmentation:
     """A class for every pixel.
 
     Attributes:
-        labels: (H, W) int64, indices into ``names``, of the picture's size.
+        labels: (H, W) int64, indices into ``names``, of the image's size.
         names: all classes that the model knows.
         palette: (C, 3) uint8, a colour for each class, RGB.
         scores: (H, W) float32, probability of each pixel's class; None: not computed.
@@ -75,14 +75,14 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Joints of the persons in a picture.
+    """Keypoints of the people in an image.
 
     Attributes:
         keypoints: (N, K, 2) float32, x y in pixels.
-        scores: (N, K) float32, height of each joint's peak, about 0 to 1.
-        boxes: (N, 4) float32, x1 y1 x2 y2: where persons were looked for.
-        names: of the K joints.
-        skeleton: pairs of joints, as indices, that a line joins.
+        scores: (N, K) float32, height of each keypoint's peak, about 0 to 1.
+        boxes: (N, 4) float32, x1 y1 x2 y2: where people were looked for.
+        names: of the K keypoints.
+        skeleton: pairs of keypoints, as indices, that a line joins.
         box_scores: (N,) float32, how certain each box is; None: it was not said.
         category: class of the objects, such as 'person'.
     """
@@ -101,7 +101,7 @@ class Poses:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What a picture shows.
+    """What an image shows.
 
     Attributes:
         scores: (C,) float32, probability of each class.
@@ -124,7 +124,7 @@ class Pyramid:
         maps: (C_i, h_i, w_i) float32 each.
         strides: of each, in pixels of what the network saw.
         channels: C_i of each.
-        input_size: height and width of what the network saw: the picture resized and padded.
+        input_size: height and width of what the network saw: the image resized and padded.
     """
 
     maps: tuple[np.ndarray, ...]
@@ -136,24 +136,24 @@ class Pyramid:
 Result = Detections | Segmentation | Poses | Classification
 
 
-def boxes_of(given: Any, picture: np.ndarray) -> np.ndarray:
-    """Boxes of persons, (N, 4) float32, x1 y1 x2 y2 in pixels of the picture.
+def boxes_of(given: Any, image: np.ndarray) -> np.ndarray:
+    """Boxes of people, (N, 4) float32, x1 y1 x2 y2 in pixels of the image.
 
     Args:
-        given: an array, Detections, or None: the whole picture is one.
-        picture: (H, W, 3).
+        given: an array, Detections, or None: the whole image is one.
+        image: (H, W, 3).
 
     Raises:
         UserError: they are no boxes.
     """
     if given is None:
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32)
     try:
         array = np.asarray(getattr(given, 'boxes', given), np.float32)
     except (TypeError, ValueError):
         raise UserError(
-            f'boxes: expected (N, 4), x1 y1 x2 y2, or None for the whole picture, found {given!r}'
+            f'boxes: expected (N, 4), x1 y1 x2 y2, or None for the whole image, found {given!r}'
         ) from None
     if array.size == 0:
         return array.reshape(0, 4)

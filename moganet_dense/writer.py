@@ -1,4 +1,4 @@
-"""Writes results as files that other programs read: COCO's JSON, label maps, drawn pictures.
+"""Writes results as files that other programs read: COCO's JSON, label maps, drawn images.
 
 NumPy and OpenCV alone. Files are written whole or not at all.
 """
@@ -22,21 +22,22 @@ from .utils.errors import UserError
 from .visualization.drawing import draw
 
 TOP = 5
-"""Classes that are told of a classified picture."""
+"""Number of classes listed for a classified image."""
 
 SEEN = 0.2
-"""Score of the joints that a person's score is the mean of, times its box's: as mmpose has it."""
+"""Keypoints below this score do not count for a person's score, as in mmpose: their mean score
+times the score of the box."""
 
 
 def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
-    """A result in plain data, one dict for each thing.
+    """A result as plain data, one dict per object, person or class.
 
-    Objects and persons are annotations of COCO's format with a ``score``: boxes x y width height
-    in pixels, masks as compressed run lengths, joints x y score. A segmentation tells the classes
-    it found and their pixels, a classification its five best.
+    Objects and people are annotations in COCO format with a ``score``: boxes x y width height in
+    pixels, masks as compressed RLE, keypoints x y score. A segmentation lists the classes that
+    occur with their pixel counts, a classification the five best classes.
 
     Args:
-        result: of one picture.
+        result: of one image.
         score_thr: objects below it are left out.
     """
     kinds = {
@@ -77,11 +78,11 @@ JPEG_SIDE = 65500
 
 
 class Writer:
-    """Puts results into a folder: drawn pictures at once, what is about all pictures at the end,
+    """Puts results into a folder: drawn images at once, what is about all images at the end,
     also of one that an error or Ctrl-C brings about.
 
     ======================  =====================================================
-    drawn/NAME.jpg, .mp4    the picture or video with the results
+    drawn/NAME.jpg, .mp4    the image or video with the results
     predictions.json        COCO's format, with scores; of a classifier a list
     labels/NAME.png         of a segmentation: the index of each pixel's class; of a video
                             NAME.frames/NUMBER.png
@@ -92,7 +93,7 @@ class Writer:
 
     def __init__(self, folder: Path, score_thr: float) -> None:
         self.folder, self.score_thr = folder, score_thr
-        self._told: list[tuple[dict, list[dict]]] = []  # of each picture: about it, and its rows
+        self._told: list[tuple[dict, list[dict]]] = []  # of each image: about it, and its rows
         self._last: Result | None = None
         self._video: _Video | None = None
 
@@ -131,7 +132,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        """Ends a video that is being drawn, and writes the files about all pictures. After an
+        """Ends a video that is being drawn, and writes the files about all images. After an
         error as well as that goes: the error is what has to be told."""
         with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
             try:
@@ -147,31 +148,31 @@ class Writer:
             ]
             _write_json(self.folder / 'classes.json', table)
         elif isinstance(self._last, Classification):
-            listed = [dict(picture, classes=best) for picture, best in self._told]
+            listed = [dict(image, classes=best) for image, best in self._told]
             _write_json(self.folder / 'predictions.json', listed)
         elif self._last is not None:
             _write_json(self.folder / 'predictions.json', self._coco())
 
     def _coco(self) -> dict[str, Any]:
-        ids = _picture_ids([picture for picture, _ in self._told])
+        ids = _image_ids([image for image, _ in self._told])
         told = list(zip(ids, self._told, strict=True))
-        images = [dict(id=i, **picture) for i, (picture, _) in told]
+        images = [dict(id=i, **image) for i, (image, _) in told]
         annotations = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
         annotations = [dict(id=k + 1, **row) for k, row in enumerate(annotations)]
         return dict(images=images, annotations=annotations, categories=categories(self._last))
 
-    def _draw(self, frame: Frame, picture: np.ndarray) -> None:
+    def _draw(self, frame: Frame, image: np.ndarray) -> None:
         if frame.index is None:
             self._end_video()
-            picture = _within(JPEG_SIDE, picture)
-            _, content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            image = _within(JPEG_SIDE, image)
+            _, content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
             write_whole(self.folder / 'drawn' / f'{frame.source.name}.jpg', content.tobytes())
             return
         target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
         if self._video is None or self._video.target != target:  # the first may be left out
             self._end_video()
-            self._video = _Video(target, frame.fps, picture.shape)
-        self._video.add(picture)
+            self._video = _Video(target, frame.fps, image.shape)
+        self._video.add(image)
 
     def _end_video(self) -> None:
         video, self._video = self._video, None
@@ -192,10 +193,10 @@ class _Video:
         if not self.writer.isOpened():
             raise UserError(f'{target} cannot be written: OpenCV does not open it')
 
-    def add(self, picture: np.ndarray) -> None:
-        if picture.shape[1::-1] != self.size:  # OpenCV would leave it out and say nothing
-            picture = cv2.resize(picture, self.size)
-        self.writer.write(picture)
+    def add(self, image: np.ndarray) -> None:
+        if image.shape[1::-1] != self.size:  # OpenCV would leave it out and say nothing
+            image = cv2.resize(image, self.size)
+        self.writer.write(image)
         self.count += 1
 
     def close(self) -> None:
@@ -212,16 +213,16 @@ class _Video:
 
 
 def about(frame: Frame) -> dict[str, Any]:
-    """File, size and, in a video, place of a picture."""
+    """File, size and, in a video, place of an image."""
     height, width = frame.image.shape[:2]
     place = {} if frame.index is None else dict(frame=frame.index)
     return dict(file_name=frame.source.file, height=height, width=width, **place)
 
 
 def categories(result: Detections | Poses) -> list[dict[str, Any]]:
-    """The classes of COCO's format; of poses the one that they are of, with its joints."""
+    """The classes of COCO's format; of poses the one that they are of, with its keypoints."""
     if isinstance(result, Poses):
-        skeleton = [[a + 1, b + 1] for a, b in result.skeleton]  # COCO counts joints from 1
+        skeleton = [[a + 1, b + 1] for a, b in result.skeleton]  # COCO counts keypoints from 1
         return [dict(id=1, name=result.category, keypoints=list(result.names), skeleton=skeleton)]
     ids = category_ids(result.names)
     return [dict(id=i, name=name) for i, name in zip(ids, result.names, strict=True)]
@@ -231,24 +232,24 @@ def _write_json(path: Path, content: Any) -> None:
     write_whole(path, (json.dumps(content) + '\n').encode())
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
-    _, content = cv2.imencode('.png', picture)
+def _write_png(path: Path, image: np.ndarray) -> None:
+    _, content = cv2.imencode('.png', image)
     write_whole(path, content.tobytes())
 
 
-def _within(side: int, picture: np.ndarray) -> np.ndarray:
-    """A picture, made smaller where its longer side is over that."""
-    height, width = picture.shape[:2]
+def _within(side: int, image: np.ndarray) -> np.ndarray:
+    """An image, made smaller where its longer side is over that."""
+    height, width = image.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
-        return picture
+        return image
     size = max(1, int(width * factor)), max(1, int(height * factor))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _picture_ids(pictures: Iterable[dict]) -> list[int]:
+def _image_ids(images: Iterable[dict]) -> list[int]:
     """COCO names its files by their number: so do files that all are; others are counted."""
-    stems = [Path(picture['file_name']).stem for picture in pictures]
+    stems = [Path(image['file_name']).stem for image in images]
     if all(stem.isascii() and stem.isdigit() for stem in stems):
         ids = [int(stem) for stem in stems]
         if len(set(ids)) == len(ids):
@@ -280,13 +281,13 @@ def _of_poses(found: Poses, score_thr: float) -> list[dict]:
     sure = np.ones(len(found)) if found.box_scores is None else found.box_scores
     listed = []
     for i in range(len(found)):
-        joints = np.column_stack([found.keypoints[i], found.scores[i]])
+        keypoints = np.column_stack([found.keypoints[i], found.scores[i]])
         x1, y1, x2, y2 = (round(float(n), 2) for n in found.boxes[i])
         seen = found.scores[i][found.scores[i] > SEEN]
         score = float(sure[i] * seen.mean()) if len(seen) else 0.0
         listed.append(dict(
             category_id=1,
-            keypoints=[round(float(n), 3) for n in joints.ravel()],
+            keypoints=[round(float(n), 3) for n in keypoints.ravel()],
             num_keypoints=int((found.scores[i] >= score_thr).sum()),
             bbox=[x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
             area=round((x2 - x1) * (y2 - y1), 2),

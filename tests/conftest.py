@@ -62,7 +62,7 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
 
 @pytest.fixture
 def photographs() -> Path:
-    """Folder with coco4 and ade3: real pictures, not part of the project."""
+    """Folder with coco4 and ade3: real images, not part of the project."""
     if not PHOTOGRAPHS:
         pytest.skip('MOGANET_TEST_DATA names no folder of photographs')
     return Path(PHOTOGRAPHS)

@@ -1,13 +1,13 @@
 """Annotations and predictions shaped as COCO's, drawn: for tests and for tools/benchmark.py.
 
-Areas on the bounds of small, medium and large, crowds as RLE, objects without joints, images
+Areas on the bounds of small, medium and large, crowds as RLE, objects without keypoints, images
 without objects or predictions, near misses, repeated boxes.
 """
 
 import numpy as np
 import pycocotools.mask as rle
 
-WIDTH, HEIGHT, JOINTS = 640, 480, 17
+WIDTH, HEIGHT, KEYPOINTS = 640, 480, 17
 CIRCLE = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 
 
@@ -59,7 +59,7 @@ def draw(
 def _object(rng: np.random.Generator, image: int, categories: int, number: int) -> dict:
     box, crowd = _box(rng), rng.random() < 0.05
     outline = [_outline(box).tolist()]
-    seen = rng.integers(0, 3, JOINTS) * (rng.random() < 0.8)
+    seen = rng.integers(0, 3, KEYPOINTS) * (rng.random() < 0.8)
     return dict(
         id=number,
         image_id=image,
@@ -68,7 +68,7 @@ def _object(rng: np.random.Generator, image: int, categories: int, number: int) 
         area=float(box[2] * box[3] * rng.choice([1, 0.6])),
         iscrowd=int(crowd),
         segmentation=_encoded(box) if crowd else outline,
-        keypoints=_joints(rng, box, seen),
+        keypoints=_keypoints(rng, box, seen),
         num_keypoints=int((seen > 0).sum()),
     )
 
@@ -86,13 +86,13 @@ def _result(rng: np.random.Generator, kind: str, truths: list[dict], categories:
     if kind == 'segm':
         return dict(category_id=int(category), segmentation=_encoded(box))
     if kind == 'keypoints':
-        scores = rng.random(JOINTS) * (rng.random() < 0.9)
-        found['keypoints'] = _joints(rng, box, scores)
+        scores = rng.random(KEYPOINTS) * (rng.random() < 0.9)
+        found['keypoints'] = _keypoints(rng, box, scores)
         if near:
-            joints = np.array(near['keypoints']).reshape(JOINTS, 3)
-            joints[:, :2] += moved * box[2:] * rng.normal(size=(JOINTS, 2))
-            joints[:, 2] = scores
-            found['keypoints'] = joints.ravel().tolist()
+            keypoints = np.array(near['keypoints']).reshape(KEYPOINTS, 3)
+            keypoints[:, :2] += moved * box[2:] * rng.normal(size=(KEYPOINTS, 2))
+            keypoints[:, 2] = scores
+            found['keypoints'] = keypoints.ravel().tolist()
     return found
 
 
@@ -116,6 +116,6 @@ def _encoded(box: np.ndarray) -> dict:
     return dict(found, counts=found['counts'].decode())
 
 
-def _joints(rng: np.random.Generator, box: np.ndarray, third: np.ndarray) -> list[float]:
-    xy = box[:2] + box[2:] * rng.random((JOINTS, 2))
+def _keypoints(rng: np.random.Generator, box: np.ndarray, third: np.ndarray) -> list[float]:
+    xy = box[:2] + box[2:] * rng.random((KEYPOINTS, 2))
     return np.column_stack([xy, third]).ravel().tolist()

@@ -28,7 +28,7 @@ def write_work_dir(path: Path, gain: float = 0.0, config: str = 'lr = 0.1\n') ->
         commit='abc',
     )  # fmt: skip
     (run / 'run.json').write_text(json.dumps(facts))
-    picture = as_url(np.full((8, 8, 3), 90, np.uint8))
+    image = as_url(np.full((8, 8, 3), 90, np.uint8))
     names = [EVIL, '日本 $x^2$', '_hidden']
     found = Evaluation(
         'detection',
@@ -38,7 +38,7 @@ def write_work_dir(path: Path, gain: float = 0.0, config: str = 'lr = 0.1\n') ->
         ],
         confusion=confusion('C', np.arange(16).reshape(4, 4), names, ('nothing there', 'missed')),
         curves=[Curves('PR', {name: [(0, 1), (1, 0.5)] for name in names})],
-        best=[Example(EVIL, 0.75, picture, picture)],
+        best=[Example(EVIL, 0.75, image, image)],
         ranking='quality',
     ).content()  # fmt: skip
     found.update(mode='val', iteration=300, ended=60.0, seconds=4.0, images=8,

@@ -26,7 +26,7 @@ import cv2
 import fuzz_runs
 import numpy as np
 import torch
-from handmade import boxes, joints, write_coco
+from handmade import boxes, keypoints, write_coco
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -37,7 +37,7 @@ from PIL import Image
 from moganet_dense.data.image_io import LoadWhole
 from moganet_dense.data.sources import Frame, Source
 from moganet_dense.data.validation import check_all, check_before_training
-from moganet_dense.data.validation.image_files import Picture, look
+from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.inference.predict import WrittenBoxes
 from moganet_dense.results import boxes_of
@@ -221,7 +221,7 @@ def read_spoiled_checkpoint(folder: Path, case: tuple[str, bytes]) -> None:
     assert not RAN, RAN
 
 
-# --- annotations: a file in COCO's format with odd values, as boxes, masks and joints
+# --- annotations: a file in COCO's format with odd values, as boxes, masks and keypoints
 
 ODD = _json()
 
@@ -265,7 +265,7 @@ def annotations() -> SearchStrategy:
 
 
 def check_spoiled_annotations(folder: Path, case: bytes) -> None:
-    configs = [joints(folder), boxes(folder)]
+    configs = [keypoints(folder), boxes(folder)]
     configs[1].train_dataloader.dataset.pipeline = [dict(type='LoadAnnotations', with_mask=True)]
     (folder / 'boxes.json').write_bytes(case)
     for cfg in configs:
@@ -274,13 +274,13 @@ def check_spoiled_annotations(folder: Path, case: bytes) -> None:
 
 
 def read_spoiled_boxes(folder: Path, case: bytes) -> None:
-    """As the boxes of persons that ``predict --boxes`` reads."""
+    """As the boxes of people that ``predict --boxes`` reads."""
     file = folder / 'found.json'
     file.write_bytes(case)
-    pictures = [Frame(Source(name, name), None) for name in ('1.jpg', '2.jpg', '../1.jpg')]
+    images = [Frame(Source(name, name), None) for name in ('1.jpg', '2.jpg', '../1.jpg')]
 
     def read() -> None:
-        for found in WrittenBoxes(str(file), 0.0)(pictures):
+        for found in WrittenBoxes(str(file), 0.0)(images):
             assert isinstance(found, str) or len(boxes_of(found, None)) == len(found)
 
     _expect_ours(read)
@@ -290,7 +290,7 @@ def read_spoiled_boxes(folder: Path, case: bytes) -> None:
 
 
 def label_maps() -> SearchStrategy:
-    """Bytes of a picture of any kind, mostly a label map."""
+    """Bytes of an image of any kind, mostly a label map."""
 
     def drawn(kind: str, suffix: str, size: tuple, numbers: bytes) -> bytes:
         height, width = size
@@ -311,11 +311,11 @@ def label_maps() -> SearchStrategy:
 
 
 def read_spoiled_label_map(folder: Path, case: bytes) -> None:
-    picture, labels = folder / 'picture.png', folder / 'labels.png'
-    if not picture.exists():
-        Image.new('RGB', (4, 4)).save(picture)
+    image, labels = folder / 'image.png', folder / 'labels.png'
+    if not image.exists():
+        Image.new('RGB', (4, 4)).save(image)
     labels.write_bytes(case)
-    found = look(Picture(str(picture), 'train', None, str(labels), Rule(['a', 'b', 'c'])))[1]
+    found = check_image(ImageSpec(str(image), 'train', None, str(labels), Rule(['a', 'b', 'c'])))[1]
     load = LoadWhole(LoadAnnotations(), classes=3)
     row = dict(seg_map_path=str(labels), reduce_zero_label=False, label_map=None, seg_fields=[])
     _expect_ours(load, dict(row, img_shape=(4, 4), ori_shape=(4, 4)))

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def write_coco(folder: Path, **changes) -> dict:
-    """Two pictures, a box and a triangle on each; categories with gaps in their numbers."""
+    """Two images, a box and a triangle on each; categories with gaps in their numbers."""
     shape = dict(bbox=[1, 1, 4, 4], area=8, iscrowd=0, segmentation=[[1, 1, 5, 1, 5, 5]])
     content = dict(
         images=[dict(id=i, file_name=f'{i}.jpg', width=8, height=8) for i in (1, 2)],
@@ -46,7 +46,7 @@ def boxes(folder: Path, classes=('cat', 'dog'), num_classes=2, model=None) -> Co
 
 
 def scenes(folder: Path, maps: list, suffix='.jpg', zero=False, heads=(3, 3), **options) -> Config:
-    """Pictures with the label maps given, and a config of three classes that reads them."""
+    """Images with the label maps given, and a config of three classes that reads them."""
     for name in ('images', 'labels'):
         (folder / name).mkdir(exist_ok=True)
     for i, labels in enumerate(maps):
@@ -70,8 +70,8 @@ def head(num_classes: int) -> dict:
     return dict(num_classes=num_classes)
 
 
-def joints(folder: Path, count=3, outputs=3, names=None, **model) -> Config:
-    """One person with ``count`` joints, and a config whose metainfo has three."""
+def keypoints(folder: Path, count=3, outputs=3, names=None, **model) -> Config:
+    """One person with ``count`` keypoints, and a config whose metainfo has three."""
     row = dict(id=7, image_id=1, category_id=1, bbox=[1, 1, 4, 4], num_keypoints=count)
     row['keypoints'] = [2, 2, 2] * count
     category = dict(id=1, name='person', **(dict(keypoints=names) if names else {}))

@@ -37,7 +37,7 @@ def segmented(image) -> Segmentation:
 
 
 def posed(image, boxes) -> Poses:
-    """Two joints for each box: its upper left and its lower right corner."""
+    """Two keypoints for each box: its upper left and its lower right corner."""
     corners = boxes.boxes.reshape(-1, 2, 2)
     scores = np.tile(np.array([0.9, 0.5], np.float32), (len(corners), 1))
     return Poses(corners, scores, boxes.boxes, ('head', 'foot'), ((0, 1),), boxes.scores)
@@ -124,7 +124,7 @@ def ask(port: int, method: str, path: str, body=None, chunked=False, **headers):
 
 
 def predict(port: int, content, model: str = 'detector', query: str = '', **headers):
-    """(status, answer) about a picture's bytes."""
+    """(status, answer) about an image's bytes."""
     headers = {'Content_Type': 'application/octet-stream', **headers}
     chunked = not isinstance(content, bytes)
     if chunked:

@@ -1,4 +1,4 @@
-"""Configs whose test pipeline makes small pictures, for tests that load models."""
+"""Configs whose test pipeline makes small images, for tests that load models."""
 
 from conftest import ROOT
 from mmengine.config import Config

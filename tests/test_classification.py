@@ -482,7 +482,7 @@ def tensors_of(arch: str) -> dict:
 
 @pytest.fixture
 def imagenet(tmp_path) -> tuple[Path, torch.Tensor]:
-    """ImageNet's second layout with 4 pictures of 248 x 248, which only need to be cropped;
+    """ImageNet's second layout with 4 images of 248 x 248, which only need to be cropped;
     the folder to work in, and the cropped pixels (4, 3, 224, 224). Labels are to be written."""
     root = tmp_path / 'data/imagenet'
     pixels = np.random.RandomState(1).randint(0, 256, (4, 248, 248, 3), dtype=np.uint8)
@@ -512,14 +512,14 @@ def test_an_official_file_is_evaluated_as_its_average(imagenet, cli, monkeypatch
     write_labels(folder, [*best[:3], (best[3] + 1) % 1000])  # right for three of four
     output = cli(
         'test', 'configs/cls/moganet_t.py', 'moganet_tiny_sz224_8xbs128_ep300.pth.tar',
-        '--out', 'm.json', '--show-dir', 'pictures',
+        '--out', 'm.json', '--show-dir', 'images',
         '--cfg-options', 'test_dataloader.num_workers=0',
         'test_dataloader.persistent_workers=False',
     )  # fmt: skip
     assert json.loads((folder / 'm.json').read_text())['accuracy/top1'] == 75.0
     assert 'reading the average' in output and 'Loaded all 777 tensors' in output
     assert 'accuracy/top1: 75.0000' in output
-    assert len(list((folder / 'pictures').rglob('*.png'))) == 4
+    assert len(list((folder / 'images').rglob('*.png'))) == 4
 
 
 def test_a_file_of_the_pull_request_brings_its_gate(imagenet, monkeypatch):
@@ -556,7 +556,7 @@ def test_absent_imagenet_is_explained(tmp_path, monkeypatch):
     [('b', 'ema_state_dict'), ('l_openmixup', 'ema_state_dict'), ('xt_rsb_a3', 'optimizer')],
 )
 def test_the_recipes_train(name, checkpoint, imagenet, monkeypatch):
-    """Averages, PreciseBN, LAMB and accumulation, an epoch of four pictures each."""
+    """Averages, PreciseBN, LAMB and accumulation, an epoch of four images each."""
     folder, _ = imagenet
     for split in ('train', 'val'):
         write_labels(folder, [0, 1, 2, 3], split)

@@ -214,7 +214,7 @@ def test_the_page_of_the_zoo_is_up_to_date():
     assert (ROOT / 'docs/zoo.md').read_text() == make_zoo.page(make_zoo.entries())
 
 
-def test_the_picture_of_the_zoo_shows_every_published_dense_model():
+def test_the_image_of_the_zoo_shows_every_published_dense_model():
     import make_zoo
 
     models = make_zoo.entries()

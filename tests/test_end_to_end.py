@@ -1,4 +1,4 @@
-"""Training, testing and resuming through the command line, on the data set that ships and
+"""Training, testing and resuming through the command line, on the bundled sample data set and
 on real photographs, for all three toolboxes."""
 
 import json
@@ -91,9 +91,9 @@ def test_train_test_resume_of_a_detector(workspace, cli):
     assert content['meta']['epoch'] == 1
     bias = content['state_dict']['bbox_head.retina_cls.bias'].clone()
 
-    shown = ['--show-dir', 'pictures', '--out']
+    shown = ['--show-dir', 'images', '--out']
     run_alone('test', config, checkpoint, *shown, 'metrics.json', *mini, cwd=workspace)
-    assert len(list((workspace / 'pictures').glob('*.jpg'))) == 8
+    assert len(list((workspace / 'images').glob('*.jpg'))) == 8
     metrics = json.loads((workspace / 'metrics.json').read_text())
     assert 0 <= metrics['coco/bbox_mAP_50'] <= 1
     rows = noted(workspace / 'work')['tables'][0]['rows']  # AP of the classes that are there
@@ -129,7 +129,7 @@ def test_train_and_test_of_a_segmentor_and_a_pose_estimator(config, metric, work
     cli('train', small_config, *options)
     last = (workspace / 'work/last_checkpoint').read_text()
     torch.load(last, weights_only=True)
-    shown = ['--out', 'metrics.json', '--show-dir', 'pictures']
+    shown = ['--out', 'metrics.json', '--show-dir', 'images']
     cli('test', small_config, last, *shown, *options)
     value = json.loads((workspace / 'metrics.json').read_text())[metric]
     rows = noted(workspace / 'work')['tables'][0]['rows']
@@ -137,7 +137,7 @@ def test_train_and_test_of_a_segmentor_and_a_pose_estimator(config, metric, work
     mean = means.get(metric, lambda: rows[0][2])()
     assert mean == pytest.approx(value, abs=0.01)
     assert 'Best and worst' in (workspace / 'work/report.html').read_text()
-    assert list((workspace / 'pictures').rglob('*.[jp][pn]g'))
+    assert list((workspace / 'images').rglob('*.[jp][pn]g'))
 
 
 @pytest.mark.slow
@@ -155,14 +155,14 @@ def test_a_detector_learns_four_real_photographs(photographs, tmp_path, cli, mon
     config.write_text(COCO4.format(base=str(DET)))
     cli('train', config, '--from-scratch', '--work-dir', 'work', '--cfg-options', *options)
     last = (tmp_path / 'work/last_checkpoint').read_text()
-    one = 'test_dataloader.batch_size=1'  # predict pads no picture for another's sake
+    one = 'test_dataloader.batch_size=1'  # predict pads no image for another's sake
     cli('test', config, last, '--work-dir', 'work2', '--out', 'm.json', '--cfg-options', *options,
         one)  # fmt: skip
     metrics = json.loads((tmp_path / 'm.json').read_text())
     assert metrics['coco/bbox_mAP'] >= 0.5
     # predict's file, scored by pycocotools alone, gives what the toolbox measured
-    pictures = photographs / 'coco4/images'
-    cli('predict', 'work/coco4.py', pictures, '--weights', last, '--score-thr', 0)
+    images = photographs / 'coco4/images'
+    cli('predict', 'work/coco4.py', images, '--weights', last, '--score-thr', 0)
     content = json.loads((tmp_path / 'predictions/predictions.json').read_text())
     truth = COCO(f'{root}annotations/person_keypoints.json')
     scores = COCOeval(truth, truth.loadRes(content['annotations']), 'bbox')
@@ -212,7 +212,7 @@ default_hooks = dict(checkpoint=dict(interval=60, save_best=None), logger=dict(i
 
 @pytest.mark.slow
 def test_a_detector_learns_four_images(workspace, mini, cli):
-    """Of the data set that ships: their boxes are found again."""
+    """Of the bundled sample data set: their boxes are found again."""
     content = json.loads((mini / 'coco/annotations/instances_train2017.json').read_text())
     content['images'] = content['images'][:4]
     shown = {image['id'] for image in content['images']}
@@ -303,16 +303,16 @@ log_processor = dict(window_size=1)
 
 
 @pytest.mark.slow
-def test_losses_fall_on_real_persons(photographs, tmp_path, cli, monkeypatch):
+def test_losses_fall_on_real_people(photographs, tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = tmp_path / 'persons.py'
-    config.write_text(PERSONS.format(base=str(POSE), root=str(photographs / 'coco4')))
+    config = tmp_path / 'people.py'
+    config.write_text(PEOPLE.format(base=str(POSE), root=str(photographs / 'coco4')))
     cli('train', config, '--from-scratch', '--work-dir', 'work')
     found = losses(tmp_path / 'work')
     assert len(found) >= 12 and np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
 
 
-PERSONS = """
+PEOPLE = """
 _base_ = {base!r}
 model = dict(backbone=dict(layer_scale_init_value=1.0))
 train_dataloader = dict(
@@ -360,7 +360,7 @@ def test_a_mistake_is_one_line(args, said, workspace, wrong):
 def test_weights_alone_cannot_be_resumed_from(workspace, wrong):
     torch.save({'state_dict': {'a': torch.ones(1)}}, workspace / 'w.pth')
     message = wrong('train', DET, '--mini', '--resume', 'w.pth')
-    assert 'cannot resume: the file holds no message_hub, meta, optimizer' in message
+    assert 'cannot resume: the file has no message_hub, meta, optimizer' in message
 
 
 @pytest.mark.slow
@@ -384,7 +384,7 @@ def test_half_precision_on_the_cpu_and_the_deploy_form(workspace, cli, wrong):
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-6) == pytest.approx(metrics[2], abs=1e-6)
     assert metrics[3] == pytest.approx(metrics[0], abs=0.02)
     message = wrong('test', config, 'deployed.pth', *mini)
-    assert 'the weights are in the deploy form' in message
+    assert 'the weights are fused' in message
     message = wrong('test', config, checkpoint, '--dtype', 'fp16', *mini)
     assert '--dtype fp16 needs a GPU' in message or torch.cuda.is_available()
 
@@ -408,12 +408,12 @@ def test_a_checkpoint_of_another_model_is_one_line(workspace, wrong):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('config', [MASKS, SEG, POSE], ids=['masks', 'labels', 'joints'])
+@pytest.mark.parametrize('config', [MASKS, SEG, POSE], ids=['masks', 'labels', 'keypoints'])
 def test_what_the_network_is_fed_can_be_seen(config, workspace, cli):
     """Two samples, from the same seed the same, whatever was drawn before."""
-    pictures = []
+    images = []
     for out in ('one', 'two'):
         cli('browse', config, '--mini', '--number', 2, '--out', out)
-        pictures.append([(workspace / out / f'00{k}.jpg').read_bytes() for k in range(2)])
+        images.append([(workspace / out / f'00{k}.jpg').read_bytes() for k in range(2)])
         assert (workspace / out / 'index.html').read_text().count('<figure') == 2
-    assert pictures[0] == pictures[1] and pictures[0][0] != pictures[0][1]
+    assert images[0] == images[1] and images[0][0] != images[0][1]

@@ -24,7 +24,7 @@ CPU = Machine('cpu', 0.01, 5)
 @pytest.mark.parametrize('form', ['plain', 'ours, channels_last', 'deploy, graph'])
 def test_a_form_is_timed(form, training):
     if training and form.startswith('deploy'):
-        pytest.skip('the deploy form is not trained')
+        pytest.skip('the fused model is not trained')
     found = backbones.measured(form, (2, 3, 32, 64), CPU, training, 'tiny_test')
     assert 0 < found['low'] <= found['ms'] <= found['high'] and found['runs'] >= 5
     assert found['launches'] > 50 and found['mb'] is None

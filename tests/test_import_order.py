@@ -118,7 +118,7 @@ def test_registered(first):
     assert done.stdout.split() == ['True'] * 3, done.stderr
 
 
-def test_the_picture_of_the_imports_shows_every_package():
+def test_the_image_of_the_imports_shows_every_package():
     shown = (ROOT / 'docs/imports.svg').read_text()
     missing = {entry for layer in LAYERS for entry in layer if f'>{entry}</text>' not in shown}
     assert not missing, 'run python docs/make_import_graph.py'

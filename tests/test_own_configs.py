@@ -1,6 +1,6 @@
 """docs/own_configs.md, followed line by line: its files, its commands, on small data of its layout.
 
-What the test adds to the commands is for speed alone: the smallest backbone, small pictures,
+What the test adds to the commands is for speed alone: the smallest backbone, small images,
 few of them, and one round. Weights cannot be fetched here, so training starts from scratch.
 """
 
@@ -62,7 +62,7 @@ SHORT = {
         'train_cfg.val_interval=2',
         'default_hooks.checkpoint.interval=2',
     ],
-    'my_joints.py': XT + LOADERS + EPOCH + [
+    'my_keypoints.py': XT + LOADERS + EPOCH + [
         'model.head.in_channels=192',
         'model.head.deconv_out_channels=(32,32,32)',
         'train_dataloader.batch_size=8',
@@ -80,13 +80,15 @@ def checkout(tmp_path_factory, mini) -> Path:
         (folder / name).write_text(text)
     for split in COUNT:
         make_coco(mini / 'coco', folder / 'data/boxes', split, 'instances', cut_boxes)
-        make_coco(mini / 'coco', folder / 'data/joints', split, 'person_keypoints', cut_joints)
+        make_coco(
+            mini / 'coco', folder / 'data/keypoints', split, 'person_keypoints', cut_keypoints
+        )
         make_scenes(mini / 'ade/ADEChallengeData2016', folder / 'data/scenes', split)
     return folder
 
 
 def make_coco(source: Path, target: Path, split: str, kind: str, cut) -> None:
-    """Some pictures of mini, with annotations as ``cut`` leaves them."""
+    """Some images of mini, with annotations as ``cut`` leaves them."""
     content = json.loads((source / f'annotations/{kind}_{split}2017.json').read_text())
     content = cut(content)
     used = {row['image_id'] for row in content['annotations']}
@@ -110,8 +112,8 @@ def cut_boxes(content: dict) -> dict:
     return dict(content, annotations=rows, categories=names)
 
 
-def cut_joints(content: dict) -> dict:
-    """Nose, wrists and ankles of COCO's 17 joints."""
+def cut_keypoints(content: dict) -> dict:
+    """Nose, wrists and ankles of COCO's 17 keypoints."""
     kept = (0, 9, 10, 15, 16)
     rows = [row for row in content['annotations'] if not row['iscrowd']]
     for row in rows:
@@ -155,7 +157,7 @@ def follow(checkout, cli, monkeypatch) -> Callable[..., str]:
 
 def test_the_page_is_read_whole():
     """No file or command of the page is left out, and each config is a short delta."""
-    assert set(FILES) == {*SHORT, 'my_joints_info.py'}
+    assert set(FILES) == {*SHORT, 'my_keypoints_info.py'}
     assert PAGE.count('```python') == len(FILES)
     for name in SHORT:
         assert FILES[name].startswith("_base_ = 'configs/")
@@ -169,7 +171,7 @@ def test_the_page_is_read_whole():
     [
         ('my_boxes.py', 'coco/bbox_mAP', 'bbox_head.retina_cls.weight', 2 * 9),  # 9 anchors
         ('my_scenes.py', 'mIoU', 'decode_head.conv_seg.weight', 3),
-        ('my_joints.py', 'coco/AP', 'head.final_layer.weight', 5),
+        ('my_keypoints.py', 'coco/AP', 'head.final_layer.weight', 5),
     ],
 )
 def test_following_the_page(config, metric, layer, outputs, checkout, follow):
@@ -180,8 +182,8 @@ def test_following_the_page(config, metric, layer, outputs, checkout, follow):
     state = torch.load(last, weights_only=True)['state_dict']
     assert len(state[layer]) == outputs
     assert metric in follow(test)
-    assert list((checkout / 'pictures').rglob('*.[jp][pn]g'))
-    shutil.rmtree(checkout / 'pictures')
+    assert list((checkout / 'images').rglob('*.[jp][pn]g'))
+    shutil.rmtree(checkout / 'images')
 
 
 @pytest.mark.slow
@@ -208,7 +210,7 @@ def test_starting_from_a_model_of_80_classes(checkout, follow):
          "expected the classes 'Ball' in ..., found 'ball', ..."),
         ('my_scenes.py', 'train_dataloader.dataset.reduce_zero_label=True',
          'expected labels 1 to 3 ..., found 0 to 2 and never 3'),
-        ('my_joints.py', 'model.head.out_channels=17',
+        ('my_keypoints.py', 'model.head.out_channels=17',
          'expected model.head.out_channels=5 ..., found 17'),
     ],
 )  # fmt: skip

@@ -1,5 +1,5 @@
 """Every command and every Python block of the README, run one after the other on the other's
-result: on the data set that ships, with the smallest backbone, few pictures and one round.
+result: on the bundled sample data set, with the smallest backbone, few images and one round.
 
 What is not run here, and what runs it instead, is in ELSEWHERE.
 """
@@ -88,9 +88,9 @@ def test_the_targets_of_make_are_there(target):
 @pytest.mark.slow
 def test_commands_and_python_blocks_run(workspace, mini, cli, capfd):
     (workspace / 'photos').mkdir()
-    picture = sorted((mini / 'coco/val2017').iterdir())[0]
+    image = sorted((mini / 'coco/val2017').iterdir())[0]
     for name in ('photo.jpg', 'photos/photo.jpg'):
-        shutil.copy(picture, workspace / name)
+        shutil.copy(image, workspace / name)
     done = set()
     for line in LINES + ROWS:
         command = line.split()[1]

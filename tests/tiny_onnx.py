@@ -1,4 +1,4 @@
-"""An exported file made by hand: a detector that sees the same two boxes in every picture."""
+"""An exported file made by hand: a detector that sees the same two boxes in every image."""
 
 import json
 from pathlib import Path

@@ -64,7 +64,7 @@ class ToyModel(BaseModel):
             os.kill(os.getpid(), signal.SIGTERM)
         if 'int' in faults:
             os.kill(os.getpid(), signal.SIGINT)
-        if 'nan' in faults:  # as from a picture that is broken: statistics suffer too
+        if 'nan' in faults:  # as from an image that is broken: statistics suffer too
             self.layers[1].running_mean += float('nan')
             loss = loss * float('nan')
         if 'crash' in faults:

@@ -148,14 +148,14 @@ def after_detector(model: nn.Module, image: torch.Tensor, sample: Any) -> dict[s
     drawn.pred_instances.masks, drawn.pred_instances.scores[:] = masks[:15], 0.9
     visualizer = VISUALIZERS.build(dict(type='DetLocalVisualizer', name=str(time.time())))
     visualizer.dataset_meta = dict(classes=[f'c{i}' for i in range(80)], palette='random')
-    picture = np.zeros((*meta['ori_shape'], 3), np.uint8)
+    canvas = np.zeros((*meta['ori_shape'], 3), np.uint8)
     return {
         'regions chosen (NMS)': propose,
         'boxes chosen (NMS)': choose,
         '100 masks pasted': paste,
         '100 masks encoded': lambda: encode_mask_results(masks.numpy()),
         '15 boxes and masks drawn': lambda: visualizer.add_datasample(
-            'x', picture, drawn, draw_gt=False
+            'x', canvas, drawn, draw_gt=False
         ),
     }
 
@@ -169,7 +169,7 @@ def smooth(masks: torch.Tensor) -> torch.Tensor:
 
 
 def after_segmentor(model: nn.Module, image: torch.Tensor, sample: Any) -> dict[str, Callable]:
-    """Scores at the size of the network's input, resized to the picture's."""
+    """Scores at the size of the network's input, resized to the image's."""
     logits = torch.randn(1, 150, *image.shape[2:])
     metric = IoUMetric()
     metric.dataset_meta = dict(classes=[f'c{i}' for i in range(150)])
@@ -204,15 +204,15 @@ def time_evaluation(images: int) -> dict[str, Seconds]:
     logging.disable(logging.INFO)
     found = {}
     for kind, detections in [('bbox', BOXES), ('segm', BOXES), ('keypoints', 20)]:
-        persons = kind == 'keypoints'
-        drawing = dict(categories=1, objects=2.2) if persons else {}
+        people = kind == 'keypoints'
+        drawing = dict(categories=1, objects=2.2) if people else {}
         data, results = draw(kind, images, detections, **drawing)
         with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
             json.dump(data, file)
             file.flush()
             title = f'COCO, {kind}: {images} images, {len(results)} results'
             with contextlib.redirect_stdout(io.StringIO()):
-                make = pose_metric if persons else det_metric
+                make = pose_metric if people else det_metric
                 found[title] = dict(evaluated(make, file.name, kind, data, results))
     return found
 
@@ -266,13 +266,13 @@ def pose_metric(
     metric.dataset_meta = dict(num_keypoints=17, sigmas=sigmas)
     rows = []
     for number, result in enumerate(results):
-        joints = np.array(result['keypoints']).reshape(1, 17, 3)
+        keypoints = np.array(result['keypoints']).reshape(1, 17, 3)
         row = dict(
             id=number,
             img_id=result['image_id'],
             category_id=1,
-            keypoints=joints[..., :2],
-            keypoint_scores=joints[..., 2],
+            keypoints=keypoints[..., :2],
+            keypoint_scores=keypoints[..., 2],
             bbox_scores=np.array([result['score']]),
             areas=np.prod([result['bbox'][2:]], axis=1),
         )

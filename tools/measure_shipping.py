@@ -91,7 +91,7 @@ def int8(config: str, checkpoint: str) -> None:
     print('| file | MB | ms | AP or mIoU |\n| --- | --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
         plain = export(Job(config, mini=True), checkpoint, f'{folder}/float32.onnx')[0]
-        pictures = sorted(val.iterdir())
+        images = sorted(val.iterdir())
         files = [('float32', plain)]
         for kind in ('dynamic', 'static'):
             files.append((kind, plain.with_name(f'{kind}.onnx')))
@@ -101,13 +101,13 @@ def int8(config: str, checkpoint: str) -> None:
         seconds: dict[str, list[float]] = {kind: [] for kind in models}
         for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all
             for kind, model in models.items():
-                for picture in pictures[:8]:
-                    feed = model.inputs(read(picture))
+                for image in images[:8]:
+                    feed = model.inputs(read(image))
                     start = time.perf_counter()
                     model.session.run(None, feed)
                     seconds[kind].append(time.perf_counter() - start)
         for kind, out in files:
-            quality = ', '.join(f'{value:.3f}' for value in measure(models[kind], pictures))
+            quality = ', '.join(f'{value:.3f}' for value in measure(models[kind], images))
             ms, size = 1e3 * median(seconds[kind]), os.path.getsize(out) / 1e6
             print(f'| {kind} | {size:.1f} | {ms:.1f} | {quality} |', flush=True)
 
@@ -118,13 +118,13 @@ def model_of(path: str):
     return load(path, threads=1)
 
 
-def read(picture: Path) -> np.ndarray:
+def read(image: Path) -> np.ndarray:
     from moganet_dense.data.image_array import as_bgr
 
-    return as_bgr(picture)
+    return as_bgr(image)
 
 
-def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
+def coco_ap(model: Callable, images: list[Path]) -> list[float]:
     """COCO's AP of boxes and, if the model has them, of masks."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -133,11 +133,7 @@ def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
 
     truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
-    found = [
-        dict(row, image_id=numbers[picture.name])
-        for picture in pictures
-        for row in rows(model(picture))
-    ]
+    found = [dict(row, image_id=numbers[path.name]) for path in images for row in rows(model(path))]
     kinds, told = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
     for kind in kinds:
         evaluation = COCOeval(truth, truth.loadRes(found), kind)
@@ -147,23 +143,23 @@ def coco_ap(model: Callable, pictures: list[Path]) -> list[float]:
     return told
 
 
-def mean_iou(model: Callable, pictures: list[Path]) -> list[float]:
+def mean_iou(model: Callable, images: list[Path]) -> list[float]:
     """mIoU over the classes that are there or are found; label 0 of ADE20K is ignored."""
     import cv2
 
     both, either = np.zeros(150), np.zeros(150)
-    for picture in pictures:
-        path = Path(ADE, 'annotations/validation', picture.stem + '.png')
+    for image in images:
+        path = Path(ADE, 'annotations/validation', image.stem + '.png')
         truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int) - 1
         known = truth >= 0
-        found, truth = model(picture).labels[known], truth[known]
+        found, truth = model(image).labels[known], truth[known]
         hits = np.bincount(truth[found == truth], minlength=150)
         both += hits
         either += np.bincount(truth, minlength=150) + np.bincount(found, minlength=150) - hits
     return [float(np.mean((both / np.maximum(either, 1))[either > 0]))]
 
 
-def cold(config: str, checkpoint: str, picture: str) -> None:
+def cold(config: str, checkpoint: str, image: str) -> None:
     from moganet_dense.engine.job import Job
     from moganet_dense.export import export
 
@@ -172,10 +168,10 @@ def cold(config: str, checkpoint: str, picture: str) -> None:
         venv.create(f'{folder}/env', with_pip=True)
         bare = f'{folder}/env/bin/python'
         subprocess.run([bare, '-m', 'pip', 'install', '--quiet', *NEEDED], check=True)
-        onnx = f'from moganet_dense.runtime import load; load({str(file)!r})({picture!r})'
+        onnx = f'from moganet_dense.runtime import load; load({str(file)!r})({image!r})'
         full = (
             'from moganet_dense import load_model; '
-            f'load_model({config!r}, {checkpoint!r}, deploy=True)({picture!r})'
+            f'load_model({config!r}, {checkpoint!r}, deploy=True)({image!r})'
         )
         seconds: dict[str, list[float]] = {bare: [], sys.executable: []}
         options = dict(env=dict(os.environ, PYTHONPATH=str(ROOT)))

@@ -1,1 +1,1 @@
-"""The commands, one a module; each imports what it runs when it runs."""
+"""The commands, one per module. A module imports what it needs only when its command runs."""

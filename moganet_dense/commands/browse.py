@@ -8,12 +8,14 @@ from . import options
 @options.mini
 @options.cfg_options
 @click.option('--out', metavar='DIR', help='Default: browse, in the work dir.')
-@click.option('--number', type=click.IntRange(1), default=12, show_default=True, help='Of samples.')
+@click.option(
+    '--number', type=click.IntRange(1), default=12, show_default=True, help='Number of samples.'
+)
 def command(config, mini, cfg_options, out, number) -> None:
-    """Draw what the network is fed in training, with targets.
+    """Draw training samples after augmentation, with their targets.
 
-    Pictures, and one page of all of them: boxes, masks, label maps (ignored pixels are
-    striped), joints and heatmaps, classes.
+    Writes one image per sample and a page that shows all of them: boxes, masks, label maps
+    (ignored pixels are striped), keypoints with heatmaps, or classes.
 
     \b
     moganet-dense browse configs/det/mask_rcnn_moganet_t.py --mini

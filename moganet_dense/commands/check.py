@@ -10,31 +10,34 @@ from . import options
 
 @click.command()
 @options.config
-@click.option('--json', metavar='FILE', help='Write the report there, too; - prints it instead.')
-@click.option('--fix', metavar='OUT', help='Write mended annotations to a new folder OUT.')
+@click.option(
+    '--json', metavar='FILE', help='Also write the report as JSON; - prints it to stdout instead.'
+)
+@click.option('--fix', metavar='OUT', help='Write fixed annotations to a new folder OUT.')
 @options.mini
 @options.cfg_options
 def command(config, json, fix, mini, cfg_options) -> int:
-    """Look at all data of a config.
+    """Validate every annotation and image of a config.
 
-    CONFIG is one of detection, segmentation or pose. Exit code 1: errors found. --fix mends what
-    has one right answer (ids, areas, boxes, sizes, file names, masks of 0 and 255) in copies.
+    CONFIG is a config for detection, segmentation or pose. Exit code 1: errors found. --fix OUT
+    writes fixed copies of the annotations: ids, areas, boxes, image sizes, file names and masks
+    of 0 and 255, where only one fix is possible.
 
     \b
     moganet-dense check configs/det/retinanet_moganet_s.py --json report.json
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
-    moganet-dense check my_boxes.py --fix mended
+    moganet-dense check my_boxes.py --fix data/fixed
     """
-    with redirect_stdout(sys.stderr):  # what the toolboxes tell is not the report
+    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the report
         from ..data.validation import check_all
         from ..engine.job import Job
         from ..utils.errors import one_line
 
         cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
         if fix:
-            from ..data.validation.fix import fix as mended
+            from ..data.validation.fix import fix as write_fixes
 
-            for line in mended(cfg, Path(fix)):
+            for line in write_fixes(cfg, Path(fix)):
                 click.echo(line)
             return 0
         with one_line('the data cannot be checked'):

@@ -5,22 +5,23 @@ from . import options
 
 @click.command()
 @click.argument('models', nargs=-1, metavar='[CONFIG [CHECKPOINT]]...')
-@click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen at.')
+@click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen on.')
 @click.option('--port', type=click.IntRange(0, 65535), default=7860, show_default=True)
 @click.option(
     '--allow-host',
     'allow_hosts',
     multiple=True,
     metavar='NAME',
-    help='Name by which browsers reach the page, beside its address; may be repeated.',
+    help='Also accept requests for this host name; may be repeated.',
 )
 @options.no_cuda_graphs
 def command(models, host, port, allow_hosts, no_cuda_graphs) -> None:
-    """Serve a web page on which models look at pictures.
+    """Start a web page that runs models on your images.
 
-    CONFIG is a name of the zoo, a config and its CHECKPOINT, or a work dir; several are offered
-    side by side. Without any, all whose weights are published, fetched when they are first used.
-    The page is for this machine alone unless --host says otherwise.
+    CONFIG is a model name from the zoo, a config and its CHECKPOINT, or a work dir. Pass several
+    to choose between them on the page. Without any, the page offers all models with published
+    weights and downloads them on first use. Only this machine can open the page unless you pass
+    --host.
 
     \b
     moganet-dense demo retinanet_moganet_s upernet_moganet_t

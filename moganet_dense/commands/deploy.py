@@ -8,11 +8,11 @@ from . import options
 @options.out_file
 @options.trust
 def command(words, out) -> None:
-    """Write the deploy form of a checkpoint.
+    """Write the fused (re-parameterised) model of a checkpoint.
 
-    CONFIG is a path or a name of the zoo, CHECKPOINT a path, URL or such a name, which stands for
-    the published weights; it has to fit the model key by key. Or a work dir in place of both. The
-    file is for `test --deploy`; default: NAME_deployed.pth.
+    CONFIG is a path or a model name from the zoo. CHECKPOINT is a path, a URL or a model name
+    (its published weights) and has to match the model in every key. Or pass a work dir in place
+    of both. `test --deploy` reads the file. Default of --out: NAME_deployed.pth.
 
     \b
     moganet-dense deploy configs/det/retinanet_moganet_s.py CHECKPOINT --out deployed.pth

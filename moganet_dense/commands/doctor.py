@@ -5,9 +5,9 @@ from . import options
 
 @click.command()
 @options.json
-@click.option('--fix', is_flag=True, help='Run the pip commands that repair what was found.')
+@click.option('--fix', is_flag=True, help='Run the pip commands that fix the faults found.')
 def command(json, fix) -> int:
-    """Print the environment as seen, and what repairs it.
+    """Print the state of the environment, and the fix for each fault.
 
     Exit code 1: training cannot run.
 

@@ -11,30 +11,42 @@ from . import options
 @options.words('CONFIG [CHECKPOINT] IMAGE')
 @options.weights
 @click.option('--out', type=click.Path(), metavar='DIR', help='Default: explained/IMAGE.')
-@click.option('--class', 'name', metavar='NAME', help='Class to explain; default: the surest.')
+@click.option(
+    '--class', 'name', metavar='NAME', help='Class to explain; default: the most confident.'
+)
 @click.option(
     '--part',
     'parts',
     multiple=True,
     type=click.Choice(['pyramid', 'grad-cam', 'receptive-field', 'interactions']),
-    help='Only this; may be repeated.',
+    help='Compute only this part; may be repeated.',
 )
 @click.option(
-    '--pairs', type=click.IntRange(1), default=16, show_default=True, help='Drawn for J(m).'
+    '--pairs',
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help='Pixel pairs sampled for J(m).',
 )
 @click.option(
-    '--contexts', type=click.IntRange(1), default=8, show_default=True, help='For each pair.'
+    '--contexts',
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help='Contexts sampled for each pair.',
 )
-@click.option('--seed', type=click.IntRange(0), default=0, show_default=True, help='Of the draws.')
-@click.option('--device', help='As in PyTorch, cuda:1; default: the GPU if there is one.')
+@click.option(
+    '--seed', type=click.IntRange(0), default=0, show_default=True, help='Seed of the sampling.'
+)
+@click.option('--device', help='PyTorch device such as cuda:1; default: the GPU if available.')
 @options.trust
 def command(words, weights, out, name, parts, pairs, contexts, seed, device) -> None:
-    """Show why a model answers as it does about a picture.
+    """Explain the prediction of a model for an image.
 
-    Feature pyramid, Grad-CAM, effective receptive field and, for classifiers, the multi-order
-    interaction strength J(m). CONFIG is a path or a name of the zoo, whose published weights are
-    used without CHECKPOINT; or a work dir in place of both. Prints the path of explain.json, which
-    lies beside the pictures.
+    Draws the feature pyramid, Grad-CAM, the effective receptive field and, for classifiers, the
+    multi-order interaction strength J(m). CONFIG is a path or a model name from the zoo, used with
+    its published weights if no CHECKPOINT is given; or a work dir in place of both. Prints the
+    path of explain.json, which is written next to the images.
 
     \b
     moganet-dense explain retinanet_moganet_s photo.jpg
@@ -47,7 +59,7 @@ def command(words, weights, out, name, parts, pairs, contexts, seed, device) -> 
         raise click.UsageError(f'expected one IMAGE, found {len(rest)}: {" ".join(rest)}')
     (image,) = rest
     out = out or Path('explained', Path(image).stem)
-    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
+    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..explain import Sampling, explain
 
         sampling = Sampling(pairs=pairs, contexts=contexts, seed=seed)

@@ -12,21 +12,23 @@ from . import options
 )  # fmt: skip
 @click.option(
     '--shape', '--imgsz', multiple=True, type=int, metavar='HEIGHT WIDTH',
-    help='Hold the file to one size; default: free, where the model allows.',
+    help='Fix the input size; default: dynamic where the model allows it.',
 )  # fmt: skip
-@click.option('--backbone', is_flag=True, help='The backbone alone: its maps.')
-@click.option('--int8', type=click.Choice(['dynamic', 'static']), help='Quantise (ONNX).')
+@click.option('--backbone', is_flag=True, help='Export only the backbone and its feature maps.')
+@click.option(
+    '--int8', type=click.Choice(['dynamic', 'static']), help='Quantise the weights to int8 (ONNX).'
+)
 @options.mini
 @options.cfg_options
-@click.option('--calibrate', metavar='DIR', help='Pictures that static ranges are taken from.')
+@click.option('--calibrate', metavar='DIR', help='Images that calibrate static int8.')
 @options.trust
 def command(words, out, form, shape, backbone, int8, mini, cfg_options, calibrate) -> None:
-    """Write a model as a file that runs without this package.
+    """Export a model to a file that runs without this package.
 
-    With its post-processing, from the deploy form: RetinaNet, Faster, Mask and Cascade R-CNN,
-    segmentation, top-down pose, classification. The file is compared with PyTorch before it is
-    written. CONFIG and CHECKPOINT may be names of the zoo; or a work dir in place of both. Default
-    of --out: NAME.onnx or NAME.pt2.
+    The file contains the fused model and its post-processing. Supported: RetinaNet, Faster, Mask
+    and Cascade R-CNN, segmentation, top-down pose and classification. Its outputs are compared
+    with PyTorch before it is written. CONFIG and CHECKPOINT may be model names from the zoo; or
+    pass a work dir in place of both. Default of --out: NAME.onnx or NAME.pt2.
 
     \b
     moganet-dense export retinanet_moganet_s --out retinanet.onnx

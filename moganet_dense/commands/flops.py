@@ -14,7 +14,7 @@ from . import options
     multiple=True,
     type=int,
     metavar='HEIGHT [WIDTH]',
-    help='Of the image; default: what published tables of the task use.',
+    help='Image size; default: the size that published tables of the task use.',
 )
 @options.json
 def command(config, shape, json) -> None:
@@ -24,7 +24,7 @@ def command(config, shape, json) -> None:
     moganet-dense flops configs/det/retinanet_moganet_s.py --shape 800 1280
     moganet-dense flops configs/seg/upernet_moganet_t.py --json
     """
-    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes tell is no data
+    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..toolboxes.flops import count, describe
 
         counted = count(config, list(shape) or None)

@@ -1,4 +1,4 @@
-"""All commands, as click has them; a command's module is imported when it is asked for."""
+"""The click group of all commands; the module of a command is imported when it is used."""
 
 import importlib
 from collections.abc import Sequence
@@ -49,8 +49,8 @@ class Commands(click.Group):
 def commands() -> None:
     """Dense prediction with MogaNet.
 
-    Exit codes: 0 done; 1 a mistake that the message says how to mend; 2 wrong usage; 3 done, but
-    some files could not be read; 75 stopped and saved, go on with --resume; 130 interrupted.
+    Exit codes: 0 success; 1 error, the message shows the fix; 2 wrong usage; 3 success, but some
+    files were skipped; 75 stopped and saved, continue with --resume; 130 interrupted.
     """
 
 
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs a command; returns its exit code. Raises KeyboardInterrupt after Ctrl-C."""
     try:
         return commands.main(spread(arguments), 'moganet-dense', standalone_mode=False) or 0
-    except click.Abort:  # click's word for it
+    except click.Abort:  # click's term
         raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.message = printable(error.message)

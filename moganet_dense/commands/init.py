@@ -7,7 +7,7 @@ from ..data.tasks import TASKS
 
 
 class Part(click.FloatRange):
-    """A number between 0 and 1, without them."""
+    """A number between 0 and 1, exclusive."""
 
     def __init__(self) -> None:
         super().__init__(0, 1, min_open=True, max_open=True)
@@ -15,18 +15,20 @@ class Part(click.FloatRange):
 
 @click.command()
 @click.argument('data', type=click.Path(exists=True, file_okay=False))
-@click.option('--task', type=click.Choice(list(TASKS)), help='Default: what the annotations hold.')
-@click.option('--name', metavar='NAME', help='Of the config; default: that of the folder.')
+@click.option(
+    '--task', type=click.Choice(list(TASKS)), help='Default: derived from the annotations.'
+)
+@click.option('--name', metavar='NAME', help='Name of the config; default: name of the folder.')
 @click.option(
     '--val',
     type=Part(),
     default=0.2,
     show_default=True,
-    help='Part of the images for validation, where DATA does not say which.',
+    help='Share of the images for validation, if DATA has no split.',
 )
-@click.option('--boxes-class', metavar='NAME', help='Class whose keypoints are trained.')
+@click.option('--boxes-class', metavar='NAME', help='Class with keypoints.')
 def command(data, task, name, val, boxes_class) -> None:
-    """Make a config for a data set in any known format.
+    """Create a config for a data set in any supported format.
 
     DATA is a folder with images and annotations: COCO (Roboflow, CVAT, Label Studio), YOLO,
     Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, label maps, Cityscapes. It is not changed:
@@ -36,7 +38,7 @@ def command(data, task, name, val, boxes_class) -> None:
     moganet-dense init datasets/raccoon
     moganet-dense init datasets/scans --task masks --name scans --val 0.1
     """
-    with redirect_stdout(sys.stderr):  # what the toolboxes tell
+    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..init.messages import run
 
         lines = list(run(data, task, name, val, boxes_class))

@@ -12,17 +12,17 @@ MANY: dict[str, Callable[[str], bool]] = {
     '--shape': str.isdigit,
     '--imgsz': str.isdigit,
 }
-"""Options that may be followed by several values, and what is one."""
+"""Options that take several values, and the pattern of a value."""
 OPTIONAL: dict[str, tuple[str, ...]] = {'--amp': ('auto', 'bf16', 'fp16')}
-"""Options that may be followed by one of these values; without one, by the first."""
+"""Options with an optional value: the valid values, the first is the default."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Repeats the name of each of :data:`MANY` before every value, as click wants it.
+    """Repeats the name of each option of :data:`MANY` before every value, as click expects.
 
     ``--cfg-options a=1 b=2`` becomes ``--cfg-options a=1 --cfg-options b=2``; the values end
-    at the next option, or at what is no value of this one. ``--amp`` alone becomes
-    ``--amp auto``, so that it takes no argument after it for its value.
+    at the next option, or at the first word that is not a value. ``--amp`` alone becomes
+    ``--amp auto``, so that the next argument is not taken as its value.
     """
     found, name, values, rest = [], None, 0, list(arguments)
     while rest and rest[0] != '--':  # after it there are no options
@@ -53,7 +53,7 @@ def _trust(context: click.Context, option: click.Parameter, value: bool) -> None
 
 
 class ModelName(click.ParamType):
-    """A name of the zoo, completed by the shell; ``or_file``: or the path of a config."""
+    """A model name from the zoo, with shell completion; ``or_file``: or the path of a config."""
 
     name = 'name'
 
@@ -63,7 +63,7 @@ class ModelName(click.ParamType):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Names that begin like what is there; the shell adds files if there are none."""
+        """Names that start with the given text; the shell adds files if there are none."""
         from ..config.metafiles import names
 
         found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
@@ -82,7 +82,7 @@ class Share(click.FloatRange):
         """The number.
 
         Raises:
-            BadParameter: it is none, or not in the range.
+            BadParameter: not a number, or out of range.
         """
         number = super().convert(value, parameter, context)
         if number != number:
@@ -99,7 +99,7 @@ weights = click.option('--weights', hidden=True, metavar='FILE')  # the earlier 
 
 
 def words(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Arguments whose number or kind decides what they are."""
+    """Arguments whose meaning depends on their number and kind."""
     kind = ModelName(or_file=True)
     return click.argument('words', nargs=-1, required=True, metavar=metavar, type=kind)
 
@@ -120,8 +120,8 @@ def split_words(words: Sequence[str], weights: str | None) -> tuple[str, str | N
 def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, str, str]:
     """``CONFIG [CHECKPOINT]`` and ``--out`` as config, checkpoint and the file to write.
 
-    The file used to be the third argument, which is still taken. Without one it is named after the
-    config, in the work dir if one is given, else in the current folder.
+    The file as third argument is still accepted. The default is named after the config, in the
+    work dir if one is given, else in the current folder.
 
     Raises:
         UsageError: too many arguments.
@@ -138,9 +138,9 @@ def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, 
     return *files, out or third or str(Path(folder, Path(files.config).stem + ending))
 
 
-mini = click.option('--mini', is_flag=True, help='The small data set that ships.')
+mini = click.option('--mini', is_flag=True, help='Use the small bundled sample data set.')
 cfg_options = click.option(
-    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Override the config.'
+    '--cfg-options', multiple=True, metavar='KEY=VALUE ...', help='Override config options.'
 )
 work_dir = click.option('--work-dir', metavar='DIR', help='Default: work_dirs/NAME.')
 launcher = click.option(
@@ -152,23 +152,21 @@ local_rank = click.option(  # torch.distributed.launch passes it; the environmen
 channels_last = click.option(
     '--channels-last/--no-channels-last',
     default=None,
-    help='Channels last in memory; default: on a GPU where that is faster.',
+    help='Use the channels-last memory format; default: on GPUs where it is faster.',
 )
-no_cuda_graphs = click.option(
-    '--no-cuda-graphs', is_flag=True, help='On a GPU, do not replay captured graphs.'
-)
-no_check = click.option('--no-check', is_flag=True, help='Do not compare config and data first.')
+no_cuda_graphs = click.option('--no-cuda-graphs', is_flag=True, help='Do not use CUDA graphs.')
+no_check = click.option('--no-check', is_flag=True, help='Skip the check of config and data.')
 trust = click.option(
     '--trust-checkpoint',
     is_flag=True,
     expose_value=False,
     callback=_trust,
-    help='Let code in checkpoint files run.',
+    help='Load the checkpoint with pickle, which can run code.',
 )
 
 
 def job(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Argument and options of a command that trains or tests."""
+    """Argument and options shared by train and test."""
     for option in (local_rank, launcher, cfg_options, mini, work_dir, config):
         command = option(command)
     return command

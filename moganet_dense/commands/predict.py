@@ -10,7 +10,12 @@ from . import options
 @click.command()
 @options.words('CONFIG [CHECKPOINT] INPUT...')
 @options.weights
-@click.option('--out', '--out-dir', metavar='DIR', help='Default: predictions; with --json none.')
+@click.option(
+    '--out',
+    '--out-dir',
+    metavar='DIR',
+    help='Output folder; default: predictions; none with --json.',
+)
 @click.option('--json', is_flag=True, help='Print one line of JSON per image.')
 @click.option(
     '--score-thr',
@@ -18,26 +23,26 @@ from . import options
     type=options.Share(),
     default=0.3,
     show_default=True,
-    help='Instances below it are neither drawn nor written.',
+    help='Score threshold for drawing and writing.',
 )
 @click.option(
     '--boxes',
     metavar='DETECTOR|FILE.json|whole',
-    help='Pose: where people are: as a model finds them, as a COCO file lists them, or the whole '
-    'image is one person.',
+    help='Pose: source of the person boxes: a detector, a COCO file, or `whole` if each '
+    'image shows one person.',
 )
-@click.option('--boxes-weights', metavar='FILE', help='Weights of that model.')
+@click.option('--boxes-weights', metavar='FILE', help='Weights of that detector.')
 @click.option(
     '--boxes-thr',
     type=options.Share(),
     default=0.3,
     show_default=True,
-    help='Score of the people that count.',
+    help='Score threshold for person boxes.',
 )
 @click.option(
     '--boxes-class',
     metavar='NAME',
-    help='Class whose boxes are taken; default: the only one, else person.',
+    help='Class of these boxes; default: person, or the only class.',
 )
 @click.option(
     '--batch-size',
@@ -45,24 +50,24 @@ from . import options
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help='Images, or people, at once.',
+    help='Batch size: images, or people for pose.',
 )
+@click.option('--device', metavar='D', help='cuda, cuda:1 or cpu; default: the GPU if available.')
 @click.option(
-    '--device', metavar='D', help='cuda, cuda:1 or cpu; default: the GPU if there is one.'
+    '--deploy', is_flag=True, help='Use the fused (re-parameterised) model, which is faster.'
 )
-@click.option('--deploy', is_flag=True, help='In the deploy form, which is faster.')
 @options.channels_last
 @options.no_cuda_graphs
 @click.option(
     '--threads',
     type=click.IntRange(1),
     metavar='N',
-    help='Of an exported file on a CPU; default: one per core.',
+    help='CPU threads for an exported file; default: one per core.',
 )
 @click.option(
     '--runtime',
     type=click.Choice(['torch', 'onnx']),
-    help='Default: onnx for a FILE.onnx that `export` wrote, which needs no torch; else torch.',
+    help='Default: onnx for a FILE.onnx, which needs no torch; else torch.',
 )
 @options.trust
 def command(
@@ -85,16 +90,16 @@ def command(
 ) -> int:
     """Run a model on images and videos.
 
-    CONFIG is a path or a name of the zoo, whose published weights are used without CHECKPOINT;
-    or a work dir in place of both; or a FILE.onnx that `export` wrote. INPUT are images, videos,
-    folders, globs, or - for a list on standard input.
+    CONFIG is a path or a model name from the zoo, used with its published weights if no
+    CHECKPOINT is given; or a work dir in place of both; or a FILE.onnx written by `export`.
+    INPUT are images, videos, folders, globs, or - for a list on standard input.
 
-    DIR gets drawn images, and predictions.json in COCO's format (boxes, masks, keypoints); of a
-    segmentation, labels/ (class indices), palette/ (their colours) and classes.json; of video
-    prediction, a sheet of frames and a video.
+    Writes to the output folder: drawn images, and predictions.json in COCO format (boxes, masks,
+    keypoints); for segmentation labels/ (class indices), palette/ (their colours) and
+    classes.json; for video prediction a sheet of frames and a video.
 
-    Exit code 3: some files could not be read; they are named, the others are done. 130:
-    interrupted by Ctrl-C or SIGTERM; what was computed until then is written.
+    Exit code 3: some files were skipped; each is named. 130: interrupted by Ctrl-C or SIGTERM;
+    the results so far are written.
 
     \b
     moganet-dense predict mask_rcnn_moganet_s photos/ --out found
@@ -105,7 +110,7 @@ def command(
     find . -name '*.png' | moganet-dense predict retinanet_moganet_s - --json
     """
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
-        raise click.UsageError('--boxes-weights are those of a detector that --boxes names')
+        raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
     model, weights, inputs = _split(words, weights)
     if (runtime or _by_ending(model)) == 'torch' and _predicts_frames(model):
         return _next_frames(model, weights, inputs, out or 'predictions', device)
@@ -118,11 +123,11 @@ def command(
 
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
-    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
-        from ..inference.predict import persons, predict
+    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
+        from ..inference.predict import people, predict
 
         loaded = load(model, weights)
-        where = persons(
+        where = people(
             loaded.task,
             boxes,
             boxes_thr,
@@ -149,7 +154,7 @@ def _by_ending(model):
 
 
 def _predicts_frames(model):
-    """Whether a config, a name of the zoo or a work dir is one of video prediction."""
+    """Whether a config, model name or work dir is for video prediction."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
     from ..config.reading import read_config
@@ -159,7 +164,7 @@ def _predicts_frames(model):
     elif Path(model).is_dir():
         model = saved_config(model)
     elif not model.endswith('.py'):
-        return False  # load_model says what is wrong with it
+        return False  # load_model raises the error
     return read_config(model).default_scope == 'mmengine'
 
 
@@ -179,16 +184,16 @@ def _next_frames(model, weights, inputs, out, device):
 
 
 def _exported(file, other, threads, device):
-    """The model in a file of ONNX."""
+    """The model of an ONNX file."""
     if other:
-        raise click.UsageError(f'{file}: an exported file takes no weights and no --deploy')
+        raise click.UsageError(f'{file}: an exported file takes no CHECKPOINT and no --deploy')
     from ..runtime import load
 
     return load(file, threads, device)
 
 
 def _built(name, weights, threads, device, how):
-    """The model of a name or config."""
+    """The model of a name, config or work dir."""
     if threads:
         raise click.UsageError('--threads is for exported files; for PyTorch: OMP_NUM_THREADS=N')
     from ..inference.predictor import load_model

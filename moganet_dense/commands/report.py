@@ -5,7 +5,7 @@ import click
 @click.argument('work_dirs', metavar='WORK_DIR [WORK_DIR2]', nargs=-1, required=True)
 @click.option('--out', metavar='FILE', help='Default: report.html in the last WORK_DIR.')
 def command(work_dirs, out) -> None:
-    """Write the report of a run, or of two side by side, as one html file.
+    """Write the report of a run, or of two runs side by side, as one HTML file.
 
     \b
     moganet-dense report work_dirs/retinanet_moganet_s_mini

@@ -8,7 +8,7 @@ from . import options
 @options.checkpoint
 @click.option('--out', metavar='FILE', help='.pkl: predictions; .json: metrics.')
 @click.option('--show-dir', metavar='DIR', help='Draw the predictions into DIR.')
-@click.option('--deploy', is_flag=True, help='In the deploy form; CHECKPOINT may be in it.')
+@click.option('--deploy', is_flag=True, help='Use the fused model; CHECKPOINT may be fused or not.')
 @click.option('--dtype', type=click.Choice(['fp32', 'bf16', 'fp16']), default='fp32')
 @options.channels_last
 @options.no_cuda_graphs
@@ -33,12 +33,12 @@ def command(
 ) -> None:
     """Evaluate a checkpoint of any task.
 
-    CONFIG is a path or a name of the zoo, CHECKPOINT a path, URL or such a name, which stands for
-    the published weights; it has to fit the model key by key. A work dir in place of both is
-    tested with the config saved there and its best checkpoint, else its last.
+    CONFIG is a path or a model name from the zoo. CHECKPOINT is a path, a URL or a model name
+    (its published weights) and has to match the model in every key. A work dir in place of both
+    is tested with its saved config and its best checkpoint, or else its last.
 
     \b
-    moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir pictures
+    moganet-dense test configs/det/retinanet_moganet_s.py CHECKPOINT --show-dir images
     moganet-dense test work_dirs/retinanet_moganet_s_mini
     moganet-dense test upernet_moganet_t --deploy --dtype bf16
     """

@@ -8,7 +8,7 @@ from . import options
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context) -> None:
-    """List the models, show one, or fetch its weights.
+    """List the models, show one, or download its weights.
 
     \b
     moganet-dense zoo
@@ -23,7 +23,7 @@ def command(context) -> None:
 @command.command('list')
 @options.json
 def list_all(json=False) -> None:
-    """List all models: task, size, published results, whether weights are published."""
+    """List all models: task, size, published results, and whether weights are published."""
     from ..zoo.listing import facts, table
 
     click.echo(to_json.dumps(facts(), indent=1) if json else table())
@@ -33,7 +33,7 @@ def list_all(json=False) -> None:
 @options.zoo_name
 @options.json
 def show(name, json) -> None:
-    """Show what is known about a model."""
+    """Show the details of a model."""
     from ..zoo.listing import facts_of, words
 
     click.echo(to_json.dumps(facts_of(name), indent=1) if json else words(name))
@@ -42,9 +42,9 @@ def show(name, json) -> None:
 @command.command()
 @options.zoo_name
 def download(name) -> None:
-    """Fetch the published weights into PyTorch's cache; prints the file's path.
+    """Download the published weights into PyTorch's cache, and print the path of the file.
 
-    NAME is of the list, or moganet://NAME, which names the weights of a backbone.
+    NAME is a model name from the list, or moganet://NAME for the weights of a backbone.
     """
     from ..zoo.listing import download
 

@@ -1,4 +1,4 @@
-"""``--mini``: any detection, segmentation or pose config on the data set that ships.
+"""``--mini``: any detection, segmentation or pose config on the bundled sample data set.
 
 The model, its classes and the metrics stay those of the config. What changes: the data set,
 every size in the pipelines (by one factor), and the schedule, which is short and starts from
@@ -46,7 +46,7 @@ SCHEDULES = {
 }
 
 PERSON_WIDTH = 96
-"""Width in pixels to which persons are cut out, a multiple of the coarsest stride, as is the
+"""Width in pixels to which people are cut out, a multiple of the coarsest stride, as is the
 height then, since heatmaps have to be a quarter of the input."""
 
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',

@@ -1,7 +1,7 @@
-"""What a box, a mask and joints in COCO's format have to be, one rule a function.
+"""Rules for a box, a mask and keypoints in COCO format, one rule per function.
 
-A fault is a severity ('error' or 'warning', see ``check/objects.py``), what was expected, and what
-was found.
+A fault is a severity ('error' or 'warning', see ``validation/objects.py``), what was expected, and
+what was found.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SLACK = 1.0
-"""Pixels by which boxes and joints may stand out: COCO's own do, from rounding."""
+"""Pixels by which boxes and keypoints may exceed the image: COCO's own do, from rounding."""
 
 FAR = 2**20
 """Pixels: no image that OpenCV reads has a longer side."""
@@ -34,30 +34,30 @@ def box(found: Any, size: tuple) -> Iterator[Fault]:
         yield 'warning', 'boxes of less than a pixel: left out by detectors', _short(found)
     elif min(x, y) < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK:
         outside = x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0
-        what = 'boxes outside their image: left out' if outside else 'boxes that stand out'
+        what = 'boxes outside their image: left out' if outside else 'boxes that exceed their image'
         yield 'warning', what, f'{_short(found)} in {size[0]} x {size[1]}'
 
 
-def keypoints(found: Any, joints: int, size: tuple, labelled: Any) -> Iterator[Fault]:
-    """x, y, visibility of each joint: finite; 0, 1 or 2; inside where labelled."""
-    if not (isinstance(found, list) and len(found) == 3 * joints):
-        yield 'error', f'expected keypoints of {3 * joints} numbers', _short(found)
+def keypoints(found: Any, number: int, size: tuple, labelled: Any) -> Iterator[Fault]:
+    """x, y, visibility of each keypoint: finite; 0, 1 or 2; inside where labelled."""
+    if not (isinstance(found, list) and len(found) == 3 * number):
+        yield 'error', f'expected keypoints of {3 * number} numbers', _short(found)
         return
     if not all(map(is_number, found)):
         yield 'error', 'expected finite numbers in keypoints', _short(found)
         return
     xs, ys, seen = found[0::3], found[1::3], found[2::3]
     if odd := set(seen) - {0, 1, 2}:
-        yield 'error', 'expected the visibility of joints to be 0, 1 or 2', _short(sorted(odd))
+        yield 'error', 'expected the visibility of keypoints to be 0, 1 or 2', _short(sorted(odd))
     if is_far(found_places := [n for pair in zip(xs, ys, strict=True) for n in pair], size):
-        yield 'error', _NEAR.format('joints'), _short(found_places)
+        yield 'error', _NEAR.format('keypoints'), _short(found_places)
     for x, y, v in zip(xs, ys, seen, strict=True):
         if v and not (-SLACK <= x <= size[0] + SLACK and -SLACK <= y <= size[1] + SLACK):
-            yield 'warning', 'labelled joints outside their image', f'({x}, {y})'
+            yield 'warning', 'labelled keypoints outside their image', f'({x}, {y})'
     if labelled is not None and labelled != (count := sum(v > 0 for v in seen)):
         yield (
             'warning',
-            'num_keypoints is not the number of labelled joints',
+            'num_keypoints is not the number of labelled keypoints',
             (f'{_short(labelled)}, counted {count}'),
         )
 
@@ -90,10 +90,10 @@ _NEAR = 'expected {} no further from their image than its longer side, or 1000 p
 
 
 def is_far(places: list[float], size: tuple) -> bool:
-    """Whether a place is further away from an image than its longer side, or 1000 pixels.
+    """Whether a point is further away from an image than its longer side, or 1000 pixels.
 
-    A finite number is not a sane one: pycocotools draws the outline of a polygon in memory, however
-    long it is, and a box of 1e8 pixels makes a loss that no training recovers from.
+    Finite numbers can still be harmful: pycocotools draws the outline of a polygon in memory,
+    whatever its length, and a box of 1e8 pixels causes a loss from which training does not recover.
 
     Args:
         places: x, y, x, y, ... in pixels.
@@ -111,8 +111,8 @@ def is_far(places: list[float], size: tuple) -> bool:
 
 
 def _outline(polygon: list[float], size: tuple) -> float:
-    """The length of a polygon's outline in pixels, of each edge along its longer axis; 0 where so
-    few corners cannot make a long one."""
+    """The length of a polygon's outline in pixels, of each edge along its longer axis; 0 where
+    the corners are too few for a long one."""
     corners = list(zip(polygon[0::2], polygon[1::2], strict=True))
     if len(corners) * 3 * min(max(*size, 1000), FAR) <= OUTLINE:
         return 0
@@ -126,7 +126,11 @@ def _runs(found: dict, size: tuple) -> Iterator[Fault]:
     if not (isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)):
         yield 'error', 'expected run lengths to have size=[height, width]', _short(shape)
     elif lengths is None or not all(type(n) is int and n >= 0 for n in lengths):
-        yield 'error', 'expected counts of run lengths, whole numbers or their text', _short(counts)
+        yield (
+            'error',
+            'expected counts of run lengths, integers or their encoded string',
+            _short(counts),
+        )
     elif sum(lengths) != shape[0] * shape[1]:
         yield (
             'error',
@@ -142,10 +146,10 @@ def _runs(found: dict, size: tuple) -> Iterator[Fault]:
 
 
 def decode_runs(text: Any) -> list[int] | None:
-    """Run lengths from COCO's text for them; None if it is none.
+    """Run lengths from COCO's encoded string; None if it is malformed.
 
-    Six bits a character from '0' on: five of the number, lowest first, and one that says that
-    more follow; from the third number on, what is noted is the difference to the one two before
+    Six bits per character from '0' on: five of the number, lowest first, and one that marks that
+    more follow; from the third number on, the difference to the number two before is stored
     (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, rleFrString).
     """
     if not isinstance(text, str):
@@ -168,7 +172,7 @@ def decode_runs(text: Any) -> list[int] | None:
 
 
 def _are_finite(values: Any) -> bool:
-    """Whether it is a list of finite numbers: else the sum is none, or not finite."""
+    """Whether it is a list of finite numbers, tested by its sum."""
     try:
         return isinstance(values, list) and math.isfinite(sum(values))
     except (TypeError, OverflowError):
@@ -176,7 +180,7 @@ def _are_finite(values: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no bool."""
+    """Whether it is a finite number and not a bool."""
     return type(value) in (int, float) and -math.inf < value < math.inf
 
 

@@ -1,5 +1,5 @@
-"""What of a data set is trained on, what is dropped and why, by the rules of the toolboxes' own
-parsers: mmdet's ``CocoDataset`` and mmpose's ``BaseCocoStyleDataset``, mmseg's loss."""
+"""How much of a data set is used for training, what is dropped and why, by the rules of the
+toolboxes' parsers: mmdet's ``CocoDataset`` and mmpose's ``BaseCocoStyleDataset``, mmseg's loss."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from typing import Any
 from .annotations import is_number
 
 RARE = 0.01
-"""Part of the most frequent class below which another is called rare."""
+"""A class is rare below this share of the most frequent class."""
 
 
 @dataclass
@@ -25,10 +25,10 @@ class SplitSummary:
         dropped_images: by reason.
         instances: in the source; 0 for label maps.
         dropped: instances by reason.
-        per_class: what is used, by class in the config's order.
+        per_class: used instances or pixels, by class in the config's order.
         sizes: width and height of the images.
-        looked_at: label maps that the pixels were counted in; None: all.
-        notes: what else has to be known, a line each.
+        sampled: number of label maps in which the pixels were counted; None: all.
+        notes: further remarks, one line each.
     """
 
     split: str
@@ -40,7 +40,7 @@ class SplitSummary:
     dropped: Counter = field(default_factory=Counter)
     per_class: dict[str, int] = field(default_factory=dict)
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    looked_at: int | None = None
+    sampled: int | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -54,7 +54,7 @@ class SplitSummary:
         return self.instances - sum(self.dropped.values())
 
     def lines(self) -> list[str]:
-        """A few lines for people, the first with all numbers."""
+        """A readable summary; the first line has all totals."""
         head = f'{self.split}: {self.images_used} of {self.images} images'
         if self.unit == 'instances':
             head += f', {self.used} of {self.instances} instances'
@@ -66,7 +66,7 @@ class SplitSummary:
         return [*lines, *(f'  {line}' for line in (*self.of_classes(), *self.notes))]
 
     def of_classes(self) -> list[str]:
-        """Instances or pixels per class, and what is remarkable about them."""
+        """Instances or pixels per class, with absent and rare classes."""
         total = sum(self.per_class.values())
         if not total:
             return []
@@ -77,7 +77,7 @@ class SplitSummary:
         lines = [f'{self.unit}: {", ".join(shown)}{more}']
         absent = [name for name, n in ranked if not n]
         if absent:
-            where = f' in {self.looked_at} label maps' if self.looked_at else ''
+            where = f' in {self.sampled} label maps' if self.sampled else ''
             lines.append(f'never occur{where}: {_some(absent)}')
         rare = [name for name, n in ranked if 0 < n < RARE * ranked[0][1]]
         if rare and self.split == 'train':
@@ -94,7 +94,7 @@ class SplitSummary:
         return tuple(round(statistics.median(s[i] for s in self.sizes)) for i in (0, 1))  # type: ignore[return-value]
 
     def content(self) -> dict[str, Any]:
-        """Plain data, to be written as JSON."""
+        """The summary as plain data for JSON."""
         return dict(
             split=self.split,
             source=self.source,
@@ -107,7 +107,7 @@ class SplitSummary:
             unit=self.unit,
             per_class=dict(self.per_class),
             typical_size=self.typical_size(),
-            looked_at=self.looked_at,
+            sampled=self.sampled,
             notes=self.notes,
         )
 
@@ -118,7 +118,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def of_boxes(content: dict, classes: Sequence[str], part: dict, split: str) -> SplitSummary:
-    """A file in COCO's format as mmdet's ``CocoDataset`` parses and filters it.
+    """Summary of a COCO file as mmdet's ``CocoDataset`` parses and filters it.
 
     Args:
         content: of the file.
@@ -137,7 +137,7 @@ def of_boxes(content: dict, classes: Sequence[str], part: dict, split: str) -> S
     if not part.get('test_mode'):
         rules = part.get('filter_cfg') or {}
         gone = _filter(found, content['images'], sizes, with_class, rules)
-    for row in rows:  # those of no image are an error of their own
+    for row in rows:  # annotations without an image are a separate error
         found.instances += 1
         if reason := _why_no_box(row, sizes[row['image_id']], names):
             found.dropped[reason] += 1
@@ -151,8 +151,8 @@ def of_boxes(content: dict, classes: Sequence[str], part: dict, split: str) -> S
 def _filter(
     found: SplitSummary, images: Iterable[dict], sizes: dict, with_class: set, rules: dict
 ) -> set:
-    """Ids of the images that ``filter_cfg`` leaves out. Images count as empty by their categories
-    alone."""
+    """Ids of the images that ``filter_cfg`` leaves out. Only categories decide whether an
+    image is empty."""
     least = rules.get('min_size', 0)
     empty, gone = 0, set()
     for image in images:
@@ -171,7 +171,7 @@ def _filter(
 
 
 def _why_no_box(row: dict, size: tuple[int, int] | None, names: dict) -> str | None:
-    """Why mmdet does not train on an annotation; None: it does."""
+    """The reason why mmdet drops an annotation; None if it is used."""
     if row.get('ignore'):
         return 'marked ignore'
     box = row.get('bbox')
@@ -181,7 +181,7 @@ def _why_no_box(row: dict, size: tuple[int, int] | None, names: dict) -> str | N
     width, height = size or (float('inf'), float('inf'))
     if w < 1 or h < 1:
         low = all(0 <= n <= 1 for n in box)
-        return 'under one pixel' + ' (boxes in parts of the image, 0 to 1?)' * low
+        return 'smaller than one pixel' + ' (are the boxes relative, 0 to 1?)' * low
     if min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
         return 'outside their image'
     if not is_number(row.get('area')) or row['area'] <= 0:
@@ -192,7 +192,7 @@ def _why_no_box(row: dict, size: tuple[int, int] | None, names: dict) -> str | N
 
 
 def of_keypoints(content: dict, part: dict, split: str) -> SplitSummary:
-    """A file in COCO's format as mmpose's ``BaseCocoStyleDataset`` parses it, top-down."""
+    """Summary of a COCO file as mmpose's ``BaseCocoStyleDataset`` parses it, top-down."""
     found = SplitSummary(split, part.get('ann_file') or '', images=len(content['images']))
     names = {c['id']: c['name'] for c in content['categories']}
     sizes = {image['id']: _size(image) for image in content['images']}
@@ -215,17 +215,17 @@ def of_keypoints(content: dict, part: dict, split: str) -> SplitSummary:
         found.dropped_images['without a usable instance'] += empty
     if no_area:
         found.notes.append(
-            f'{no_area} instances without an area: 0.53 of their box is taken for the metric'
+            f'{no_area} instances without an area: the metric uses 0.53 of their box'
         )
     if lost := found.dropped['without a box']:
         found.notes.append(
-            f'hint: `check CONFIG --fix OUT` makes boxes from keypoints for the {lost} without'
+            f'hint: `check CONFIG --fix OUT` computes boxes from keypoints for the {lost} without'
         )
     return found
 
 
 def _why_no_keypoints(row: dict, size: tuple[int, int] | None) -> str | None:
-    """Why mmpose does not train on an annotation; None: it does."""
+    """The reason why mmpose drops an annotation; None if it is used."""
     box, values = row.get('bbox'), row.get('keypoints')
     if not values:
         return 'without keypoints'
@@ -247,21 +247,21 @@ def _size(image: dict) -> tuple[int, int] | None:
 
 
 def of_label_maps(
-    source: str, split: str, classes: Sequence[str], images: int, pixels: Counter, looked_at: int
+    source: str, split: str, classes: Sequence[str], images: int, pixels: Counter, sampled: int
 ) -> SplitSummary:
-    """A folder of label maps.
+    """Summary of a folder of label maps.
 
     Args:
         source: the folder or list.
         split: train, val or test.
         classes: names in the config.
         images: pairs of an image and a label map.
-        pixels: by index, as they are trained on, in the maps that were looked at.
-        looked_at: their number.
+        pixels: by index, as they are trained on, in the sampled label maps.
+        sampled: number of these label maps.
     """
     found = SplitSummary(split, source, 'pixels', images=images)
     found.per_class = {name: pixels[i] for i, name in enumerate(classes)}
-    found.looked_at = None if looked_at >= images else looked_at
+    found.sampled = None if sampled >= images else sampled
     ignored = sum(n for i, n in pixels.items() if not 0 <= i < len(classes))
     if ignored:
         found.notes.append(f'ignored pixels: {ignored / sum(pixels.values()):.1%}')
@@ -275,9 +275,9 @@ class Summary:
     parts: list[SplitSummary] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The readable summary."""
         return [line for part in self.parts for line in part.lines()]
 
     def content(self) -> list[dict[str, Any]]:
-        """Plain data, to be written as JSON."""
+        """The summary as plain data for JSON."""
         return [part.content() for part in self.parts]

@@ -1,4 +1,4 @@
-"""Pictures as people hold them, path, array or PIL, as the array that models start from."""
+"""Converts a path, an array or a PIL image to the array that models take."""
 
 import os
 from typing import Any
@@ -12,16 +12,16 @@ ORDERS = ('rgb', 'bgr')
 
 
 def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
-    """A picture as (H, W, 3) uint8, BGR.
+    """An image as (H, W, 3) uint8, BGR.
 
     Args:
-        image: path of a file, turned as its EXIF tag says; a PIL image, likewise; an array,
+        image: path of a file, or a PIL image, both rotated by their EXIF tag; or an array,
             (H, W, 3) uint8 in the given order, or (H, W) uint8, grey.
-        order: of an array's channels, 'rgb' or 'bgr'. It has to be said: which it is, the
-            array does not tell.
+        order: channel order of an array, 'rgb' or 'bgr'; required for colour arrays.
 
     Raises:
-        UserError: the file cannot be read, the array is another one, or its order was not said.
+        UserError: the file cannot be read, the array has another shape or dtype, or the order is
+            missing.
     """
     if order not in (None, *ORDERS):
         raise UserError(f"order: expected 'rgb' or 'bgr', found {order!r}")
@@ -43,17 +43,17 @@ def _from_array(image: np.ndarray, order: str | None) -> np.ndarray:
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if order is None:
-        raise UserError("an array does not tell its channels' order; say order='rgb' or 'bgr'")
+        raise UserError("expected the channel order of the array; pass order='rgb' or 'bgr'")
     return np.ascontiguousarray(image[..., ::-1] if order == 'rgb' else image)
 
 
 def _from_pil(image: Any) -> np.ndarray:
-    from PIL import ImageOps  # whoever has a PIL image has PIL
+    from PIL import ImageOps  # a PIL image implies that PIL is installed
 
     if image.mode.startswith(('I', 'F')):
-        raise UserError(f'expected a picture of 8 bits a channel, found PIL mode {image.mode}')
+        raise UserError(f'expected an image of 8 bits per channel, found PIL mode {image.mode}')
     try:
         rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    except (OSError, SyntaxError) as error:  # PIL reads a file's pixels only now
+    except (OSError, SyntaxError) as error:  # PIL decodes lazily, only here
         raise UserError(f'the PIL image cannot be read ({error})') from None
     return np.ascontiguousarray(rgb[..., ::-1])

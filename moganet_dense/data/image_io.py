@@ -1,8 +1,8 @@
-"""Whether a picture and its annotations are whole, and what the toolboxes would read from them.
+"""Reads images and annotations as the toolboxes do, and rejects truncated or malformed ones.
 
-They decode with OpenCV, which fills the rest of a picture that breaks off with grey and goes on.
-Here that is an error, as is a label map that does not fit its picture or its classes. What is
-accepted, and how it is read, is in docs/reliability.md.
+The toolboxes decode with OpenCV, which silently fills the missing part of a truncated image with
+grey. Here that is an error, as is a label map that does not match its image or its classes.
+docs/reliability.md lists the accepted files and how each is read.
 """
 
 import math
@@ -19,7 +19,7 @@ from ..utils.regular_files import read_regular
 from .annotations import is_far, mask
 
 IGNORED = 255
-"""The label of pixels that are none of the classes."""
+"""The label of pixels without a class."""
 
 _MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
 """A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
@@ -27,27 +27,27 @@ _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
 def read_whole(file: str | Path) -> bytes:
-    """The bytes of a picture file.
+    """The bytes of an image file.
 
     Raises:
-        UserError: it is missing, empty or breaks off; names it in one line.
+        UserError: it is missing, empty or truncated; one line with its path.
     """
     try:
         content = read_regular(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
-        raise UserError(f'expected a picture at {file}, found none ({reason})') from None
+        raise UserError(f'expected an image at {file}, found none ({reason})') from None
     if not content:
-        raise UserError(f'{file}: expected a picture, found an empty file; copy it again')
+        raise UserError(f'{file}: expected an image, found an empty file; copy it again')
     if breaks_off(content):
-        raise UserError(f'{file}: the picture breaks off; copy it again or leave it out')
+        raise UserError(f'{file}: the image is truncated; copy it again or leave it out')
     return content
 
 
 def breaks_off(content: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end, which decoders forgive.
+    """Whether the end of a JPEG or PNG is missing, which decoders ignore.
 
-    What follows the end of a JPEG, as the video of a motion photo, is not looked at.
+    Data after the end of a JPEG, such as the video of a motion photo, is ignored.
     """
     if content.startswith(b'\xff\xd8'):
         return not _has_jpeg_end(content)
@@ -55,7 +55,7 @@ def breaks_off(content: bytes) -> bool:
 
 
 def _has_jpeg_end(content: bytes) -> bool:
-    """Walks from marker to marker (ITU-T T.81, annex B): over segments, which tell their length,
+    """Walks from marker to marker (ITU-T T.81, annex B): over segments, which state their length,
     and through the data that follow a start of scan, in which 0xFF is followed by zero."""
     at = 2
     while found := _MARKER.search(content, at):
@@ -66,35 +66,35 @@ def _has_jpeg_end(content: bytes) -> bool:
 
 
 def decode(file: str | Path) -> np.ndarray:
-    """A picture as the toolboxes see it: uint8 of (height, width, 3), turned by its EXIF tag.
+    """An image as the toolboxes see it: uint8 of (height, width, 3), rotated by its EXIF tag.
 
     Raises:
-        UserError: as :func:`read_whole`; or it is no picture that OpenCV reads.
+        UserError: as :func:`read_whole`; or OpenCV cannot read it.
     """
     content = read_whole(file)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # more pixels than it takes, among others
+    except cv2.error as error:  # more pixels than its limit, among others
         reason = ' '.join(str(error.err or error).split())
-        raise UserError(f'{file}: the picture cannot be read ({reason})') from None
+        raise UserError(f'{file}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{file}: expected a picture that OpenCV reads, found none')
+        raise UserError(f'{file}: expected an image that OpenCV reads, found none')
     return image
 
 
 def require_fit(
     labels: np.ndarray, size: tuple[int, int], classes: int | None, ignored: int = IGNORED
 ) -> None:
-    """Whether a label map, as it is trained on, fits: a number a pixel, and no other classes.
+    """Checks a label map as used in training: one number per pixel, and valid classes only.
 
     Args:
         labels: numbers from 0 on.
-        size: height and width of the picture.
+        size: height and width of the image.
         classes: their number, or None if it is not known.
-        ignored: number that stands for none of the classes.
+        ignored: number of pixels without a class.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: it does not match.
     """
     if labels.shape != size:
         shape = ' x '.join(map(str, labels.shape))
@@ -106,18 +106,18 @@ def require_fit(
 
 
 def require_sound(sample: dict, masks: bool) -> None:
-    """Whether what a sample's annotations hold can be trained on.
+    """Checks that the annotations of a sample can be used in training.
 
-    Infinite and NaN coordinates would make the loss NaN, and those far away one from which no
-    training recovers. pycocotools asks for all memory there is at a polygon with NaN, or with a
-    corner that is far away.
+    Infinite and NaN coordinates make the loss NaN, and coordinates far outside the image cause a
+    loss from which training does not recover. pycocotools allocates all memory for a polygon with
+    NaN or with such a corner.
 
     Args:
-        sample: as mmdet's and mmpose's data sets give it to their first transforms.
+        sample: as the data sets of mmdet and mmpose pass it to their first transform.
         masks: whether its masks are read.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: it does not match.
     """
     instances = sample.get('instances') or []
     numbers = {key: sample.get(key, ()) for key in ('bbox', 'keypoints', 'keypoints_visible')}
@@ -136,10 +136,10 @@ def require_sound(sample: dict, masks: bool) -> None:
 
 
 class LoadWhole:
-    """A toolbox's transform that loads a picture or annotations, and names the file it fails on.
+    """Wraps a loading transform of a toolbox, and names the file on which it fails.
 
-    A picture that breaks off is an error, see :func:`read_whole`; so are a label map that does
-    not fit, see :func:`require_fit`, and annotations as in :func:`require_sound`.
+    A truncated image is an error, see :func:`read_whole`; so are a label map that does
+    not match, see :func:`require_fit`, and annotations as in :func:`require_sound`.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class LoadWhole:
         """As the transform.
 
         Raises:
-            UserError: the file cannot be read, or what it holds does not fit.
+            UserError: the file cannot be read, or its content does not match.
         """
         annotations = 'LoadAnnotations' in type(self.load).__name__
         labels = annotations and results.get('seg_map_path')
@@ -170,7 +170,7 @@ class LoadWhole:
             ) from error
         if labels or not annotations:
             read_whole(file)
-        kind = 'label map' if labels else 'annotations' if annotations else 'picture'
+        kind = 'label map' if labels else 'annotations' if annotations else 'image'
         try:
             results = self.load(results)
             if labels:
@@ -184,7 +184,7 @@ class LoadWhole:
 
 
 class Prepare:
-    """The transforms of a data set, naming the picture that one of them fails on."""
+    """The transforms of a data set; errors name the image."""
 
     def __init__(self, pipeline: Callable[[dict], Any]) -> None:
         self.pipeline = pipeline
@@ -193,7 +193,7 @@ class Prepare:
         """As the transforms.
 
         Raises:
-            UserError: one of them fails, such as a resizing that leaves less than a pixel.
+            UserError: a transform fails, such as resizing to less than one pixel.
         """
         file = sample.get('img_path')
         try:
@@ -201,7 +201,7 @@ class Prepare:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f'{file}: the picture cannot be prepared ({_reason(error)})') from error
+            raise UserError(f'{file}: the image cannot be prepared ({_reason(error)})') from error
 
     def __getattr__(self, name: str) -> Any:
         if name == 'pipeline':  # while it is unpickled
@@ -210,12 +210,12 @@ class Prepare:
 
 
 def load_whole(dataset: Any) -> None:
-    """Puts :class:`LoadWhole` around what loads files in a data set, wrappers included, and
-    :class:`Prepare` around all of its transforms."""
+    """Wraps the loading transforms of a data set in :class:`LoadWhole` and all of its transforms
+    in :class:`Prepare`; also inside data set wrappers."""
     for inner in [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]:
         if inner is not None:
             load_whole(inner)
-    of_scenes = hasattr(dataset, 'reduce_zero_label')  # the classes of others are of boxes
+    of_scenes = hasattr(dataset, 'reduce_zero_label')  # other annotations have classes of boxes
     classes = len(dataset.metainfo['classes']) if of_scenes else None
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for i, step in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Where each task's data set lies on disk, once: for messages and for ``--mini``."""
+"""The folder layout of each task's data set, for messages and for ``--mini``."""
 
 import os
 from collections.abc import Iterator
@@ -11,15 +11,16 @@ from ..utils.errors import UserError
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set as its own distribution lays it out.
+    """The layout of a data set as it is distributed.
 
     Attributes:
-        title: its name, for people.
+        title: its readable name.
         dataset_type: class of the toolbox that reads it.
-        mini_root: where the mini data set holds a copy of the layout; None: it has none.
-        fields: options of the data set class for 'train' and 'val' that point into the copy.
+        mini_root: folder of the sample data set in this layout; None: there is none.
+        fields: options of the data set class for 'train' and 'val' that point into the sample data
+            set.
         metric_file: annotation file that the metric reads, below the root, or None.
-        tree: the layout, for people.
+        tree: the layout, for messages.
         source: where to get it.
     """
 
@@ -94,7 +95,7 @@ LAYOUTS = {
         mini_root=None,
         fields={},
         metric_file=None,
-        tree='data/imagenet/{train,val}/n01440764/*.JPEG (1000 folders, one a class)',
+        tree='data/imagenet/{train,val}/n01440764/*.JPEG (1000 folders, one per class)',
         source='https://www.image-net.org/download.php',
     ),
 }
@@ -111,22 +112,22 @@ def innermost(dataset: dict) -> Iterator[dict]:
 
 
 def require_files(dataset: dict, scope: str) -> None:
-    """Checks that the files and folders that a data set's config names are there.
+    """Checks that the files and folders in the config of a data set exist.
 
     Args:
         dataset: the data set's config, wrappers included.
         scope: the config's default_scope, for the layout in the message.
 
     Raises:
-        UserError: names the first that is missing, the expected layout, where to get the
-            data, and ``--mini``.
+        UserError: one is missing; names it, the expected layout, the source of the data, and
+            ``--mini``.
     """
     for part in innermost(dataset):
         for path in _named_paths(part):
             if not path.exists():
                 raise UserError(_absent(path, scope))
-            if not (path.is_file() or path.is_dir()):  # a FIFO, a device: who opens it waits
-                raise UserError(f'expected a file or folder at {path}, found another thing')
+            if not (path.is_file() or path.is_dir()):  # a FIFO or device: opening it would block
+                raise UserError(f'expected a file or folder at {path}, found a special file')
 
 
 def full_path(dataset: dict, path: str) -> str:
@@ -141,12 +142,12 @@ def _named_paths(dataset: dict) -> Iterator[Path]:
     for value in values:
         if isinstance(value, str) and value and '://' not in full_path(dataset, value):
             yield Path(full_path(dataset, value))
-    if isinstance(dataset.get('bbox_file'), str):  # mmpose takes it as it is, without the root
+    if isinstance(dataset.get('bbox_file'), str):  # mmpose uses it unchanged, without the root
         yield Path(dataset['bbox_file'])
 
 
 def _absent(path: Path, scope: str) -> str:
-    message = f'data not found: {path} (looked from {Path.cwd()})'
+    message = f'data not found: {path} (relative to {Path.cwd()})'
     if layout := LAYOUTS.get(scope):
         tree = layout.tree.replace('\n', '\n    ')
         message += (
@@ -154,5 +155,5 @@ def _absent(path: Path, scope: str) -> str:
             '\n  or set data_root in the config'
         )
         if layout.mini_root:
-            message += ', or try the data set that ships: add --mini'
+            message += ', or try the bundled sample data set: add --mini'
     return message

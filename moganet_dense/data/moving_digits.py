@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 
 DIGIT = 28 / 64
-"""Side of a moving image over the side of the frame."""
+"""Side of a moving digit, relative to the side of the frame."""
 
 STEP = 0.1
-"""Length of a step from frame to frame, over the room that an image moves in."""
+"""Step from frame to frame, relative to the range in which a digit moves."""
 
 
 def draw_clip(
     digits: np.ndarray, rng: np.random.RandomState, frames: int, size: int, count: int = 2
 ) -> np.ndarray:
-    """A clip of ``count`` moving digits; where they overlap, the brighter pixel is seen.
+    """A clip of ``count`` moving digits; where they overlap, the brighter pixel is visible.
 
     Args:
         digits: images to choose from, (N, h, h) uint8.

@@ -1,7 +1,7 @@
-"""Mends annotations where there is one right answer: ``check --fix``.
+"""Fixes annotations where only one fix is possible: ``check --fix``.
 
-What is not mended, as an annotation of a category that is not listed, stays as it is and is for
-``check`` to name.
+Everything else, such as an annotation of an unlisted category, is unchanged and reported by
+``check``.
 """
 
 import json
@@ -25,7 +25,7 @@ _BOM = b'\xef\xbb\xbf'
 
 
 def repaired_coco(file: Path, images: Path, classes: list[str]) -> tuple[bytes, Tally]:
-    """An annotation file in COCO's format, mended.
+    """An annotation file in COCO format, fixed.
 
     Args:
         file: the file.
@@ -33,10 +33,10 @@ def repaired_coco(file: Path, images: Path, classes: list[str]) -> tuple[bytes, 
         classes: names in the config, which are not removed.
 
     Returns:
-        the content of the file to write, and what was mended.
+        the content of the file to write, and the counted fixes.
 
     Raises:
-        UserError: it is no JSON, or has not the lists of the format.
+        UserError: it is not JSON, or lacks the lists of the format.
     """
     done = Tally()
     content = read_json(file)
@@ -55,13 +55,13 @@ def repaired_coco(file: Path, images: Path, classes: list[str]) -> tuple[bytes, 
 
 
 def _images(content: dict, folder: Path, done: Tally) -> dict[str, int]:
-    """Mends images in place; their new ids by the text of the old ones."""
+    """Fixes images in place; their new ids by the text of the old ones."""
     rows, merged = content['images'], {}
     for row in rows:
         name = str(row.get('file_name', ''))
         if '\\' in name:
             row['file_name'] = name.replace('\\', '/')
-            done.add('backslashes in file names turned', name)
+            done.add('backslashes in file names replaced', name)
         key = str(row.get('id')), row.get('file_name')
         if key in merged:
             done.add('images listed twice, kept once', name)
@@ -69,11 +69,11 @@ def _images(content: dict, folder: Path, done: Tally) -> dict[str, int]:
     content['images'] = rows = list(merged.values())
     numbers = _numbered(rows, 'images', done, least=0)
     for row in rows:
-        _mend_size(row, folder, done)
+        _fix_size(row, folder, done)
     return numbers
 
 
-def _mend_size(row: dict, folder: Path, done: Tally) -> None:
+def _fix_size(row: dict, folder: Path, done: Tally) -> None:
     stated = row.get('width'), row.get('height')
     try:
         size = image_size(folder / str(row.get('file_name')))
@@ -101,14 +101,14 @@ def _numbered(rows: list[dict], what: str, done: Tally, least: int) -> dict[str,
     new = digits if plain else list(range(1, len(ids) + 1))
     for row, number in zip(rows, new, strict=True):
         if row.get('id') != number:
-            done.add(f'ids of {what} numbered anew', f'{row.get("id")!r} is now {number}')
+            done.add(f'ids of {what} renumbered', f'{row.get("id")!r} is now {number}')
         row['id'] = number
     return dict(zip(reversed(texts), reversed(new), strict=True))
 
 
 def _categories(content: dict, classes: list[str], done: Tally) -> dict[str, int]:
-    """Mends categories in place; their new ids by the text of the old ones. Of equal names one is
-    kept; a root, the unused supercategory of others, is removed."""
+    """Fixes categories in place; their new ids by the text of the old ones. Duplicate
+    names are merged; an unused root category is removed."""
     rows = content['categories']
     used = Counter(str(row.get('category_id')) for row in content['annotations'])
     parents = {str(row.get('supercategory')) for row in rows}
@@ -118,7 +118,7 @@ def _categories(content: dict, classes: list[str], done: Tally) -> dict[str, int
         name, key = str(row.get('name')), str(row.get('id'))
         root = name in parents and row.get('supercategory') in ('none', '', None)
         if name in kept:
-            done.add('categories of one name joined', f'{name!r}, id {row.get("id")!r}')
+            done.add('categories of the same name merged', f'{name!r}, id {row.get("id")!r}')
             moved[key] = str(kept[name].get('id'))
         elif root and not used[key] and name not in classes:
             done.add('root categories without an annotation removed', repr(name))
@@ -132,36 +132,36 @@ def _categories(content: dict, classes: list[str], done: Tally) -> dict[str, int
 def _annotations(
     content: dict, images: dict[str, int], categories: dict[str, int], done: Tally
 ) -> None:
-    """Mends annotations in place."""
+    """Fixes annotations in place."""
     sizes = {row['id']: (row.get('width'), row.get('height')) for row in content['images']}
     for row in content['annotations']:
         where = f'annotation {row.get("id")!r}'
         for key, numbers in (('image_id', images), ('category_id', categories)):
             new = numbers.get(str(row.get(key)))
             if new is not None and (new != row[key] or type(row[key]) is not int):
-                done.add(f'{key} of annotations turned into the new numbers', where)
+                done.add(f'{key} of annotations renumbered', where)
                 row[key] = new
-        _mend_shape(row, sizes.get(row.get('image_id')), where, done)
-        _mend_keypoints(row, where, done)
+        _fix_shape(row, sizes.get(row.get('image_id')), where, done)
+        _fix_keypoints(row, where, done)
         if row.get('iscrowd') not in (0, 1):
             done.add('iscrowd set to 0', where)
             row['iscrowd'] = 0
     _numbered(content['annotations'], 'annotations', done, least=1)
 
 
-def _mend_shape(row: dict, size: tuple | None, where: str, done: Tally) -> None:
+def _fix_shape(row: dict, size: tuple | None, where: str, done: Tally) -> None:
     outlines = row.get('segmentation')
     if isinstance(outlines, list) and len(outlines) >= 6 and all(map(is_number, outlines)):
-        done.add('polygons put into a list', where)
+        done.add('polygons wrapped in a list', where)
         row['segmentation'] = [outlines]
     box = row.get('bbox')
     if isinstance(box, list) and len(box) == 4 and any(isinstance(n, str) for n in box):
         if (numbers := _from_texts(box)) is not None:
-            done.add('boxes of texts turned into numbers', where)
+            done.add('boxes of strings converted to numbers', where)
             row['bbox'] = numbers
     elif not box and (found := _box_of(row)) is not None:
         source = 'masks' if row.get('segmentation') else 'keypoints'
-        done.add(f'boxes made from {source}', where)
+        done.add(f'boxes computed from {source}', where)
         inside = geometry.clipped(found, size) if size and all(map(is_number, size)) else found
         row['bbox'] = [round(n, 2) for n in inside or found]
     if not is_number(row.get('area')) or row['area'] <= 0:
@@ -186,7 +186,7 @@ def _outlines(row: dict) -> list[list[float]]:
 
 
 def _mask(row: dict) -> np.ndarray | None:
-    """The mask of run lengths, if they are sound."""
+    """The mask of run lengths, if they are valid."""
     found = row.get('segmentation')
     if not isinstance(found, dict) or not isinstance(size := found.get('size'), list):
         return None
@@ -218,7 +218,7 @@ def _area_of(row: dict) -> float:
     return max(0.0, box[2]) * max(0.0, box[3]) if sound else 0.0
 
 
-def _mend_keypoints(row: dict, where: str, done: Tally) -> None:
+def _fix_keypoints(row: dict, where: str, done: Tally) -> None:
     values = row.get('keypoints')
     if not isinstance(values, list) or not values or len(values) % 3:
         return
@@ -229,24 +229,24 @@ def _mend_keypoints(row: dict, where: str, done: Tally) -> None:
 
 
 def repaired_label_map(file: Path, binary: bool, done: Tally) -> bytes:
-    """A label map as a PNG of one channel: 0 and 255 become 0 and 1 where ``binary`` says so,
-    numbers of a palette stay without it, equal channels become one.
+    """A label map as a PNG of one channel: 0 and 255 become 0 and 1 if ``binary``,
+    a palette is removed, and equal channels are reduced to one.
 
     Raises:
         UserError: it cannot be read, or is coloured.
     """
     labels = load(file)
     if labels.ndim != 2:
-        found = 'colours, which `moganet-dense init FOLDER` reads'
+        found = 'colours; `moganet-dense init FOLDER` reads them'
         raise UserError(f'{file}: expected numbers of classes, found {found}')
     with Image.open(file) as image:
         mode = image.mode
     if mode == 'P':
         done.add('palettes removed, numbers kept', file)
     elif mode not in ('L', '1', 'I;16', 'I'):
-        done.add('equal channels made one', file)
+        done.add('equal channels reduced to one', file)
     if binary and set(np.unique(labels).tolist()) <= {0, 255}:
-        done.add('masks of 0 and 255 turned into 0 and 1', file)
+        done.add('masks of 0 and 255 converted to 0 and 1', file)
         labels = np.where(labels == 255, 1, 0)
     stream = BytesIO()
     Image.fromarray(labels.astype(np.uint8)).save(stream, 'PNG')

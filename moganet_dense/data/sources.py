@@ -1,4 +1,4 @@
-"""What people point a model at, as pictures one after another: files, folders, globs, videos."""
+"""Inputs of ``predict`` as a stream of images: files, folders, globs and videos."""
 
 import glob
 import os
@@ -13,23 +13,23 @@ import numpy as np
 from ..utils.errors import UserError
 from .image_io import decode
 
-PICTURES = {
+IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
-"""Endings of what is taken from a folder; a file that is named may have any."""
+"""Suffixes of the images read from a folder; a file passed by name may have any."""
 PRODUCTS = ('drawn', 'labels', 'palette')
-"""Folders of pictures among results."""
+"""Folders of images among the results."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to look at.
+    """An input file.
 
     Attributes:
         file: its path, as given or found.
-        name: what its results are called: its path below the folder that was given, without
-            its ending, and with a number if another has the same.
+        name: name of its results: its path relative to the given folder, without suffix, and
+            with a number if it is not unique.
     """
 
     file: str
@@ -40,7 +40,7 @@ class Source:
         return Path(self.file).suffix.lower() in VIDEOS
 
     def __len__(self) -> int:
-        """Pictures in it, as far as its header tells."""
+        """Number of images in it, according to its header."""
         return (
             max(1, int(_capture(self.file).get(cv2.CAP_PROP_FRAME_COUNT))) if self.is_video else 1
         )
@@ -48,13 +48,13 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture out of a source.
+    """One image of a source.
 
     Attributes:
-        source: where it is from.
+        source: its source.
         image: (H, W, 3) uint8, BGR.
-        index: its place in a video, from 0; None: it is no video.
-        fps: frames a second of the video.
+        index: its index in a video, from 0; None: not a video.
+        fps: frames per second of the video.
     """
 
     source: Source
@@ -65,30 +65,30 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """A source that cannot be read, and why: one line that names it."""
+    """A source that cannot be read, and the reason: one line that names it."""
 
     source: Source
     reason: str
 
 
 def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
-    """The files that inputs stand for, in their order, each once; those of a folder, and of the
-    folders in it, by name.
+    """The files of the inputs, in order, each once; files of a folder and its subfolders sorted by
+    name.
 
     Args:
-        inputs: files, folders and globs. A file that is not there is listed, too: reading it
-            tells.
-        results: folder that results go to: pictures in it that are results are left out, unless
-            they are named.
+        inputs: files, folders and globs. A missing file is listed, too; reading it
+            fails.
+        results: folder that results go to: results in it are skipped, unless they are
+            passed by name.
 
     Raises:
-        UserError: an input is empty, or holds NUL.
+        UserError: an input is empty, or contains NUL.
     """
     found: dict[str, tuple[str, str]] = {}  # by absolute path: file and name
     for given in inputs:
         if not given or '\0' in given:
-            what = 'NUL in it (of find -print0?)' if given else 'an empty text'
-            raise UserError(f'expected a file, folder or glob to look at, found {what}')
+            what = 'a NUL character (from find -print0?)' if given else 'an empty text'
+            raise UserError(f'expected a file, folder or glob, found {what}')
         for file, name in _meant_by(given, _products(results)):
             found.setdefault(os.path.abspath(file), (file, name))
     names: set[str] = set()
@@ -96,14 +96,14 @@ def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
 
 
 def endings(inputs: Sequence[str]) -> str:
-    """The endings of what lies in folders, for who looked there for pictures in vain."""
+    """The suffixes of the files in folders without images, for the message."""
     files = (path for given in inputs for path in Path(given).rglob('*') if path.is_file())
     found = sorted({path.suffix or 'none' for path in islice(files, 10_000)})
     return ', '.join(found)
 
 
 def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str]]:
-    """Files, and what their results are called."""
+    """Files, and the names of their results."""
     named = os.path.exists(given)
     matches = [] if named else sorted(glob.glob(given, recursive=True))
     for path in map(Path, matches or [given]):
@@ -115,7 +115,7 @@ def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _products(results: Path | None) -> list[Path]:
-    """Where drawings and label maps go, see :class:`~moganet_dense.writer.Writer`."""
+    """Folders of drawings and label maps, see :class:`~moganet_dense.writer.Writer`."""
     return [results.resolve() / name for name in PRODUCTS] if results else []
 
 
@@ -126,7 +126,7 @@ def _is_among(path: Path, folders: list[Path]) -> bool:
 def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
     for path in sorted(folder.rglob('*')):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
-        wanted = path.suffix.lower() in PICTURES | VIDEOS and not hidden
+        wanted = path.suffix.lower() in IMAGE_SUFFIXES | VIDEOS and not hidden
         if wanted and path.is_file() and not _is_among(path, products):
             yield path
 
@@ -140,7 +140,7 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
-    """The pictures of all sources; a fault in place of a source that cannot be read."""
+    """The images of all sources; a fault in place of a source that cannot be read."""
     for source in sources:
         try:
             if source.is_video:
@@ -155,26 +155,26 @@ def _video(source: Source) -> Iterator[Frame]:
     if not os.path.isfile(source.file):
         raise UserError(f'expected a video at {source.file}, found none')
     capture = _capture(source.file)
-    told, index = capture.get(cv2.CAP_PROP_FPS), 0
-    fps = told if 0.1 <= told <= 1000 else 25.0  # headers without one hold others
+    rate, index = capture.get(cv2.CAP_PROP_FPS), 0
+    fps = rate if 0.1 <= rate <= 1000 else 25.0  # headers without a rate have other values
     while True:
-        whole, image = capture.read()
-        if not whole:
+        done, image = capture.read()
+        if not done:
             break
         yield Frame(source, image, index, fps)
         index += 1
     if index == 0:
         raise UserError(f'{source.file}: expected a video that OpenCV reads, found none')
-    told = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    if index < 0.9 * told - 2:  # headers may estimate it
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if index < 0.9 * count - 2:  # headers may be estimates
         raise UserError(
-            f'{source.file}: the video breaks off after {index} of {told:.0f} pictures; copy it '
-            'again'
+            f'{source.file}: the video is truncated after {index} of {count:.0f} frames; '
+            'copy it again'
         )
 
 
 def _capture(file: str) -> cv2.VideoCapture:
-    """What reads a video. Of a name that is not UTF-8 it reads nothing: OpenCV would crash; nor of
-    what is no file: it would wait for a FIFO."""
+    """The reader of a video. It is empty for a name that is not UTF-8, on which OpenCV crashes, and
+    for anything but a regular file: a FIFO would block."""
     named = file.encode(errors='replace').decode() == file
     return cv2.VideoCapture(file) if named and os.path.isfile(file) else cv2.VideoCapture()

@@ -1,4 +1,4 @@
-"""Names of what can be trained on a data set."""
+"""Names of the tasks that can be trained on a data set."""
 
 TASKS = {
     'boxes': 'detection',
@@ -6,4 +6,4 @@ TASKS = {
     'keypoints': 'pose estimation',
     'labels': 'semantic segmentation',
 }
-"""By the name of ``--task``."""
+"""By the value of ``--task``."""

@@ -1,4 +1,4 @@
-"""A web page on which a model looks at pictures; docs/demo.md tells what it promises."""
+"""A web page on which a model looks at images; docs/demo.md tells what it promises."""
 
 import os
 import socket

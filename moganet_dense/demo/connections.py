@@ -9,7 +9,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 CONNECTIONS = 100  # at once; a browser opens six
 SILENT = 40  # of them that have not asked yet; the oldest is closed for a new one
 SECONDS_TO_ASK = 10
-SECONDS_TO_BE_ANSWERED = 900  # 15 pictures may wait before it; who does not read is cut off
+SECONDS_TO_BE_ANSWERED = 900  # 15 images may wait before it; who does not read is cut off
 
 
 class Connection(H11Protocol):

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ..utils.errors import UserError
-from .uploads import open_picture
+from .uploads import open_image
 
 SECONDS = 10
 STARTING = 120  # seconds that a new process may take until it listens
@@ -37,7 +37,7 @@ class Decoder:
         self._pipe: Connection | None = None
 
     def __call__(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """As :func:`~moganet_dense.demo.uploads.open_picture`.
+        """As :func:`~moganet_dense.demo.uploads.open_image`.
 
         Raises:
             UserError: as there; or it takes too long, or ends the process.
@@ -47,7 +47,7 @@ class Decoder:
             self._pipe.send_bytes(content)
             if not self._pipe.poll(self.seconds):
                 raise UserError(
-                    f'the picture takes more than {self.seconds:g} seconds to decode; save it in '
+                    f'the image takes more than {self.seconds:g} seconds to decode; save it in '
                     'another program and try again'
                 )
             told = json.loads(self._pipe.recv_bytes())
@@ -57,7 +57,7 @@ class Decoder:
             raise
         except (EOFError, OSError):
             self.close()
-            raise UserError('the picture cannot be decoded: its decoder has ended') from None
+            raise UserError('the image cannot be decoded: its decoder has ended') from None
         if 'error' in told:
             raise UserError(told['error'])
         image = np.frombuffer(pixels, np.uint8).reshape(told['shape'])
@@ -105,9 +105,9 @@ def serve_pixels(handle: int) -> None:
         while True:
             content = pipe.recv_bytes()
             try:
-                image, stored = open_picture(content)
+                image, stored = open_image(content)
             except (UserError, MemoryError) as error:
-                said = str(error) or 'the picture needs more memory than it may take'
+                said = str(error) or 'the image needs more memory than it may take'
                 pipe.send_bytes(json.dumps(dict(error=said)).encode())
                 continue
             pipe.send_bytes(json.dumps(dict(shape=image.shape, stored=stored)).encode())

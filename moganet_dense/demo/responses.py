@@ -15,7 +15,7 @@ def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
     """A result in plain data.
 
     Args:
-        result: of a picture.
+        result: of an image.
         size: its width and height.
 
     Returns:
@@ -44,7 +44,7 @@ def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _colours(result: Detections | Poses, listed: list[dict]) -> dict[int, str]:
-    """Of each class in the picture; of poses of each person, counted from 0."""
+    """Of each class in the image; of poses of each person, counted from 0."""
     present = [row['category_id'] for row in listed]
     kinds = range(len(result)) if isinstance(result, Poses) else sorted(set(present))
     return {kind: _hex(colour) for kind, colour in zip(kinds, colours(len(kinds)), strict=True)}

@@ -1,4 +1,4 @@
-"""The page's server: static files, a list of models, and one picture at a time."""
+"""The page's server: static files, a list of models, and one image at a time."""
 
 import asyncio
 import logging
@@ -27,9 +27,9 @@ from .uploads import MAX_BYTES
 
 PAGE = Path(__file__).parent / 'page'
 WAITING = 16  # requests at once, the one that runs among them
-SECONDS = 60  # for a picture to arrive
+SECONDS = 60  # for an image to arrive
 GONE = 499  # whom nobody hears: the page has asked something else since
-PERSON_SCORE = 0.3  # of persons whose joints are looked for
+PERSON_SCORE = 0.3  # of people whose keypoints are looked for
 
 
 class Server:
@@ -64,15 +64,15 @@ class Server:
         return JSONResponse(dict(models=listed, max_bytes=MAX_BYTES))
 
     async def predict(self, request: Request) -> Response:
-        """The answer of ``?model=`` about the picture in the body.
+        """The answer of ``?model=`` about the image in the body.
 
-        ``&persons=`` names the detector that finds the persons for a pose estimator; without
-        it the picture is one person's.
+        ``&detector=`` names the detector that finds the people for a pose estimator; without
+        it the image is one person's.
         """
         if request.headers.get('content-type') != 'application/octet-stream':
-            return error_response(415, 'expected a picture as application/octet-stream')
+            return error_response(415, 'expected an image as application/octet-stream')
         if self.in_flight >= WAITING:
-            return error_response(503, 'too many pictures are waiting; try again in a moment')
+            return error_response(503, 'too many images are waiting; try again in a moment')
         self.in_flight += 1
         try:
             return await self._predict(request)
@@ -80,9 +80,7 @@ class Server:
             return error_response(422, printable(reason_of(error)))
         except Exception:
             logging.getLogger('moganet_dense').exception('the model failed')
-            return error_response(
-                500, 'the model failed on this picture; the server has printed why'
-            )
+            return error_response(500, 'the model failed on this image; the server has printed why')
         finally:
             self.in_flight -= 1
 
@@ -90,7 +88,7 @@ class Server:
         try:
             content = await asyncio.wait_for(_body(request), SECONDS)
         except asyncio.TimeoutError:
-            return error_response(408, f'the picture did not arrive within {SECONDS} seconds')
+            return error_response(408, f'the image did not arrive within {SECONDS} seconds')
         except ClientDisconnect:
             return Response(status_code=GONE)
         if content is None:
@@ -98,31 +96,31 @@ class Server:
                 413, f'expected at most {MAX_BYTES >> 20} MB, found a larger file'
             )
         asked = request.query_params
-        run = (content, asked.get('model', ''), asked.get('persons'))
+        run = (content, asked.get('model', ''), asked.get('detector'))
         async with self.turn:  # the first to come is the first to have it
             if await request.is_disconnected():
                 return Response(status_code=GONE)
             loop = asyncio.get_running_loop()
             return JSONResponse(await loop.run_in_executor(self.worker, self._look, *run))
 
-    def _look(self, content: bytes, model: str, persons: str | None) -> dict[str, Any]:
-        """Runs in the worker's one thread: a picture is decoded when its turn has come."""
-        picture, stored = self.decode(content)
+    def _look(self, content: bytes, model: str, detector: str | None) -> dict[str, Any]:
+        """Runs in the worker's one thread: an image is decoded when its turn has come."""
+        image, stored = self.decode(content)
         predictor = self.shelf.get(model)
         options = {}
-        if persons and predictor.task == 'pose':
-            options['boxes'] = self._persons(picture, persons)
+        if detector and predictor.task == 'pose':
+            options['boxes'] = self._people(image, detector)
         start = time.perf_counter()
-        result = predictor(picture, order='rgb', **options)
+        result = predictor(image, order='rgb', **options)
         seconds = round(time.perf_counter() - start, 3)
         about = dict(model=model, task=predictor.task, stored_size=stored, seconds=seconds)
-        return dict(about, **answer(result, (picture.shape[1], picture.shape[0])))
+        return dict(about, **answer(result, (image.shape[1], image.shape[0])))
 
-    def _persons(self, picture: np.ndarray, detector: str) -> Detections:
+    def _people(self, image: np.ndarray, detector: str) -> Detections:
         finder = self.shelf.get(detector)
         if self.shelf.choices[detector].task != 'detection' or 'person' not in finder.classes:
-            raise UserError(f'{detector} does not find persons; choose another detector')
-        return finder(picture, order='rgb').where(PERSON_SCORE, 'person')
+            raise UserError(f'{detector} does not find people; choose another detector')
+        return finder(image, order='rgb').where(PERSON_SCORE, 'person')
 
 
 async def _body(request: Request) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is accepted as a picture: looked at before it is decoded, and made small after."""
+"""What is accepted as an image: looked at before it is decoded, and made small after."""
 
 import io
 import warnings
@@ -10,14 +10,14 @@ from ..utils.errors import UserError
 
 FORMATS = ('JPEG', 'PNG', 'WEBP')
 MAX_BYTES = 20 * 2**20
-MAX_PIXELS = 50_000_000  # three bytes each, for one picture at a time
+MAX_PIXELS = 50_000_000  # three bytes each, for one image at a time
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over the whole image; cameras write 10
 _START_OF_SCAN = b'\xff\xda'  # within a scan, 0xFF is followed by zero
 MAX_SIDE = 1600  # of what a model is given: maps of a class for each pixel are large
 
 
-def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-    """A picture as models are given it, from a file's bytes.
+def open_image(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    """An image as models are given it, from a file's bytes.
 
     Returns:
         (H, W, 3) uint8, RGB, upright, shrunk to at most MAX_SIDE along its longer side; and
@@ -34,11 +34,11 @@ def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
     except Image.DecompressionBombError:
         raise UserError(_too_many('far more')) from None
     except Exception:  # Pillow's readers raise many kinds
-        raise UserError('expected a JPEG, PNG or WebP picture, found something else') from None
+        raise UserError('expected a JPEG, PNG or WebP image, found something else') from None
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_many(f'{image.width} x {image.height}'))
     if image.mode.startswith(('I', 'F')):
-        raise UserError(f'expected 8 bits a channel, found a picture of mode {image.mode}')
+        raise UserError(f'expected 8 bits a channel, found an image of mode {image.mode}')
     if image.format == 'JPEG' and content.count(_START_OF_SCAN) > MAX_SCANS:
         raise UserError(f'expected a JPEG of at most {MAX_SCANS} scans, found more')
     stored = image.size
@@ -48,7 +48,7 @@ def open_picture(content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         image = ImageOps.exif_transpose(image).convert('RGB')
         image.thumbnail((MAX_SIDE, MAX_SIDE))
     except Exception:
-        raise UserError('the picture is damaged and cannot be read') from None
+        raise UserError('the image is damaged and cannot be read') from None
     return np.asarray(image), stored[::-1] if turned else stored
 
 

@@ -20,14 +20,14 @@ _SCALING = ('loss_scale', 'dtype', 'use_fsdp')
 class Bfloat16OptimWrapper(OptimWrapper):
     """Forward passes in bfloat16, on a GPU or CPU.
 
-    bfloat16 has the range of float32: the loss needs no scaling, and nobody has to ask after every
-    step whether a gradient is infinite, as mmengine's AmpOptimWrapper does. Necks and heads return
-    float32, since operators of mmcv do not take bfloat16. Its second name is that of earlier
-    versions, in configs of their work dirs.
+    bfloat16 has the range of float32: the loss needs no scaling, and gradients are not
+    checked for infinity after every step, as mmengine's AmpOptimWrapper does. Necks and heads
+    return float32, since operators of mmcv do not support bfloat16. Its second name is used in work
+    dirs of earlier versions.
     """
 
     def initialize_count_status(self, model: nn.Module, *counts: int) -> None:
-        """As mmengine's, at the start of training; necks and heads return float32 from then on."""
+        """Also makes necks and heads return float32."""
         from ..toolboxes.model_form import return_float32  # which imports mmcv
 
         return_float32(model)
@@ -40,23 +40,23 @@ class Bfloat16OptimWrapper(OptimWrapper):
             yield
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """As mmengine's; the scale of a training in float16 is left out."""
+        """As mmengine's; ignores the loss scale of a float16 training."""
         super().load_state_dict({k: v for k, v in state_dict.items() if k != 'loss_scaler'})
 
 
 def enable_amp(optim_wrapper: ConfigDict, precision: str) -> None:
-    """Makes an optimizer wrapper's config, in place, one of mixed precision.
+    """Sets mixed precision in the config of an optimizer wrapper, in place.
 
     Args:
         optim_wrapper: config of a wrapper.
-        precision: 'bf16', 'fp16' or 'auto': bf16 wherever the device computes in it.
+        precision: 'bf16', 'fp16' or 'auto': bf16 if the device supports it.
 
     Raises:
         UserError: fp16 without a GPU.
     """
     on_gpu = get_device() != 'cpu'
     if precision == 'fp16' and not on_gpu:
-        raise UserError('--amp fp16 needs a GPU; on a CPU say --amp, which is bf16 there')
+        raise UserError('--amp fp16 needs a GPU; on a CPU use --amp, which is bf16')
     if precision == 'auto':
         precision = 'fp16' if on_gpu and not has_bfloat16() else 'bf16'
     for option in _SCALING:
@@ -68,9 +68,9 @@ def enable_amp(optim_wrapper: ConfigDict, precision: str) -> None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the GPU computes in bfloat16 by itself: PyTorch emulates it on older ones, slowly.
+    """Whether the GPU supports bfloat16 in hardware; PyTorch emulates it slowly on older ones.
 
-    NVIDIA's do since compute capability 8.0 (A100); others than NVIDIA's are asked by PyTorch.
+    NVIDIA GPUs do since compute capability 8.0 (A100); for other vendors PyTorch decides.
     """
     if get_device() != 'cuda' or torch.version.hip is not None:
         return True

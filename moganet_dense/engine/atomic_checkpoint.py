@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill, a power cut or a full disk.
 
-A file is written beside its target, flushed to the disk and moved; only then is the pointer
-``last_checkpoint`` moved, and only then are older checkpoints removed. mmengine writes in place
+A file is written to a temporary name, flushed to disk and renamed. Then the pointer
+``last_checkpoint`` is updated, and last, older checkpoints are removed. mmengine writes in place
 and removes first.
 """
 
@@ -26,18 +26,18 @@ from mmengine.runner import Runner
 from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
-from ..weights import loading  # names of it later: it may import this
+from ..weights import loading  # imported as a module: import cycle
 from ..weights.state_dicts import WeightsError
 from .work_dir_lock import lock
 
 POINTER = 'last_checkpoint'  # mmengine's name
-INTERRUPTED = 'interrupted.pth'  # what a signal leaves
+INTERRUPTED = 'interrupted.pth'  # left by a signal
 WRITTEN = '.checkpoints.json'
-"""File of a folder with checkpoints: which run wrote which of them."""
+"""File in a folder of checkpoints: the run that wrote each of them."""
 RUN_ID = 'run_id'
-"""Where the message hub, and so the checkpoint, has the name of its run."""
+"""Key of the run's name in the message hub, and so in the checkpoint."""
 OF_TRAINING = {'state_dict', 'optimizer', 'message_hub', 'meta'}
-"""What a checkpoint holds that can be resumed from."""
+"""Keys of a checkpoint that can be resumed from."""
 
 _POINTER_SIZE = 4096  # bytes of a path
 _NO_STORAGE = {
@@ -47,19 +47,19 @@ _NO_STORAGE = {
 
 
 def save(runner: Runner, out_dir: str, filename: str, **options: Any) -> None:
-    """``runner.save_checkpoint``, all or nothing; returns when it would survive a power cut.
+    """``runner.save_checkpoint``, atomically; returns once the file is on disk.
 
-    Every process of a training has to call it: before rank 0 writes, hooks with a method
-    ``agree_before_saving`` exchange what the checkpoint needs.
+    Collective: every process has to call it. Before rank 0 writes, hooks with a method
+    ``agree_before_saving`` exchange the data of the checkpoint.
 
     Args:
         runner: of the training.
-        out_dir: folder, or the address of a storage, which puts whole objects in place itself.
-        filename: in it.
+        out_dir: folder, or the URL of an object storage, whose writes are atomic.
+        filename: name in it.
         **options: as mmengine's.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written any more.
+        UserError: the disk is full, or the folder is no longer writable.
     """
     runner.call_hook('agree_before_saving')
     if not is_main_process():
@@ -72,10 +72,10 @@ def save(runner: Runner, out_dir: str, filename: str, **options: Any) -> None:
 
 
 class Written:
-    """Which run wrote the checkpoints of a folder: only its own are removed.
+    """Records which run wrote the checkpoints of a folder, so that only its own are removed.
 
     Args:
-        folder: with checkpoints; None: a storage, of which nothing is noted.
+        folder: folder of checkpoints; None: an object storage, which has no record.
         run: the run's identifier.
     """
 
@@ -94,7 +94,7 @@ class Written:
         return {k: v for k, v in pairs if isinstance(v, str) and (self.folder / k).is_file()}
 
     def add(self, name: str) -> None:
-        """Notes that this run has written ``name``."""
+        """Records that this run has written ``name``."""
         if self.names.get(name) != self.run:
             self.names[name] = self.run
             self._write()
@@ -105,7 +105,7 @@ class Written:
         return plain and self.names.get(name) == self.run
 
     def remove(self, name: str) -> None:
-        """Removes a file that is :meth:`removable`; else does nothing."""
+        """Removes a file if it is :meth:`removable`."""
         if self.folder is None or not self.removable(name):
             return
         path = self.folder / name
@@ -123,12 +123,12 @@ class Written:
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, with the same options, whose checkpoints are written atomically.
 
-    Older ones are removed after the new one is safe, and only those that this run wrote. The
+    Older ones are removed after the new one is on disk, and only those of this run. The
     work dir is locked while a training runs in it.
     """
 
     def before_train(self, runner) -> None:
-        """Takes up which checkpoints there are; file names alone are believed to a checkpoint.
+        """Lists the existing checkpoints; of a resumed checkpoint only plain file names are used.
 
         Raises:
             UserError: another training runs in the work dir.
@@ -136,7 +136,7 @@ class AtomicCheckpointHook(CheckpointHook):
         lock(runner.work_dir)
         hub = runner.message_hub
         steps = hub.runtime_info.get('keep_ckpt_ids') or []
-        hub.update_info('keep_ckpt_ids', [])  # mmengine would remove files by them
+        hub.update_info('keep_ckpt_ids', [])  # mmengine would remove these files
         super().before_train(runner)
         run = hub.runtime_info.get(RUN_ID) or uuid.uuid4().hex
         hub.update_info(RUN_ID, run)
@@ -218,10 +218,10 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.remove(self._path(name))
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        """As mmengine's, but that the old file goes after the new one is there.
+        """As mmengine's, but removes the old file after the new one is written.
 
         Raises:
-            UserError: there is no metric of the name that ``save_best`` has.
+            UserError: the metric of ``save_best`` does not exist.
         """
         if not self.save_best:
             return
@@ -233,7 +233,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_if_best(runner, key, rule, metrics, meta, f'{unit} {count}')
             for key, rule in zip(self.key_indicators, self.rules, strict=True)
         ]
-        if any(found) and self.last_ckpt is not None:  # it names the best one from now on
+        if any(found) and self.last_ckpt is not None:  # now refers to the new best one
             self._save_checkpoint_with_step(runner, count, meta)
 
     def _save_if_best(
@@ -263,19 +263,19 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def point_to(runner: Runner, checkpoint: str) -> None:
-    """Makes ``checkpoint`` the one that ``--resume`` starts from."""
+    """Points ``last_checkpoint``, from which ``--resume`` starts, at ``checkpoint``."""
     if is_main_process():
         with storage_errors(runner.work_dir):
             write_text(Path(runner.work_dir, POINTER), checkpoint)
 
 
 def read_training(path: str | os.PathLike) -> dict:
-    """The content of a checkpoint to resume from, after its check sums were verified.
+    """The content of a checkpoint to resume from; verifies its checksums.
 
     Raises:
-        WeightsError: it is truncated, corrupt, no checkpoint, or not of a training.
+        WeightsError: it is truncated, corrupt, not a checkpoint, or without training state.
     """
-    # refuses first what is no file, or unpacks to more than it has
+    # first rejects special files and archives that expand beyond their size
     content = loading.read_checkpoint(Path(path), 'cpu')
     _verify_check_sums(Path(path))
     if not isinstance(content, dict):
@@ -284,31 +284,31 @@ def read_training(path: str | os.PathLike) -> dict:
         )
     if absent := OF_TRAINING - set(content):
         raise WeightsError(
-            f'cannot resume: the file holds no {", ".join(sorted(absent))}, so it is not '
-            'of a training; start from it with --cfg-options load_from=PATH'
+            f'cannot resume: the file has no {", ".join(sorted(absent))}, only weights; '
+            'fine-tune from it with --cfg-options load_from=PATH'
         )
     return content
 
 
 def _verify_check_sums(path: Path) -> None:
-    """Compares the file with its own check sums, which torch.load does not."""
+    """Verifies the checksums of the archive, which torch.load does not."""
     if not zipfile.is_zipfile(path):
-        return  # truncated, or of before torch 1.6: the reader says so
+        return  # truncated, or older than torch 1.6: the reader reports it
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
     except OSError:
-        raise  # no damage
-    except Exception as error:  # zipfile raises many kinds for a file that is damaged
+        raise  # not damaged
+    except Exception as error:  # zipfile raises many types for a damaged file
         bad = str(error)
     if bad:
         raise WeightsError(f'{path} is corrupt (in {bad})')
 
 
 def last_whole(work_dir: str | os.PathLike) -> str | None:
-    """The checkpoint that ``--resume`` starts from; None if nothing was saved yet.
+    """The checkpoint that ``--resume`` starts from; None if there is none.
 
-    It is the one that the pointer names or, if that is damaged, the newest of the others in
+    It is the target of the pointer or, if that is damaged, the newest of the others in
     ``work_dir``, with a warning.
 
     Raises:
@@ -333,9 +333,10 @@ def last_whole(work_dir: str | os.PathLike) -> str | None:
 
 
 def last_saved(work_dir: str | os.PathLike) -> Path | None:
-    """The file that the pointer of a work dir names, the one inside the folder first; unread.
+    """The target of the pointer of a work dir, without reading it; a file in the folder is
+    preferred.
 
-    A pointer is a path, written when the folder may have had another place.
+    A pointer is a path, and the folder may have been moved since it was written.
     """
     try:
         text = read_regular(Path(work_dir, POINTER), _POINTER_SIZE).decode()
@@ -361,11 +362,11 @@ def _candidates(work_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(work_dir: str | os.PathLike) -> Iterator[None]:
-    """Turns the error of a disk that is full, read-only or gone into one line.
+    """Replaces the error of a full, read-only or missing disk with one line.
 
     Raises:
-        UserError: nothing can be written into ``work_dir``.
-        OSError: any other, as it is.
+        UserError: ``work_dir`` cannot be written.
+        OSError: any other error.
     """
     try:
         yield
@@ -380,17 +381,17 @@ def storage_errors(work_dir: str | os.PathLike) -> Iterator[None]:
 
 
 def _after(work_dir: Path) -> str:
-    """What to do after an error of the storage."""
+    """The fix after an error of the storage."""
     if not work_dir.is_dir():
         return 'was the folder removed or renamed? if it still exists, continue in it with --resume'
     last = last_saved(work_dir)
     if last is None or not last.is_file():
-        return 'nothing was saved yet; make room and start again'
-    return f'{last} is whole; make room and continue with --resume'
+        return 'nothing was saved yet; free some space and start again'
+    return f'{last} is complete; free some space and continue with --resume'
 
 
 def describe_last(work_dir: str | os.PathLike) -> str:
-    """The last checkpoint of a work dir, in words, for the end of a message."""
+    """Describes the last checkpoint of a work dir, for the end of a message."""
     last = last_saved(work_dir)
     if last is None or not last.is_file():
         return 'nothing was saved yet'

@@ -1,10 +1,10 @@
-"""Detectors' losses as of one batch, however many processes share it: an option.
+"""Optional: normalises the losses of detectors over all processes, as one process would.
 
 A detector divides the sum of a loss by the number of objects, or of samples drawn for them. The
-toolbox counts them in each process and averages the quotients, so that an object counts for more
-where there are few; the published results were trained so. With the mean count of all processes
-as the divisor, the mean of the quotients is the sum over all divided by the count of all: what
-one process computes.
+toolbox counts them in each process and averages the quotients, so an object has more weight in a
+process with few objects; the published results were trained in this way. With the mean count of all
+processes as the divisor, the mean of the quotients equals the total sum divided by the total count,
+as in one process.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from mmengine.registry import HOOKS
 class SharedAvgFactorHook(Hook):
     """Divides the losses of a detector by counts of all processes.
 
-    So several processes compute what one would, see docs/scale.md; mmdet and the published
-    trainings divide by the counts of each process, which is the default.
+    Then several processes compute the same as one, see docs/scale.md. The default, as in mmdet and
+    the published trainings, divides by the counts of each process.
     """
 
     def before_run(self, runner) -> None:
@@ -30,11 +30,11 @@ class SharedAvgFactorHook(Hook):
 
 
 def share_avg_factor(model: nn.Module) -> None:
-    """Makes the heads of a detector, in place, divide by counts of all processes.
+    """Makes the heads of a detector divide by the counts of all processes, in place.
 
-    Heads are known by mmdet's class names, since the engine imports no toolbox: AnchorHead
-    (RetinaNet, RPN), BBoxHead and FCNMaskHead. Each exchanges counts once a step, whatever the
-    images contain; so a process without objects keeps no other waiting.
+    Heads are found by mmdet's class names, since the engine imports no toolbox: AnchorHead
+    (RetinaNet, RPN), BBoxHead and FCNMaskHead. Each exchanges counts once per step, whatever the
+    images contain, so a process without objects does not block the others.
     """
     if get_world_size() == 1:
         return
@@ -49,7 +49,7 @@ def share_avg_factor(model: nn.Module) -> None:
 
 
 def _with_mean_factor(get_targets: Callable) -> Callable:
-    """AnchorHead.get_targets, whose fifth result is what losses are divided by."""
+    """AnchorHead.get_targets, whose fifth result is the divisor of the losses."""
 
     def shared(*args: Any, **options: Any) -> tuple:
         labels, label_weights, targets, weights, factor, *rest = get_targets(*args, **options)

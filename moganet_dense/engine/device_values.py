@@ -1,18 +1,18 @@
-"""Values on a GPU that the CPU wants to know without waiting for what is launched after them."""
+"""Reads values from a GPU without waiting for kernels that are launched after them."""
 
 import torch
 
 
 def must_wait(value: torch.Tensor) -> bool:
-    """Whether reading a value waits for everything that was launched before."""
+    """Whether reading a value waits for all kernels launched before."""
     return value.device.type != 'cpu'
 
 
 class EarlyCopy:
-    """A value of one element, on its way to the CPU while the GPU computes on.
+    """Asynchronous copy of a value of one element from the GPU to the CPU.
 
     Args:
-        value: on any device.
+        value: one element, on any device.
     """
 
     def __init__(self, value: torch.Tensor) -> None:
@@ -24,7 +24,7 @@ class EarlyCopy:
             self.copied.record()
 
     def get(self) -> bool | int | float:
-        """The value; waits for what was launched before it, not after it."""
+        """The value; waits for kernels launched before it, not after it."""
         if self.copied is not None:
             self.copied.synchronize()
         return self.value.item()

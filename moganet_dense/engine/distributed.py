@@ -1,10 +1,10 @@
-"""One training in several processes: how they find each other, who speaks, and how they end.
+"""One training in several processes: process group, logging of rank 0, and termination.
 
-A launcher (torchrun, srun, mpirun) starts the processes and says in the environment which is
-which. They talk over gloo on CPUs and nccl on GPUs. A launcher ends the others when a process of
-its own ends with an error. What it does not see, a process that is frozen or waits for one that
-never came, is seen by heartbeats: each process notes in the group's own store every few seconds
-that it lives, and rank 0 says who does not.
+A launcher (torchrun, srun, mpirun) starts the processes and sets their ranks in the environment.
+They communicate over gloo on CPUs and nccl on GPUs. A launcher stops the others when one of its
+processes ends with an error. It does not detect a process that is frozen, or waits for one that
+never started; heartbeats do: each process updates a key in the store of the group every few
+seconds, and rank 0 reports the processes that stopped.
 """
 
 import atexit
@@ -32,31 +32,31 @@ ENVIRONMENT = {
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
-"""Variables by which a launcher gives a process its number, how many there are, and its number on
-this machine. All need MASTER_ADDR, the machine of rank 0; MASTER_PORT is 29500 if not given."""
+"""Environment variables of each launcher: rank, world size and local rank. All need MASTER_ADDR,
+the machine of rank 0; the default of MASTER_PORT is 29500."""
 
 TIMEOUT = timedelta(hours=2)
-"""For a collective. Rank 0 may compute metrics for long; who is gone is noticed otherwise."""
+"""Time limit of a collective. Rank 0 may compute metrics for long; heartbeats detect lost ranks."""
 
 JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
-"""Environment variable: seconds that a process waits for the others to come."""
+"""Environment variable: seconds that a process waits for the others to join."""
 JOIN_SECONDS = 25
 BEAT, MISSED = 2.0, 16.0
-"""Seconds between two heartbeats, and without one until a process is taken for gone."""
+"""Seconds between two heartbeats, and seconds without one after which a process counts as lost."""
 ASK = 2.0
-"""Seconds in which all that are left note that a collective has failed."""
+"""Seconds in which all remaining processes notice that a collective has failed."""
 _RESTS = 'rests'
 
 
 def join(launcher: str) -> None:
-    """Makes this process one of the group that ``launcher`` started, until it ends.
+    """Joins the process group that ``launcher`` started.
 
     Args:
         launcher: none, pytorch, slurm or mpi.
 
     Raises:
-        UserError: the launcher's environment is absent, there are too few GPUs, the port is in
-            use, or a process does not come.
+        UserError: the environment of the launcher is missing, there are too few GPUs, the port is
+            in use, or a process does not join.
     """
     if launcher == 'none' or dist.is_initialized():
         return
@@ -75,11 +75,11 @@ def require_same(facts: dict[str, str]) -> None:
     """Checks that all processes have the same code, config and data.
 
     Args:
-        facts: of this process, in words, by what they are about.
+        facts: descriptions of this process, by topic.
 
     Raises:
-        UserError: in rank 0, where another rank has others.
-        SystemExit: in the others then.
+        UserError: in rank 0, if the facts of another rank differ.
+        SystemExit: in the other ranks.
     """
     everyone: list[dict[str, str]] = [{}] * dist.get_world_size()
     dist.all_gather_object(everyone, facts)
@@ -97,7 +97,7 @@ def require_same(facts: dict[str, str]) -> None:
 
 
 def leave() -> None:
-    """Ends the group in order."""
+    """Leaves the process group."""
     if dist.is_initialized():
         _HEART.stop()
         dist.destroy_process_group()
@@ -105,11 +105,11 @@ def leave() -> None:
 
 @contextmanager
 def joined(launcher: str) -> Iterator[None]:
-    """Within it this process is one of a group, see :func:`join`.
+    """Context in which this process is a member of a group, see :func:`join`.
 
     Raises:
-        UserError: also, in place of the library's error, where another process has ended.
-        RuntimeError: any other, as it is.
+        UserError: another process has ended; replaces the error of the backend.
+        RuntimeError: any other error.
     """
     before = dist.is_initialized()
     try:
@@ -119,7 +119,7 @@ def joined(launcher: str) -> Iterator[None]:
         if launcher == 'none' or not _is_lost_peer(error):
             raise
         raise UserError(
-            f'{_HEART.gone()} has ended, killed or by an error of its own; this job ends; continue '
+            f'{_HEART.gone()} has ended, killed or by an error; this job stops; continue '
             'with --resume'
         ) from error
     if not before:
@@ -132,7 +132,7 @@ def _is_lost_peer(error: RuntimeError) -> bool:
 
 
 def _read_place(launcher: str) -> tuple[int, int]:
-    """Translates what the launcher put into the environment, takes a GPU; rank and world size."""
+    """Reads the environment of the launcher and selects a GPU; returns rank and world size."""
     names = ENVIRONMENT[launcher]
     if absent := [name for name in (*names, 'MASTER_ADDR') if name not in os.environ]:
         raise UserError(
@@ -173,11 +173,11 @@ def _store(rank: int, is_master: bool) -> dist.Store:
         reason = reason_of(error)
         if 'EADDRINUSE' in reason or 'in use' in reason:
             raise UserError(
-                f'MASTER_PORT {port} is in use on this machine, by another training perhaps; '
+                f'MASTER_PORT {port} is in use on this machine, possibly by another training; '
                 'choose another one'
             ) from None
         raise UserError(
-            f'rank {rank} does not reach rank 0 at {address}:{port} within {seconds:g} s: is it '
+            f'rank {rank} cannot reach rank 0 at {address}:{port} within {seconds:g} s: is it '
             f'started, and the port open? ({reason[:120]})'
         ) from None
     if not hosted:
@@ -186,7 +186,7 @@ def _store(rank: int, is_master: bool) -> dist.Store:
 
 
 def _within(seconds: float, make: Callable[[], dist.Store]) -> dist.Store:
-    """The result of ``make``, which waits for ever where a stranger listens at the port.
+    """The result of ``make``, which blocks forever if another program listens on the port.
 
     Raises:
         TimeoutError: it took longer.
@@ -203,37 +203,37 @@ def _within(seconds: float, make: Callable[[], dist.Store]) -> dist.Store:
     thread.start()
     thread.join(seconds)
     if not made:
-        raise TimeoutError('it does not answer')
+        raise TimeoutError('no answer')
     if isinstance(made[0], BaseException):
         raise made[0]
     return made[0]
 
 
 def _meet(store: dist.Store, rank: int, world: int) -> None:
-    """Waits until all are there.
+    """Waits until all processes have joined.
 
     Raises:
-        UserError: rank 0 says who is not.
+        UserError: in rank 0, names the missing ranks.
     """
     store.set(f'here/{rank}', f'process {os.getpid()} on {socket.gethostname()}')
-    end = time.monotonic() + _seconds_to_join() + (2 if rank else 0)  # rank 0 says it first
+    end = time.monotonic() + _seconds_to_join() + (2 if rank else 0)  # rank 0 reports it first
     wanted = [f'here/{other}' for other in range(world)]
     while not store.check(wanted):
         if time.monotonic() > end:
             absent = [str(other) for other in range(world) if not store.check([f'here/{other}'])]
             raise UserError(
-                f'rank {", ".join(absent)} of {world} did not come within {_seconds_to_join():g} '
+                f'rank {", ".join(absent)} of {world} did not join within {_seconds_to_join():g} '
                 f's; {JOIN_TIMEOUT}=SECONDS waits longer'
             )
         time.sleep(0.1)
 
 
 class _Heart:
-    """Beats in the store while this process trains, and ends it where another's heart has stopped.
+    """Sends heartbeats while this process trains, and ends it if another process has stopped.
 
-    Rank 0 watches all others and says who is gone; they watch rank 0. Outside of iterations, where
-    one call may keep Python's other threads waiting for long, as evaluation in C++ or parsing of
-    a large file does, a process says that it rests, and is not watched.
+    Rank 0 watches all others and reports lost ones; they watch rank 0. Outside of iterations a
+    single call, such as evaluation in C++ or parsing of a large file, may block Python's other
+    threads for long; there a process pauses its heartbeat and is not watched.
     """
 
     def __init__(self) -> None:
@@ -244,7 +244,7 @@ class _Heart:
     def start(self, rank: int, world: int) -> None:
         self.ended.clear()
         self.rank, self.world, self.resting = rank, world, True
-        # a connection of its own: the group's may be in use by a call that waits
+        # a separate connection: a blocked call may use that of the group
         self.store = _store(rank, is_master=False)
         self.store.set_timeout(timedelta(seconds=MISSED * 0.75))
         self.thread = threading.Thread(target=self._run, daemon=True, name='heartbeat')
@@ -252,21 +252,21 @@ class _Heart:
         atexit.register(self.stop)
 
     def rest(self, resting: bool = True) -> None:
-        """Whether this process is not watched from now on."""
+        """Pauses or continues the heartbeat of this process."""
         if self.thread is not None and resting != self.resting:
             self.resting = resting
-            with suppress(RuntimeError):  # the thread notices, too
+            with suppress(RuntimeError):  # the thread notices it, too
                 self.store.set(f'beat/{self.rank}', _RESTS if resting else '0')
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Stops the thread."""
         self.ended.set()
         if self.thread is not None:
             self.thread.join(5)
             self.thread = None
 
     def gone(self) -> str:
-        """Who has ended, in words, once a collective of all has failed."""
+        """Names the processes that have ended, after a collective has failed."""
         if self.thread is None:
             return 'another process'
         try:
@@ -274,7 +274,7 @@ class _Heart:
             time.sleep(ASK)
             others = [other for other in range(self.world) if other != self.rank]
             lost = [r for r in others if not self.store.check([f'failed/{r}'])]
-        except RuntimeError:  # the store was there
+        except RuntimeError:  # the store was reachable
             lost = [0]
         named = ', '.join(f'{r} of {self.world}{self._place(r)}' for r in lost)
         return f'rank {named}' if lost else 'another process'
@@ -292,7 +292,7 @@ class _Heart:
                 self.store.set(f'beat/{self.rank}', str(beats))
                 for other in watched:
                     self._look(other, seen)
-            except RuntimeError:  # the store is gone or frozen, and rank 0 with it
+            except RuntimeError:  # the store is lost or frozen, and rank 0 with it
                 if not self.ended.wait(BEAT) and not self.resting:
                     self._end(0)
 
@@ -305,12 +305,12 @@ class _Heart:
             self._end(other)
 
     def _end(self, lost: int) -> None:
-        """Ends this process at once, after one of them has said why."""
+        """Ends this process at once, after one process has printed the reason."""
         if self.rank in (0, 1):
             with suppress(OSError):
                 text = (
-                    f'error: rank {lost} of {self.world}{self._place(lost)} has not answered for '
-                    f'{MISSED:g} s, as if killed or frozen; this job ends; continue with --resume\n'
+                    f'error: rank {lost} of {self.world}{self._place(lost)} has not responded for '
+                    f'{MISSED:g} s, killed or frozen; this job stops; continue with --resume\n'
                 )
                 os.write(2, text.encode())
         os._exit(1)
@@ -328,9 +328,9 @@ _HEART = _Heart()
 
 
 class HeartbeatHook(Hook):
-    """Lets a process be watched during iterations of training."""
+    """Sends heartbeats during the iterations of training."""
 
-    priority = 'HIGHEST'  # before anything that may take long
+    priority = 'HIGHEST'  # before any long operation
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         _HEART.rest(False)
@@ -350,7 +350,7 @@ class HeartbeatHook(Hook):
 
 
 def _silence() -> None:
-    """From now on nothing of this process reaches the screen but errors."""
+    """Silences all output of this process except errors."""
     sys.stdout.flush()
     with open(os.devnull, 'w') as nothing:
         os.dup2(nothing.fileno(), 1)
@@ -359,7 +359,7 @@ def _silence() -> None:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The first process of each machine does what is within before the others there do."""
+    """The first process of each machine runs the body before the others on it."""
     first = int(os.environ.get('LOCAL_RANK', 0)) == 0
     if not first:
         barrier()
@@ -369,7 +369,7 @@ def main_first() -> Iterator[None]:
 
 
 def speak_into(path: str | os.PathLike) -> None:
-    """From now on what this process prints goes to a file."""
+    """Redirects the output of this process to a file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     with open(path, 'a') as file:

@@ -1,4 +1,4 @@
-"""Moving average of weights as OpenMixup's published runs took it."""
+"""Moving average of weights as in OpenMixup's published runs."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ class WarmupEMA(ExponentialMovingAverage):
     linearly from ``ratio * (1 - momentum)`` to ``1 - momentum`` over ``warmup`` updates.
 
     Args:
-        model: what is averaged.
+        model: the model to average.
         warmup: number of updates of the linear part.
-        ratio: where it begins, as a part of its end.
-        momentum: share of the new weights after the linear part, as mmengine means it.
+        ratio: start of the linear part, relative to its end.
+        momentum: share of the new weights after the linear part, as in mmengine.
         interval, device, update_buffers: as in mmengine.
     """
 

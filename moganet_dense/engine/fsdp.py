@@ -1,9 +1,10 @@
-"""Fully sharded training (FSDP): each process keeps its part of weights, gradients and optimizer.
+"""Fully sharded training (FSDP): weights, gradients and optimizer state are sharded over the
+processes.
 
-Every block of the backbone is gathered when it is computed and let go of after; all that is not in
-a block is one more unit. Names, shapes and checkpoints are those of a training that is not
-sharded: a file is gathered before it is written and divided after it is read, so that all tools
-read it, and a training may go on with or without sharding, in any number of processes.
+Every block of the backbone is gathered for its computation and freed after it; everything else is
+one more unit. Names, shapes and checkpoints are the same as without sharding: weights are gathered
+before a file is written and sharded after it is read. So all tools can read the file, and a
+training can be resumed with or without sharding, in any number of processes.
 """
 
 from collections.abc import Iterator
@@ -27,21 +28,21 @@ except ImportError:  # before torch 2.6
 
 
 def check_sharding(launcher: str, hooks: list[Hook]) -> None:
-    """Sees that training can be sharded.
+    """Checks that training can be sharded.
 
     Raises:
-        UserError: it cannot, with what stands in the way.
+        UserError: it cannot, with the reason.
     """
     if fully_shard is None:
         raise UserError(f'--fsdp needs torch 2.6 or later, found {torch.__version__}')
     if launcher == 'none':
-        raise UserError('--fsdp shards over several processes: start with tools/dist_train.sh')
+        raise UserError('--fsdp needs several processes: start with tools/dist_train.sh')
     if any(isinstance(hook, EMAHook) for hook in hooks):
-        raise UserError('--fsdp keeps no moving average of the weights; remove EMAHook')
+        raise UserError('--fsdp does not support a moving average of the weights; remove EMAHook')
 
 
 def shard(model: nn.Module) -> None:
-    """Divides a model's parameters, in place, among all processes."""
+    """Shards the parameters of a model over all processes, in place."""
     mesh = init_device_mesh(get_device(), (get_world_size(),))
     for module in list(model.modules()):
         if isinstance(module, MogaBlock):
@@ -50,12 +51,12 @@ def shard(model: nn.Module) -> None:
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:
-    """A tensor of which each process has a part, gathered; any other as it is. All must call."""
+    """The full tensor of a sharded one; others are returned unchanged. Collective."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def divided_as(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """A whole tensor, divided as a parameter of its shape is."""
+    """A full tensor, sharded like a parameter of its shape."""
     if not isinstance(parameter, DTensor):
         return value.to(parameter)
     return distribute_tensor(
@@ -64,9 +65,9 @@ def divided_as(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
 
 
 class WholeCheckpointHook(Hook):
-    """Gathers weights and optimizer before they are saved, and divides them after loading."""
+    """Gathers weights and optimizer state before saving, and shards them after loading."""
 
-    priority = 'HIGHEST'  # before hooks that look at weights
+    priority = 'HIGHEST'  # before hooks that read weights
 
     def __init__(self) -> None:
         self.weights, self.optimizer = {}, {}
@@ -99,7 +100,7 @@ class WholeCheckpointHook(Hook):
 
 
 def _kept(items: Any) -> Iterator[tuple[str, Any]]:
-    """Names and gathered values; those of other processes than the first are let go of."""
+    """Names and gathered values; only rank 0 keeps them."""
     for name, value in items:
         if torch.is_tensor(value):
             value = whole(value.detach()).cpu()

@@ -1,4 +1,4 @@
-"""A config and what the command line changes in it."""
+"""A config with the changes of the command line."""
 
 import os
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from .distributed import main_first
 
 @dataclass(frozen=True)
 class Job:
-    """What training and testing have in common on the command line.
+    """Options shared by training and testing.
 
     Attributes:
         config: path of a config.
         work_dir: folder for logs and checkpoints; None: work_dirs/NAME, NAME_mini.
-        cfg_options: ``key=value`` texts that override the config.
+        cfg_options: ``key=value`` strings that override the config.
         launcher: none, pytorch, slurm or mpi.
-        mini: use the data set that ships, small and short.
+        mini: use the bundled sample data set, small images and a short schedule.
         from_scratch: do not start from published weights.
     """
 
@@ -34,7 +34,7 @@ class Job:
     from_scratch: bool = False
 
     def read(self) -> Config:
-        """The config with what the command line changes in it."""
+        """The config with the changes of the command line."""
         cfg = read_config(self.config)
         if self.mini:
             with main_first(), one_line('--mini cannot be applied to this config'):

@@ -1,8 +1,8 @@
 """Layer-wise learning-rate decay for MogaNet, as an optimizer constructor.
 
 The deeper a layer, the higher its rate: ``lr * decay_rate ** (13 - id)``, with ids from 0
-(stem) to 12 in the backbone and 13 for what stands behind it (and, as published, for the norms
-that end the stages). Source of the published rule:
+(stem) to 12 in the backbone and 13 for the modules after it (and, as published, for the norms
+at the end of the stages). Source of the published rule:
 detection of https://github.com/Westlake-AI/MogaNet, used there for Cascade Mask R-CNN with
 MogaNet-B and -L.
 """
@@ -16,7 +16,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from ..models.moganet import MogaNet
 from .optim_groups import GroupedOptimWrapperConstructor
 
-LAYERS = 12  # ids of the backbone above the stem's
+LAYERS = 12  # ids of the backbone after the stem
 RULES = ('published', 'corrected')
 _PART = re.compile(r'backbone\.(patch_embed|blocks|norm)(\d)(?:\.(\d+))?')
 
@@ -27,9 +27,9 @@ def layer_id(name: str, depths: Sequence[int], rule: str = 'published') -> int:
     Args:
         name: of the parameter in the whole model, ``backbone.blocks3.7.mlp.fc1.weight``.
         depths: blocks of each of the four stages.
-        rule: 'published' repeats the published table as it is: the first blocks of stage 3
-            (id 3) learn slower than the patch embed in front of them (4), id 1 is unused,
-            the norms that end the stages learn as fast as the heads, and in long stages all
+        rule: 'published' repeats the published table unchanged: the first blocks of stage 3
+            (id 3) learn slower than the patch embed before them (4), id 1 is unused,
+            the norms at the end of the stages learn as fast as the heads, and in long stages all
             blocks from the 17th on share id 11. 'corrected' follows the order in which the
             layers compute: all blocks are spread evenly over ids 1 to 12, a patch embed has
             the id of the first block after it, a norm that of the last block before it.
@@ -80,10 +80,12 @@ class MogaNetLayerDecay(GroupedOptimWrapperConstructor):
         if options:
             raise ValueError(
                 f'paramwise_cfg: unknown {sorted(options)}; valid: decay_rate, rule '
-                '(give _delete_=True to drop what a base config set)'
+                '(set _delete_=True to drop the options of a base config)'
             )
         if rule not in RULES:
-            raise ValueError(f'paramwise_cfg: rule is one of {", ".join(RULES)}, found {rule!r}')
+            raise ValueError(
+                f'paramwise_cfg: expected a rule of {", ".join(RULES)}, found {rule!r}'
+            )
         if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
             raise ValueError(f'paramwise_cfg: expected 0 < decay_rate <= 1, found {rate!r}')
         if self.base_lr is None or self.base_wd is None:
@@ -94,7 +96,7 @@ class MogaNetLayerDecay(GroupedOptimWrapperConstructor):
         """Adds the groups of a model's trained parameters to ``params``.
 
         Raises:
-            TypeError: the model's backbone is no MogaNet.
+            TypeError: the backbone of the model is not a MogaNet.
         """
         backbone = getattr(module, 'backbone', None)
         if not isinstance(backbone, MogaNet):

@@ -1,4 +1,4 @@
-"""Losses that are logged without waiting for the GPU after every iteration."""
+"""Logs losses without waiting for the GPU after every iteration."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from mmengine.registry import HOOKS
 
 from .device_values import must_wait
 
-MOST = 1000  # values that wait on the device for someone to read them
+MOST = 1000  # values that stay on the device until they are read
 
 
 class DeviceHistoryBuffer(HistoryBuffer):
-    """mmengine's HistoryBuffer, whose newest values may still be on the device.
+    """mmengine's HistoryBuffer, whose latest values may still be on the device.
 
-    They are copied to the CPU, all at once, when anyone reads the history: its statistics, its
+    They are copied to the CPU, all at once, when the history is read: its statistics, its
     data, or a copy of it for a checkpoint. In a checkpoint it is a plain HistoryBuffer.
 
     Args:
-        buffer: whose values and counts it takes over.
+        buffer: initial values and counts.
     """
 
     def __init__(self, buffer: HistoryBuffer | None = None) -> None:
@@ -28,13 +28,13 @@ class DeviceHistoryBuffer(HistoryBuffer):
         super().__init__(values, counts, buffer.max_length if buffer else 1_000_000)
 
     def wait(self, value: torch.Tensor) -> None:
-        """Notes a value of one element, on any device, with count 1."""
+        """Appends a value of one element, on any device, with count 1."""
         self._waiting.append(value.detach().reshape(()))
         if len(self._waiting) >= MOST:
             self._fetch()
 
     def update(self, log_val: float, count: int = 1) -> None:
-        """As mmengine's, after the values that wait."""
+        """As mmengine's, after the pending values."""
         self._fetch()
         super().update(log_val, count)
 
@@ -51,7 +51,7 @@ class DeviceHistoryBuffer(HistoryBuffer):
     def __deepcopy__(self, memo: dict) -> HistoryBuffer:
         return HistoryBuffer(*self.data, self.max_length)
 
-    # mmengine's methods read these two attributes: a reader gets what waits, too
+    # mmengine's methods read these two attributes: a reader gets pending values, too
     @property
     def _log_history(self) -> Any:
         self._fetch()
@@ -73,11 +73,11 @@ class DeviceHistoryBuffer(HistoryBuffer):
 
 @HOOKS.register_module()
 class DeviceRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's RuntimeInfoHook, which leaves losses on a GPU until they are read.
+    """mmengine's RuntimeInfoHook, which keeps losses on the GPU until they are read.
 
-    mmengine's hook asks for every loss after every iteration, so that the CPU, which should
-    launch the next iteration, waits for the GPU. Here that happens when the log is written. What
-    is logged is the same.
+    mmengine's hook reads every loss after every iteration, so the CPU waits for the GPU instead of
+    launching the next iteration. Here losses are read when the log is written. The logged values
+    are the same.
     """
 
     def after_train_iter(

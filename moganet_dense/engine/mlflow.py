@@ -1,4 +1,4 @@
-"""MLflow's pictures."""
+"""Images for MLflow."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from mmengine.visualization import MLflowVisBackend
 
 
 @VISBACKENDS.register_module()
-class MLflowWithPictures(MLflowVisBackend):
-    """mmengine's MLflowVisBackend, whose picture names lack the ending that MLflow asks for."""
+class MLflowImageBackend(MLflowVisBackend):
+    """mmengine's MLflowVisBackend with the file suffix that MLflow requires in image names."""
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **options: Any) -> None:
         """Logs (H, W, 3), uint8, RGB, as ``name_step.png``."""

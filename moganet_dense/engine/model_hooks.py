@@ -15,10 +15,10 @@ from .resumable import SeededDataset
 
 @HOOKS.register_module()
 class StrictLoadingHook(Hook):
-    """Makes an image that is truncated, or a label map or annotation that does not fit, an error
-    that names the file; see :func:`~moganet_dense.data.image_io.load_whole`."""
+    """Raises an error with the file name for truncated images and for label maps or annotations
+    that do not match; see :func:`~moganet_dense.data.image_io.load_whole`."""
 
-    priority = 'VERY_HIGH'  # before data are read
+    priority = 'VERY_HIGH'  # before data is read
 
     def __init__(self) -> None:
         self.prepared: list[weakref.ref] = []
@@ -43,7 +43,7 @@ class StrictLoadingHook(Hook):
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Lays weights, and the images that enter the backbone, out with channels last: faster."""
+    """Converts the weights and inputs of the backbone to the channels-last memory format."""
 
     def before_run(self, runner) -> None:
         from ..toolboxes.model_form import to_channels_last  # which imports mmcv
@@ -53,8 +53,8 @@ class ChannelsLastHook(Hook):
 
 @HOOKS.register_module()
 class CompileBlocksHook(Hook):
-    """Compiles the blocks of the backbone when training begins; where that cannot be, one warning
-    says so, see :func:`~moganet_dense.models.compiling.compile_blocks`."""
+    """Compiles the blocks of the backbone when training begins; prints one warning if that is not
+    possible, see :func:`~moganet_dense.models.compiling.compile_blocks`."""
 
     def before_train(self, runner) -> None:
         compile_blocks(_model(runner).backbone)

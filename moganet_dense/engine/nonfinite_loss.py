@@ -1,4 +1,4 @@
-"""A loss or weights that are not finite stop training before they do harm."""
+"""Stops training at a non-finite loss or non-finite weights."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -20,33 +20,31 @@ from .device_values import EarlyCopy, must_wait
 
 @HOOKS.register_module()
 class NonfiniteLossHook(Hook):
-    """Checks the loss before weights are changed by it, and weights before they are saved.
+    """Checks the loss before the weights are updated, and the weights before they are saved.
 
-    A forward hook of the model sees the losses. Where they are not finite and the batch is to be
-    skipped, they are replaced by the same numbers with gradients of zero, and the optimizer's
-    step is left without gradients if no other batch was accumulated for it. So this works with
-    any optimizer wrapper.
+    A forward hook of the model reads the losses. If they are not finite and the batch may be
+    skipped, they are replaced by the same values with zero gradients, and the optimizer step gets
+    no gradients unless another batch was accumulated. So this works with any optimizer wrapper.
 
-    On a GPU, where no batch may be skipped, the CPU launches the backward pass before it asks
-    whether the loss is finite, and asks before the optimizer's step: the GPU does not wait for
-    the answer.
+    On a GPU, if no batch may be skipped, the backward pass is launched before the loss is read, and
+    the loss is read before the optimizer step, so the GPU does not wait.
 
     Args:
-        max_skipped: how many iterations in a row may have a loss that is not finite. In them
-            weights, optimizer and statistics stay as they are; iterations and schedules count.
+        max_skipped: number of consecutive iterations that may have a non-finite loss. They leave
+            weights, optimizer state and statistics unchanged; iterations and schedules advance.
     """
 
-    priority = 'VERY_HIGH'  # before the average follows the weights
+    priority = 'VERY_HIGH'  # before the moving average is updated
 
     def __init__(self, max_skipped: int = 0) -> None:
         self.max_skipped, self.in_a_row = max_skipped, 0
         self.useful = self.stepped = False
-        """Whether a gradient of a finite loss waits for the optimizer's step; whether that came."""
+        """Whether a gradient of a finite loss is pending; whether the optimizer step has run."""
         self.runner: Any = None
         self.batch: Any = None
         self.buffers: list[torch.Tensor] = []
         self.asked: tuple[EarlyCopy, Mapping[str, Any]] | None = None
-        """Whether the loss is not finite, on its way to the CPU, and the losses."""
+        """Asynchronous flag of a non-finite loss, and the losses."""
         self.handles: list[Any] = []
 
     def before_train(self, runner) -> None:
@@ -60,7 +58,7 @@ class NonfiniteLossHook(Hook):
         self.close(runner)
 
     def close(self, runner) -> None:
-        """Takes the hooks of model and optimizer away; at the end, or after an error."""
+        """Removes the hooks of model and optimizer, at the end or after an error."""
         for handle in self.handles:
             handle.remove()
         self.handles, self.runner, self.batch, self.buffers = [], None, None, []
@@ -72,13 +70,13 @@ class NonfiniteLossHook(Hook):
             self.buffers = [buffer.clone() for buffer in _model(runner).buffers()]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self._stop_if_asked()  # no step may have come
+        self._stop_if_asked()  # the step may not have run
         self.runner, self.batch, self.buffers = None, None, []
         if self.stepped:
             self.useful = self.stepped = False
 
     def _check(self, model: nn.Module, args: tuple, options: dict, losses: Any) -> dict | None:
-        """The losses, replaced where they are not finite; None: as they are."""
+        """The replaced losses if they are not finite; None: unchanged."""
         if self.runner is None or options.get('mode') != 'loss':
             return None
         bad = _of_any_process(~torch.isfinite(_total(losses).detach()))
@@ -97,7 +95,7 @@ class NonfiniteLossHook(Hook):
         return _without_gradient(losses, model)
 
     def _stop_if_asked(self) -> None:
-        """Raises UserError if the loss that was asked about is not finite."""
+        """Raises UserError if the pending loss is not finite."""
         (bad, losses), self.asked = self.asked or (None, {}), None
         if bad is not None and bad.get():
             raise self._error(losses)
@@ -114,7 +112,7 @@ class NonfiniteLossHook(Hook):
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         self._stop_if_asked()
-        if not self.useful:  # zeros alone, which would still decay weights and move averages
+        if not self.useful:  # zero gradients, which would still decay weights and move averages
             for group in optimizer.param_groups:
                 for parameter in group['params']:
                     parameter.grad = None
@@ -145,7 +143,7 @@ def _optimizers(runner) -> list[torch.optim.Optimizer]:
 
 
 def _total(losses: Mapping[str, Any]) -> torch.Tensor:
-    """Sum of the means of all losses, as mmengine adds them up (BaseModel.parse_losses)."""
+    """Sum of the means of all losses, as in mmengine (BaseModel.parse_losses)."""
     means = [v.mean() for k, value in losses.items() if 'loss' in k for v in _as_list(value)]
     return sum(means, torch.zeros(()).to(means[0]) if means else torch.zeros(()))
 
@@ -155,7 +153,7 @@ def _as_list(value: Any) -> list[torch.Tensor]:
 
 
 def _without_gradient(losses: Mapping[str, Any], model: nn.Module) -> dict:
-    """The same losses, whose gradient with respect to every parameter is zero."""
+    """The same losses with zero gradients for every parameter."""
     nothing = sum(0 * p.flatten()[:1].float().sum() for p in model.parameters() if p.requires_grad)
 
     def cut(value: Any) -> Any:
@@ -171,7 +169,7 @@ def _terms(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _of_any_process(flag: torch.Tensor) -> torch.Tensor:
-    """Whether the flag is set in any process: all of them act alike, or they would wait."""
+    """Whether the flag is set in any process: all have to act alike, or they would deadlock."""
     if get_world_size() > 1:
         flag = flag.int()
         all_reduce(flag, 'max')

@@ -1,4 +1,4 @@
-"""Optimizers with few parameter groups, and with one fused kernel for many parameters on a GPU."""
+"""Optimizers with few parameter groups, fused on a GPU."""
 
 import inspect
 from typing import Any
@@ -11,24 +11,24 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from ..utils.errors import UserError
 
 IMPLEMENTATION = ('fused', 'foreach')
-"""Options of a group that say how a step is computed, and depend on where it is."""
+"""Options of a group that select the implementation of a step, and depend on the device."""
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor; parameters with equal options form one group.
+    """mmengine's constructor, with one group for all parameters that have equal options.
 
-    mmengine makes a group of every parameter as soon as ``paramwise_cfg`` is given: 600 for
-    MogaNet-S in a detector, and a step launches kernels for each of them. The hyperparameters of
-    every parameter are the same here, in as many groups as they differ. Where all parameters are
-    on CUDA and PyTorch has a fused form of the optimizer, that computes the step, unless the
-    config says ``fused`` or ``foreach`` itself. On a CPU steps are bitwise identical to mmengine's.
+    With ``paramwise_cfg`` mmengine creates one group per parameter: 600 for MogaNet-S in a
+    detector, and a step launches kernels for each of them. Here every parameter has the same
+    hyperparameters, in as few groups as possible. If all parameters are on CUDA and PyTorch has a
+    fused optimizer, it is used, unless the config sets ``fused`` or ``foreach``. On a CPU steps are
+    bitwise identical to mmengine's.
 
-    A checkpoint that was saved on another kind of device is resumed with the form of this one.
+    A checkpoint from another device type is resumed with the implementation for this one.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """The wrapper of an optimizer of the model's parameters."""
+        """The wrapped optimizer of the model's parameters."""
         if can_fuse(self.optimizer_cfg, model):
             self.optimizer_cfg = dict(self.optimizer_cfg, fused=True)
         wrapper = super().__call__(model)
@@ -40,8 +40,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parameter groups of an optimizer, those with equal options as one, in the order of their
-    first parameters."""
+    """Merges parameter groups with equal options, in the order of their first parameters."""
     found: list[dict[str, Any]] = []
     for group in groups:
         same = next((each for each in found if _options(each) == _options(group)), None)
@@ -55,7 +54,7 @@ def merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def can_fuse(optimizer_cfg: dict, model: nn.Module) -> bool:
-    """Whether PyTorch's optimizer of a config has a fused form for the parameters of a model."""
+    """Whether PyTorch has a fused implementation of the optimizer for the parameters of a model."""
     kind = optimizer_cfg['type']
     if isinstance(kind, str):
         with OPTIMIZERS.switch_scope_and_registry(None) as registry:
@@ -79,16 +78,16 @@ def _options(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """A saved state, computed as this optimizer does.
+    """A saved state with the implementation options of this optimizer.
 
     Raises:
-        UserError: its parameters are grouped in another way.
+        UserError: its parameters are grouped differently.
     """
     own, saved = optimizer.param_groups, state['param_groups']
     if [len(group['params']) for group in own] != [len(group['params']) for group in saved]:
         raise UserError(
             f'the checkpoint has its parameters in {len(saved)} groups, the optimizer in '
-            f'{len(own)}; a training that began with one group for each parameter is resumed with '
+            f'{len(own)}; resume a training that began with one group per parameter with '
             '--cfg-options optim_wrapper.constructor=DefaultOptimWrapperConstructor'
         )
     how = [{k: group[k] for k in IMPLEMENTATION if k in group} for group in own]

@@ -1,8 +1,8 @@
-"""Checkpoints of plain data: what is saved can be read without running code.
+"""Checkpoints of plain data, which can be read without running code.
 
-mmengine puts objects of its own and NumPy arrays into a checkpoint and reads it back with
-full pickle. Here they are turned into tensors and plain containers before saving and back
-after loading, and every checkpoint is read by
+mmengine stores its own objects and NumPy arrays in a checkpoint and reads it with full pickle. Here
+they are converted to tensors and plain containers before saving and back after loading, and every
+checkpoint is read by
 :func:`~moganet_dense.weights.loading.read_checkpoint`.
 """
 
@@ -16,18 +16,18 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 
 _PLAIN = (str, int, float, bool, type(None), torch.Tensor)
-PARTS = ('message_hub', 'meta', 'param_schedulers')  # the others are tensors and numbers
+PARTS = ('message_hub', 'meta', 'param_schedulers')  # all others are tensors and numbers
 
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
     """Keeps checkpoints free of objects.
 
-    What is loaded to resume is turned back by
+    To resume, the content is converted back by
     :class:`~moganet_dense.engine.resume_check.ResumeCheckHook`.
     """
 
-    priority = 'VERY_LOW'  # after the hooks that put something into the checkpoint
+    priority = 'VERY_LOW'  # after the hooks that add to the checkpoint
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         for part in PARTS:
@@ -38,8 +38,8 @@ class PlainCheckpointHook(Hook):
 def to_plain(value: Any) -> Any:
     """A copy of ``value`` in tensors, numbers, strings and plain containers.
 
-    Arrays become tensors, history buffers and counters tagged dicts; what else is not plain
-    becomes its text.
+    Arrays become tensors, history buffers and counters tagged dicts; other objects
+    become their string.
     """
     if isinstance(value, HistoryBuffer):
         log, count = (torch.as_tensor(np.asarray(part)) for part in value.data)

@@ -1,14 +1,14 @@
-"""Training that a stop does not change: what is drawn depends on the place, not on the past.
+"""Exact resuming: random numbers depend on the position in the training, not on its history.
 
-Every iteration starts from random states that follow from the seed and its number, every
-sample from ones that follow from the seed and its place in the training. So no state of the
-generators has to be saved, a loader can start anywhere without loading what was seen, and the
-number of its workers does not matter. Nor does the number of processes: batches are drawn for
-all of them together, and each takes its share.
+The random state of every iteration is derived from the seed and its number, and that of every
+sample from the seed and its position in the training. So no generator state has to be saved, a
+loader can start anywhere without loading earlier samples, and the number of workers does not
+matter. Nor does the number of processes: batches are drawn for all of them together, and each takes
+its share.
 
-What the loops of mmengine lack for it: a loader that starts in the middle of an epoch
-(epoch-based loops start the epoch again), or where the training stands (iteration-based ones
-start the data again, or load all that was seen).
+The loops of mmengine lack a loader that starts in the middle of an epoch (epoch-based loops restart
+the epoch) or at the current iteration (iteration-based loops restart the data, or load all earlier
+samples).
 """
 
 import logging
@@ -33,11 +33,11 @@ from ..utils.errors import UserError
 from .fsdp import divided_as, whole
 from .signals import let_workers_ignore_signals
 
-VALIDATED = 'validated_iter'  # in the message hub: iteration after which was validated last
+VALIDATED = 'validated_iter'  # in the message hub: iteration of the last validation
 
 
 def draw_from(*place: int) -> None:
-    """Sets the generators of Python, NumPy and torch to states that follow from ``place``."""
+    """Seeds the generators of Python, NumPy and torch from ``place``."""
     words = np.random.SeedSequence(place).generate_state(4)
     random.seed(words.tobytes())
     np.random.seed(words)
@@ -46,10 +46,10 @@ def draw_from(*place: int) -> None:
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """A data set whose samples are drawn by their place in the training.
+    """A data set whose samples are seeded by their position in the training.
 
-    :class:`SeededBatches` ask it for (index, place); everything else, to read or to set, is the
-    data set's.
+    :class:`SeededBatches` index it by (index, place); all attributes are those of the wrapped data
+    set.
 
     Args:
         dataset: the data set, or its config.
@@ -82,7 +82,7 @@ class SeededDataset(Dataset):
 class SeededLoader(DataLoader):
     """A loader of :class:`SeededBatches`, which is empty until they have a start.
 
-    mmengine 0.10.7 asks for data while a loop is built, which would start the workers.
+    mmengine 0.10.7 reads data while a loop is built, which would start the workers.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -90,19 +90,19 @@ class SeededLoader(DataLoader):
 
 
 class SeededBatches:
-    """Batches of (index, place), from any batch of an epoch on.
+    """Batches of (index, place), starting at any batch of an epoch.
 
     Args:
-        batches: of indices: a batch sampler.
+        batches: a batch sampler of indices.
         batch_size: samples of a batch of one process.
         shared: batches are drawn for all processes together, and sample k of one is for process k
-            modulo their number: W processes of B samples see the data of one process of W B. A
-            batch that falls short is filled up with its own first samples, so that all shares are
-            equal. Else each process has its own.
+            modulo their number: W processes of B samples see the data of one process of W B. An
+            incomplete batch is filled with its own first samples, so that all shares are equal.
+            Else each process draws its own batches.
         seed: of the training.
 
     Attributes:
-        epoch: what is drawn.
+        epoch: the current epoch.
         start: batches of the epoch to skip; None until the loop runs.
     """
 
@@ -128,14 +128,14 @@ class SeededBatches:
                 ]
 
     def _share(self, batch: list[int]) -> list[int]:
-        """What this process takes of a batch."""
+        """The share of this process in a batch."""
         if not self.shared:
             return batch
         lacking = -len(batch) % self.world
         return [*batch, *islice(cycle(batch), lacking)][self.rank :: self.world]
 
     def set_seed(self, seed: int) -> None:
-        """Draws by another seed from the next epoch on."""
+        """Changes the seed from the next epoch on."""
         if seed != self.seed:
             self.seed = seed
             if hasattr(self.sampler, 'seed'):
@@ -143,7 +143,7 @@ class SeededBatches:
 
 
 def seeded_loader(config: dict, seed: int, diff_rank_seed: bool = False) -> DataLoader:
-    """A loader as mmengine builds it, whose samples are drawn by their place.
+    """A loader as mmengine builds it, whose samples are seeded by their position.
 
     Args:
         config: a loader, as in a config.
@@ -163,7 +163,7 @@ def seeded_loader(config: dict, seed: int, diff_rank_seed: bool = False) -> Data
         plain = Runner.build_dataloader(config, seed=seed, diff_rank_seed=diff_rank_seed)
         empty = len(plain.dataset) == 0
     except ValueError as error:
-        if 'need at least one array' not in str(error):  # the toolboxes' message for: empty
+        if 'need at least one array' not in str(error):  # toolboxes, for an empty data set
             raise
         empty = True
     if empty:
@@ -175,7 +175,7 @@ def seeded_loader(config: dict, seed: int, diff_rank_seed: bool = False) -> Data
 
 
 def _with_batches(plain: DataLoader, batches: SeededBatches) -> DataLoader:
-    """A loader with the parts of ``plain``, but for its batches."""
+    """A loader with the options of ``plain`` and other batches."""
     loader = SeededLoader(
         SeededDataset(plain.dataset),
         batch_sampler=batches,
@@ -189,7 +189,7 @@ def _with_batches(plain: DataLoader, batches: SeededBatches) -> DataLoader:
         persistent_workers=plain.persistent_workers,
     )
     let_workers_ignore_signals(loader)
-    # torch knows no batch size beside a batch sampler; hooks ask for it
+    # torch sets no batch size with a batch sampler; hooks read it
     vars(loader)['batch_size'] = batches.batch_size
     return loader
 
@@ -205,16 +205,16 @@ def _empty(dataset: dict) -> str:
     part = next(innermost(dataset))
     return (
         f'the training set is empty: expected samples in '
-        f'{part.get("ann_file") or part.get("data_prefix")}, found none that its filters '
-        f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")}) let through'
+        f'{part.get("ann_file") or part.get("data_prefix")}, found none that passes its filters '
+        f'(filter_cfg={part.get("filter_cfg")}, indices={part.get("indices")})'
     )
 
 
 class _Resumable:
-    """What the two loops share.
+    """Base of the two loops.
 
     Attributes:
-        done: batches of the present epoch that have been trained on.
+        done: number of finished batches of the current epoch.
     """
 
     done = 0
@@ -231,9 +231,9 @@ class _Resumable:
         super().run_iter(*args)
 
     def _rest_of_epoch(self, epoch: int) -> Iterator[tuple[int, Any]]:
-        """Numbers and batches of an epoch that remain to be trained on."""
+        """The remaining batches of an epoch, with their numbers."""
         batches = self.dataloader.batch_sampler
-        batches.set_seed(self.runner.seed)  # a resumed training has its checkpoint's
+        batches.set_seed(self.runner.seed)  # a resumed training uses that of its checkpoint
         batches.epoch, batches.start = epoch, self.done
         loaded = enumerate(self.dataloader, self.done)
         while True:
@@ -257,8 +257,8 @@ class _Resumable:
 
 
 def _is_lost_worker(error: Exception) -> bool:
-    """Whether torch, or a pipe, says that a loader worker is gone; what a worker raises itself
-    comes as 'Caught ... in DataLoader worker'."""
+    """Whether torch or a pipe reports a lost loader worker; errors raised in a worker are reported
+    as 'Caught ... in DataLoader worker'."""
     if isinstance(error, RuntimeError):
         return str(error).startswith('DataLoader worker')
     return not str(error).startswith('Caught')
@@ -273,18 +273,18 @@ class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
         self.runner.model.train()
         for number, batch in self._rest_of_epoch(self._epoch):
             self.run_iter(number, batch)
-        self.done = self.dataloader.batch_sampler.start = 0  # for hooks that read the data again
+        self.done = self.dataloader.batch_sampler.start = 0  # for hooks that rebuild the data
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
     def validation_due(self) -> bool:
-        """Whether training stands where it is to be validated."""
+        """Whether a validation is due."""
         return self.done == 0 and self._validation_due(self._epoch, self._max_epochs)
 
 
 @LOOPS.register_module()
 class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
-    """mmengine's IterBasedTrainLoop, which resumes with the data that come next."""
+    """mmengine's IterBasedTrainLoop, which resumes at the next sample."""
 
     def run(self) -> torch.nn.Module:
         self.runner.call_hook('before_train')
@@ -300,10 +300,10 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
         return self.runner.model
 
     def _endless(self) -> Iterator[Any]:
-        """Batches from where training stands; samplers that end start again, shuffled again."""
+        """Batches from the current iteration on; finite samplers restart, shuffled again."""
         epoch, self.done = divmod(self._iter, len(self.dataloader))
         sampler = self.dataloader.batch_sampler.sampler
-        if hasattr(sampler, 'indices'):  # InfiniteSampler: one epoch without end
+        if hasattr(sampler, 'indices'):  # InfiniteSampler: one endless epoch
             epoch, self.done = 0, self._iter
         while True:
             if hasattr(sampler, 'set_epoch'):
@@ -313,16 +313,16 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
             epoch, self.done = epoch + 1, 0
 
     def validation_due(self) -> bool:
-        """Whether training stands where it is to be validated."""
+        """Whether a validation is due."""
         return self._validation_due(self._iter, self._max_iters)
 
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Keeps in a checkpoint what mmengine does not, and restores it.
+    """Saves and restores the training state that mmengine does not.
 
-    That is the place in the epoch, gradients accumulated but not yet used, and where training was
-    validated last. Where the training loop is not one of ours, it does nothing.
+    These are the position in the epoch, accumulated gradients, and the iteration of the last
+    validation. With a training loop of another package it does nothing.
     """
 
     priority = 'LOW'  # before the checkpoint is saved
@@ -331,7 +331,7 @@ class ResumeHook(Hook):
         self.gradients = {}
 
     def agree_before_saving(self, runner) -> None:
-        """Accumulated gradients are of each process; their mean does in all what they do."""
+        """Averages the accumulated gradients over the processes, which has the same effect."""
         self.gradients = {
             name: whole(parameter.grad).clone()
             for name, parameter in _model(runner).named_parameters()
@@ -358,7 +358,7 @@ class ResumeHook(Hook):
             if isinstance(loop, ResumableEpochLoop):
                 print_log(
                     f'an epoch had {meta["batches"]} batches when the checkpoint was saved and has '
-                    f'{len(loop.dataloader)} now: the epoch is started again',
+                    f'{len(loop.dataloader)} now: the epoch is restarted',
                     'current',
                     logging.WARNING,
                 )

@@ -1,4 +1,4 @@
-"""Whether a training continues the one that saved its checkpoint, and what differs if not."""
+"""Compares a training with the one that saved the checkpoint to resume."""
 
 import logging
 import warnings
@@ -17,29 +17,29 @@ from ..config import config_text
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 from ..utils.printable import printable
-from ..weights import loading  # names of it later: it may import this
+from ..weights import loading  # imported as a module: import cycle
 from ..weights.state_dicts import WeightsError
 from .atomic_checkpoint import last_whole
 from .plain_checkpoint import PARTS, from_plain, to_plain
 from .resume_schema import check_schema
 
-RUN = 'run'  # in a checkpoint's meta: description of its training
+RUN = 'run'  # in a checkpoint's meta: description of the training
 SHOWN = 6
-"""Differences that a message lists."""
+"""Maximum number of differences in a message."""
 
 _NOT_TRAINED_BY = {'init_cfg', 'pretrained', 'test_cfg', 'with_cp', 'data_root', 'backend_args',
                    'lazy_init', 'serialize_data'}  # fmt: skip
-"""Keys of a config that do not change a training that is resumed."""
+"""Config keys that do not change a resumed training."""
 _ABSENT = object()
 _LOOPS = {'EpochBasedTrainLoop': 'ResumableEpochLoop', 'IterBasedTrainLoop': 'ResumableIterLoop'}
 
 
 def describe(cfg: Mapping[str, Any], processes: int) -> dict[str, Any]:
-    """What a training is made of, as plain data.
+    """Describes a training as plain data.
 
     Args:
         cfg: its config.
-        processes: that train.
+        processes: their number.
     """
     loader, wrapper = cfg.get('train_dataloader') or {}, dict(cfg.get('optim_wrapper') or {})
     loop = dict(cfg.get('train_cfg') or {})
@@ -70,7 +70,7 @@ def _relevant(value: Any) -> Any:
 
 
 def described_in(meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The description of the training that saved a checkpoint; None if it is not known."""
+    """The description of the training that saved a checkpoint; None if unknown."""
     if isinstance(meta.get(RUN), Mapping):
         return dict(meta[RUN])
     try:
@@ -80,12 +80,12 @@ def described_in(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(found.get('optim_wrapper'), dict):
         return None
     described = describe(found, 1)
-    del described['batch']  # of how many processes is not known
+    del described['batch']  # the number of processes is unknown
     return described
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two descriptions, by key; parts that one lacks are left out."""
+    """Differences between two descriptions, by key; parts that one lacks are ignored."""
     common = set(before) & set(now)
     old, new = (dict(_flat({k: part[k] for k in sorted(common)})) for part in (before, now))
     keys = dict.fromkeys([*old, *new])
@@ -110,12 +110,12 @@ def _flat(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def check_resumable(content: Mapping[str, Any], cfg: Mapping[str, Any], accept: bool) -> None:
-    """Checks a checkpoint before anything is built for it.
+    """Checks a checkpoint before anything is built.
 
     Args:
         content: of the file.
-        cfg: of the training that is to continue it.
-        accept: let the training differ.
+        cfg: of the training to continue.
+        accept: allow differences.
 
     Raises:
         WeightsError: the content is malformed.
@@ -132,31 +132,30 @@ def _refuse(found: list[str]) -> None:
         more = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
         raise UserError(
             f'cannot resume: the training differs from the one that saved the checkpoint: '
-            f'{printable("; ".join(found[:SHOWN]))}{more}; --accept-changes continues with what '
-            'the config says, keeping weights and optimizer state'
+            f'{printable("; ".join(found[:SHOWN]))}{more}; --accept-changes continues with this '
+            'config, keeping weights and optimizer state'
         )
 
 
 @HOOKS.register_module()
 class ResumeCheckHook(Hook):
-    """Refuses to resume from a checkpoint that is malformed, or of another training.
+    """Rejects a checkpoint that is malformed or of another training.
 
-    Nothing of the file is restored before it was checked. Its config, a text that mmengine would
-    run, is not read as one.
+    Nothing is restored before the check. The config in the file, which mmengine would run, is not
+    parsed.
 
     Args:
-        accept_changes: continue although the training differs: weights, averages and the state of
-            the optimizer are the file's; rates, decay and schedules are what the config says they
-            are at that iteration.
+        accept_changes: continue although the training differs: weights, averages and optimizer
+            state come from the file; rates, decay and schedules from the config at that iteration.
     """
 
-    priority = 'HIGHEST'  # before hooks that restore something
+    priority = 'HIGHEST'  # before hooks that restore state
 
     def __init__(self, accept_changes: bool = False) -> None:
         self.accept_changes = accept_changes
 
     def before_run(self, runner) -> None:
-        """Finds the checkpoint where the runner was built by others than DenseRunner."""
+        """Finds the checkpoint if the runner is not a DenseRunner."""
         if runner._resume and runner._load_from is None:
             runner._load_from = last_whole(runner.work_dir)
         if runner._resume and runner._load_from is not None:
@@ -169,7 +168,7 @@ class ResumeCheckHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if isinstance(meta := checkpoint.get('meta'), dict):
-            meta.pop('config', None)  # mmengine's resume() would run this text
+            meta.pop('config', None)  # mmengine's resume() would run this string
         if not runner._resume:
             return
         check_schema(checkpoint, loading.is_trusting())
@@ -193,7 +192,7 @@ class ResumeCheckHook(Hook):
 
 
 def skip_pretrained(model: torch.nn.Module) -> None:
-    """A checkpoint replaces every weight: published ones need not be there, or be downloaded."""
+    """Skips published weights, which the checkpoint replaces: they need not be available."""
     for module in model.modules():
         if isinstance(module, MogaNet):
             module.pretrained, module.init_cfg = None, None
@@ -215,7 +214,7 @@ def _other_average(runner, checkpoint: dict) -> Iterator[str]:
         bad = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
         if bad or set(state) - set(wanted):
             name = (bad or sorted(set(state) - set(wanted)))[0]
-            raise WeightsError(f'cannot resume: ema_state_dict does not fit the model: {name}')
+            raise WeightsError(f'cannot resume: ema_state_dict does not match the model: {name}')
 
 
 def _optimizers(runner) -> dict[str, torch.optim.Optimizer]:
@@ -245,12 +244,12 @@ def _other_optimizer(runner, checkpoint: dict) -> Iterator[str]:
 
 
 def _names(group: Mapping[str, Any]) -> set[str]:
-    """Of the options of an optimizer, by which its kinds are told apart."""
+    """Options that distinguish the types of optimizers."""
     return set(group) - {'initial_lr'}
 
 
 def _check_states(optimizer: torch.optim.Optimizer, state: Mapping[int, Any]) -> None:
-    """Shapes of what an optimizer keeps by parameter: scalars, or of the parameter's shape."""
+    """Shapes of the state of an optimizer per parameter: scalars, or the parameter's shape."""
     parameters = [p for group in optimizer.param_groups for p in group['params']]
     kinds = {frozenset(values) for values in state.values()}
     if len(kinds) > 1:
@@ -288,16 +287,16 @@ def _check_gradients(runner, checkpoint: dict) -> None:
     bad = [k for k, v in gradients.items() if k not in parameters or parameters[k].shape != v.shape]
     if bad or expected != len(gradients):
         raise WeightsError(
-            f'cannot resume: gradients: expected {expected} that fit the model, found '
-            f'{len(gradients)}{f", {bad[0]} does not fit" if bad else ""}'
+            f'cannot resume: gradients: expected {expected} that match the model, found '
+            f'{len(gradients)}{f", {bad[0]} does not match" if bad else ""}'
         )
 
 
 def _follow_config(runner, checkpoint: dict) -> None:
-    """Sets rates and schedules of a checkpoint, in place, to what the config says they are.
+    """Sets the rates and schedules of a checkpoint to those of the config, in place.
 
     Raises:
-        UserError: a schedule depends on what was measured on the way.
+        UserError: a schedule depends on validation results.
     """
     meta = checkpoint['meta']
     _replay(runner, meta['epoch'], meta['iter'])
@@ -310,13 +309,13 @@ def _follow_config(runner, checkpoint: dict) -> None:
         saved = part['param_groups']
         sizes, found = ([len(group['params']) for group in groups] for groups in (ours, saved))
         if sizes != found or _names(ours[0]) != _names(saved[0]):
-            print_log('the optimizer starts without a state: it is another', 'current')
+            print_log('the optimizer starts without a state, as its type differs', 'current')
             part['state'] = {}
         part['param_groups'] = ours
 
 
 def _replay(runner, epochs: int, iterations: int) -> None:
-    """Steps all schedules as they would have been until an iteration."""
+    """Steps all schedules up to an iteration."""
     schedulers = [s for each in _schedulers(runner).values() for s in each]
     if any(getattr(s, 'need_val_args', False) for s in schedulers):
         raise UserError(

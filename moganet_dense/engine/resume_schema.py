@@ -1,8 +1,8 @@
-"""What a checkpoint to resume from has to look like: checked before anything is built from it.
+"""The schema of a checkpoint to resume from, checked before anything is built.
 
-The file is plain data already (see :mod:`~moganet_dense.weights.loading`). Here its containers
-are bounded, since shared ones may unfold to any size and some contain themselves, and every part
-that is restored has its types and ranges checked.
+The file contains plain data (see :mod:`~moganet_dense.weights.loading`). Here its containers are
+bounded, since shared ones may expand to any size and some contain themselves, and the types and
+ranges of every restored part are checked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,15 @@ from ..utils.printable import printable
 from ..weights.state_dicts import WeightsError
 
 DEPTH = 64
-"""Containers in one another."""
+"""Maximum nesting depth of containers."""
 VALUES = 1_000_000
-"""Values in all containers, each counted as often as it is referred to."""
+"""Maximum number of values in all containers, counting every reference."""
 TEXT = 1 << 26
-"""Characters of all texts."""
+"""Maximum number of characters in all strings."""
 HISTORY = 10_000_000
-"""Numbers of an array or history that belongs to no tensor of the model."""
+"""Maximum size of an array or history other than the tensors of the model."""
 COUNTER = 1 << 53
-"""Iterations, epochs, batches."""
+"""Upper bound of iterations, epochs and batches."""
 
 _SCALARS = (str, int, float, bool, bytes, type(None), complex)
 _LEAVES = (torch.Tensor, np.ndarray, np.generic, HistoryBuffer, torch.dtype, torch.device)
@@ -35,10 +35,10 @@ def check_schema(content: Mapping[str, Any], trusted: bool = False) -> None:
 
     Args:
         content: of the file.
-        trusted: it may hold values of any type.
+        trusted: it may contain values of any type.
 
     Raises:
-        WeightsError: names the first part that is malformed, what was expected and found.
+        WeightsError: names the first malformed part, with the expected and the found value.
     """
     _check_bounds(content, trusted)
     _check_tensors('state_dict', content['state_dict'], least=1)
@@ -72,7 +72,7 @@ def _check_bounds(content: Any, trusted: bool) -> None:
         if left < 0 or text < 0:
             raise WeightsError(
                 f'cannot resume: expected at most {VALUES} values and {TEXT} characters, found '
-                'more: containers that refer to the same ones again and again?'
+                'more: do containers share others many times?'
             )
         if isinstance(value, (Mapping, list, tuple, set)):
             if depth == DEPTH:
@@ -110,7 +110,7 @@ def _check_meta(meta: Any) -> None:
         raise _malformed('meta', 'batches and batches_done', 'one of them')
     if 'batches' in meta:
         _check_count('meta.batches', meta['batches'])
-        end = max(meta['batches'], meta['iter'])  # loops of iterations count on over the end
+        end = max(meta['batches'], meta['iter'])  # iteration-based loops count beyond the end
         _check_count('meta.batches_done', meta['batches_done'], end + 1)
     if meta.get('seed') is not None:
         _check_count('meta.seed', meta['seed'], 1 << 32)
@@ -118,7 +118,7 @@ def _check_meta(meta: Any) -> None:
 
 def _check_count(place: str, value: Any, end: int = COUNTER) -> None:
     if type(value) is not int or not 0 <= value < end:
-        raise _malformed(place, f'a whole number from 0 to {end - 1}', value)
+        raise _malformed(place, f'an integer from 0 to {end - 1}', value)
 
 
 def _check_message_hub(hub: Any) -> None:
@@ -152,7 +152,7 @@ def _check_history(place: str, value: Any) -> None:
 
 
 def _by_optimizer(place: str, value: Any, mark: str | None) -> Iterator[tuple[str, Any]]:
-    """Parts of a checkpoint that is of one optimizer, or of several by their names."""
+    """Parts of a checkpoint with one optimizer, or several by name."""
     named = isinstance(value, Mapping) and (mark is None or mark not in value)
     if not named:
         yield place, value

@@ -1,4 +1,4 @@
-"""What a run is made of: config and what differs in it, environment, commit."""
+"""Metadata of a run: config with its changes, environment, commit."""
 
 import hashlib
 import os
@@ -25,9 +25,9 @@ _PACKAGES = (
 
 
 def differences(before: Any, after: Any) -> list[tuple[str, str, str]]:
-    """What differs between two configs: (key, value before, value after), by key.
+    """Differences between two configs: (key, value before, value after), by key.
 
-    Keys are as ``--cfg-options`` takes them; steps of a list have their number.
+    Keys have the form of ``--cfg-options``; list items have their index.
     """
     old, new = dict(_flat(before)), dict(_flat(after))
     keys = sorted(set(old) | set(new))
@@ -49,7 +49,7 @@ def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
 
 
 def bases(file: str | os.PathLike) -> Config:
-    """The bases of a config file, merged, without what the file itself says."""
+    """The merged bases of a config file, without the file itself."""
     merged: dict[str, Any] = {}
     for name in Config._get_base_files(str(file)):
         path, _ = Config._get_cfg_path(name, str(file))
@@ -58,7 +58,7 @@ def bases(file: str | os.PathLike) -> Config:
 
 
 def environment() -> dict[str, str]:
-    """Versions, processor and threads, without names of machine or user."""
+    """Versions, processor and threads; no names of machine or user."""
     found = dict(
         Python=platform.python_version(), System=f'{platform.system()} {platform.machine()}'
     )
@@ -74,14 +74,15 @@ def environment() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Version of the package and, in a checkout, the commit and whether files differ from it."""
+    """Version of the package and, in a checkout, the commit and whether there are uncommitted
+    changes."""
     version = f'moganet_dense {__version__}'
     root = package_root()
     if not Path(root, '.git').exists():
         return version
     known = _git(root, 'rev-parse', '--short=12', 'HEAD')
     changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
-    return f'{version}, commit {known}' + (', with changes that are not committed' * bool(changed))
+    return f'{version}, commit {known}' + (', with uncommitted changes' * bool(changed))
 
 
 def _git(root: Path, *words: str) -> str:
@@ -92,16 +93,16 @@ def _git(root: Path, *words: str) -> str:
 
 
 _OF_PLACE = ('work_dir', 'launcher', 'resume', 'load_from', 'visualizer')
-"""Keys of a config that are set in every run."""
+"""Config keys that are set in every run."""
 
 
 def run_info(cfg: Config, mode: str, weights: str) -> dict[str, Any]:
-    """What is run with what, as plain data.
+    """The metadata of a run as plain data.
 
     Args:
-        cfg: the config as it is run, of a file.
+        cfg: the final config, read from a file.
         mode: train or test.
-        weights: what is loaded, in words.
+        weights: description of the loaded weights.
     """
     as_written = Config.fromfile(cfg.filename)
     as_run, as_read = (Config(deepcopy(c._cfg_dict)) for c in (cfg, as_written))
@@ -121,7 +122,7 @@ def run_info(cfg: Config, mode: str, weights: str) -> dict[str, Any]:
 
 
 def start_weights(cfg: Mapping[str, Any]) -> str:
-    """What a training starts from, in words."""
+    """Describes the initial weights of a training."""
     if cfg.get('load_from'):
         return f'{"resumed from" if cfg.get("resume") else "fine-tuned from"} {cfg["load_from"]}'
     model = cfg.get('model', {})
@@ -133,7 +134,7 @@ def start_weights(cfg: Mapping[str, Any]) -> str:
 
 
 def file_weights(checkpoint: str) -> str:
-    """A checkpoint that is tested, in words, with the start of the file's SHA-256."""
+    """Describes a tested checkpoint, with the start of its SHA-256."""
     if not Path(checkpoint).is_file():
         return checkpoint
     with open(checkpoint, 'rb') as file:

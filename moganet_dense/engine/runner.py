@@ -28,12 +28,11 @@ from .work_dir_lock import lock, unlock
 
 @RUNNERS.register_module()
 class DenseRunner(Runner):
-    """mmengine's Runner for a group of processes, on GPUs or CPUs, or for one alone.
+    """mmengine's Runner for one or several processes, on GPUs or CPUs.
 
-    Rank 0 alone is heard; the log of each is kept. A checkpoint to resume from is found and
-    checked before anything is built, and its seed is taken over. Hooks whose config is None are
-    left out, whatever their names. At the end of a training, by an error too, hooks with a method
-    ``close`` are closed.
+    Only rank 0 prints; every rank writes a log. A checkpoint to resume from is found and checked
+    before anything is built, and its seed is used. Hooks whose config is None are removed. At the
+    end of a training, also after an error, hooks with a method ``close`` are closed.
     """
 
     @classmethod
@@ -53,18 +52,18 @@ class DenseRunner(Runner):
         return super().from_cfg(cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """As mmengine's; None leaves out any of them."""
+        """As mmengine's; None removes any of them."""
         own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
         hooks = {k: v for k, v in (hooks or {}).items() if v is not None or k in own}
         super().register_default_hooks(hooks)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """As mmengine's, in a group of processes that is joined as the launcher says."""
+        """As mmengine's; joins the process group of the launcher."""
         join(self._launcher)
         super().setup_env(env_cfg)
 
     def build_logger(self, log_level: int | str = 'INFO', **options: Any) -> MMLogger:
-        """Logs of all ranks are kept; what others than rank 0 print goes to a file."""
+        """Keeps the logs of all ranks; output of ranks other than 0 goes to a file."""
         if get_rank():
             speak_into(os.path.join(self._log_dir, f'rank{get_rank()}.out'))
         return super().build_logger(log_level, distributed=True, **options)
@@ -81,7 +80,7 @@ class DenseRunner(Runner):
             unlock(self.work_dir)
 
     def _facts(self) -> dict[str, str]:
-        """What has to be the same in all processes, in a few words."""
+        """Properties that have to be the same in all processes."""
         return dict(
             version=f'{__version__} ({_digest(_sources())})',
             config=_digest([self.cfg.pretty_text.encode()]),
@@ -89,7 +88,7 @@ class DenseRunner(Runner):
         )
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """DDP, on CPUs too, where mmengine's names a GPU, or nothing yet if ``cfg.fsdp``."""
+        """DDP, also on CPUs, where mmengine's expects a GPU; unchanged if ``cfg.fsdp``."""
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
         on_cpu, sync_bn = get_device() == 'cpu', self.cfg.get('sync_bn')
@@ -105,7 +104,7 @@ class DenseRunner(Runner):
         return model.to(get_device())
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """As mmengine's; with ``cfg.fsdp`` the model is initialised and sharded before."""
+        """As mmengine's; with ``cfg.fsdp`` the model is initialised and sharded first."""
         if self.cfg.get('fsdp') and isinstance(optim_wrapper, dict):
             self._shard()
         return super().build_optim_wrapper(optim_wrapper)
@@ -125,8 +124,8 @@ class DenseRunner(Runner):
             super()._init_model_weights()
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """Scales the rate linearly with the batch of a step: of all processes, and of all
-        batches that are accumulated for it."""
+        """Scales the learning rate linearly with the batch size of a step, over all processes and
+        accumulated batches."""
         if not auto_scale_lr or not auto_scale_lr.get('enable'):
             return
         loader = self._train_dataloader
@@ -136,7 +135,7 @@ class DenseRunner(Runner):
         ratio = real / auto_scale_lr['base_batch_size']
         self.logger.info(
             f'learning rate x {ratio:g}: {get_world_size()} processes x {batch} images x '
-            f'{accumulated} accumulated = {real}, of a rate for {auto_scale_lr["base_batch_size"]}'
+            f'{accumulated} accumulated = {real}, base {auto_scale_lr["base_batch_size"]}'
         )
         for group in optim_wrapper.optimizer.param_groups:
             group['lr'] *= ratio
@@ -163,7 +162,7 @@ def resume_point(cfg: Config) -> str | None:
             work dir.
 
     Returns:
-        a path; None: nothing was saved yet.
+        a path; None: there is none yet.
 
     Raises:
         UserError: there is no such file; it cannot be read, is malformed, or of another training.

@@ -1,8 +1,8 @@
-"""SIGTERM, SIGHUP and Ctrl-C: the iteration is finished and saved before training stops.
+"""SIGTERM, SIGHUP and Ctrl-C: finish the iteration and save before training stops.
 
-A signal may come twice within milliseconds: GNU timeout and schedulers signal a process and then
-its group, torchrun passes on what its workers got already, keys bounce. So only a deliberate
-second Ctrl-C, after the message of the first one, stops at once. Signals that are ignored when
+A signal may arrive twice within milliseconds: GNU timeout and schedulers signal a process and then
+its group, torchrun forwards signals that its workers already got, and keys bounce. So only a second
+Ctrl-C after the message of the first one stops at once. Signals that are ignored when
 training starts, as SIGHUP under nohup, stay ignored.
 """
 
@@ -31,14 +31,14 @@ from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 DELIBERATE = 1.0
-"""Seconds after which a second Ctrl-C is taken for a decision."""
+"""Seconds after which a second Ctrl-C counts as deliberate."""
 
 _Handler = Callable[[int, Any], None]
 
 
 @contextmanager
 def handling(handler: _Handler) -> Iterator[None]:
-    """Calls ``handler`` for :data:`SIGNALS` within; only a main thread can."""
+    """Context that calls ``handler`` for :data:`SIGNALS`; only works in the main thread."""
     before = _install(handler)
     try:
         yield
@@ -60,7 +60,7 @@ def _restore(before: dict[int, Any]) -> None:
 
 @contextmanager
 def stopping_at_once(work_dir: str | os.PathLike) -> Iterator[None]:
-    """For what comes before and after the iterations: a signal ends it, in one line.
+    """Context for the code before and after the iterations: a signal ends it with one line.
 
     Raises:
         Interrupted: a signal came.
@@ -80,7 +80,7 @@ class SignalHook(Hook):
     """Saves and stops after the iteration in which a signal arrives.
 
     It also makes loader workers ignore the signals of a scheduler or terminal, which reach every
-    process of a job, and saves where a worker is lost.
+    process of a job, and saves if a worker is lost.
     """
 
     priority = 'LOWEST'
@@ -101,7 +101,7 @@ class SignalHook(Hook):
         self.close(runner)
 
     def close(self, runner) -> None:
-        """Gives the handlers back; at the end of training, or after an error."""
+        """Restores the handlers, at the end of training or after an error."""
         _restore(self.before)
         self.before = {}
 
@@ -122,8 +122,8 @@ class SignalHook(Hook):
         self._leave_lost_workers_to_the_loop()
 
     def _leave_lost_workers_to_the_loop(self) -> None:
-        """torch raises where a worker dies, in the middle of a step too; without its handler the
-        loop notices within seconds when it asks for the next batch."""
+        """torch raises when a worker dies, also in the middle of a step; without its handler the
+        loop notices it within seconds, at the next batch."""
         if self.before and callable(handler := signal.getsignal(signal.SIGCHLD)):
             self.before[signal.SIGCHLD] = handler
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -144,7 +144,7 @@ class SignalHook(Hook):
             self._save_and_stop(runner, number, runner.iter)
 
     def _received_by_any(self) -> int:
-        """The signal, if any process of the training got one."""
+        """The signal that any process of the training received, or None."""
         if get_world_size() == 1:
             return self.received
         number = torch.tensor(self.received, device=get_device())
@@ -174,9 +174,9 @@ class SignalHook(Hook):
         """Saves between two iterations, in a training of one process.
 
         Raises:
-            UserError: always, with what was saved.
+            UserError: always, with the saved checkpoint.
         """
-        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise about it again
+        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
         reason = reason_of(error)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
@@ -200,13 +200,13 @@ def _shared_memory() -> str:
 
 
 def _say(text: str) -> None:
-    """Prints from a signal handler, where a buffered stream may be in the middle of a write."""
+    """Prints from a signal handler, which may interrupt a write to a buffered stream."""
     with contextlib.suppress(OSError):
         os.write(2, f'{text}\n'.encode())
 
 
 def let_workers_ignore_signals(loader: DataLoader) -> None:
-    """Makes the workers that a loader will start ignore what a job's every process gets."""
+    """Makes the workers of a loader ignore signals that every process of a job gets."""
     before = loader.worker_init_fn
     if not isinstance(before, partial) or before.func is not _start_worker:
         loader.worker_init_fn = partial(_start_worker, before=before)
@@ -222,8 +222,8 @@ def _start_worker(worker_id: int, before: Callable[[int], None] | None = None) -
 
 
 def _end_by_parent_alone() -> None:
-    """Ends this worker at a SIGTERM of its parent's, which Python sends at its exit, and at no
-    other one's."""
+    """Ends this worker at a SIGTERM of its parent, which Python sends at exit, and ignores
+    others."""
     if not hasattr(signal, 'sigwaitinfo'):
         return
     parent = os.getppid()
@@ -238,13 +238,13 @@ def _end_by_parent_alone() -> None:
 
 
 def _die_of_lost_data() -> None:
-    """Ends this worker where a batch cannot be passed on, as in a small /dev/shm: Python prints
-    the error, and the parent would wait for the batch for ever."""
+    """Ends this worker if a batch cannot be sent, as with a small /dev/shm: Python only prints the
+    error, and the parent would wait forever."""
     from multiprocessing.queues import Queue
 
     def fail(error: BaseException, batch: Any) -> None:
         reason = reason_of(error)
-        _say(f'loader worker: a batch cannot be passed on: {reason} ({_shared_memory()})')
+        _say(f'loader worker: a batch cannot be sent: {reason} ({_shared_memory()})')
         os._exit(1)
 
-    Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; Python's own extension
+    Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; set by Python's extension

@@ -1,5 +1,5 @@
-"""Statistics of batch norms in several processes: of the whole batch where a config says SyncBN,
-and the same in all of them where weights are tested or saved."""
+"""Batch norm statistics in several processes: over the whole batch with SyncBN, and averaged before
+validation and saving."""
 
 from collections.abc import Iterator
 
@@ -14,16 +14,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class CpuSyncBatchNorm(_BatchNorm):
-    """torch's SyncBatchNorm, whose training needs a GPU, on CPUs.
+    """SyncBatchNorm for CPUs; torch's trains only on GPUs.
 
-    Mean and variance are those of the batches of all processes together, and so are their
-    gradients: a sum over processes has the sum of the gradients as its gradient. It is no
-    SyncBatchNorm by type, since DDP refuses those on CPUs.
+    Mean, variance and their gradients are computed over the batches of all processes: the gradient
+    of a sum over processes is the sum of the gradients. It does not inherit from SyncBatchNorm,
+    which DDP rejects on CPUs.
     """
 
     @classmethod
     def of(cls, norm: _BatchNorm) -> 'CpuSyncBatchNorm':
-        """One with the parameters and statistics of another batch norm, which it shares."""
+        """Shares the parameters and statistics of another batch norm."""
         made = cls(
             norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
         )
@@ -35,7 +35,7 @@ class CpuSyncBatchNorm(_BatchNorm):
             raise ValueError(f'expected (B, C, ...), found {tuple(x.shape)}')
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalises x, (B, C, ...), over all but C and over the processes."""
+        """Normalises x, (B, C, ...), over all axes except C and over the processes."""
         self._check_input_dim(x)
         if not self.training or not dist.is_initialized():
             return super().forward(x)
@@ -56,7 +56,7 @@ class CpuSyncBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _note(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Moves the running statistics, as torch's do."""
+        """Updates the running statistics as torch does."""
         if not self.track_running_stats:
             return
         if self.num_batches_tracked is not None:
@@ -76,7 +76,7 @@ def synchronise_on_cpu(module: nn.Module, all_norms: bool = False) -> nn.Module:
         all_norms: replace all batch norms, as mmengine's option ``sync_bn`` does on GPUs.
 
     Returns:
-        the model; another module if it is such a norm itself.
+        the model; a new module if it is such a norm itself.
     """
     if isinstance(module, _BatchNorm if all_norms else nn.SyncBatchNorm):
         return CpuSyncBatchNorm.of(module)
@@ -91,11 +91,11 @@ def synchronise_on_cpu(module: nn.Module, all_norms: bool = False) -> nn.Module:
 class AverageBuffersHook(Hook):
     """Averages running statistics over the processes before validation and saving.
 
-    Plain batch norms follow each process's own images; without this every process would
+    Plain batch norms use the images of each process; without averaging every process would
     validate another model, and the checkpoint would have the statistics of rank 0.
     """
 
-    priority = 'LOWEST'  # after a moving average has taken the model's place
+    priority = 'LOWEST'  # after a moving average has replaced the weights
 
     def before_val_epoch(self, runner) -> None:
         _average(runner)
@@ -111,7 +111,7 @@ def _average(runner) -> None:
 
 
 def _buffers(runner) -> Iterator[torch.Tensor]:
-    """Those that are numbers, of the model and of its moving averages."""
+    """The floating-point statistics of the model and its moving averages."""
     averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
     for model in (runner.model, *averages):
         for buffer in model.buffers():

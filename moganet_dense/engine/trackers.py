@@ -1,4 +1,4 @@
-"""Where curves and example predictions go, through mmengine's visualisation backends."""
+"""Experiment trackers for curves and example predictions: mmengine's visualisation backends."""
 
 import importlib.util
 import logging
@@ -10,18 +10,18 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..utils.errors import UserError
-from .mlflow import MLflowWithPictures
+from .mlflow import MLflowImageBackend
 
-TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowWithPictures.__name__}
-"""Those that have to be asked for, by the package that each needs."""
+TRACKERS = {'wandb': 'WandbVisBackend', 'mlflow': MLflowImageBackend.__name__}
+"""Optional trackers, by the package that each needs."""
 
 _LOCAL = ('tensorboard', 'TensorboardVisBackend')
 
 
 def track(cfg: Config, trackers: Sequence[str] = ()) -> None:
-    """Adds TensorBoard, and the trackers that are asked for, to the visualizer of a config.
+    """Adds TensorBoard and the requested trackers to the visualizer of a config.
 
-    Where TensorBoard is not installed the run goes on without, and says so.
+    Without TensorBoard the run continues with a message.
 
     Args:
         cfg: of a training; changed in place.
@@ -38,7 +38,7 @@ def track(cfg: Config, trackers: Sequence[str] = ()) -> None:
     if _installed(name):
         _add(cfg, backend)
     else:
-        words = 'TensorBoard is not installed: no curves there (pip install tensorboard)'
+        words = 'TensorBoard is not installed: no curves are logged (pip install tensorboard)'
         print_log(words, level=logging.WARNING)
 
 
@@ -56,9 +56,9 @@ def _add(cfg: Config, backend: str) -> None:
 
 
 def _mlflow_place(cfg: Config) -> str:
-    """A server that MLflow's own variable names, else a database in the work dir.
+    """The server of MLflow's environment variable, else a database in the work dir.
 
-    mmengine's default is a folder of files, which MLflow 3 refuses to write.
+    mmengine's default is a folder of files, which MLflow 3 does not support.
     """
     local = Path(cfg.work_dir, 'mlflow.db').absolute()
     return os.environ.get('MLFLOW_TRACKING_URI') or f'sqlite:///{local}'

@@ -39,13 +39,13 @@ from .work_dir_lock import lock, unlock
 Command = TypeVar('Command', bound=Callable)
 
 DATA_SUMMARY = 'data_summary.json'
-"""File of the work dir that tells what of the data is used, and what is dropped and why."""
+"""File in the work dir with the used and dropped data, and the reasons."""
 
-BEST = 'best_ckpt'  # where CheckpointHook leaves the path of the best checkpoint
+BEST = 'best_ckpt'  # where CheckpointHook stores the path of the best checkpoint
 
 
 def in_group(command: Command) -> Command:
-    """Runs a command as one of the processes that its job's launcher started."""
+    """Runs a command as one of the processes of a launcher."""
 
     @functools.wraps(command)
     def run(job: Job, *args: Any, **options: Any) -> Any:
@@ -69,34 +69,34 @@ def train(
     fsdp: bool = False,
     trackers: Sequence[str] = (),
 ) -> Path:
-    """Reads the config, checks the data, and trains with the runner that the config names.
+    """Reads the config, checks the data, and trains with the runner of the config.
 
     Args:
-        job: what to train on.
-        resume: 'auto' resumes from the last checkpoint of the work dir, if there is one; a path
-            resumes from that one.
+        job: config and options.
+        resume: 'auto' resumes from the last checkpoint of the work dir, if any; a path resumes from
+            that file.
         accept_changes: resume although the training differs from the one that was saved.
-        skip_nonfinite: how many batches in a row may have a loss that is not finite; they are
+        skip_nonfinite: maximum number of consecutive batches with a non-finite loss; they are
             skipped.
-        amp: automatic mixed precision: 'bf16'; 'fp16', with a scaled loss, on a GPU alone; or
-            'auto', which is bf16 but on a GPU that does not compute in it.
-        auto_scale_lr: scale the learning rate from the config's batch size to the real one.
-        channels_last: images and maps lie in memory with their channels last; None: where that
-            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        amp: automatic mixed precision: 'bf16'; 'fp16', with loss scaling, only on a GPU; or
+            'auto': bf16 except on GPUs that do not support it.
+        auto_scale_lr: scale the learning rate by the real batch size over the config's.
+        channels_last: use the channels-last memory format; None: if it is faster, see
+            :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
         compile: compile the blocks of the backbone, see
             :func:`~moganet_dense.models.compiling.compile_blocks`.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_training`.
-        fsdp: each process keeps a part of weights, gradients and optimizer.
-        trackers: where curves go beside TensorBoard: 'wandb', 'mlflow'.
+        fsdp: shard weights, gradients and optimizer state over the processes.
+        trackers: trackers besides TensorBoard: 'wandb', 'mlflow'.
 
     Returns:
         the work dir.
 
     Raises:
         UserError: a mistake that the user can fix.
-        Stopped: a signal came, and what was trained is saved.
-        Interrupted: a signal came before training began.
+        Stopped: a signal arrived, and the training was saved.
+        Interrupted: a signal arrived before training began.
     """
     cfg = job.read()
     if not cfg.get('train_dataloader'):
@@ -117,7 +117,7 @@ def train(
                 write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
             runner = _build_runner(cfg)
             with one_line('the training cannot be built'):
-                runner.train_loop, runner.val_loop  # noqa: B018 properties, which build
+                runner.train_loop, runner.val_loop  # noqa: B018 properties that build
                 runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
             runner.train()
         finally:
@@ -128,7 +128,7 @@ def train(
 
 
 def _check(cfg: Config) -> Summary:
-    """Compares config and data, before anything is written; prints what is used and dropped."""
+    """Compares config and data before anything is written; prints the used and dropped data."""
     with one_line('the data cannot be checked'):
         summary = check_before_training(cfg)
     print('\n'.join(map(printable, summary.lines())))
@@ -147,11 +147,11 @@ def test(
     """Evaluates a checkpoint by the config's metrics.
 
     Args:
-        job: what to test on.
-        checkpoint: path, URL or name; it has to fit the model, key by key.
+        job: config and options.
+        checkpoint: path, URL or name; it has to match the model in every key.
         out: file for the predictions (.pkl) or for the metrics (.json).
-        show_dir: folder for pictures of the predictions.
-        form: the form that is evaluated; None: as the config has it.
+        show_dir: folder for images of the predictions.
+        form: fused, precision and memory format; None: as in the config.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_testing`.
 
@@ -159,7 +159,7 @@ def test(
         the metrics by name.
 
     Raises:
-        UserError: a mistake that the user can mend.
+        UserError: a mistake of the user, with its fix.
     """
     cfg = job.read()
     if not cfg.get('test_dataloader'):
@@ -184,7 +184,7 @@ def test(
     load(model, checkpoint, form.deploy)
     form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
     with one_line('the testing cannot be built'):
-        runner.test_loop  # noqa: B018 a property, which builds
+        runner.test_loop  # noqa: B018 a property that builds
     with _cause_in_one_line():
         metrics = runner.test()
     if out and out.endswith('.json') and is_main_process():
@@ -194,7 +194,7 @@ def test(
 
 @contextmanager
 def _cause_in_one_line() -> Iterator[None]:
-    """Our own error out of a loader's process, which comes with the traceback as its text."""
+    """The UserError raised in a loader worker, which arrives as the text of its traceback."""
     try:
         yield
     except UserError as error:
@@ -207,18 +207,18 @@ def _cause_in_one_line() -> Iterator[None]:
 
 
 def _build_runner(cfg: Config) -> Runner:
-    """The runner that a config names, or mmengine's, as the toolboxes' own scripts build it."""
+    """The runner of the config, or else mmengine's, built as in the scripts of the toolboxes."""
     read_without_code()
     with one_line('the config cannot be built'):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def _set(cfg: Config, amp: str | None, auto_scale_lr: bool, fsdp: bool) -> None:
-    """Writes options of the command line into the config."""
+    """Sets options of the command line in the config."""
     if fsdp:
         cfg.fsdp = True
     if amp and cfg.get('fsdp'):
-        raise UserError('--fsdp and --amp do not go together: sharded training is in float32')
+        raise UserError('--fsdp and --amp cannot be combined: sharded training is in float32')
     if amp:
         enable_amp(cfg.optim_wrapper, amp)
     if auto_scale_lr:
@@ -228,7 +228,7 @@ def _set(cfg: Config, amp: str | None, auto_scale_lr: bool, fsdp: bool) -> None:
 
 
 def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int) -> None:
-    """Writes options of the command line into the config's hooks.
+    """Sets options of the command line in the hooks of the config.
 
     Raises:
         UserError: the config lacks the hook of an option.
@@ -251,15 +251,15 @@ def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> 
 
 
 def _pin_memory(cfg: Config) -> None:
-    """Lets loaders put batches into page-locked memory, from which a GPU copies while it computes
-    (the models' ``non_blocking``); without a GPU there is no use for it."""
+    """Enables pinned memory in the loaders, so that copies to the GPU overlap with computation (the
+    ``non_blocking`` of the preprocessors); no effect without a GPU."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if get_device() == 'cuda' and cfg.get(name):
             cfg[name].setdefault('pin_memory', True)
 
 
 def _set_hook(cfg: Config, kind: str, **options: Any) -> bool:
-    """Sets options of a hook; whether the config has it."""
+    """Sets options of a hook; returns whether the config has it."""
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     found = [hook for hook in hooks if hook and hook.get('type') == kind]
     for hook in found:

@@ -1,7 +1,7 @@
 """One training per work dir: two would mix and remove each other's checkpoints.
 
-A POSIX record lock (``fcntl.lockf``) on a file in the folder: it ends with its process whatever
-ends that, loader workers do not inherit it, and NFS passes it on between machines.
+A POSIX record lock (``fcntl.lockf``) on a file in the folder. The kernel releases it when its
+process ends, loader workers do not inherit it, and NFS shares it between machines.
 """
 
 import errno
@@ -18,11 +18,11 @@ from ..utils.errors import UserError
 LOCK = '.lock'
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
-_held: dict[Path, int] = {}  # file descriptors: closing any of a file would end its lock
+_held: dict[Path, int] = {}  # file descriptors: closing any of them would release the lock
 
 
 def lock(work_dir: str | os.PathLike) -> None:
-    """Reserves ``work_dir`` for this process until it ends or :func:`unlock` is called.
+    """Locks ``work_dir`` for this process until it ends or :func:`unlock` is called.
 
     In a group of processes rank 0 holds the lock for all.
 
@@ -42,7 +42,7 @@ def lock(work_dir: str | os.PathLike) -> None:
         owner = os.read(handle, 200).decode(errors='replace').strip()
         os.close(handle)
         if error.errno in _NO_LOCKS:
-            print_log(f'{folder} has no file locks: start one training in it at a time', 'current')
+            print_log(f'{folder} has no file locks: run only one training in it', 'current')
             return
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise
@@ -56,7 +56,7 @@ def lock(work_dir: str | os.PathLike) -> None:
 
 
 def unlock(work_dir: str | os.PathLike) -> None:
-    """Ends the reservation of :func:`lock`, if this process has it."""
+    """Releases the lock, if this process holds it."""
     handle = _held.pop(Path(work_dir).resolve(), None)
     if handle is not None:
         os.close(handle)

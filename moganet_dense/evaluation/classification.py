@@ -35,8 +35,8 @@ def evaluation(
     def draw(i: int) -> Pair:
         image, _ = fitted(decode(path(i))[..., ::-1], 320)
         said = f'{names[found[i]]} {certain[i]:.2f}'
-        pictures = write_caption(image, names[truth[i]]), write_caption(image, said)
-        return Pair(Path(path(i)).name, *pictures)
+        images = write_caption(image, names[truth[i]]), write_caption(image, said)
+        return Pair(Path(path(i)).name, *images)
 
     result = Evaluation(
         'classification', ranking='certainty: the surest that are right, the surest that are wrong'

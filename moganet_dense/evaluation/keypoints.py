@@ -1,4 +1,4 @@
-"""Joints: what COCO's evaluation holds in mmpose's CocoMetric, as an :class:`Evaluation`."""
+"""Keypoints: what COCO's evaluation holds in mmpose's CocoMetric, as an :class:`Evaluation`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,23 +15,23 @@ from .summary import KEPT, Evaluation, Extremes, Pair, Table, confusion
 SCORE = 0.3
 """Predictions that fit no person best are drawn from this score on."""
 FOUND = 0.1
-"""Least OKS of a person whose joints are looked at for confusions."""
+"""Least OKS of a person whose keypoints are looked at for confusions."""
 
 
 def similarities(
-    truth: np.ndarray, area: float, joints: np.ndarray, sigmas: np.ndarray
+    truth: np.ndarray, area: float, keypoints: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """Keypoint similarity of each joint, whose mean over annotated ones is COCO's OKS.
+    """Keypoint similarity of each keypoint, whose mean over annotated ones is COCO's OKS.
 
     exp(-d^2 / (2 s k^2)) with k = 2 sigma, as https://cocodataset.org/#keypoints-eval.
 
     Args:
         truth: (K, 2), annotated, in pixels.
         area: of the person, in square pixels.
-        joints: (K, 2), predicted.
+        keypoints: (K, 2), predicted.
         sigmas: (K,) of the data set.
     """
-    squared = ((truth - joints) ** 2).sum(1)
+    squared = ((truth - keypoints) ** 2).sum(1)
     return np.exp(-squared / (2 * (area + np.spacing(1)) * (2 * sigmas) ** 2))
 
 
@@ -65,37 +65,37 @@ class KeypointRecord:
         self.extremes, self.first = Extremes(), []
 
     def evaluation(self) -> Evaluation:
-        persons = sum(self._add(image) for image in self.images)
-        found = Evaluation('pose', ranking='mean OKS of the persons, 0 for one that was not found')
-        table = self.precision.table('Poses: AP over OKS', [self.category], [persons])
-        found.tables = [table, self._by_joint()]
+        people = sum(self._add(image) for image in self.images)
+        found = Evaluation('pose', ranking='mean OKS of the people, 0 for one that was not found')
+        table = self.precision.table('Poses: AP over OKS', [self.category], [people])
+        found.tables = [table, self._by_keypoint()]
         found.curves = self.precision.curves(
-            'Poses: precision over recall', 'OKS', [self.category], [persons]
+            'Poses: precision over recall', 'OKS', [self.category], [people]
         )
         found.confusion = confusion(
-            'Which joint lies nearest to the predicted one',
+            'Which keypoint lies nearest to the predicted one',
             self.nearest,
             self.names,
-            note=f'Annotated joints of persons that were found with OKS {FOUND} and more.',
+            note=f'Annotated keypoints of people that were found with OKS {FOUND} and more.',
         )
         found.show(self.extremes, self._draw, self.first)
         return found
 
-    def _by_joint(self) -> Table:
+    def _by_keypoint(self) -> Table:
         rows = [
             [name, int(n), float(s / n), float(c / n)]
             for name, n, s, c in zip(self.names, self.annotated, self.sums, self.close, strict=True)
             if n
         ]
         return Table(
-            'Joints: OKS by joint',
-            ['joint', 'annotated', 'OKS', 'OKS >= 0.5'],
+            'Keypoints: OKS by keypoint',
+            ['keypoint', 'annotated', 'OKS', 'OKS >= 0.5'],
             rows,
-            "Each person's best prediction; a joint of a person that was not found counts as 0.",
+            "Each person's best prediction; a keypoint of a person that was not found counts as 0.",
         )
 
     def _add(self, image: Any) -> int:
-        """Number of persons with annotated joints in an image."""
+        """Number of people with annotated keypoints in an image."""
         scores = []
         for note in self.truth.get(image, []):
             places = np.reshape(note['keypoints'], (-1, 3)).astype(float)
@@ -108,8 +108,8 @@ class KeypointRecord:
             self.sums += np.where(there, parts, 0)
             self.close += there & (parts >= 0.5)
             if oks >= FOUND:
-                joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2]
-                distances = np.linalg.norm(joints[:, None] - places[None, :, :2], axis=2)
+                keypoints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2]
+                distances = np.linalg.norm(keypoints[:, None] - places[None, :, :2], axis=2)
                 distances[:, ~there] = np.inf
                 np.add.at(self.nearest, (np.nonzero(there)[0], distances.argmin(1)[there]), 1)
         if scores:
@@ -124,15 +124,15 @@ class KeypointRecord:
         there = places[:, 2] > 0
         best = 0.0, np.zeros(len(places)), None
         for prediction in self.found.get(image, []) if there.any() else []:
-            joints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
-            parts = similarities(places[:, :2], area_of(note), joints, self.sigmas)
+            keypoints = np.reshape(prediction['keypoints'], (-1, 3))[:, :2].astype(float)
+            parts = similarities(places[:, :2], area_of(note), keypoints, self.sigmas)
             if parts[there].mean() > best[0]:
                 best = float(parts[there].mean()), parts, prediction
         return best
 
     def _draw(self, image: Any) -> Pair:
         path = self.paths[image]
-        picture, factor = fitted(decode(path)[..., ::-1])
+        canvas, factor = fitted(decode(path)[..., ::-1])
         truth = self.truth.get(image, [])
         best = [self._best(image, note)[2] for note in truth]
         ids = {prediction['id'] for prediction in best if prediction}
@@ -145,9 +145,9 @@ class KeypointRecord:
             np.array([note['keypoints'] for note in notes], float).reshape(-1, len(self.names), 3)
             for notes in (truth, found)
         ]
-        places[1][..., 2] = 1  # the metric counts every joint that was predicted
+        places[1][..., 2] = 1  # the metric counts every keypoint that was predicted
         drawn = [
-            draw_skeletons(picture, part[..., :2] * factor, part[..., 2] > 0, self.links)
+            draw_skeletons(canvas, part[..., :2] * factor, part[..., 2] > 0, self.links)
             for part in places
         ]
         return Pair(Path(path).name, *drawn)

@@ -59,7 +59,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with what is in it, and with what was found; pictures of one size."""
+    """An image with what is in it, and with what was found; images of one size."""
 
     name: str
     truth: np.ndarray

@@ -1,4 +1,4 @@
-"""Why a model answers as it does about a picture: maps, Grad-CAM, receptive fields, J(m).
+"""Why a model answers as it does about an image: maps, Grad-CAM, receptive fields, J(m).
 
 What each is, with its source, is in docs/explain.md.
 """
@@ -28,7 +28,7 @@ from .interactions import Strength, Value, interaction_strength
 from .receptive_field import receptive_fields, side_of
 
 PARTS = ('pyramid', 'grad-cam', 'receptive-field', 'interactions')
-GRID = 16  # patches along each side of the picture that J(m) has for players, as in its paper
+GRID = 16  # patches along each side of the image that J(m) has for players, as in its paper
 _MISSING = {'classification': (), 'pose': ('grad-cam', 'interactions')}
 SHARES = (0.5, 0.95)  # of a receptive field
 
@@ -61,15 +61,15 @@ def explain(
     sampling: Sampling | None = None,
     device: str | None = None,
 ) -> Path:
-    """Writes pictures and explain.json about one picture.
+    """Writes images and explain.json about one image.
 
     Args:
         model: a name of the zoo or the path of a config.
-        image: path of a picture.
+        image: path of an image.
         out: folder to write into; each file is there whole or not at all.
         weights: see :func:`~moganet_dense.inference.predictor.load_model`.
         name: of the class that is explained; None: the one that the model is most certain of
-            (segmentation: that fills most of the picture).
+            (segmentation: that fills most of the image).
         parts: some of PARTS; none: all that the task has.
         sampling: for J(m).
         device: as PyTorch has it.
@@ -110,13 +110,13 @@ def _parts(task: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Case:
-    """A model, a picture, and the class that is explained.
+    """A model, an image, and the class that is explained.
 
     Attributes:
         predictor: the model.
         inputs: (1, 3, H, W), what the network is given.
         sample: the toolbox's sample of it.
-        seen: (h, w, 3) uint8 RGB, the picture in what the network is given; without padding.
+        seen: (h, w, 3) uint8 RGB, the image in what the network is given; without padding.
         result: what the model answers.
         label: the class, None for pose.
     """
@@ -130,7 +130,7 @@ class Case:
 
     @classmethod
     def of(cls, predictor: Predictor, image: Any, name: str | None) -> 'Case':
-        """Runs the model on a picture and chooses the class.
+        """Runs the model on an image and chooses the class.
 
         Raises:
             UserError: see :func:`explain`.
@@ -167,13 +167,13 @@ def _label(result: Result, classes: tuple[str, ...], name: str | None) -> int:
         return result.label if name is None else classes.index(name)
     labels = result.labels.ravel()
     if not len(labels):
-        raise UserError('the model finds nothing in this picture, so there is nothing to explain')
+        raise UserError('the model finds nothing in this image, so there is nothing to explain')
     if name is None:
         best = labels[0] if isinstance(result, Detections) else np.bincount(labels).argmax()
         return int(best)
     if classes.index(name) not in labels:
         seen = ', '.join(classes[i] for i in np.unique(labels)[:5])
-        raise UserError(f'--class: the model finds no {name} in this picture; it finds {seen}')
+        raise UserError(f'--class: the model finds no {name} in this image; it finds {seen}')
     return classes.index(name)
 
 
@@ -262,7 +262,7 @@ def _plain(found: Strength) -> dict[str, list]:
 
 
 def log_odds(model: torch.nn.Module, inputs: torch.Tensor, label: int) -> Value:
-    """v of a classifier: log p / (1 - p) of a class, of a picture of which some patches are shown.
+    """v of a classifier: log p / (1 - p) of a class, of an image of which some patches are shown.
 
     The others have the mean colour of the data, which is zero in what the network is given.
 

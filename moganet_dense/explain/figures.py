@@ -1,4 +1,4 @@
-"""The pictures of ``moganet-dense explain``, drawn with matplotlib."""
+"""The images of ``moganet-dense explain``, drawn with matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]) -> Figure:
-    """The picture, and of each map its strength (above) and its components (below).
+    """The image, and of each map its strength (above) and its components (below).
 
     Args:
         seen: (h, w, 3) uint8, RGB.
@@ -50,7 +50,7 @@ def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]
 def heat_over(
     seen: np.ndarray, heat: np.ndarray, name: str | None, box: np.ndarray | None
 ) -> Figure:
-    """The picture, and a heat map of its size laid over it.
+    """The image, and a heat map of its size laid over it.
 
     Args:
         seen: (h, w, 3) uint8, RGB.

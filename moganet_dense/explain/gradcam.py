@@ -77,7 +77,7 @@ def area(model: nn.Module, label: int) -> Score:
 
 
 def best_object(model: nn.Module, label: int, sample) -> Score:
-    """Of a detector: the class's highest output over the picture.
+    """Of a detector: the class's highest output over the image.
 
     A dense head's is the logit of its best anchor; a second stage's the probability of its
     best box.

@@ -1,4 +1,4 @@
-"""Two pictures of a feature map: how strong it is at each place, and what is alike in it."""
+"""Two images of a feature map: how strong it is at each place, and what is alike in it."""
 
 import numpy as np
 

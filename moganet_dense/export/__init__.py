@@ -48,7 +48,7 @@ def export(
     int8: str | None = None,
     calibrate: str | None = None,
 ) -> tuple[Path, float]:
-    """Writes a model, in the deploy form and with its post-processing, as one file.
+    """Writes a model, fused and with its post-processing, as one file.
 
     Args:
         job: tells the config.
@@ -58,19 +58,19 @@ def export(
         shape: height and width that the file is held to; None: free.
         backbone: write the backbone alone.
         int8: one of INT8: quantise an ONNX file.
-        calibrate: folder of pictures for 'static'.
+        calibrate: folder of images for 'static'.
 
     Returns:
         the file, and its largest difference from PyTorch before it is quantised.
 
     Raises:
-        UserError: a mistake that the user can mend; or the file does not compute what PyTorch
+        UserError: a mistake of the user, with its fix; or the file does not compute what PyTorch
             does. Nothing is written then.
     """
     target = Path(out)
     require_writable(target)
     require(form)
-    pictures = _calibration(form, int8, calibrate)
+    images = _calibration(form, int8, calibrate)
     cfg = job.read()
     adopt_gate(cfg, checkpoint, job.cfg_options)
     plain = build(cfg).eval()
@@ -86,7 +86,7 @@ def export(
         error = _write_checked(graph, plain, form, shape, notes, draft)
         if int8:
             with one_line('the file cannot be quantised'):
-                quantise(draft, int8, pictures)
+                quantise(draft, int8, images)
                 run_onnx(draft)(*(each.numpy() for each in _trials(graph, shape)[0]))
         os.replace(draft, target)
     what = 'before it was quantised it differed' if int8 else 'it differs'
@@ -146,7 +146,7 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
     own = cut_size(cfg)
     if own and shape and tuple(shape) != own:
         raise UserError(
-            f'--shape: this config cuts pictures or persons to {own[0]} {own[1]} (height, width), '
+            f'--shape: this config cuts images or people to {own[0]} {own[1]} (height, width), '
             f'found {shape[0]} {shape[1]}'
         )
     if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
@@ -160,16 +160,16 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
 
 
 def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
-    """Pictures that ranges are taken from."""
+    """Images that ranges are taken from."""
     if int8 and form != 'onnx':
         raise UserError(f'--int8 is for --format onnx, found {form}')
     if (int8 == 'static') != (folder is not None):
-        raise UserError('--int8 static and --calibrate DIR, a folder of pictures, go together')
+        raise UserError('--int8 static and --calibrate DIR, a folder of images, go together')
     if folder is None:
         return []
-    pictures = [Path(source.file) for source in find([folder]) if not source.is_video]
-    if not pictures:
-        raise UserError(f'--calibrate: no pictures in {folder}')
-    for picture in pictures:
-        decode(picture)  # what cannot be read is told before minutes are spent
-    return pictures
+    images = [Path(source.file) for source in find([folder]) if not source.is_video]
+    if not images:
+        raise UserError(f'--calibrate: no images in {folder}')
+    for image in images:
+        decode(image)  # what cannot be read is told before minutes are spent
+    return images

@@ -153,7 +153,7 @@ def run_torch_export(path: Path, threshold: float | None) -> Run:
     return run
 
 
-def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
+def quantise(path: Path, kind: str, images: list[Path]) -> None:
     """Turns an ONNX file into its int8 form, in place.
 
     Convolutions and matrix products by weights are quantised; weights per channel, in 7 bits,
@@ -161,9 +161,9 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
 
     Args:
         path: of a file with metadata.
-        kind: 'dynamic': ranges of activations are found anew for each picture; 'static': they
-            are those of ``pictures``.
-        pictures: files to calibrate on.
+        kind: 'dynamic': ranges of activations are found anew for each image; 'static': they
+            are those of ``images``.
+        images: files to calibrate on.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -180,7 +180,7 @@ def quantise(path: Path, kind: str, pictures: list[Path]) -> None:
             quantize_dynamic(path, target, weight_type=QuantType.QUInt8, **options)
         else:
             quantize_static(
-                path, target, _Calibration(path, pictures), quant_format=QuantFormat.QDQ,
+                path, target, _Calibration(path, images), quant_format=QuantFormat.QDQ,
                 per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                 **options,
             )  # fmt: skip
@@ -201,14 +201,14 @@ def _no_warnings_logged() -> Iterator[None]:
 
 
 class _Calibration:
-    """Inputs of a file for pictures, one after another: onnxruntime's CalibrationDataReader."""
+    """Inputs of a file for images, one after another: onnxruntime's CalibrationDataReader."""
 
-    def __init__(self, path: Path, pictures: list[Path]) -> None:
+    def __init__(self, path: Path, images: list[Path]) -> None:
         from ..runtime import load
 
         model = load(path)
         self.inputs: Iterator[dict[str, Any]] = (
-            model.inputs(decode(str(picture))) for picture in pictures
+            model.inputs(decode(str(image))) for image in images
         )
 
     def get_next(self) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ TOLERANCE = 1e-4  # of the largest value of an output
 
 
 def deploy(config: str, checkpoint: str, out: str) -> Path:
-    """Writes the deploy form of a model's checkpoint.
+    """Writes the fused form of a model's checkpoint.
 
     Args:
         config: path of a config of any task, with MogaNet as its backbone.
@@ -29,7 +29,7 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
         out: file to write; ``tools/test.py --deploy`` evaluates it.
 
     Raises:
-        UserError: a mistake that the user can mend; or both forms differ on a drawn image
+        UserError: a mistake of the user, with its fix; or both forms differ on a drawn image
             by more than TOLERANCE. Nothing is written then.
     """
     require_writable(Path(out))
@@ -44,7 +44,7 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
         error = _difference(list(_tensors(outputs(model, image))), before)
     if not error <= TOLERANCE:
         raise UserError(
-            f'the deploy form differs from the model by {error:.1e} of the largest output, '
+            f'the fused model differs from the model by {error:.1e} of the largest output, '
             f'expected at most {TOLERANCE:.0e}; nothing was written'
         )
     meta = dict(content.get('meta') or {}, deployed=True)

@@ -80,7 +80,7 @@ class SegmentationGraph(Graph):
 
 
 class PoseGraph(Graph):
-    """Joints of the person in each image: keypoints (B, K, 2) in its pixels, scores (B, K).
+    """Keypoints of the person in each image: keypoints (B, K, 2) in its pixels, scores (B, K).
 
     The peak of a heatmap, moved by a quarter towards the higher neighbour, as mmpose's
     MSRAHeatmap decodes it. With the flip test, if the config has it, of the mean of the
@@ -96,7 +96,9 @@ class PoseGraph(Graph):
         decoder, test_cfg = model.head.decoder, model.test_cfg
         expect(decoder, 'codec', 'MSRAHeatmap')
         if decoder.unbiased or test_cfg.get('output_keypoint_indices') is not None:
-            raise UserError('export writes codecs with unbiased=False, and all joints of the head')
+            raise UserError(
+                'export writes codecs with unbiased=False, and all keypoints of the head'
+            )
         if (mode := test_cfg.get('flip_mode', 'heatmap')) != 'heatmap':
             raise UserError(f"export writes flip_mode='heatmap' in test_cfg, found {mode!r}")
         self.model, self.flip_test = model, test_cfg.get('flip_test', False)
@@ -152,11 +154,11 @@ GRAPHS = dict(
 
 
 def graph_of(model: nn.Module, names: Names | None) -> Graph:
-    """The graph of a model in the deploy form, in eval mode.
+    """The graph of a model fused, in eval mode.
 
     Args:
         model: it is changed: see :func:`~moganet_dense.export.dynamic_shapes.free_sizes`.
-        names: of its classes or joints; None: the graph of its backbone alone.
+        names: of its classes or keypoints; None: the graph of its backbone alone.
 
     Raises:
         UserError: there is none for it, or it has an option that is not written.

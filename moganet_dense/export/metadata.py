@@ -19,7 +19,7 @@ _PASSED = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'PackDetInputs',
            'PackPoseInputs', 'PackInputs'}  # fmt: skip
 
 PILLOW = dict(edge='short', backend='pillow', interpolation='bicubic')
-"""The one way that classifiers' pictures are resized in the recipes, and by the runtime."""
+"""The one way that classifiers' images are resized in the recipes, and by the runtime."""
 WANTED = dict(
     mmdet={'scale'}, mmseg={'scale'}, mmpose={'padding', 'size'}, mmpretrain={'short', 'middle'}
 )
@@ -39,7 +39,7 @@ def notes_of(
         cfg: the model's config; its test pipeline is noted.
         config: its path.
         model: of the config.
-        names: of classes or joints; None: the backbone alone is written.
+        names: of classes or keypoints; None: the backbone alone is written.
         shape: height and width that the file is held to; None: free.
 
     Raises:
@@ -69,7 +69,7 @@ def notes_of(
 
 
 def cut_size(cfg: Config) -> tuple[int, int] | None:
-    """Height and width at which a config cuts out persons, or the middle of a picture; None: it
+    """Height and width at which a config cuts out people, or the middle of an image; None: it
     cuts nothing."""
     resize, crop = _pipeline(cfg)
     width, height = crop.get('size') or resize.get('middle') or (None, None)
@@ -97,7 +97,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
 
 
 def _pipeline(cfg: Config) -> tuple[dict, dict]:
-    """How pictures are resized, and how persons are cut out."""
+    """How images are resized, and how people are cut out."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     resize, crop = {}, {}

@@ -1,7 +1,7 @@
-"""Holds a written file against PyTorch: the toolbox's own prediction, not the graph's.
+"""Compares a written file with PyTorch: with the prediction of the toolbox, not of the graph.
 
-The tolerance is TOLERANCE: of the largest value for maps and scores of classes and joints, of the
-picture's longer side for coordinates, absolute for scores of boxes.
+TOLERANCE is relative to the largest value for maps and for scores of classes and keypoints,
+relative to the longer side of the image for coordinates, and absolute for scores of boxes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +56,7 @@ def largest_difference(
     if isinstance(graph, SegmentationGraph):
         return _of_labels(found[0], model, *inputs)
     if isinstance(graph, PoseGraph):
-        return _of_joints(found, model, images, graph.mirrored.tolist())
+        return _of_keypoints(found, model, images, graph.mirrored.tolist())
     assert isinstance(graph, DetectionGraph)
     return _of_boxes(found, graph, model, *inputs)
 
@@ -95,7 +95,7 @@ def _of_labels(
     return worst
 
 
-def _of_joints(
+def _of_keypoints(
     found: list[np.ndarray], model: nn.Module, images: torch.Tensor, mirrored: list[int]
 ) -> float:
     maps = model.extract_feat(images)

@@ -23,9 +23,9 @@ class Names:
     """What is told about a model's outputs.
 
     Attributes:
-        classes: names of classes or, for pose, of joints.
+        classes: names of classes or, for pose, of keypoints.
         palette: (C, 3) uint8, a colour for each, RGB.
-        skeleton: pairs of joints that a line joins.
+        skeleton: pairs of keypoints that a line joins.
         meta: the data set's metainfo, as the toolbox has it.
     """
 
@@ -47,7 +47,7 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
         UserError: neither has names, or there are not as many as the model has outputs.
     """
     meta, source = _noted(content), 'the checkpoint'
-    find = _joints if cfg.default_scope == 'mmpose' else _classes
+    find = _keypoints if cfg.default_scope == 'mmpose' else _classes
     if find(meta) is None:
         meta, source = _of_data_set(cfg), "the config's data set"
     classes = find(meta)
@@ -59,7 +59,7 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
     for name, count in _outputs(model, cfg.default_scope):
         if count != len(classes):
             raise UserError(
-                f'{source} names {len(classes)} classes or joints, {name} has {count}; set '
+                f'{source} names {len(classes)} classes or keypoints, {name} has {count}; set '
                 'metainfo in test_dataloader.dataset to those of the model'
             )
     if cfg.default_scope == 'mmseg' and meta.get('palette') is None:
@@ -95,9 +95,9 @@ def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) and classes else None
 
 
-def _joints(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    joints = meta.get('keypoint_id2name')
-    return tuple(joints[i] for i in range(len(joints))) if joints else None
+def _keypoints(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    keypoints = meta.get('keypoint_id2name')
+    return tuple(keypoints[i] for i in range(len(keypoints))) if keypoints else None
 
 
 def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
 
 
 def _outputs(model: nn.Module, scope: str) -> list[tuple[str, int]]:
-    """How many classes or joints each head of a model has, by the head's name."""
+    """How many classes or keypoints each head of a model has, by the head's name."""
     wanted = 'out_channels' if scope == 'mmpose' else 'num_classes'
     found = []
     for name, module in model.named_modules():

@@ -1,4 +1,4 @@
-"""The class of every pixel of a large picture, where the scores of all classes would not fit.
+"""The class of every pixel of a large image, where the scores of all classes would not fit.
 
 Functions that TorchScript compiles: in an ONNX file their loops have to stay loops. Unrolled,
 onnxruntime enlarges all classes first.
@@ -18,8 +18,8 @@ def label_pixels(
 
     Args:
         logits: (B, C, h, w).
-        height: of the picture.
-        width: of the picture.
+        height: of the image.
+        width: of the image.
         align_corners: as of :func:`torch.nn.functional.interpolate`.
         at_once: classes that are enlarged together.
 

@@ -29,7 +29,7 @@ SKIPPED = 3
 PERSON = 'person'
 WHOLE = 'whole'
 Boxes = Callable[[list[Frame]], list[Detections | str | None]]
-"""Where the persons of pictures are; None: anywhere; a text: why it is not known."""
+"""Where the people of images are; None: anywhere; a text: why it is not known."""
 
 
 def predict(
@@ -41,19 +41,19 @@ def predict(
     score_thr: float = 0.3,
     boxes: Boxes | None = None,
 ) -> int:
-    """Looks at every picture of ``inputs``.
+    """Looks at every image of ``inputs``.
 
-    Ctrl-C and SIGTERM end it after the pictures at hand, a second one at once; so does an error.
+    Ctrl-C and SIGTERM end it after the images at hand, a second one at once; so does an error.
     In each case what was seen until then is written.
 
     Args:
         model: of any task.
         inputs: files, folders, globs, videos; '-' stands for the lines of standard input.
         out: folder for what :class:`~moganet_dense.writer.Writer` writes, or None.
-        lines: gets a line of JSON for every picture, or None.
-        batch_size: pictures, or for pose boxes, that go through the network at once.
-        score_thr: objects below it are neither drawn nor told; joints are not drawn.
-        boxes: for pose: where the persons are.
+        lines: gets a line of JSON for every image, or None.
+        batch_size: images, or for pose boxes, that go through the network at once.
+        score_thr: objects below it are neither drawn nor told; keypoints are not drawn.
+        boxes: for pose: where the people are.
 
     Returns:
         exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.utils.errors.INTERRUPTED`.
@@ -67,8 +67,8 @@ def predict(
     if not sources:
         there = endings(inputs)
         told = f'; endings there: {there}' if there else ''
-        raise UserError(f'no pictures or videos in {" ".join(inputs)}{told}')
-    looked = skipped = 0
+        raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
+    processed = skipped = 0
     stop = _Stop()
     try:
         with (
@@ -87,20 +87,20 @@ def predict(
                         writer.add(frame, result)
                     if lines:
                         _print(dict(about(frame), found=rows(result, score_thr)), lines)
-                    looked += 1
+                    processed += 1
                 advance(len(chunk))
                 if stop.received:
                     break
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
-        if looked or skipped or stop.received:  # else an error says it all
-            _say_what_was_done(looked, skipped, stop.received, out)
+        if processed or skipped or stop.received:  # else an error says it all
+            _print_summary(processed, skipped, stop.received, out)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 
 
 class _Stop:
-    """Notes Ctrl-C and SIGTERM, so that the pictures at hand are finished and written.
+    """Notes Ctrl-C and SIGTERM, so that the images at hand are finished and written.
 
     Attributes:
         received: whether one arrived.
@@ -141,7 +141,7 @@ class _Stop:
         self.received = True
 
 
-def persons(
+def people(
     task: str,
     where: str | None,
     score_thr: float,
@@ -154,8 +154,8 @@ def persons(
     Args:
         task: of the model.
         where: 'whole', a COCO file (.json), the name of a detector; None: not said.
-        score_thr: of the persons that count.
-        batch_size: pictures that the detector sees at once.
+        score_thr: of the people that count.
+        batch_size: images that the detector sees at once.
         load: makes the detector.
         category: their class; None: the only one that file or detector know, else 'person'.
 
@@ -171,7 +171,7 @@ def persons(
         what = 'needs --boxes: a detector, a COCO file, or whole' if pose else 'takes no --boxes'
         raise WrongUsage(f'a model of {task} {what}')
     if where in (None, WHOLE):
-        return WholePictures(category) if where else None
+        return WholeImage(category) if where else None
     if where.endswith('.json'):
         return WrittenBoxes(where, score_thr, category)
     return DetectedBoxes(load(), score_thr, batch_size, category)
@@ -196,12 +196,12 @@ def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
 
 
 class DetectedBoxes:
-    """Persons that a detector finds.
+    """People that a detector finds.
 
     Args:
         detector: the model.
-        score_thr: of the persons that count.
-        batch_size: pictures that it sees at once.
+        score_thr: of the people that count.
+        batch_size: images that it sees at once.
         category: their class, see :func:`category_of`.
 
     Raises:
@@ -220,31 +220,31 @@ class DetectedBoxes:
         self.category = category_of(list(detector.classes), category, 'the detector')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
 
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
+    def __call__(self, images: list[Frame]) -> list[Detections | str]:
         look = partial(self.detector, order='bgr', batch_size=self.batch_size)
-        found = _look(look, [(frame, None) for frame in pictures], boxes=False)
-        return [each.reason if isinstance(each, Fault) else self._persons(each) for each in found]
+        found = _look(look, [(frame, None) for frame in images], boxes=False)
+        return [each.reason if isinstance(each, Fault) else self._people(each) for each in found]
 
-    def _persons(self, found: Detections) -> Detections:
-        """Those whose box has an area: at a picture's border some have none."""
-        persons = found.where(self.score_thr, self.category)
-        whole = (persons.boxes[:, 2:] > persons.boxes[:, :2]).all(1)
+    def _people(self, found: Detections) -> Detections:
+        """Those whose box has an area: at an image's border some have none."""
+        people = found.where(self.score_thr, self.category)
+        whole = (people.boxes[:, 2:] > people.boxes[:, :2]).all(1)
         return Detections(
-            persons.boxes[whole], persons.scores[whole], persons.labels[whole], persons.names
+            people.boxes[whole], people.scores[whole], people.labels[whole], people.names
         )
 
 
 class WrittenBoxes:
-    """Persons of a file in COCO's format: a list of results, or a data set with annotations, as
+    """People of a file in COCO's format: a list of results, or a data set with annotations, as
     :class:`~moganet_dense.writer.Writer` writes it.
 
-    Pictures are known by their path, else by their file name, where the file lists these; else by
-    their number, as COCO names its files: ``000000000785.jpg`` is picture 785. Persons are the
+    Images are known by their path, else by their file name, where the file lists these; else by
+    their number, as COCO names its files: ``000000000785.jpg`` is image 785. People are the
     category of that name, where the file lists categories, else category 1.
 
     Args:
         file: the JSON file.
-        score_thr: of the persons that count.
+        score_thr: of the people that count.
         category: their class, see :func:`category_of`.
 
     Raises:
@@ -277,8 +277,8 @@ class WrittenBoxes:
                 f'category_id and bbox ({type(error).__name__}: {reason})'
             ) from None
 
-    def __call__(self, pictures: list[Frame]) -> list[Detections | str]:
-        return [self._of(frame) for frame in pictures]
+    def __call__(self, images: list[Frame]) -> list[Detections | str]:
+        return [self._of(frame) for frame in images]
 
     def _of(self, frame: Frame) -> Detections | str:
         path = Path(frame.source.file)
@@ -305,7 +305,7 @@ def _content(file: str) -> bytes:
 
 
 def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
-    """Numbers of the listed pictures, by path, and by file name, which several may have."""
+    """Numbers of the listed images, by path, and by file name, which several may have."""
     paths, names = {}, {}
     for image in images:
         file, frame = image['file_name'], image.get('frame')
@@ -325,8 +325,8 @@ def _corners(row: dict) -> Iterator[list[float]]:
         yield [*box.tolist(), float(row.get('score', 1))]
 
 
-class WholePictures:
-    """One object, anywhere in the picture.
+class WholeImage:
+    """One object, anywhere in the image.
 
     Args:
         category: its class; None: 'person' if the model's keypoints are a person's, else 'object'.
@@ -335,8 +335,8 @@ class WholePictures:
     def __init__(self, category: str | None = None) -> None:
         self.category = category
 
-    def __call__(self, pictures: list[Frame]) -> list[None]:
-        return [None] * len(pictures)
+    def __call__(self, images: list[Frame]) -> list[None]:
+        return [None] * len(images)
 
 
 def _of_category(result: Any, boxes: Boxes | None) -> Any:
@@ -351,7 +351,7 @@ def _of_category(result: Any, boxes: Boxes | None) -> Any:
 def _seen(
     model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
-    """All of a chunk, with what the model sees in the pictures among it."""
+    """All of a chunk, with what the model sees in the images among it."""
     with _naming(chunk):
         placed = list(_with_boxes(chunk, boxes))
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
@@ -362,7 +362,7 @@ def _seen(
 
 
 def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
-    """Results of pictures; a fault of one that the model does not take. It is found alone."""
+    """Results of images; a fault of one that the model does not take. It is found alone."""
     images, options = [frame.image for frame, _ in known], {}
     if boxes:
         options['boxes'] = [where for _, where in known]
@@ -387,7 +387,7 @@ def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
 
 @contextmanager
 def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
-    """Makes a model's failure a line that names the pictures."""
+    """Makes a model's failure a line that names the images."""
     try:
         yield
     except UserError:
@@ -404,8 +404,8 @@ def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
 def _with_boxes(
     chunk: list[Frame | Fault], boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
-    pictures = [frame for frame in chunk if isinstance(frame, Frame)]
-    found = iter(boxes(pictures) if boxes else [None] * len(pictures))
+    images = [frame for frame in chunk if isinstance(frame, Frame)]
+    found = iter(boxes(images) if boxes else [None] * len(images))
     for frame in chunk:
         where = None if isinstance(frame, Fault) else next(found)
         if isinstance(where, str):
@@ -440,11 +440,11 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
         raise UserError(f'the lines of JSON cannot be written ({error.strerror})') from None
 
 
-def _say_what_was_done(looked: int, skipped: int, interrupted: bool, out: Path | None) -> None:
+def _print_summary(processed: int, skipped: int, interrupted: bool, out: Path | None) -> None:
     told = 'interrupted: ' if interrupted else ''
-    told += f'looked at {_count(looked, "picture")}'
+    told += f'processed {_count(processed, "image")}'
     told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {printable(out)}' if out and looked else ''
+    told += f'; results in {printable(out)}' if out and processed else ''
     print(told, file=sys.stderr)
 
 
@@ -470,4 +470,4 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     # in a file or a pipe the bar's last state would be one more line
     with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        yield partial(progress.advance, progress.add_task('pictures', total=total)), told
+        yield partial(progress.advance, progress.add_task('images', total=total)), told

@@ -1,4 +1,4 @@
-"""Models for use in Python: loaded by name, called on pictures, answering in NumPy."""
+"""Models for use in Python: loaded by name, called on images, answering in NumPy."""
 
 import os
 import threading
@@ -43,7 +43,7 @@ def load_model(
     channels_last: bool | None = None,
     cuda_graphs: bool = True,
 ) -> 'Predictor':
-    """A model that is called on pictures.
+    """A model that is called on images.
 
     Args:
         name_or_config: a name of the zoo (``moganet-dense zoo`` lists them), the path of a
@@ -54,7 +54,7 @@ def load_model(
             of that name, or the best checkpoint of a work dir, else its last. 'random': none,
             the model stays as it was initialised.
         device: as PyTorch has it; None: the GPU if there is one, else the CPU.
-        deploy: bring it into the deploy form, which is faster; a file in it is welcome then.
+        deploy: fuse the model, which is faster; the checkpoint may be fused already.
         channels_last: images and maps lie in memory with their channels last; None: where that
             is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
         cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that
@@ -93,7 +93,7 @@ class Predictor:
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'pose' or
             'classification'.
-        classes: names that labels are indices into; of a pose estimator, its joints.
+        classes: names that labels are indices into; of a pose estimator, its keypoints.
         model: the toolbox's model, in eval mode.
         cfg: its config.
     """
@@ -121,30 +121,30 @@ class Predictor:
         batch_size: int = 1,
         boxes: Any = None,
     ) -> Result | list[Result]:
-        """What the model sees in a picture, or in each of a list.
+        """What the model sees in an image, or in each of a list.
 
         Args:
             images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
             order: of arrays' channels, 'rgb' or 'bgr'.
             batch_size: how many go through the network at once; for pose, how many boxes. Only
-                neighbours of one size do, so that no picture is padded for another's sake.
-            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels, or
-                Detections; with a list of pictures a list of these. None: the whole picture is
+                neighbours of one size do, so that no image is padded for another's sake.
+            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, or
+                Detections; with a list of images a list of these. None: the whole image is
                 one person's.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
 
         Raises:
-            UserError: a picture cannot be read, or an argument does not fit.
+            UserError: an image cannot be read, or an argument does not fit.
         """
         if isinstance(images, (list, tuple)):
             return self._run(images, order, batch_size, boxes)
         return self._run([images], order, batch_size, None if boxes is None else [boxes])[0]
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
-        """The maps of the backbone for one picture, see ``__call__``."""
+        """The maps of the backbone for one image, see ``__call__``."""
         batch = self.prepared(image, order=order)['inputs']
         backbone = self.model.backbone
         with torch.no_grad():
@@ -152,7 +152,7 @@ class Predictor:
         return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
 
     def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
-        """What the network is given for one picture, see ``__call__``.
+        """What the network is given for one image, see ``__call__``.
 
         Returns:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
@@ -170,51 +170,51 @@ class Predictor:
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if boxes is not None and len(boxes) != len(images):
             raise UserError(
-                f'boxes: expected {len(images)}, one array a picture; found {len(boxes)}'
+                f'boxes: expected {len(images)}, one array an image; found {len(boxes)}'
             )
-        pictures = (as_bgr(image, order) for image in images)
+        arrays = (as_bgr(image, order) for image in images)
         if self.task != 'pose':
-            samples = (self._sample(picture) for picture in pictures)
+            samples = (self._sample(array) for array in arrays)
             return [self._answer(sample) for sample in self._forward(samples, batch_size)]
         given = boxes if boxes is not None else [None] * len(images)
-        return self._poses(pictures, given, batch_size)
+        return self._poses(arrays, given, batch_size)
 
-    def _poses(self, pictures: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
-        """One :class:`Poses` a picture; the boxes of all go through the network together."""
+    def _poses(self, images: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
+        """One :class:`Poses` an image; the boxes of all go through the network together."""
         boxes: list[np.ndarray] = []
 
         def samples() -> Iterator[dict]:
-            for picture, own in zip(pictures, given, strict=True):
-                boxes.append(boxes_of(own, picture))
-                yield from (self._sample(picture, box) for box in boxes[-1])
+            for image, own in zip(images, given, strict=True):
+                boxes.append(boxes_of(own, image))
+                yield from (self._sample(image, box) for box in boxes[-1])
 
-        joints = [_joints(sample) for sample in self._forward(samples(), batch_size)]
-        rest = iter(joints)
+        found = [_keypoints(sample) for sample in self._forward(samples(), batch_size)]
+        rest = iter(found)
         return [
             self._pose([next(rest) for _ in own], own, getattr(source, 'scores', None))
             for own, source in zip(boxes, given, strict=True)
         ]
 
-    def _pose(self, joints: list[tuple], boxes: np.ndarray, sure: np.ndarray | None) -> Poses:
+    def _pose(self, found: list[tuple], boxes: np.ndarray, sure: np.ndarray | None) -> Poses:
         count = len(self.classes)
-        keypoints = np.array([places for places, _ in joints], np.float32).reshape(-1, count, 2)
-        scores = np.array([heights for _, heights in joints], np.float32).reshape(-1, count)
+        keypoints = np.array([places for places, _ in found], np.float32).reshape(-1, count, 2)
+        scores = np.array([heights for _, heights in found], np.float32).reshape(-1, count)
         return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure)
 
-    def _sample(self, picture: np.ndarray, box: np.ndarray | None = None) -> dict:
-        """A picture after the config's test pipeline, without its loading."""
-        size = picture.shape[:2]
-        sample = dict(img=picture, img_shape=size, ori_shape=size, img_id=0, img_path='')
+    def _sample(self, image: np.ndarray, box: np.ndarray | None = None) -> dict:
+        """An image after the config's test pipeline, without its loading."""
+        size = image.shape[:2]
+        sample = dict(img=image, img_shape=size, ori_shape=size, img_id=0, img_path='')
         if self.cfg.default_scope == 'mmpose':
             height, width = size
             whole = np.array([0, 0, width, height], np.float32)
             box = whole if box is None else box
             sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
-        with one_line('the picture cannot be prepared'):
+        with one_line('the image cannot be prepared'):
             prepared = self._prepare(sample)
         if self.task == 'segmentation' and self.model.out_channels > 1:
             meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
-            meta.set_metainfo(dict(picture_size=size, ori_shape=meta.img_shape))
+            meta.set_metainfo(dict(image_size=size, ori_shape=meta.img_shape))
         return prepared
 
     def _forward(self, samples: Iterable[dict], size: int) -> Iterator[Any]:
@@ -242,7 +242,7 @@ class Predictor:
             scores = torch.where(labels > 0, probable, 1 - probable)
         else:
             corners = self.model.align_corners
-            labels, highest = label_pixels(logits, *sample.picture_size, corners)
+            labels, highest = label_pixels(logits, *sample.image_size, corners)
             scores = certainty(logits, highest, corners)
         labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
         return Segmentation(labels, self.classes, self.names.palette, scores)
@@ -286,14 +286,14 @@ def _task(model: nn.Module, cfg: Config) -> str:
 
 
 def _pipeline(cfg: Config) -> Compose:
-    """The test pipeline without what loads pictures and annotations."""
+    """The test pipeline without what loads images and annotations."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
     for step in steps:
         colour = step.get('color_type', 'color')
         if _kind(step) in _LEFT_OUT and colour != 'color':
-            raise UserError(f'pictures are read in colour; the config wants color_type={colour!r}')
+            raise UserError(f'images are read in colour; the config wants color_type={colour!r}')
     kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line('the test pipeline cannot be built'), scope:
@@ -317,7 +317,7 @@ def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def _joints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
+def _keypoints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
     """(K, 2) and (K,) of the person in one box."""
     found = sample.pred_instances
     return np.asarray(found.keypoints)[0], np.asarray(found.keypoint_scores)[0]

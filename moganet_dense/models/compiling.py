@@ -24,7 +24,7 @@ def compile_blocks(net: MogaNet, backend: str | Any = 'inductor') -> bool:
     computes as before, after one warning.
 
     Args:
-        net: the backbone, not in the deploy form.
+        net: the backbone, not fused.
         backend: as torch.compile has it.
 
     Returns:
@@ -32,10 +32,10 @@ def compile_blocks(net: MogaNet, backend: str | Any = 'inductor') -> bool:
         is as it was.
 
     Raises:
-        ValueError: the backbone is in the deploy form.
+        ValueError: the backbone is fused.
     """
     if net.deployed:
-        raise ValueError('compile_blocks() is for training, the backbone is in the deploy form')
+        raise ValueError('compile_blocks() is for training, the backbone is fused')
     if reason := _missing(next(net.parameters()).device, backend):
         _warn(f'the backbone is not compiled: {reason}')
         return False

@@ -16,7 +16,7 @@ PRETRAINED_CFG = dict(
     crop_pct=0.9,
     interpolation='bicubic',
 )
-"""How pictures are prepared, values from 0 to 1, RGB: what the weights were trained with."""
+"""How images are prepared, values from 0 to 1, RGB: what the weights were trained with."""
 
 
 class FeatureInfo(list):

@@ -80,7 +80,7 @@ class DoubleGating(Gating):
 
 
 class Interleaved(NamedTuple):
-    """The n * n pictures that every n-th row and column make, as a batch; zeros at the end.
+    """The n * n images that every n-th row and column make, as a batch; zeros at the end.
 
     (B, C, H, W) to (B n n, C, ceil(H / n), ceil(W / n)).
     """
@@ -96,7 +96,7 @@ class Interleaved(NamedTuple):
         return x.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
 
     def inverse(self, y: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """The picture of this height and width whose value is ``y``."""
+        """The image of this height and width whose value is ``y``."""
         n, (parts, channels, rows, columns) = self.n, y.shape
         y = y.permute(0, 2, 3, 1).reshape(parts // (n * n), n, n, rows, columns, channels)
         y = y.permute(0, 3, 1, 4, 2, 5).reshape(-1, rows * n, columns * n, channels)
@@ -181,7 +181,7 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
     """``conv(x)`` for a depth-wise ``conv`` that keeps height and width.
 
     A convolution of dilation n never mixes pixels whose rows or columns differ modulo n:
-    each of the n * n interleaved pictures can be convolved alone, without dilation. On CPUs
+    each of the n * n interleaved images can be convolved alone, without dilation. On CPUs
     that is several times faster, forward and backward; and with channels last in bfloat16
     oneDNN's gradient by a dilated weight is wrong (PyTorch 2.1 to 2.10): it takes in memory
     that nobody has written. A file that is exported keeps the one convolution: those who run

@@ -1,4 +1,4 @@
-"""The deploy form: the same function of a backbone in eval mode, with its norms folded away.
+"""The fused model: the same function of a backbone in eval mode, with its norms folded away.
 
 Folding follows from two facts about a norm in eval mode, n(x) = k x + c per channel: a 1x1
 convolution of it is a 1x1 convolution of x, and it may be moved into the convolution before
@@ -20,7 +20,7 @@ from .kernels import compute_fused_block, fused_block_served
 
 
 class DeployError(UserError, RuntimeError):
-    """What cannot be brought into the deploy form, or cannot be done in it."""
+    """The backbone cannot be fused, or a fused backbone cannot do what is asked."""
 
 
 class Affine(NamedTuple):
@@ -35,11 +35,11 @@ def affine_of(norm: nn.Module) -> Affine:
 
     Raises:
         DeployError: another norm, or one without running statistics: what it computes
-            depends on the picture.
+            depends on the image.
     """
     if not isinstance(norm, _BatchNorm) or norm.running_var is None:
         raise DeployError(
-            f'the deploy form needs batch norms with running statistics, found {norm}; '
+            f'the fused model needs batch norms with running statistics, found {norm}; '
             'evaluate this model as it is'
         )
     mean, var = norm.running_mean.double(), norm.running_var.double()

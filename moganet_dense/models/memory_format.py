@@ -26,7 +26,7 @@ def channels_last_is_faster(
     Args:
         device: of the model.
         training: whether gradients are computed.
-        fused: the model is in the deploy form.
+        fused: the model is fused.
         small_images: of 224 pixels or so, as in classification and pose.
     """
     device = torch.device(device)

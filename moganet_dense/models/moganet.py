@@ -125,7 +125,7 @@ class MogaNet(BaseModule):
     Attributes:
         channels: channels of each returned map.
         strides: stride of each returned map, in pixels of the input.
-        deployed: whether it is in the deploy form (see :meth:`switch_to_deploy`).
+        deployed: whether it is fused (see :meth:`switch_to_deploy`).
 
     Raises:
         TypeError: an unknown option.
@@ -259,12 +259,12 @@ class MogaNet(BaseModule):
         """Sets training mode, except for what is frozen (and all norms with ``norm_eval``).
 
         Raises:
-            DeployError: training mode is asked for in the deploy form.
+            DeployError: training mode is requested of a fused backbone.
         """
         if self.deployed:
             if mode:
                 raise DeployError(
-                    'the backbone is in the deploy form, which cannot be trained; '
+                    'the backbone is fused, which cannot be trained; '
                     'build it anew and load weights that are not deployed'
                 )
             return super().train(False)
@@ -300,17 +300,17 @@ class MogaNet(BaseModule):
         return self
 
     def pack(self) -> 'MogaNet':
-        """Lets the deploy form's convolutions keep their weights as this CPU's kernels read them.
+        """Stores the weights of a fused model in the layout that this CPU's kernels read.
 
         The same maps up to rounding, in less time and more memory, for inference on a CPU, in
         place; returns it. Parameters keep their names, but must not be changed by way of their
         ``.data`` any more. It is not for torch.compile.
 
         Raises:
-            DeployError: the backbone is not in the deploy form.
+            DeployError: the backbone is not fused.
         """
         if not self.deployed:
-            raise DeployError('pack() takes the deploy form; call switch_to_deploy() first')
+            raise DeployError('pack() takes the fused model; call switch_to_deploy() first')
         pack_convs(self)
         return self
 

@@ -37,7 +37,7 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
         out: folder; None: browse, in the work dir.
 
     Returns:
-        a page that shows all of them; the pictures lie beside it.
+        a page that shows all of them; the images lie beside it.
 
     Raises:
         UserError: the config has nothing to train on, or its data cannot be read.
@@ -51,12 +51,12 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
     shown = []
     with one_line('the training pipeline cannot be run'):
         for image, sample, meta in _fed(cfg, number):
-            picture = draw_target(cfg.default_scope, image, sample, meta)
+            drawn = draw_target(cfg.default_scope, image, sample, meta)
             name = f'{len(shown):03d}.jpg'
-            (folder / name).write_bytes(as_jpeg(picture))
+            (folder / name).write_bytes(as_jpeg(drawn))
             source = Path(str(sample.get('img_path', ''))).name
             size = f'{image.shape[1]} x {image.shape[0]}'
-            shown.append(dict(name=name, source=source, size=size, url=as_url(picture)))
+            shown.append(dict(name=name, source=source, size=size, url=as_url(drawn)))
     page = folder / PAGE
     template = environment().get_template('browse.html')
     pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []

@@ -46,7 +46,7 @@ class Plot:
 
     Attributes:
         title: for people.
-        svg: the picture, as the content of a page.
+        svg: the image, as the content of a page.
         legend: (name, colour) of the lines.
         note: below it.
     """

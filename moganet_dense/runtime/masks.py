@@ -1,4 +1,4 @@
-"""Masks of objects, from probabilities in their boxes to the pixels of the picture."""
+"""Masks of objects, from probabilities in their boxes to the pixels of the image."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ def paste(
 
     Args:
         probabilities: (N, m, m).
-        boxes: (N, 4), x1 y1 x2 y2 in pixels of the picture.
-        size: height and width of the picture.
+        boxes: (N, 4), x1 y1 x2 y2 in pixels of the image.
+        size: height and width of the image.
         threshold: least probability.
     """
     masks = np.zeros((len(boxes), *size), bool)

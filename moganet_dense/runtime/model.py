@@ -123,12 +123,12 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
 
 
 class OnnxModel:
-    """Called on pictures as :class:`~moganet_dense.inference.predictor.Predictor` is.
+    """Called on images as :class:`~moganet_dense.inference.predictor.Predictor` is.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
             'backbone'.
-        classes: names that labels are indices into; of a pose estimator, its joints.
+        classes: names that labels are indices into; of a pose estimator, its keypoints.
         notes: all metadata of the file.
     """
 
@@ -150,23 +150,23 @@ class OnnxModel:
         batch_size: int = 1,
         boxes: Any = None,
     ) -> Result | Pyramid | list:
-        """What the model sees in a picture, or in each of a list.
+        """What the model sees in an image, or in each of a list.
 
         Args:
             images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
             order: of arrays' channels, 'rgb' or 'bgr'.
-            batch_size: for pose, how many boxes go through the network at once; pictures of
+            batch_size: for pose, how many boxes go through the network at once; images of
                 other tasks go one by one.
-            boxes: for pose: where the persons are, (N, 4), x1 y1 x2 y2 in pixels, or
-                Detections; with a list of pictures a list of these. None: the whole picture is
+            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, or
+                Detections; with a list of images a list of these. None: the whole image is
                 one person's.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
 
         Raises:
-            UserError: a picture cannot be read, or an argument does not fit.
+            UserError: an image cannot be read, or an argument does not fit.
         """
         if batch_size < 1:
             raise UserError(f'batch_size: expected at least 1, found {batch_size}')
@@ -177,19 +177,19 @@ class OnnxModel:
         given: Sequence = [None] * len(images) if boxes is None else boxes
         if len(given) != len(images):
             raise UserError(
-                f'boxes: expected {len(images)}, one array a picture; found {len(given)}'
+                f'boxes: expected {len(images)}, one array an image; found {len(given)}'
             )
         return [
             self._look(as_bgr(image, order), own, batch_size)
             for image, own in zip(images, given, strict=True)
         ]
 
-    def inputs(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network gets for a picture, by name; of a pose estimator, as one person."""
+    def inputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network gets for an image, by name; of a pose estimator, as one person."""
         if self.cutter:
-            pixels, _ = self.cutter.cut(picture, boxes_of(None, picture)[0])
+            pixels, _ = self.cutter.cut(image, boxes_of(None, image)[0])
             return dict(images=self.prepare.tensor(pixels))
-        return self._feed(self.prepare.fit(picture))
+        return self._feed(self.prepare.fit(image))
 
     def _feed(self, fitted: Fitted) -> dict[str, np.ndarray]:
         feed = dict(images=self.prepare.tensor(fitted.pixels))
@@ -199,12 +199,12 @@ class OnnxModel:
             feed['sizes'] = np.array([fitted.pixels.shape[:2]], np.float32)
         return feed
 
-    def _look(self, picture: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
+    def _look(self, image: np.ndarray, boxes: Any, batch_size: int) -> Result | Pyramid:
         if self.task == 'pose':
-            return self._poses(picture, boxes, batch_size)
+            return self._poses(image, boxes, batch_size)
         if self.task == 'backbone':
-            return self._pyramid(self.inputs(picture))
-        fitted = self.prepare.fit(picture)
+            return self._pyramid(self.inputs(image))
+        fitted = self.prepare.fit(image)
         found = self.session.run(None, self._feed(fitted))
         if self.task == 'segmentation':
             palette = np.array(self.notes['palette'], np.uint8)
@@ -227,19 +227,21 @@ class OnnxModel:
             masks = paste(probabilities[0], boxes, fitted.size, self.notes['mask_threshold'])
         return Detections(boxes, scores, labels, self.classes, masks)
 
-    def _poses(self, picture: np.ndarray, given: Any, batch_size: int) -> Poses:
-        boxes, sure = boxes_of(given, picture), getattr(given, 'scores', None)
-        joints, scores = [], []
+    def _poses(self, image: np.ndarray, given: Any, batch_size: int) -> Poses:
+        boxes, sure = boxes_of(given, image), getattr(given, 'scores', None)
+        keypoints, scores = [], []
         for start in range(0, len(boxes), batch_size):
-            cuts = [self.cutter.cut(picture, box) for box in boxes[start : start + batch_size]]
+            cuts = [self.cutter.cut(image, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             found, certain = self.session.run(None, dict(images=batch))
-            joints += [self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)]
+            keypoints += [
+                self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)
+            ]
             scores += list(certain)
         count = len(self.classes)
         skeleton = tuple(map(tuple, self.notes['skeleton']))
         return Poses(
-            np.array(joints, np.float32).reshape(-1, count, 2),
+            np.array(keypoints, np.float32).reshape(-1, count, 2),
             np.array(scores, np.float32).reshape(-1, count),
             boxes,
             self.classes,

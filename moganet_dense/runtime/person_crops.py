@@ -1,4 +1,4 @@
-"""Persons cut out of a picture for a pose estimator, and their joints put back."""
+"""People cut out of an image for a pose estimator, and their keypoints put back."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ class Crop(NamedTuple):
     """Where a person was cut out.
 
     Attributes:
-        centre: x and y of its middle, in pixels of the picture.
+        centre: x and y of its middle, in pixels of the image.
         extent: its width and height, there.
     """
 
@@ -28,7 +28,7 @@ class Cutter:
     def __init__(self, notes: dict[str, Any]) -> None:
         self.size, self.padding, self.udp = tuple(notes['size']), notes['padding'], notes['udp']
 
-    def cut(self, picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, Crop]:
+    def cut(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, Crop]:
         """Pixels (height, width, 3) of a box, x1 y1 x2 y2, and where they are from."""
         width, height = self.size
         centre = (box[2:] + box[:2]) * np.float32(0.5)
@@ -36,16 +36,16 @@ class Cutter:
         aspect = width / height
         extent = np.array([w, w / aspect] if w > h * aspect else [h * aspect, h], np.float32)
         matrix = self._matrix(centre, extent)
-        return cv2.warpAffine(picture, matrix, self.size, flags=cv2.INTER_LINEAR), Crop(
+        return cv2.warpAffine(image, matrix, self.size, flags=cv2.INTER_LINEAR), Crop(
             centre, extent
         )
 
     def place(self, keypoints: np.ndarray, crop: Crop) -> np.ndarray:
-        """Joints (K, 2) of the cut-out in pixels of the picture."""
+        """Keypoints (K, 2) of the cut-out in pixels of the image."""
         return keypoints / np.array(self.size) * crop.extent + crop.centre - 0.5 * crop.extent
 
     def _matrix(self, centre: np.ndarray, extent: np.ndarray) -> np.ndarray:
-        """(2, 3): from the picture to the cut-out. With UDP corners of pixels' grids meet."""
+        """(2, 3): from the image to the cut-out. With UDP corners of pixels' grids meet."""
         if self.udp:
             factor = (np.array(self.size) - 1) / extent
             shift = factor * (0.5 * extent - centre)

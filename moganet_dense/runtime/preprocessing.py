@@ -1,4 +1,4 @@
-"""What a config's test pipeline does to a picture, from what the file notes about it."""
+"""What a config's test pipeline does to an image, from what the file notes about it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture as the network sees it.
+    """An image as the network sees it.
 
     Attributes:
         pixels: (H, W, 3) uint8, BGR, resized, not padded.
         scale: factors of x and y that it was resized by; 1 if it was cut.
-        size: height and width of the picture that was given.
+        size: height and width of the image that was given.
     """
 
     pixels: np.ndarray
@@ -38,24 +38,24 @@ class Preparation:
             np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
         )
 
-    def fit(self, picture: np.ndarray) -> Fitted:
-        """The picture at the size that the network sees.
+    def fit(self, image: np.ndarray) -> Fitted:
+        """The image at the size that the network sees.
 
         Args:
-            picture: (H, W, 3) uint8, BGR.
+            image: (H, W, 3) uint8, BGR.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if short := self.resize.get('short'):
-            return Fitted(self._middle(picture, short), (1.0, 1.0), (height, width))
+            return Fitted(self._middle(image, short), (1.0, 1.0), (height, width))
         to_width, to_height = self._target(width, height)
-        pixels = cv2.resize(picture, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
+        pixels = cv2.resize(image, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
         if multiple := self.resize.get('multiple'):
             to_width, to_height = (-(-n // multiple) * multiple for n in (to_width, to_height))
             pixels = cv2.resize(pixels, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
         return Fitted(pixels, (to_width / width, to_height / height), (height, width))
 
     def tensor(self, pixels: np.ndarray) -> np.ndarray:
-        """A fitted picture, normalised and padded, (1, 3, H, W) float32."""
+        """A fitted image, normalised and padded, (1, 3, H, W) float32."""
         channels = pixels[..., ::-1] if self.flip else pixels
         normalised = (channels.transpose(2, 0, 1).astype(np.float32) - self.mean) / self.std
         height, width = pixels.shape[:2]
@@ -76,23 +76,23 @@ class Preparation:
             factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
         return max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
 
-    def _middle(self, picture: np.ndarray, short: int) -> np.ndarray:
-        """The middle of a picture whose shorter side becomes ``short``."""
-        height, width = picture.shape[:2]
+    def _middle(self, image: np.ndarray, short: int) -> np.ndarray:
+        """The middle of an image whose shorter side becomes ``short``."""
+        height, width = image.shape[:2]
         least = min(height, width)
         to_width, to_height = int(short * width / least), int(short * height / least)
         across, down = self.resize['middle']
         left, top = (max(0, round((n - m) / 2)) for n, m in ((to_width, across), (to_height, down)))
         window = left, top, min(to_width, left + across), min(to_height, top + down)
-        return _bicubic(picture, to_width, to_height, window)
+        return _bicubic(image, to_width, to_height, window)
 
 
 def _bicubic(
-    picture: np.ndarray, width: int, height: int, window: tuple[int, int, int, int]
+    image: np.ndarray, width: int, height: int, window: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """The ``window``, left, top, right, bottom, of a picture at another size, as Pillow resizes it:
+    """The ``window``, left, top, right, bottom, of an image at another size, as Pillow resizes it:
     classifiers are tested so. OpenCV's bicubic does not widen its filter to make images smaller."""
     from PIL import Image  # classifiers alone need it
 
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized.crop(window))

@@ -42,7 +42,7 @@ def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, A
     Args:
         model: of any task.
         checkpoint: path, URL or name.
-        deploy: a file in the deploy form is welcome too; the model is switched for it.
+        deploy: a file fused is welcome too; the model is switched for it.
 
     Raises:
         UserError: it does not fit.

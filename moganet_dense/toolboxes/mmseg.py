@@ -7,7 +7,7 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..data.sources import PICTURES
+from ..data.sources import IMAGE_SUFFIXES
 
 
 @DATASETS.register_module()
@@ -59,10 +59,11 @@ def _paired(images: Path, labels: str | None) -> list[tuple[str, str]]:
     would have, so that the check names it."""
     found = []
     for file in sorted(images.rglob('*')):
-        if file.suffix.lower() in PICTURES:
+        if file.suffix.lower() in IMAGE_SUFFIXES:
             stem = file.relative_to(images).with_suffix('')
             targets = [
-                stem.with_name(f'{stem.name}{ending}') for ending in ('.png', *sorted(PICTURES))
+                stem.with_name(f'{stem.name}{ending}')
+                for ending in ('.png', *sorted(IMAGE_SUFFIXES))
             ]
             there = (t for t in targets if labels and Path(labels, t).is_file())
             found.append((str(file.relative_to(images)), str(next(there, targets[0]))))

@@ -33,7 +33,7 @@ class Form:
         channels_last: images and maps lie in memory with their channels last; None: where that
             is faster, see :func:`channels_last_is_faster`.
         compiled: the backbone goes through torch.compile: a minute before the first image.
-        cuda_graphs: in the deploy form on a GPU the backbone replays captured graphs, see
+        cuda_graphs: fused on a GPU the backbone replays captured graphs, see
             :meth:`MogaNet.use_cuda_graphs`; not if it is compiled.
     """
 
@@ -80,7 +80,7 @@ def switch(model: nn.Module) -> None:
     """
     if not isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
         raise UserError(
-            f'the deploy form is one of MogaNet, the backbone is {type(backbone).__name__}'
+            f'the fused model is one of MogaNet, the backbone is {type(backbone).__name__}'
         )
     model.eval()
     backbone.switch_to_deploy()

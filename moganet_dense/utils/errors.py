@@ -10,7 +10,7 @@ STOPPED = 75
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake of the user, with its fix.
 
     The message's first line says it all: what was expected, what was found, what to do. More
     lines may show a layout.

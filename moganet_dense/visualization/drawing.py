@@ -1,4 +1,4 @@
-"""Draws results into pictures, with OpenCV and NumPy alone."""
+"""Draws results into images, with OpenCV and NumPy alone."""
 
 import colorsys
 import functools
@@ -10,7 +10,7 @@ import numpy as np
 from ..results import Classification, Detections, Poses, Result, Segmentation
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-TOP = 5  # classes that are written onto a classified picture
+TOP = 5  # classes that are written onto a classified image
 LISTED = 8  # classes in the legend of a segmentation, the largest first
 OPACITY = 0.5  # of masks
 SIDES = {'left': (0, 255, 0), 'right': (255, 128, 0), '': (51, 153, 255)}  # RGB, as mmpose's
@@ -27,14 +27,14 @@ def colours(count: int) -> np.ndarray:
 
 
 def draw(
-    picture: np.ndarray, result: Result, score_thr: float = 0.3, *, with_scores: bool = True
+    image: np.ndarray, result: Result, score_thr: float = 0.3, *, with_scores: bool = True
 ) -> np.ndarray:
-    """A copy of a picture with what a model saw in it.
+    """A copy of an image with what a model saw in it.
 
     Args:
-        picture: (H, W, 3) uint8, BGR.
-        result: of that picture.
-        score_thr: objects and joints below it are left out.
+        image: (H, W, 3) uint8, BGR.
+        result: of that image.
+        score_thr: objects and keypoints below it are left out.
         with_scores: whether scores are written beside the names of objects.
 
     Returns:
@@ -46,7 +46,7 @@ def draw(
         Poses: _draw_poses,
         Classification: _draw_classification,
     }
-    canvas = picture.copy()
+    canvas = image.copy()
     kinds[type(result)](canvas, result, score_thr)
     return canvas
 
@@ -88,7 +88,7 @@ def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
     limbs = _limb_colours(found)
     for points, scores, box in zip(found.keypoints, found.scores, found.boxes, strict=True):
         size = max(box[2] - box[0], box[3] - box[1])
-        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # small persons stay seen
+        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # small people stay seen
         seen = scores >= score_thr
         for (a, b), colour in zip(found.skeleton, limbs, strict=True):
             if seen[a] and seen[b]:
@@ -100,7 +100,7 @@ def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
 
 
 def _limb_colours(found: Poses) -> list[Colour]:
-    """Left and right apart, if the joints' names tell them, else each limb by its own, BGR."""
+    """Left and right apart, if the keypoints' names tell them, else each limb by its own, BGR."""
     sides = [next((s for s in ('left', 'right') if n.startswith(s)), '') for n in found.names]
     if not any(sides):
         return _bgr(colours(len(found.skeleton)))
@@ -152,7 +152,7 @@ def _font(canvas: np.ndarray) -> float:
 
 
 def _patch(canvas: np.ndarray, text: str, x: int, y: int, below: bool) -> Patch:
-    """Where a text goes that stands on y, or hangs ``below`` it: x1 y1 x2 y2, inside the picture
+    """Where a text goes that stands on y, or hangs ``below`` it: x1 y1 x2 y2, inside the image
     if it fits."""
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _font(canvas), 1)
     tall = height + base + 2

@@ -1,7 +1,7 @@
-"""Targets and predictions drawn into pictures, for the report, the trackers and ``browse``.
+"""Targets and predictions drawn into images, for the report, the trackers and ``browse``.
 
-Pictures are RGB, uint8 of (height, width, 3); places are x, y in pixels. Every function returns
-a new picture.
+Images are RGB, uint8 of (height, width, 3); places are x, y in pixels. Every function returns
+a new image.
 """
 
 import base64
@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 480
-"""Longest side, in pixels, of a picture in a report."""
+"""Longest side, in pixels, of an image in a report."""
 ENLARGED = 3
-"""Most that a small picture is enlarged, so that labels do not hide it."""
+"""Most that a small image is enlarged, so that labels do not hide it."""
 
 HEIGHT = 15
 """Of a label, in pixels."""
@@ -33,7 +33,7 @@ def color(index: int) -> Color:
 
 
 def fitted(image: np.ndarray, side: int = SIDE) -> tuple[np.ndarray, float]:
-    """The picture with its longest side at ``side``, about, and the factor of its new size."""
+    """The image with its longest side at ``side``, about, and the factor of its new size."""
     factor = min(ENLARGED, side / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
@@ -59,7 +59,7 @@ def draw_boxes(
 def draw_masks(
     image: np.ndarray, masks: Sequence[np.ndarray], colors: Sequence[Color]
 ) -> np.ndarray:
-    """Masks of the picture's size, bool, as a tint with an outline."""
+    """Masks of the image's size, bool, as a tint with an outline."""
     image = image.copy()
     for mask, hue in zip(masks, colors, strict=True):
         mask = np.asarray(mask, np.uint8)
@@ -98,16 +98,16 @@ def draw_label_map(
 
 def draw_skeletons(
     image: np.ndarray,
-    joints: np.ndarray,
+    keypoints: np.ndarray,
     seen: np.ndarray,
     links: Sequence[tuple[int, int]],
 ) -> np.ndarray:
-    """Joints (N, K, 2) of persons and their links; those not ``seen``, (N, K) bool, are left out.
+    """Keypoints (N, K, 2) of people and their links; those not ``seen``, (N, K) bool, are left out.
 
-    A person has one colour; links are in its shade, joints are ringed dots.
+    A person has one colour; links are in its shade, keypoints are ringed dots.
     """
     image = image.copy()
-    for number, (places, there) in enumerate(zip(joints, seen, strict=True)):
+    for number, (places, there) in enumerate(zip(keypoints, seen, strict=True)):
         hue = color(number)
         points = np.round(places).astype(int)
         for a, b in links:
@@ -120,7 +120,7 @@ def draw_skeletons(
 
 
 def draw_heatmap(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Heat (h, w) of any size, 0 to 1, laid over the picture."""
+    """Heat (h, w) of any size, 0 to 1, laid over the image."""
     heat = cv2.resize(heat.astype(np.float32), (image.shape[1], image.shape[0]))
     heat = np.clip(heat, 0, 1)[..., None]
     hot = cv2.applyColorMap(np.uint8(255 * heat[..., 0]), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -128,27 +128,27 @@ def draw_heatmap(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def write_caption(image: np.ndarray, text: str) -> np.ndarray:
-    """The picture with a line of text in its upper left corner."""
+    """The image with a line of text in its upper left corner."""
     pen = _Pen(image)
     pen.write(text, (0, 0), (20, 20, 20))
     return pen.image()
 
 
 def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Two pictures of one height as one."""
+    """Two images of one height as one."""
     gap = np.full((left.shape[0], 6, 3), 127, np.uint8)
     return np.hstack([left, gap, right])
 
 
 def as_jpeg(image: np.ndarray) -> bytes:
-    """The picture as the content of a JPEG file."""
+    """The image as the content of a JPEG file."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, 'JPEG', quality=82)
     return stream.getvalue()
 
 
 def as_url(image: np.ndarray) -> str:
-    """The picture as a JPEG in a data: URL."""
+    """The image as a JPEG in a data: URL."""
     return 'data:image/jpeg;base64,' + base64.b64encode(as_jpeg(image)).decode()
 
 

@@ -22,7 +22,7 @@ GREY: Color = (140, 140, 140)
 
 
 def draw_target(scope: str, image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
-    """A picture of one sample.
+    """An image of one sample.
 
     Args:
         scope: mmdet, mmseg, mmpose or mmpretrain.
@@ -35,7 +35,7 @@ def draw_target(scope: str, image: np.ndarray, sample: Any, meta: dict) -> np.nd
 
 def _boxes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
     """Boxes and masks; grey ones are ignored."""
-    picture, factor = fitted(image, 640)
+    canvas, factor = fitted(image, 640)
     for part, grey in ((sample.get('ignored_instances'), True), (sample.gt_instances, False)):
         if part is None or not len(part):
             continue
@@ -44,10 +44,10 @@ def _boxes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
         names = ['ignored' if grey else meta['classes'][label] for label in labels]
         boxes = getattr(part.bboxes, 'tensor', part.bboxes).cpu().numpy()
         if 'masks' in part:
-            masks = part.masks.resize(picture.shape[:2]).to_ndarray()
-            picture = draw_masks(picture, masks, colors)
-        picture = draw_boxes(picture, boxes * factor, names, colors)
-    return picture
+            masks = part.masks.resize(canvas.shape[:2]).to_ndarray()
+            canvas = draw_masks(canvas, masks, colors)
+        canvas = draw_boxes(canvas, boxes * factor, names, colors)
+    return canvas
 
 
 def _labels(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
@@ -59,18 +59,18 @@ def _labels(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
     return beside(image, draw_label_map(image, labels, palette, meta['classes']))
 
 
-def _joints(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
-    """The person with the joints at the peaks of the target, beside the heat of all of them."""
+def _keypoints(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
+    """The person with the keypoints at the peaks of the target, beside the heat of all of them."""
     heat = sample.gt_fields.heatmaps.cpu().numpy()  # (K, h, w)
     weights = np.ravel(np.asarray(sample.gt_instance_labels.keypoint_weights.cpu()))
     flat = heat.reshape(len(heat), -1)
     y, x = np.unravel_index(flat.argmax(1), heat.shape[1:])
     places = np.stack([x, y], 1)[None] * (image.shape[1] / heat.shape[2])
     seen = (weights > 0) & (flat.max(1) > 0)
-    picture, factor = fitted(image)
+    canvas, factor = fitted(image)
     links = meta.get('skeleton_links', [])
-    person = draw_skeletons(picture, places * factor, seen[None], links)
-    return beside(person, draw_heatmap(picture, heat.max(0)))
+    person = draw_skeletons(canvas, places * factor, seen[None], links)
+    return beside(person, draw_heatmap(canvas, heat.max(0)))
 
 
 def _classes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
@@ -85,4 +85,4 @@ def _classes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
     return write_caption(fitted(image)[0], words)
 
 
-_DRAWN = {'mmdet': _boxes, 'mmseg': _labels, 'mmpose': _joints, 'mmpretrain': _classes}
+_DRAWN = {'mmdet': _boxes, 'mmseg': _labels, 'mmpose': _keypoints, 'mmpretrain': _classes}

@@ -53,15 +53,15 @@ class DetectionVisualizer(Visualizer):
             pred_score_thr: predictions below it are left out.
             step: of the backends.
         """
-        picture = np.ascontiguousarray(image.clip(0, 255).astype(np.uint8)[..., ::-1])
+        canvas = np.ascontiguousarray(image.clip(0, 255).astype(np.uint8)[..., ::-1])
         parts = []
         if draw_gt and data_sample is not None and 'gt_instances' in data_sample:
-            found = self._found(data_sample.gt_instances, picture)
-            parts.append(draw(picture, found, 0.0, with_scores=False))
+            found = self._found(data_sample.gt_instances, canvas)
+            parts.append(draw(canvas, found, 0.0, with_scores=False))
         if draw_pred and data_sample is not None and 'pred_instances' in data_sample:
-            found = self._found(data_sample.pred_instances, picture)
-            parts.append(draw(picture, found, pred_score_thr))
-        drawn = np.concatenate(parts or [picture], axis=1)
+            found = self._found(data_sample.pred_instances, canvas)
+            parts.append(draw(canvas, found, pred_score_thr))
+        drawn = np.concatenate(parts or [canvas], axis=1)
         rgb = np.ascontiguousarray(drawn[..., ::-1])
         self.set_image(rgb)
         if show:
@@ -73,7 +73,7 @@ class DetectionVisualizer(Visualizer):
         elif not show:
             self.add_image(name, rgb, step)
 
-    def _found(self, instances: Any, picture: np.ndarray) -> Detections:
+    def _found(self, instances: Any, canvas: np.ndarray) -> Detections:
         """Instances of mmdet, which are tensors, box and mask types, in NumPy."""
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
         labels = instances.labels.cpu().numpy().astype(np.int64)

@@ -269,5 +269,5 @@ def recorded_gate(checkpoint: Any) -> str | None:
 
 
 def is_deployed(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are of a backbone in the deploy form."""
+    """Whether tensors of these names are of a backbone fused."""
     return any(name.endswith('blocks1.0.shortcut_1') for name in names)

@@ -218,7 +218,7 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
 
     Args:
         names: of the tensors to load.
-        wanted: whether the backbone is in the deploy form.
+        wanted: whether the backbone is fused.
 
     Raises:
         WeightsError: they differ: other tensors under other names.
@@ -226,12 +226,12 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
     given = is_deployed(names)
     if given and not wanted:
         raise WeightsError(
-            'the weights are in the deploy form, the backbone is not; '
+            'the weights are fused, the backbone is not; '
             'call switch_to_deploy() before loading, or on the command line say --deploy'
         )
     if wanted and not given:
         raise WeightsError(
-            'the backbone is in the deploy form, the weights are not; '
+            'the backbone is fused, the weights are not; '
             'load them first, then call switch_to_deploy()'
         )
 
@@ -280,7 +280,7 @@ def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Raises:
         WeightsError: names the first missing, unexpected and mis-shaped keys, and how
-            many there are; or one is in the deploy form and the other is not.
+            many there are; or one is fused and the other is not.
     """
     wanted = module.state_dict()
     check_form(tensors, is_deployed(wanted))

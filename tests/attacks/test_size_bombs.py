@@ -13,7 +13,7 @@ from bombs import BOMBS, checkpoint, saved
 
 from moganet_dense.data.image_io import LoadWhole, decode
 from moganet_dense.data.layouts import require_files
-from moganet_dense.data.validation.image_files import Picture, look
+from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.utils import regular_files
 from moganet_dense.utils.errors import UserError
 from moganet_dense.utils.regular_files import open_regular, read_regular
@@ -187,7 +187,7 @@ def test_a_pseudo_file_without_an_end_is_read_as_long_as_it_says(tmp_path):
 def test_an_image_that_becomes_another_thing_stops_training(kind, tmp_path):
     path = BOMBS[f'{kind} as image'].make(tmp_path, 0)
     load = LoadWhole(lambda results: decode(results['img_path']))
-    with pytest.raises(UserError, match='expected a picture at') as raised:
+    with pytest.raises(UserError, match='expected an image at') as raised:
         load(dict(img_path=str(path)))
     assert '\n' not in str(raised.value)
 
@@ -195,8 +195,8 @@ def test_an_image_that_becomes_another_thing_stops_training(kind, tmp_path):
 @pytest.mark.parametrize('kind', ['a FIFO', 'a device', 'a link to itself', 'a folder'])
 def test_the_check_names_it_and_goes_on(kind, tmp_path):
     path = BOMBS[f'{kind} as image'].make(tmp_path, 0)
-    digest, (finding,) = look(Picture(str(path), 'train'))
-    assert digest == b'' and 'expected a picture at' in finding.found
+    digest, (finding,) = check_image(ImageSpec(str(path), 'train'))
+    assert digest == b'' and 'expected an image at' in finding.found
 
 
 def test_a_named_path_is_a_file_or_a_folder(tmp_path):

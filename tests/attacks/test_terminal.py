@@ -102,7 +102,7 @@ def test_keys_of_checkpoints(tmp_path, capsys):
     assert r'unexpected: \x1b]0;taken' in said
 
 
-def test_pictures_that_predict_skips(tmp_path, capfd):
+def test_images_that_predict_skips(tmp_path, capfd):
     from tiny_onnx import tiny_detector
 
     tiny_detector(tmp_path / 'a.onnx')

@@ -210,6 +210,6 @@ def test_a_folder_of_ones_own_with_a_version_is_not_the_mini_data_set(tmp_path):
     mine.mkdir(parents=True)
     (mine / 'VERSION').write_text('0')
     (mine / 'photograph.jpg').write_bytes(b'mine')
-    with pytest.raises(UserError, match='holds something else'):
+    with pytest.raises(UserError, match='expected no other files'):
         make_mini(mine)
     assert (mine / 'photograph.jpg').read_bytes() == b'mine'

@@ -14,7 +14,9 @@ BOX = dict(area=8, iscrowd=0, image_id=1, category_id=3, bbox=[1, 1, 4, 4])
 ROWS = {
     'used': BOX,
     'under one pixel': dict(BOX, bbox=[1, 1, 0.5, 4]),
-    'under one pixel (boxes in parts of the image, 0 to 1?)': dict(BOX, bbox=[0.1, 0.1, 0.5, 0.4]),
+    'smaller than one pixel (are the boxes relative, 0 to 1?)': dict(
+        BOX, bbox=[0.1, 0.1, 0.5, 0.4]
+    ),
     'outside their image': dict(BOX, bbox=[20, 1, 4, 4]),
     'whose area is 0 or missing': dict(BOX, area=0),
     'of other classes': dict(BOX, category_id=9),

@@ -1,4 +1,4 @@
-"""The data set that ships: true formats, what it promises to hold, the same every time."""
+"""The bundled sample data set: true formats, what it promises to hold, the same every time."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ def test_runs_of_a_crowd_start_with_zeros(mini, split):
             assert sum(counts[1::2]) == row['area']
 
 
-def test_joints_lie_in_the_picture_and_are_counted(mini):
+def test_keypoints_lie_in_the_image_and_are_counted(mini):
     for row in annotations(mini, 'person_keypoints', 'train')['annotations']:
         triples = np.array(row['keypoints']).reshape(17, 3)
         assert row['num_keypoints'] == (triples[:, 2] > 0).sum()
@@ -87,7 +87,7 @@ def test_a_persons_left_is_on_the_viewers_right(mini):
     assert both and all(t[5, 0] > t[6, 0] for t in both)
 
 
-def test_detections_are_near_annotated_persons(mini):
+def test_detections_are_near_annotated_people(mini):
     file = 'COCO_val2017_detections_AP_H_56_person.json'
     detections = json.loads((mini / 'coco/person_detection_results' / file).read_text())
     people = annotations(mini, 'person_keypoints', 'val')['annotations']
@@ -114,7 +114,7 @@ def test_label_maps_fit_their_images(mini, split):
 
 
 @pytest.mark.parametrize('folder', ['coco/{}2017', 'ade/ADEChallengeData2016/images/{}'])
-def test_train_and_val_share_no_picture(mini, folder):
+def test_train_and_val_share_no_image(mini, folder):
     names = draw_ade.FOLDERS if 'ade' in folder else {s: s for s in SPLITS}
     digests = [
         {hashlib.sha256(p.read_bytes()).hexdigest() for p in (mini / folder.format(name)).iterdir()}
@@ -158,7 +158,7 @@ def test_nothing_is_left_of_a_drawing_that_failed(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / 'mini').mkdir()
     (tmp_path / 'mini' / 'photo.jpg').write_bytes(b'mine')
-    with pytest.raises(UserError, match='holds something else'):
+    with pytest.raises(UserError, match='expected no other files'):
         mini_data.make_mini(tmp_path / 'mini')
     assert (tmp_path / 'mini' / 'photo.jpg').read_bytes() == b'mine'
 

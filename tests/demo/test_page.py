@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason='no chromium and chromium-driver here'),
 ]
-PATIENCE = 90  # seconds, on a machine that does other things
+PATIENCE = 90  # seconds, on a machine that is busy
 
 
 class Page:
@@ -62,7 +62,7 @@ class Page:
         return [row.text.replace('\n', ' ') for row in rows]
 
     def hover(self, x: float, y: float) -> str:
-        """What the page says at a place, from 0 to 1 across and down the picture."""
+        """What the page says at a place, from 0 to 1 across and down the image."""
         canvas = self['canvas']
         ActionChains(self.browser, 0).scroll_to_element(canvas).perform()
         size = canvas.size
@@ -122,15 +122,15 @@ def page(browser, port, downloads):
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / 'my <picture>.png'
+def image(tmp_path):
+    path = tmp_path / 'my <image>.png'
     cv2.imwrite(str(path), np.full((80, 100, 3), 40, np.uint8))
     return path
 
 
-def test_objects_threshold_hover_and_downloads(page, picture):
+def test_objects_threshold_hover_and_downloads(page, image):
     page.choose('task', 'detection')
-    page.upload(picture, '2 of 2 shown')
+    page.upload(image, '2 of 2 shown')
     assert page.listed() == ['person 0.90', f'{NAMES[1]} 0.40']  # as text, not as a tag
     assert page.hover(0.15, 0.25) == 'person 0.90'
     assert page.hover(0.7, 0.6) == f'{NAMES[1]} 0.40'
@@ -139,10 +139,10 @@ def test_objects_threshold_hover_and_downloads(page, picture):
     assert page['status'].text.startswith('1 of 2 shown') and page.listed() == ['person 0.90']
     assert page.hover(0.7, 0.6) == ''
 
-    told = json.loads(page.download('save-json', 'my_picture_predicted.json').read_text())
-    assert told['images'][0]['file_name'] == picture.name and 'shown' not in told
+    told = json.loads(page.download('save-json', 'my_image_predicted.json').read_text())
+    assert told['images'][0]['file_name'] == image.name and 'shown' not in told
     assert [row['score'] for row in told['annotations']] == pytest.approx([0.9, 0.4])
-    drawn = cv2.imread(str(page.download('save-picture', 'my_picture_predicted.png')))
+    drawn = cv2.imread(str(page.download('save-image', 'my_image_predicted.png')))
     scale = drawn.shape[1] / 100
     assert drawn.shape[:2] == (80 * scale, 100 * scale)
     inside = drawn[int(20 * scale), int(15 * scale)]
@@ -150,23 +150,23 @@ def test_objects_threshold_hover_and_downloads(page, picture):
     assert np.ptp(inside.astype(int)) > 50 and outside.tolist() == [40, 40, 40]
 
 
-def test_areas_are_cut_where_the_model_is_not_sure(page, picture):
+def test_areas_are_cut_where_the_model_is_not_sure(page, image):
     page.choose('task', 'segmentation')
     page.threshold(0)
-    page.upload(picture, 'segmentor, ')
+    page.upload(image, 'segmentor, ')
     assert page.hover(0.25, 0.5) == 'person 0.80'
     assert page.hover(0.75, 0.5) == f'{NAMES[1]} 0.20'
     page.threshold(0.3)
     assert page.hover(0.25, 0.5) == 'person 0.80' and page.hover(0.75, 0.5) == ''
 
 
-def test_skeletons_of_found_persons(page, picture):
+def test_skeletons_of_found_people(page, image):
     page.choose('task', 'pose')
-    page.choose('persons', 'detector')
-    page.upload(picture, '1 of 1 shown')
+    page.choose('detector', 'detector')
+    page.upload(image, '1 of 1 shown')
     assert page.hover(0.05, 0.125) == 'head 0.90'
     assert page.hover(0.25, 0.375) == 'foot 0.50'
-    page.threshold(0.6)  # joints below it are not there
+    page.threshold(0.6)  # keypoints below it are not there
     assert page.hover(0.05, 0.125) == 'head 0.90'
     assert 'foot' not in page.hover(0.25, 0.375)
 
@@ -181,18 +181,18 @@ def test_a_classifier_and_the_examples(page):
 
 def test_files_that_are_refused(page, tmp_path):
     text = tmp_path / 'notes.png'
-    text.write_text('no picture')
-    page.upload(text, 'expected a JPEG, PNG or WebP picture, found something else')
+    text.write_text('no image')
+    page.upload(text, 'expected a JPEG, PNG or WebP image, found something else')
     large = tmp_path / 'large.jpg'
     large.write_bytes(b'0' * (20 * 2**20 + 1))
     page.upload(large, 'too large: at most 20 MB')
     assert not page['downloads'].is_displayed() and page.listed() == []
 
 
-def test_on_a_phone_nothing_overflows(page, picture):
+def test_on_a_phone_nothing_overflows(page, image):
     size = dict(width=360, height=740, deviceScaleFactor=1, mobile=True)
     page.browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
-    page.upload(picture, '2 of 2 shown')
+    page.upload(image, '2 of 2 shown')
     width = page.browser.execute_script('return document.documentElement.scrollWidth')
     page.browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
     assert width == 360
@@ -202,7 +202,7 @@ TEN = """
 const [model, done] = arguments;
 const headers = {'Content-Type': 'application/octet-stream'};
 const to = 'predict?model=' + encodeURIComponent(model);
-fetch('examples/things.jpg')
+fetch('examples/objects.jpg')
   .then((response) => response.blob())
   .then((body) => Promise.all(
     Array.from({length: 10}, () => fetch(to, {method: 'POST', body, headers}))))
@@ -227,7 +227,7 @@ def files(folder: Path) -> set[Path]:
 
 
 def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
-    """The whole way: command, model, picture, ten at once; and no file is left behind."""
+    """The whole way: command, model, image, ten at once; and no file is left behind."""
     config = tmp_path / 'small.py'
     config.write_text(SMALL.format(base=str(ROOT / 'configs/det/retinanet_moganet_xt.py')))
     folder, home = tmp_path / 'folder', tmp_path / 'home'
@@ -248,7 +248,7 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
         page.threshold(0)
         assert len(page.listed()) == 100
         told = json.loads(page.download('save-json', 'things_predicted.json').read_text())
-        assert told['images'] == [dict(id=1, width=384, height=288, file_name='things.jpg')]
+        assert told['images'] == [dict(id=1, width=384, height=288, file_name='objects.jpg')]
         for row in told['annotations']:
             x, y, width, height = row['bbox']
             assert min(x, y) >= 0 and x + width <= 384.1 and y + height <= 288.1

@@ -141,17 +141,17 @@ def many_scans(number: int, side: int = 1500) -> bytes:
     return whole[:-2] + whole[last:-2] * number + whole[-2:]
 
 
-def test_a_picture_that_takes_long_to_decode(port):
+def test_an_image_that_takes_long_to_decode(port):
     assert predict(port, many_scans(20))[0] == 200
     status, found = predict(port, many_scans(2000))
     assert status == 422 and found['error'] == 'expected a JPEG of at most 100 scans, found more'
 
 
-def test_decoding_ends_in_time_and_the_next_picture_is_decoded(monkeypatch):
+def test_decoding_ends_in_time_and_the_next_image_is_decoded(monkeypatch):
     decode = Decoder()
     assert decode(encoded(60, 40))[0].shape == (40, 60, 3)
     first = decode._process.pid
-    os.kill(first, signal.SIGSTOP)  # as by a picture that takes minutes
+    os.kill(first, signal.SIGSTOP)  # as by an image that takes minutes
     decode.seconds = 0.1
     with pytest.raises(UserError, match='takes more than 0.1 seconds to decode'):
         decode(encoded(60, 40))
@@ -161,7 +161,7 @@ def test_decoding_ends_in_time_and_the_next_picture_is_decoded(monkeypatch):
     decode._process.kill()  # as by a decoder that crashes
     decode._process.wait()
     assert decode(encoded(60, 40))[1] == (60, 40)
-    with pytest.raises(UserError, match='expected a JPEG, PNG or WebP picture'):
+    with pytest.raises(UserError, match='expected a JPEG, PNG or WebP image'):
         decode(b'none')
     assert decode(encoded(60, 40))[1] == (60, 40)
     decode.close()
@@ -169,7 +169,7 @@ def test_decoding_ends_in_time_and_the_next_picture_is_decoded(monkeypatch):
 
 @pytest.mark.slow  # 230 requests
 def test_memory_stays_where_it_is(port, watched):
-    """Over many pictures of many sizes; the first ones fill caches."""
+    """Over many images of many sizes; the first ones fill caches."""
 
     def resident() -> int:
         with open('/proc/self/statm') as file:
@@ -220,13 +220,13 @@ def test_areas_come_as_run_lengths_and_certainties(port):
     assert found['shown']['colours'] == {'0': '#c81e1e', '1': '#1e1ec8'}
 
 
-def test_skeletons_of_the_persons_that_a_detector_finds(port):
-    _, found = predict(port, encoded(), 'poser', '&persons=detector')
+def test_skeletons_of_the_people_that_a_detector_finds(port):
+    _, found = predict(port, encoded(), 'poser', '&detector=detector')
     (person,) = found['annotations']  # the other object is none
     assert person['keypoints'] == pytest.approx([5, 10, 0.9, 25, 30, 0.5], abs=1e-3)
-    assert person['score'] == pytest.approx(0.9 * 0.7)  # of the box, and the joints' mean
-    status, found = predict(port, encoded(), 'poser', '&persons=segmentor')
-    assert status == 422 and 'segmentor does not find persons' in found['error']
+    assert person['score'] == pytest.approx(0.9 * 0.7)  # of the box, and the keypoints' mean
+    status, found = predict(port, encoded(), 'poser', '&detector=segmentor')
+    assert status == 422 and 'segmentor does not find people' in found['error']
 
 
 def test_classes_come_with_their_probability(port):
@@ -257,17 +257,17 @@ def header_of_a_png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     'content, words',
     [
-        (b'', 'expected a JPEG, PNG or WebP picture'),
-        (b'hello, this is no picture', 'expected a JPEG, PNG or WebP picture'),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'expected a JPEG, PNG or WebP picture'),
-        (encoded(kind='GIF'), 'expected a JPEG, PNG or WebP picture'),
-        (encoded(kind='TIFF'), 'expected a JPEG, PNG or WebP picture'),
+        (b'', 'expected a JPEG, PNG or WebP image'),
+        (b'hello, this is no image', 'expected a JPEG, PNG or WebP image'),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'expected a JPEG, PNG or WebP image'),
+        (encoded(kind='GIF'), 'expected a JPEG, PNG or WebP image'),
+        (encoded(kind='TIFF'), 'expected a JPEG, PNG or WebP image'),
         (encoded(300, 300, 'JPEG')[:900], 'damaged'),
         (header_of_a_png(9000, 9000), 'at most 50 million pixels, found 9000 x 9000'),
         (header_of_a_png(100_000, 100_000), 'at most 50 million pixels, found far more'),
     ],
 )  # fmt: skip
-def test_what_is_no_picture_is_refused_in_one_line(port, watched, content, words):
+def test_what_is_no_image_is_refused_in_one_line(port, watched, content, words):
     before = len(watched.given)
     status, found = predict(port, content)
     assert status == 422 and words in found['error'] and '\n' not in found['error']
@@ -298,7 +298,7 @@ def test_ten_at_once_take_turns(monkeypatch):
         answers = list(pool.map(lambda _: predict(port, content), range(10)))
     codes = {status for status, _ in answers}
     assert codes == {200, 503} and watched.most == 1
-    assert any('too many pictures are waiting' in found.get('error', '') for _, found in answers)
+    assert any('too many images are waiting' in found.get('error', '') for _, found in answers)
 
 
 def test_few_models_are_in_memory(port, watched):

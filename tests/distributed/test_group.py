@@ -90,7 +90,7 @@ def unhealthy() -> dict[str, dict]:
 @pytest.mark.parametrize(
     ('what', 'said'),
     [
-        ('absent', 'rank 1 of 2 did not come within 5 s'),
+        ('absent', 'rank 1 of 2 did not join within 5 s'),
         ('port', 'is in use on this machine'),
         ('data', 'rank 1 of 2 has another config than rank 0'),
         ('frozen', 'rank 1 of 2 (process'),

@@ -40,7 +40,7 @@ def test_which_precision_serves(device, capability, asked, expected, monkeypatch
 
 def test_float16_needs_a_gpu(monkeypatch):
     monkeypatch.setattr(amp, 'get_device', lambda: 'cpu')
-    with pytest.raises(UserError, match='on a CPU say --amp, which is bf16 there'):
+    with pytest.raises(UserError, match='on a CPU use --amp, which is bf16'):
         enable_amp(ConfigDict(type='OptimWrapper'), 'fp16')
 
 

@@ -1,4 +1,4 @@
-"""Few parameter groups: the same training bit for bit, resumed, and fused where that exists."""
+"""Few parameter groups: the same training bitwise, resumed, and fused where that exists."""
 
 import copy
 import importlib

@@ -1,4 +1,4 @@
-"""A training that stops anywhere and goes on is, bit for bit, one that never stopped; and what
+"""A training that stops anywhere and goes on is, bitwise, one that never stopped; and what
 stops it leaves a whole checkpoint."""
 
 import json

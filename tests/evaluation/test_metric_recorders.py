@@ -20,8 +20,8 @@ from moganet_dense.evaluation.summary import Extremes, confusion
 
 
 @pytest.fixture
-def picture(tmp_path) -> str:
-    path = tmp_path / 'picture.png'
+def photo(tmp_path) -> str:
+    path = tmp_path / 'image.png'
     cv2.imwrite(str(path), np.full((60, 80, 3), 120, np.uint8))
     return str(path)
 
@@ -31,7 +31,7 @@ def annotations(tmp_path) -> COCO:
     boxes = [(1, 1, [0, 0, 20, 20], 0), (1, 2, [40, 0, 20, 20], 0), (2, 1, [0, 0, 20, 20], 0),
              (2, 2, [40, 0, 40, 60], 1)]  # fmt: skip
     content = dict(
-        images=[dict(id=i, width=80, height=60, file_name='picture.png') for i in (1, 2)],
+        images=[dict(id=i, width=80, height=60, file_name='image.png') for i in (1, 2)],
         categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
         annotations=[
             dict(id=n + 1, image_id=i, category_id=c, bbox=b, area=b[2] * b[3], iscrowd=crowd)
@@ -58,7 +58,7 @@ FOUND = [
 ]
 
 
-def test_boxes_by_hand(tmp_path, picture):
+def test_boxes_by_hand(tmp_path, photo):
     coco = annotations(tmp_path)
     metric = SimpleNamespace(
         _coco_api=coco, cat_ids=[1, 2], dataset_meta=dict(classes=('cat', 'dog'))
@@ -73,7 +73,7 @@ def test_boxes_by_hand(tmp_path, picture):
     judge.accumulate()
     judge.summarize()
     precisions = [Precision(judge)]
-    result = DetectionRecord(metric, {1: picture, 2: picture}).evaluation(FOUND, precisions)
+    result = DetectionRecord(metric, {1: photo, 2: photo}).evaluation(FOUND, precisions)
 
     # true cat, cat: 2; true dog, cat: 1; nothing there, cat: 1; the crowd is no object
     assert result.confusion.rows == ['cat', 'dog', 'nothing there']
@@ -103,12 +103,12 @@ def test_hits_are_matched_before_confusions():
     assert quality([], 0, 0) == 1 and quality([0.8], 1, 1) == pytest.approx(0.4)
 
 
-def test_pixels_by_hand(picture):
+def test_pixels_by_hand(photo):
     record = SegmentationRecord(['sky', 'sea', 'sand'], None, 255)
     truth = torch.tensor([[0, 0, 1], [1, 255, 0]])
-    record.add(picture, truth, torch.tensor([[0, 1, 1], [1, 2, 0]]))
+    record.add(photo, truth, torch.tensor([[0, 1, 1], [1, 2, 0]]))
     other = SegmentationRecord(['sky', 'sea', 'sand'], None, 255)
-    other.add(picture, torch.tensor([[0, 1]]), torch.tensor([[0, 0]]))
+    other.add(photo, torch.tensor([[0, 1]]), torch.tensor([[0, 0]]))
     record.merge(other)
     result = record.evaluation()
     # sky: 3 right of 4, 4 predicted; sea: 2 right of 3, 3 predicted; sand only where ignored
@@ -128,7 +128,7 @@ def test_similarities_are_the_formula_of_coco():
     assert values == pytest.approx([np.exp(-25 / (2 * 100 * 0.2**2)), 1.0])
 
 
-def test_labels_by_hand(picture):
+def test_labels_by_hand(photo):
     scores = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4]]
     truth = [0, 1, 1, 2]
     samples = [
@@ -137,7 +137,7 @@ def test_labels_by_hand(picture):
     ]
     kept = []
     metric = SimpleNamespace(dataset_meta=dict(classes=['a', 'b', 'c']))
-    dataset = SimpleNamespace(get_data_info=lambda place: dict(img_path=picture))
+    dataset = SimpleNamespace(get_data_info=lambda place: dict(img_path=photo))
     recorder = ClassificationRecorder(metric, dataset, kept.append)
     recorder.process({}, samples)
     assert recorder.evaluate(4) == {}  # no figure of its own

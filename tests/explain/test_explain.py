@@ -21,18 +21,18 @@ SEG = ROOT / 'configs/seg/sem_fpn_moganet_xt.py'
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / 'picture.png'
+def photo(tmp_path):
+    path = tmp_path / 'image.png'
     image = np.random.default_rng(0).integers(0, 255, (9, 16, 3), dtype=np.uint8)
     cv2.imwrite(str(path), cv2.resize(image, (160, 96), interpolation=cv2.INTER_CUBIC))
     return path
 
 
-def test_grad_cam_of_a_classifier_is_its_weights_times_its_maps(picture):
+def test_grad_cam_of_a_classifier_is_its_weights_times_its_maps(photo):
     """Behind global pooling and one linear layer the gradient of a class at each place is its
     weight over the number of places, so the map is ReLU(sum over k of w_ck A_k), scaled."""
     predictor = load_model(CLS, 'random')
-    model, image = predictor.model, predictor.prepared(picture)['inputs']
+    model, image = predictor.model, predictor.prepared(photo)['inputs']
     found = grad_cam(model, logit(model, 7), [model.backbone.norm4], image)
     with torch.no_grad():
         (maps,) = model.backbone(image)
@@ -71,9 +71,9 @@ def test_v_is_the_log_odds_with_the_other_patches_at_zero():
     assert np.allclose(value(sets), [np.log(q / (1 - q)) for q in p], atol=1e-5)
 
 
-def test_a_classifier_is_explained(picture, tmp_path):
+def test_a_classifier_is_explained(photo, tmp_path):
     sampling = Sampling(orders=3, pairs=1, contexts=1)
-    report = explain(CLS, picture, tmp_path / 'out', 'random', sampling=sampling)
+    report = explain(CLS, photo, tmp_path / 'out', 'random', sampling=sampling)
     content = json.loads(report.read_text())
     assert content['task'] == 'classification' and content['input_size'] == [224, 224]
     assert [level['stride'] for level in content['pyramid']] == [4, 8, 16, 32]
@@ -93,21 +93,21 @@ def test_a_classifier_is_explained(picture, tmp_path):
 
 
 @pytest.mark.parametrize('config', [DET, 'mask_rcnn', SEG])
-def test_detectors_and_segmentors_are_explained(config, picture, tmp_path):
+def test_detectors_and_segmentors_are_explained(config, photo, tmp_path):
     config = small(config, tmp_path)
-    report = explain(config, picture, tmp_path / 'out', 'random', parts=['grad-cam'])
+    report = explain(config, photo, tmp_path / 'out', 'random', parts=['grad-cam'])
     content = json.loads(report.read_text())
     assert content['grad_cam']['class'] == content['class']
     drawn = cv2.imread(str(report.parent / 'grad_cam.png'))
     assert drawn.std() > 10 and 'pyramid' not in content
     with pytest.raises(UserError, match='interactions is not defined for'):
-        explain(config, picture, tmp_path / 'out', 'random', parts=['interactions'])
+        explain(config, photo, tmp_path / 'out', 'random', parts=['interactions'])
     with pytest.raises(UserError, match="no class 'persom'; did you mean person"):
-        explain(config, picture, tmp_path / 'out', 'random', name='persom')
+        explain(config, photo, tmp_path / 'out', 'random', name='persom')
 
 
 def small(config, folder):
-    """A config that reads small pictures, and shows boxes that it is not sure of."""
+    """A config that reads small images, and shows boxes that it is not sure of."""
     base = ROOT / 'configs/det/mask_rcnn_moganet_xt.py' if config == 'mask_rcnn' else config
     text = f'_base_ = {str(base)!r}\n'
     steps = "dict(type='LoadImageFromFile'), dict(type='Resize', scale=(160, 96), keep_ratio=True)"
@@ -127,13 +127,13 @@ def small(config, folder):
     return path
 
 
-def test_the_class_that_is_explained(picture, tmp_path):
+def test_the_class_that_is_explained(photo, tmp_path):
     predictor = load_model(small(SEG, tmp_path), 'random')
-    case = Case.of(predictor, picture, None)
+    case = Case.of(predictor, photo, None)
     names, counts = np.unique(case.result.labels, return_counts=True)
     assert case.label == names[counts.argmax()]
     absent = next(i for i in range(150) if i not in names)
-    with pytest.raises(UserError, match='the model finds no .* in this picture; it finds'):
-        Case.of(predictor, picture, predictor.classes[absent])
+    with pytest.raises(UserError, match='the model finds no .* in this image; it finds'):
+        Case.of(predictor, photo, predictor.classes[absent])
     other = predictor.classes[names[counts.argmin()]]
-    assert Case.of(predictor, picture, other).name == other
+    assert Case.of(predictor, photo, other).name == other

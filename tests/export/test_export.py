@@ -1,4 +1,4 @@
-"""Exported files against the toolboxes' own predictions on real and drawn pictures."""
+"""Exported files against the toolboxes' own predictions on real and drawn images."""
 
 import json
 import math
@@ -27,7 +27,7 @@ from moganet_dense.toolboxes.build import build
 from moganet_dense.utils.errors import UserError
 
 NEW_TORCH = tuple(int(n) for n in torch.__version__.split('.')[:2]) >= TORCH_EXPORT
-# configs, and what is changed in them to make pictures small, and random weights sure enough
+# configs, and what is changed in them to make images small, and random weights sure enough
 DET_PIPELINE = (
     'pipeline = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=(224, 160), '
     'keep_ratio=True), dict(type="PackDetInputs")]\n'
@@ -114,7 +114,7 @@ def test_detectors_find_what_the_toolbox_finds(written, photograph, name):
     near[found.labels[:, None] != wanted.labels[None]] = np.inf
     partner = near.argmin(1)
     assert sorted(partner) == list(range(100))
-    assert near.min(1).max() < 0.1  # pixels of a picture of 1000
+    assert near.min(1).max() < 0.1  # pixels of a image of 1000
     assert np.abs(found.scores - wanted.scores[partner]).max() < 1e-4
     if wanted.masks is not None:
         assert found.masks.shape == wanted.masks.shape and wanted.masks.any()
@@ -134,7 +134,7 @@ def test_segmentors_label_what_the_toolbox_labels(written, photograph, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('flip_test', [True, False])
-def test_joints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, flip_test):
+def test_keypoints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, flip_test):
     config, weights, file = written(POSE)
     options = () if flip_test else ('model.test_cfg.flip_test=False',)
     if not flip_test:
@@ -158,9 +158,9 @@ def test_joints_lie_where_the_toolbox_puts_them(written, photograph, tmp_path, f
 def test_classifiers_are_as_sure_as_the_toolbox(written, photograph):
     config, weights, file = written(CLASSES)
     model = load(file)
-    for picture in (photograph, np.full((30, 7, 3), 90, np.uint8)):
-        wanted = load_model(config, weights)(picture, order='bgr')
-        found = model(picture, order='bgr')
+    for image in (photograph, np.full((30, 7, 3), 90, np.uint8)):
+        wanted = load_model(config, weights)(image, order='bgr')
+        found = model(image, order='bgr')
         assert np.abs(found.scores - wanted.scores).max() < 1e-4 * wanted.scores.max()
         assert found.names == wanted.names and len(found.names) == 1000
         assert found.name == found.names[found.scores.argmax()]
@@ -190,7 +190,7 @@ def test_the_file_tells_what_it_is(written):
 
 
 @pytest.mark.slow
-def test_a_picture_without_objects_has_none(written, photograph):
+def test_an_image_without_objects_has_none(written, photograph):
     """Also where no box reaches the heads of the second stage."""
     for name in (RETINANET, MASKS, CASCADE):
         *_, file = written(name)
@@ -252,9 +252,9 @@ def test_a_backbone_alone(tmp_path, photograph):
     ('arguments', 'message'),
     [
         (['--shape', '100', '160'], '--shape: expected height and width, multiples of 32, found'),
-        (['--shape', '512', '512'], 'cuts pictures or persons to 256 192 (height, width), found'),
-        (['--int8', 'static'], '--int8 static and --calibrate DIR, a folder of pictures, go'),
-        (['--calibrate', '.'], '--int8 static and --calibrate DIR, a folder of pictures, go'),
+        (['--shape', '512', '512'], 'cuts images or people to 256 192 (height, width), found'),
+        (['--int8', 'static'], '--int8 static and --calibrate DIR, a folder of images, go'),
+        (['--calibrate', '.'], '--int8 static and --calibrate DIR, a folder of images, go'),
         (['--format', 'torch-export', '--int8', 'dynamic'], 'error: '),
     ],
 )

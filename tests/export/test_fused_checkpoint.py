@@ -1,4 +1,4 @@
-"""Checkpoints in the deploy form: written, read back, refused."""
+"""Checkpoints fused: written, read back, refused."""
 
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def test_written_file_is_read_in_its_form_only(retinanet, tmp_path):
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert worst(outputs(models[1], image), outputs(models[0], image)) == 0
-    with pytest.raises(UserError, match='deployed.pth: the weights are in the deploy form'):
+    with pytest.raises(UserError, match='deployed.pth: the weights are fused'):
         load(build(Config.fromfile(RETINANET)), str(out))
-    with pytest.raises(UserError, match='deployed.pth: the weights are in the deploy form'):
+    with pytest.raises(UserError, match='deployed.pth: the weights are fused'):
         deploy(RETINANET, str(out), str(tmp_path / 'again.pth'))
     assert not (tmp_path / 'again.pth').exists()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moganet_dense.data.sources import Frame, Source
-from moganet_dense.inference.predict import WholePictures, WrittenBoxes, category_of
+from moganet_dense.inference.predict import WholeImage, WrittenBoxes, category_of
 from moganet_dense.results import Poses
 from moganet_dense.utils.errors import UserError
 from moganet_dense.writer import categories
@@ -40,7 +40,7 @@ def test_of_several_one_is_chosen(tmp_path):
     assert len(WrittenBoxes(file, 0.3, 'tube')([FRAME])[0]) == 1
 
 
-def test_persons_are_taken_where_there_are_some():
+def test_people_are_taken_where_there_are_some():
     assert category_of(['car', 'person'], None, 'it') == 'person'
     assert category_of(['car', 'person'], 'car', 'it') == 'car'
 
@@ -49,4 +49,4 @@ def test_a_tube_is_no_person():
     empty = np.zeros((0, 2, 2), np.float32)
     result = Poses(empty, empty[..., 0], empty[:, 0], ('top', 'end'), (), category='tube')
     assert categories(result)[0]['name'] == 'tube'
-    assert WholePictures('tube').category == 'tube'
+    assert WholeImage('tube').category == 'tube'

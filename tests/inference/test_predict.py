@@ -1,4 +1,4 @@
-"""predict: what comes out as files, held against pycocotools, OpenCV and pictures drawn here."""
+"""predict: what comes out as files, held against pycocotools, OpenCV and images drawn here."""
 
 import io
 import json
@@ -29,7 +29,7 @@ from moganet_dense.data.sources import Frame, find
 from moganet_dense.inference.predict import (
     SKIPPED,
     DetectedBoxes,
-    WholePictures,
+    WholeImage,
     WrittenBoxes,
     predict,
 )
@@ -43,7 +43,7 @@ RED = (0, 0, 255)  # BGR
 
 
 class RedBoxes:
-    """Finds the red pixels of a picture: one 'cat' around them, with its mask."""
+    """Finds the red pixels of an image: one 'cat' around them, with its mask."""
 
     task, classes = 'instance segmentation', CLASSES
 
@@ -75,11 +75,11 @@ def with_red(path: Path, x: int, y: int, width: int, height: int, size=(80, 60))
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch) -> Path:
-    """A folder with two pictures, a broken one, a text and a hidden file."""
+    """A folder with two images, a broken one, a text and a hidden file."""
     monkeypatch.chdir(tmp_path)
     with_red(tmp_path / 'photos/a.png', 10, 20, 30, 15)
     with_red(tmp_path / 'photos/more/b.png', 0, 0, 8, 40)
-    (tmp_path / 'photos/broken.jpg').write_bytes(b'\xff\xd8 no picture')
+    (tmp_path / 'photos/broken.jpg').write_bytes(b'\xff\xd8 no image')
     (tmp_path / 'photos/notes.txt').write_text('x')
     (tmp_path / 'photos/.hidden.png').write_bytes(b'')
     return Path('photos')
@@ -89,8 +89,8 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     code = predict(RedBoxes(), [str(photos), 'absent.png'], Path('photos/out'))
     assert code == SKIPPED == 3
     said = capsys.readouterr().err
-    assert 'skipped: photos/broken.jpg' in said and 'expected a picture at absent.png' in said
-    assert 'looked at 2 pictures, skipped 2 files' in said
+    assert 'skipped: photos/broken.jpg' in said and 'expected an image at absent.png' in said
+    assert 'processed 2 images, skipped 2 files' in said
     coco = COCO('photos/out/predictions.json')  # pycocotools can read it
     (cat,) = coco.getCatIds(['cat'])
     assert cat == 17 and len(coco.getCatIds()) == 80  # COCO's own number
@@ -103,11 +103,11 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     assert cv2.imread('photos/out/drawn/more/b.jpg') is not None
     # a second look does not look at its own results, and leaves nothing half-written
     assert predict(RedBoxes(), [str(photos)], Path('photos/out')) == SKIPPED
-    assert 'looked at 2 pictures' in capsys.readouterr().err
+    assert 'processed 2 images' in capsys.readouterr().err
     assert not list(Path().rglob('*.part*'))
 
 
-def test_a_picture_that_the_model_does_not_take_is_passed_over(photos, capsys):
+def test_an_image_that_the_model_does_not_take_is_passed_over(photos, capsys):
     class Choosy(RedBoxes):
         def look(self, image: np.ndarray) -> Detections:
             if min(image.shape[:2]) < 10:
@@ -201,7 +201,7 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
     told += rest.splitlines()
     assert process.returncode == INTERRUPTED == 130
     assert 3 <= len(told) < 10 and 'Traceback' not in said
-    line = f'interrupted: looked at {len(told)} pictures; results in out'
+    line = f'interrupted: processed {len(told)} images; results in out'
     assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
     content = json.loads(Path('out/predictions.json').read_text())
     assert content['images'] == [
@@ -213,7 +213,7 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
 
 
 class Impatient(RedBoxes):
-    """Meets so many signals while it looks at the second picture."""
+    """Meets so many signals while it looks at the second image."""
 
     def __init__(self, signals: int) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ class Impatient(RedBoxes):
 
 
 @pytest.mark.parametrize('signals, seen', [(1, 2), (2, 1)])
-def test_a_second_signal_does_not_wait_for_the_picture(signals, seen, photos, capsys):
+def test_a_second_signal_does_not_wait_for_the_image(signals, seen, photos, capsys):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         model = Impatient(signals)
@@ -237,7 +237,7 @@ def test_a_second_signal_does_not_wait_for_the_picture(signals, seen, photos, ca
     finally:
         signal.signal(signal.SIGINT, before)
     assert model.finished == seen
-    said = f'interrupted: looked at {seen} picture' + 's' * (seen > 1) + '; results in out'
+    said = f'interrupted: processed {seen} image' + 's' * (seen > 1) + '; results in out'
     assert said in capsys.readouterr().err
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == seen
 
@@ -270,7 +270,7 @@ def test_after_an_error_what_was_seen_is_written(photos, capsys):
         predict(Failing(), files, Path('out'))
     assert str(caught.value).startswith('photos/2.png: the model fails on it (RuntimeError: out of')
     assert '\n' not in str(caught.value)
-    assert 'looked at 2 pictures; results in out' in capsys.readouterr().err
+    assert 'processed 2 images; results in out' in capsys.readouterr().err
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 2
     with pytest.raises(UserError, match=r'photos/2.png: .* or on one of the 1 after it'):
         model = Failing()
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_what_was_written(photos, full_disk, capfd):
     with pytest.raises(UserError, match=r'out/drawn/noise.jpg cannot be written \(File too large'):
         predict(RedBoxes(), ['photos/a.png', 'noise.png'], Path('out'))
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 1
-    assert 'looked at 1 picture; results in out' in capfd.readouterr().err
+    assert 'processed 1 image; results in out' in capfd.readouterr().err
     with pytest.raises(UserError, match=r'noise.mp4 cannot be written: expected 30 frames'):
         predict(RedBoxes(), [video], Path('out2'))  # OpenCV does not raise
     assert len(json.loads(Path('out2/predictions.json').read_text())['images']) == 30
@@ -320,7 +320,7 @@ def test_without_rich_there_is_no_bar(photos, monkeypatch, capfd):
     assert predict(RedBoxes(), [str(photos)], Path('out')) == SKIPPED
     said = capfd.readouterr().err.splitlines()
     assert [line.split(':')[0] for line in said] == [
-        'skipped', 'looked at 2 pictures, skipped 1 file; results in out'
+        'skipped', 'processed 2 images, skipped 1 file; results in out'
     ]  # fmt: skip
 
 
@@ -331,8 +331,8 @@ def test_odd_files(photos, capfd):
         deep=noise[..., :3].astype(np.uint16) * 257, grey=noise[..., 0], alpha=noise,
         pixel=noise[:1, :1], wide=np.zeros((3, 70000, 3), np.uint8),
     )  # fmt: skip
-    for name, picture in odd.items():
-        cv2.imwrite(f'{name}.png', picture)
+    for name, pixels in odd.items():
+        cv2.imwrite(f'{name}.png', pixels)
     model, seen = RedBoxes(), []
     model.look = lambda image: seen.append(image) or RedBoxes.look(model, image)
     Path('empty.mp4').touch()
@@ -342,7 +342,7 @@ def test_odd_files(photos, capfd):
     files = [*(f'{name}.png' for name in odd), f'{latin}.png', 'clip.avi', 'empty.mp4']
     assert predict(model, [*files, f'{latin}.avi'], Path('out')) == SKIPPED
     said = capfd.readouterr().err
-    assert 'looked at 9 pictures, skipped 2 files' in said
+    assert 'processed 9 images, skipped 2 files' in said
     assert 'skipped: empty.mp4: expected a video that OpenCV reads' in said
     deep, grey, alpha = seen[:3]
     assert (deep == noise[..., :3]).all() and (alpha == noise[..., :3]).all()
@@ -359,7 +359,7 @@ def test_a_list_on_standard_input_and_lines_of_json(photos, monkeypatch):
     found = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [line['file_name'] for line in found] == ['photos/a.png', 'photos/more/b.png']
     assert found[0]['height'] == 60 and found[0]['found'][0]['bbox'] == [10, 20, 30, 15]
-    with pytest.raises(UserError, match='no pictures or videos'):
+    with pytest.raises(UserError, match='no images or videos'):
         predict(RedBoxes(), ['-'], None)
 
 
@@ -393,60 +393,60 @@ def test_long_runs_are_pycocotools():
     assert run_lengths(mask)['counts'] == wanted['counts'].decode()
 
 
-def test_drawing_marks_the_place_and_leaves_the_picture():
-    picture = np.full((100, 120, 3), 50, np.uint8)
-    before = picture.copy()
+def test_drawing_marks_the_place_and_leaves_the_image():
+    image = np.full((100, 120, 3), 50, np.uint8)
+    before = image.copy()
     found = Detections(
         np.float32([[30, 40, 90, 80], [0, 0, 20, 20]]), np.float32([0.9, 0.1]),
         np.array([3, 0]), CLASSES,
     )  # fmt: skip
-    drawn = draw(picture, found, 0.3)
+    drawn = draw(image, found, 0.3)
     colour = colours(80)[3][::-1]
     assert (drawn[60, 30] == colour).all() and (drawn[80, 60] == colour).all()
     assert (drawn[60, 60] == 50).all() and (drawn[10, 20] == 50).all()  # inside; below the score
-    assert (picture == before).all()
-    assert (draw(picture, found, 0.05)[10, 20] != 50).any()
+    assert (image == before).all()
+    assert (draw(image, found, 0.05)[10, 20] != 50).any()
 
     poses = Poses(
         np.float32([[[20, 50], [100, 50], [60, 90]]]), np.float32([[1, 1, 0.1]]),
         np.float32([[0, 0, 120, 100]]), ('a', 'b', 'c'), ((0, 1), (0, 2)),
     )  # fmt: skip
-    drawn = draw(picture, poses)
+    drawn = draw(image, poses)
     assert (drawn[50, 60] != 50).any() and (drawn[50, 20] == 255).all()
     assert (drawn[90, 60] == 50).all() and (drawn[70, 40] == 50).all()
 
     labels = np.zeros((100, 120), np.int64)
     labels[:, 60:] = 1
     palette = np.uint8([[10, 20, 30], [200, 100, 0]])
-    drawn = draw(picture, Segmentation(labels, ('x', 'y'), palette))
+    drawn = draw(image, Segmentation(labels, ('x', 'y'), palette))
     np.testing.assert_allclose(drawn[90, 20], [40, 35, 30], atol=1)  # halves of 50 and BGR
     np.testing.assert_allclose(drawn[90, 100], [25, 75, 125], atol=1)
 
     cls = Classification(np.float32([0.2, 0.8]), 1, 'y', ('x', 'y'))
-    assert (draw(picture, cls) != 50).any()
+    assert (draw(image, cls) != 50).any()
     assert rows(cls) == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
 
 
 def test_labels_give_way_to_each_other():
     """Two objects in one place: both are named, neither name hides the other."""
-    picture = np.full((200, 300, 3), 50, np.uint8)
+    image = np.full((200, 300, 3), 50, np.uint8)
     boxes, scores = np.float32([[60, 80, 200, 160]] * 2), np.float32([0.9, 0.8])
     found = Detections(boxes, scores, np.array([3, 0]), CLASSES)
-    drawn = draw(picture, found)
+    drawn = draw(image, found)
     first, second = colours(80)[[3, 0]][:, ::-1]
     above, inside = drawn[67:79, 61:150], drawn[82:93, 62:127]
     assert (above == first).all(2).mean() > 0.3 and not (above == second).all(2).any()
     assert (inside == second).all(2).mean() > 0.3
-    alone = draw(picture, found.where(0.85))
+    alone = draw(image, found.where(0.85))
     assert (drawn[:79] == alone[:79]).all() and (alone[82:93, 62:127] == 50).all()
 
 
 def test_masks_of_one_class_have_an_edge_between_them():
-    picture = np.full((100, 120, 3), 50, np.uint8)
+    image = np.full((100, 120, 3), 50, np.uint8)
     masks = np.zeros((2, 100, 120), bool)
     masks[0, 40:80, 20:60] = masks[1, 40:80, 60:100] = True
     boxes = np.float32([[20, 40, 60, 80], [60, 40, 100, 80]])
-    drawn = draw(picture, Detections(boxes + [0, -30, 0, 10], np.float32([0.9, 0.8]),
+    drawn = draw(image, Detections(boxes + [0, -30, 0, 10], np.float32([0.9, 0.8]),
                                      np.array([0, 0]), CLASSES, masks))  # fmt: skip
     colour = colours(80)[0][::-1]
     assert np.abs(drawn[50:70, 59:61] - colour.astype(int)).max() < 30  # smoothed
@@ -454,8 +454,8 @@ def test_masks_of_one_class_have_an_edge_between_them():
 
 
 def test_left_and_right_of_a_person_have_their_colours():
-    """As mmpose draws COCO's persons: left green, right orange, what joins them blue."""
-    picture = np.zeros((400, 400, 3), np.uint8)
+    """As mmpose draws COCO's people: left green, right orange, what joins them blue."""
+    image = np.zeros((400, 400, 3), np.uint8)
     points = np.float32([[[200, 40], [300, 40], [100, 40], [300, 340], [100, 340]]])
     names = ('nose', 'left_eye', 'right_eye', 'left_hip', 'right_hip')
     links = ((0, 1), (0, 2), (1, 3), (2, 4), (3, 4))
@@ -465,9 +465,9 @@ def test_left_and_right_of_a_person_have_their_colours():
     )
     poses = Poses(points, np.ones((1, 5), np.float32), box, names, links)
     green, orange, blue = (0, 255, 0), (255, 128, 0), (51, 153, 255)
-    seen = draw(picture, poses)[places][:, ::-1]
+    seen = draw(image, poses)[places][:, ::-1]
     np.testing.assert_allclose(seen, [green, orange, green, orange, blue], atol=30)  # smoothed
-    other = draw(picture, replace(poses, names=tuple('abcde')))  # no sides: each limb its own
+    other = draw(image, replace(poses, names=tuple('abcde')))  # no sides: each limb its own
     assert len({tuple(colour) for colour in other[places].tolist()}) == 5
 
 
@@ -484,8 +484,8 @@ BOXES = [
 ]
 
 
-class Joints:
-    """One joint, in the middle of each box."""
+class Keypoints:
+    """One keypoint, in the middle of each box."""
 
     task, classes = 'pose', ('middle',)
 
@@ -500,11 +500,11 @@ class Joints:
         return Poses(middle, np.full(middle.shape[:2], 0.5), places, self.classes, (), sure)
 
 
-def test_persons_of_a_coco_file(photos):
+def test_people_of_a_coco_file(photos):
     with_red(photos / 'coco/000000000007.png', 0, 0, 2, 2)
     Path('found.json').write_text(json.dumps(BOXES))
     files = ['photos/coco/000000000007.png', 'photos/a.png']
-    code = predict(Joints(), files, Path('out'), boxes=WrittenBoxes('found.json', 0.3))
+    code = predict(Keypoints(), files, Path('out'), boxes=WrittenBoxes('found.json', 0.3))
     assert code == SKIPPED  # of a.png nothing is known
     content = json.loads(Path('out/predictions.json').read_text())
     (row,) = content['annotations']
@@ -513,12 +513,12 @@ def test_persons_of_a_coco_file(photos):
     images = [dict(id=7, file_name='a.png'), dict(id=8, file_name='b.png')]
     Path('set.json').write_text(json.dumps(dict(images=images, annotations=BOXES)))
     files = ['photos/a.png', 'photos/more/b.png']
-    assert predict(Joints(), files, Path('out'), boxes=WrittenBoxes('set.json', 0.3)) == 0
-    assert predict(Joints(), files, Path('whole'), boxes=WholePictures()) == 0
+    assert predict(Keypoints(), files, Path('out'), boxes=WrittenBoxes('set.json', 0.3)) == 0
+    assert predict(Keypoints(), files, Path('whole'), boxes=WholeImage()) == 0
     content = json.loads(Path('whole/predictions.json').read_text())
     assert content['annotations'][0]['keypoints'] == [40, 30, 0.5]
     assert content['categories'][0]['keypoints'] == ['middle']
-    # a data set that numbers persons otherwise, of the frames of a video
+    # a data set that numbers people otherwise, of the frames of a video
     images = [dict(id=k + 1, file_name='clip.avi', frame=k) for k in range(2)]
     rows = [dict(image_id=2, category_id=4, bbox=[10, 10, 20, 20]), BOXES[0] | dict(image_id=1)]
     told = [dict(id=1, name='dog'), dict(id=4, name='person')]
@@ -534,7 +534,7 @@ def test_persons_of_a_coco_file(photos):
             WrittenBoxes('bad.json', 0.3)
 
 
-def test_pictures_of_one_name_have_boxes_of_their_own(photos):
+def test_images_of_one_name_have_boxes_of_their_own(photos):
     """What predict writes of two folders is told apart by their paths."""
     files = [f'photos/{folder}/x.png' for folder in 'ab']
     for file in files:
@@ -551,7 +551,7 @@ def test_pictures_of_one_name_have_boxes_of_their_own(photos):
 
 
 class Finder:
-    """A detector of persons: one in the middle, one without an area, none in a thin picture."""
+    """A detector of people: one in the middle, one without an area, none in a thin image."""
 
     task, classes = 'detection', CLASSES
 
@@ -562,11 +562,11 @@ class Finder:
         return [Detections(boxes, np.float32([0.9, 0.8]), np.array([0, 0]), CLASSES)] * len(images)
 
 
-def test_pictures_that_a_detector_does_not_take_are_passed_over(photos, capsys):
+def test_images_that_a_detector_does_not_take_are_passed_over(photos, capsys):
     with_red(photos / 'thin.png', 0, 0, 20, 2, size=(80, 5))
     files = [f'photos/{name}.png' for name in ('a', 'thin', 'more/b')]
     boxes = DetectedBoxes(Finder(), 0.3, 2)
-    assert predict(Joints(), files, Path('out'), batch_size=3, boxes=boxes) == SKIPPED
+    assert predict(Keypoints(), files, Path('out'), batch_size=3, boxes=boxes) == SKIPPED
     assert 'skipped: photos/thin.png: too thin' in capsys.readouterr().err
     content = json.loads(Path('out/predictions.json').read_text())
     assert [row['bbox'] for row in content['annotations']] == [[10, 10, 20, 30]] * 2
@@ -582,14 +582,14 @@ def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
               [*((k, 'one') for k in range(5)), *((k, 'two') for k in range(6, 10))]]  # fmt: skip
     Path('set.json').write_text(json.dumps(dict(images=images, annotations=[])))
     boxes = WrittenBoxes('set.json', 0.3)
-    assert predict(Joints(), ['one.avi', 'two.avi'], Path('out'), boxes=boxes) == SKIPPED
+    assert predict(Keypoints(), ['one.avi', 'two.avi'], Path('out'), boxes=boxes) == SKIPPED
     assert 'two.avi: no boxes for it in set.json' in capsys.readouterr().err
     for name, count in [('one', 5), ('two', 4)]:
         drawn = cv2.VideoCapture(f'out/drawn/{name}.mp4')
         assert sum(iter(lambda video=drawn: video.read()[0], False)) == count
 
 
-def test_boxes_that_are_none_are_told_by_picture(photos):
+def test_boxes_that_are_none_are_told_by_image(photos):
     for x in (float('nan'), 1e39):
         listed = [BOXES[0] | dict(bbox=[x, 1, 40, 80])]
         Path('found.json').write_text(json.dumps(listed))
@@ -608,20 +608,20 @@ def test_boxes_that_are_none_are_told_by_picture(photos):
 
 
 def test_answers_that_are_not_finite_are_no_answers(photos, capsys):
-    class Lost(Joints):
+    class Lost(Keypoints):
         def look(self, image, own) -> Poses:
             found = super().look(image, own)
             found.scores[:] = np.nan
             return found
 
     lines = io.StringIO()
-    code = predict(Lost(), ['photos/a.png'], None, lines, boxes=WholePictures())
+    code = predict(Lost(), ['photos/a.png'], None, lines, boxes=WholeImage())
     assert code == SKIPPED and not lines.getvalue()
     assert 'a.png: the model answers with numbers that are not finite' in capsys.readouterr().err
 
 
 def test_results_are_not_looked_at_again(photos):
-    """Wherever they are: among the pictures, or matched by the same glob."""
+    """Wherever they are: among the images, or matched by the same glob."""
     with_red(photos / 'labels/c.png', 0, 0, 2, 2)  # a folder of the user's, not of results
     pattern = ['photos/**/*.png']
     before = [source.file for source in find(pattern)]
@@ -639,14 +639,14 @@ def test_results_are_not_looked_at_again(photos):
 def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone').mkdir()
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
-    with pytest.raises(UserError, match=r'no pictures or videos in phone; endings there: \.HEIC'):
+    with pytest.raises(UserError, match=r'no images or videos in phone; endings there: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
     for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
         with pytest.raises(UserError, match=told):
             predict(RedBoxes(), [text], None)
 
 
-def test_a_video_that_breaks_off_is_told(photos, capsys):
+def test_a_truncated_video_is_told(photos, capsys):
     writer = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
     for _ in range(20):
         writer.write(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8))
@@ -655,13 +655,13 @@ def test_a_video_that_breaks_off_is_told(photos, capsys):
     Path('clip.avi').write_bytes(content[: len(content) // 2])
     assert predict(RedBoxes(), ['clip.avi'], Path('out')) == SKIPPED
     said = capsys.readouterr().err
-    assert 'clip.avi: the video breaks off after ' in said and ' of 20 pictures' in said
+    assert 'clip.avi: the video is truncated after ' in said and ' of 20 frames' in said
     assert json.loads(Path('out/predictions.json').read_text())['images']  # what there is
 
 
 @pytest.fixture
 def random_model(tmp_path):
-    """Writes a config for small pictures and random weights; returns the two as arguments."""
+    """Writes a config for small images and random weights; returns the two as arguments."""
 
     def make(base: str) -> list[str]:
         name = Path(base).stem
@@ -717,7 +717,7 @@ def test_json_alone_is_on_standard_output(photos, random_model, capfd):
     assert 'a model of pose needs --boxes' in capfd.readouterr().err
 
 
-def test_persons_that_a_detector_finds(photos, random_model, capfd):
+def test_people_that_a_detector_finds(photos, random_model, capfd):
     detector, _, weights, *_ = random_model('configs/det/retinanet_moganet_xt.py')
     config, *rest = random_model('configs/pose/topdown_moganet_xt_256x192.py')
     boxes = ['--boxes', detector, '--boxes-weights', weights, '--boxes-thr', '0']

@@ -1,4 +1,4 @@
-"""load_model: the same numbers as the toolboxes' own inference, in the picture's coordinates."""
+"""load_model: the same numbers as the toolboxes' own inference, in the image's coordinates."""
 
 import warnings
 
@@ -23,7 +23,7 @@ CLS = 'configs/cls/moganet_xt.py'
 
 @pytest.fixture(scope='module')
 def models():
-    """One model a config, random, with outputs that depend on the picture."""
+    """One model a config, random, with outputs that depend on the image."""
     made = {}
 
     def get(config: str):
@@ -32,7 +32,7 @@ def models():
             made[config] = load_model(small(config), 'random', device='cpu')
             for name, module in made[config].model.named_modules():
                 if name.endswith(('retina_cls', 'retina_reg', 'conv_seg', 'fc_cls', 'fc')):
-                    module.weight.data.mul_(3)  # so that the picture decides, not the bias
+                    module.weight.data.mul_(3)  # so that the image decides, not the bias
         return made[config]
 
     return get
@@ -108,7 +108,7 @@ def test_two_classes_may_share_one_output(pixels):
     assert found.names == ('sky', 'road') and set(np.unique(found.labels)) <= {0, 1}
 
 
-def test_joints_are_those_of_mmpose(models, pixels):
+def test_keypoints_are_those_of_mmpose(models, pixels):
     from mmpose.apis import inference_topdown
 
     model = models(POSE)
@@ -138,7 +138,7 @@ def test_classes_are_those_of_mmpretrain(models, pixels, tmp_path):
     assert found.scores.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_all_ways_to_hand_over_a_picture_give_the_same(models, pixels, tmp_path):
+def test_all_ways_to_hand_over_an_image_give_the_same(models, pixels, tmp_path):
     model = models(DET)
     file = tmp_path / 'a.png'
     Image.fromarray(pixels).save(file)
@@ -158,13 +158,13 @@ def test_all_ways_to_hand_over_a_picture_give_the_same(models, pixels, tmp_path)
 
 
 @pytest.mark.parametrize('config', [DET, SEG, POSE, CLS])
-def test_a_batch_gives_what_pictures_alone_give(config, models, pixels):
+def test_a_batch_gives_what_images_alone_give(config, models, pixels):
     model = models(config)
     wide, high = pixels, np.ascontiguousarray(pixels.transpose(1, 0, 2))
-    pictures = [wide, 255 - wide, high, wide[:60]]
-    together = model(pictures, order='rgb', batch_size=3)
-    for picture, found in zip(pictures, together, strict=True):
-        alone = model(picture, order='rgb')
+    images = [wide, 255 - wide, high, wide[:60]]
+    together = model(images, order='rgb', batch_size=3)
+    for image, found in zip(images, together, strict=True):
+        alone = model(image, order='rgb')
         for name in ('boxes', 'scores', 'labels', 'keypoints'):
             if hasattr(alone, name):
                 np.testing.assert_allclose(getattr(found, name), getattr(alone, name), atol=2e-3)
@@ -186,7 +186,7 @@ def test_a_turned_photograph_is_seen_as_it_is_shown(models, pixels, tmp_path):
     np.testing.assert_array_equal(model(Image.open(tmp_path / 'a.jpg')).labels, turned)
 
 
-def test_persons_of_several_pictures(models, pixels):
+def test_people_of_several_images(models, pixels):
     model = models(POSE)
     one, two = np.array([[0, 0, 50, 90]]), np.array([[20, 10, 80, 110], [60, 0, 160, 110]])
     found = model([pixels, pixels, pixels], order='rgb', batch_size=4, boxes=[two, [], one])
@@ -261,7 +261,7 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
         load_model(cfg, 'random', device='cpu')
     cfg = small(POSE)
     cfg.model.head.out_channels = 16
-    with pytest.raises(UserError, match='names 17 classes or joints, head has 16'):
+    with pytest.raises(UserError, match='names 17 classes or keypoints, head has 16'):
         load_model(cfg, 'random', device='cpu')
 
 
@@ -299,20 +299,20 @@ def test_published_weights_are_fetched_by_name(models, tmp_path, monkeypatch):
     assert all(torch.equal(v, wanted[k]) for k, v in found.model.state_dict().items())
 
 
-def test_a_picture_that_does_not_fit_is_one_line(models, pixels, tmp_path):
+def test_an_image_that_does_not_fit_is_one_line(models, pixels, tmp_path):
     model = models(DET)
-    (tmp_path / 'a.txt').write_text('no picture')
-    for picture, said in [
+    (tmp_path / 'a.txt').write_text('no image')
+    for image, said in [
         (pixels, 'say order='),
         (pixels.astype(np.float32), 'found .*float32'),
         (np.zeros((4, 4, 4), np.uint8), r'found \(4, 4, 4\)'),
         (torch.zeros(3, 4, 4), 'found Tensor'),
-        (tmp_path / 'absent.jpg', 'expected a picture at'),
-        (tmp_path / 'a.txt', 'expected a picture that OpenCV reads'),
+        (tmp_path / 'absent.jpg', 'expected an image at'),
+        (tmp_path / 'a.txt', 'expected an image that OpenCV reads'),
         (Image.fromarray(np.zeros((4, 4), np.uint16)), 'PIL mode I;16'),
     ]:
         with pytest.raises(UserError, match=said):
-            model(picture)
+            model(image)
     with pytest.raises(UserError, match='boxes are for pose estimators'):
         model(pixels, order='rgb', boxes=[[0, 0, 1, 1]])
     with pytest.raises(UserError, match="expected 'rgb' or 'bgr'"):
@@ -322,8 +322,8 @@ def test_a_picture_that_does_not_fit_is_one_line(models, pixels, tmp_path):
             models(POSE)(pixels, order='rgb', boxes=boxes)
 
 
-def test_a_picture_too_thin_to_be_resized_is_one_line(models):
-    with pytest.raises(UserError, match='the picture cannot be prepared: '):
+def test_an_image_too_thin_to_be_resized_is_one_line(models):
+    with pytest.raises(UserError, match='the image cannot be prepared: '):
         models(DET)(np.zeros((1, 4000, 3), np.uint8), order='rgb')
 
 

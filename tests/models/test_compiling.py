@@ -125,5 +125,5 @@ def test_a_stage_that_fails_computes_as_before(warnings):
 
 
 def test_the_deploy_form_is_refused():
-    with pytest.raises(ValueError, match='the backbone is in the deploy form'):
+    with pytest.raises(ValueError, match='the backbone is fused'):
         compile_blocks(MogaNet(ARCH).eval().switch_to_deploy())

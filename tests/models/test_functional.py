@@ -68,10 +68,10 @@ def test_dilated_convolution_of_any_size(dilation, kernel, size):
     assert torch.autograd.gradgradcheck(lambda x: dilated_depthwise(x, conv), (x,))
 
 
-def test_interleaved_pictures():
+def test_interleaved_images():
     x = torch.arange(12.0).view(1, 1, 3, 4)
-    pictures = functional.Interleaved(2).value(x)
-    assert pictures[:, 0].tolist() == [
+    images = functional.Interleaved(2).value(x)
+    assert images[:, 0].tolist() == [
         [[0, 2], [8, 10]], [[1, 3], [9, 11]], [[4, 6], [0, 0]], [[5, 7], [0, 0]],
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The deploy form: the same function as the paper's formulas, and errors that say so."""
+"""The fused model: the same function as the paper's formulas, and errors that say so."""
 
 import copy
 
@@ -177,9 +177,9 @@ def test_weights_of_the_other_form_are_an_error_of_one_line(load):
     plain, folded = Detector().eval(), Detector().eval()
     folded.backbone.switch_to_deploy()
     assert is_deployed(folded.state_dict()) and not is_deployed(plain.state_dict())
-    with pytest.raises(WeightsError, match='^the weights are in the deploy form') as error:
+    with pytest.raises(WeightsError, match='^the weights are fused') as error:
         load(plain, folded.state_dict())
     assert '\n' not in str(error.value)
-    with pytest.raises(WeightsError, match='^the backbone is in the deploy form') as error:
+    with pytest.raises(WeightsError, match='^the backbone is fused') as error:
         load(folded, plain.state_dict())
     assert '\n' not in str(error.value)

@@ -118,13 +118,13 @@ def test_differences_have_the_keys_of_cfg_options():
 
 
 @pytest.mark.parametrize('turned', [True, False])
-def test_what_is_browsed_is_the_picture_before_normalisation(turned):
-    picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)  # RGB
-    loaded = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)  # BGR, as loaders do
+def test_what_is_browsed_is_the_image_before_normalisation(turned):
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)  # RGB
+    loaded = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)  # BGR, as loaders do
     means, deviations = ([10.0, 20, 30], [50.0, 60, 70])
     preprocessor = ImgDataPreprocessor(means, deviations, bgr_to_rgb=turned)
     fed = preprocessor(dict(inputs=[loaded]), training=True)['inputs']
-    assert np.array_equal(_visible(fed, preprocessor)[0], picture)
+    assert np.array_equal(_visible(fed, preprocessor)[0], image)
 
 
 def test_ignored_pixels_are_striped_and_heat_is_where_it_is():

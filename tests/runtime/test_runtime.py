@@ -56,10 +56,10 @@ def bare(tmp_path_factory, wheel) -> Path:
 
 @pytest.mark.slow
 def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path):
-    picture = photograph
+    image = photograph
     code = (
         'import sys; from moganet_dense.runtime import load\n'
-        f'found = load({str(pose)!r})({str(picture)!r})\n'
+        f'found = load({str(pose)!r})({str(image)!r})\n'
         'print(found.keypoints.tolist())\n'
         'heavy = ("torch", "mmengine", "mmcv", "yaml")\n'
         'assert not [name for name in heavy if name in sys.modules]\n'
@@ -69,14 +69,14 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
     run = dict(cwd=tmp_path, capture_output=True, text=True, env={})
     done = subprocess.run([bare, '-c', code], **run)
     assert done.returncode == 0, done.stderr
-    wanted = load(pose)(picture).keypoints
+    wanted = load(pose)(image).keypoints
     assert np.abs(np.array(json.loads(done.stdout)) - wanted).max() < 0.01
 
     detector = tiny_detector(tmp_path / 'detector.onnx')
-    (tmp_path / 'broken.jpg').write_bytes(b'no picture')
+    (tmp_path / 'broken.jpg').write_bytes(b'no image')
     (tmp_path / 'empty').mkdir()
     look = ['predict', pose, '--runtime', 'onnx', '--boxes', 'whole', '--out']
-    list_of = dict(run, input=f'{picture}\nbroken.jpg\n')
+    list_of = dict(run, input=f'{image}\nbroken.jpg\n')
     doors = [bare.with_name('moganet-dense')], [bare, '-m', 'moganet_dense']
     for out, door in zip(('script', 'module', 'runtime'), (*doors, None), strict=True):
         command = (
@@ -84,9 +84,9 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
             if door
             else [bare, '-m', 'moganet_dense.runtime', pose, '--boxes', 'whole', '--out', out]
         )
-        done = subprocess.run([*command, picture], **run)
+        done = subprocess.run([*command, image], **run)
         assert done.returncode == 0, done.stderr
-        assert done.stderr == f'looked at 1 picture; results in {out}\n'
+        assert done.stderr == f'processed 1 image; results in {out}\n'
         (person,) = json.loads((tmp_path / out / 'predictions.json').read_text())['annotations']
         found = np.reshape(person['keypoints'], (-1, 3))[:, :2]
         assert np.abs(found - wanted[0]).max() < 0.01
@@ -102,32 +102,32 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
 
     for arguments, code, told in [
         (['zoo'], 1, 'error: this needs yaml, which is not installed'),
-        (['predict', pose, 'empty', '--boxes', 'whole'], 1, 'error: no pictures or videos in'),
-        (['predict', pose, picture], 2, 'error: a model of pose needs --boxes'),
+        (['predict', pose, 'empty', '--boxes', 'whole'], 1, 'error: no images or videos in'),
+        (['predict', pose, image], 2, 'error: a model of pose needs --boxes'),
     ]:
         done = subprocess.run([*script, *arguments], **run)
         assert done.returncode == code and done.stderr.startswith(told), done.stderr
         assert len(done.stderr.splitlines()) == 1
-    done = subprocess.run([*script, 'predict', pose, picture, '--fly'], **run)
+    done = subprocess.run([*script, 'predict', pose, image, '--fly'], **run)
     assert done.returncode == 2 and 'No such option' in done.stderr and '--fly' in done.stderr
     done = subprocess.run([*script, 'predict', '--help'], **run)
     assert done.returncode == 0 and '--boxes DETECTOR|FILE.json|whole' in done.stdout
 
 
 def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
-    picture = photograph
-    command = ['predict', str(pose), str(picture), '--boxes', 'whole']  # the ending tells
+    image = photograph
+    command = ['predict', str(pose), str(image), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
     assert len(content['annotations']) == 1
     assert main([*command, '--deploy']) == 2
-    assert 'takes no weights and no --deploy' in capfd.readouterr().err
+    assert 'takes no CHECKPOINT and no --deploy' in capfd.readouterr().err
 
 
 def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph, capfd):
-    picture = str(photograph)
+    image = str(photograph)
     tiny_detector(tmp_path / 'exported')
-    command = ['predict', str(tmp_path / 'exported'), picture, '--json']
+    command = ['predict', str(tmp_path / 'exported'), image, '--json']
     assert main([*command, '--runtime', 'onnx', '--device', 'cpu', '--threads', '1']) == 0
     (found,) = json.loads(capfd.readouterr().out)['found']
     assert found['score'] == pytest.approx(FOUND['scores'][0]) and found['category_id'] == 1
@@ -239,20 +239,20 @@ def test_nothing_of_the_stack_is_imported():
     assert done.stdout == '[]\n', done.stderr
 
 
-def test_files_of_one_size_get_pictures_of_it():
+def test_files_of_one_size_get_images_of_it():
     notes = dict(
         task='detection', resize=dict(scale=[1333, 800], keep_ratio=True), shape=[64, 96],
         pad=dict(divisor=32, value=7), order='rgb', mean=[10, 20, 30], std=[1, 2, 4],
     )  # fmt: skip
-    picture = np.full((100, 100, 3), (50, 40, 30), np.uint8)  # BGR
-    fitted = Preparation(notes).fit(picture)
+    image = np.full((100, 100, 3), (50, 40, 30), np.uint8)  # BGR
+    fitted = Preparation(notes).fit(image)
     assert fitted.pixels.shape == (64, 64, 3) and fitted.scale == (0.64, 0.64)
     tensor = Preparation(notes).tensor(fitted.pixels)
     assert tensor.shape == (1, 3, 64, 96) and tensor.dtype == np.float32
     assert (tensor[0, :, :, :64] == np.array([20, 10, 5])[:, None, None]).all()
     assert (tensor[0, :, :, 64:] == 7).all()
     notes['task'] = 'segmentation'  # which has no margin to leave out
-    assert Preparation(notes).fit(picture).pixels.shape == (64, 96, 3)
+    assert Preparation(notes).fit(image).pixels.shape == (64, 96, 3)
 
 
 def test_classifiers_see_the_middle_of_pillows_bicubic():
@@ -260,10 +260,10 @@ def test_classifiers_see_the_middle_of_pillows_bicubic():
         task='classification', resize=dict(short=48, middle=[40, 32]), shape=None,
         pad=dict(divisor=1, value=0), order='rgb', mean=[0, 0, 0], std=[1, 1, 1],
     )  # fmt: skip
-    picture = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
-    whole = Image.fromarray(picture).resize((48, 64), Image.Resampling.BICUBIC)
+    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
+    whole = Image.fromarray(image).resize((48, 64), Image.Resampling.BICUBIC)
     wanted = np.asarray(whole)[16:48, 4:44]  # of 64 rows the middle 32, of 48 columns 40
-    np.testing.assert_array_equal(Preparation(notes).fit(picture).pixels, wanted)
+    np.testing.assert_array_equal(Preparation(notes).fit(image).pixels, wanted)
 
 
 def test_a_mask_of_one_place_fills_its_box():

@@ -1,4 +1,4 @@
-"""Whole models in the deploy form, in half precision and with channels last."""
+"""Whole models fused, in half precision and with channels last."""
 
 import copy
 

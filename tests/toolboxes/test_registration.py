@@ -111,7 +111,7 @@ def test_the_hub_computes_what_the_published_file_says(name, gate, content, cach
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_picture_is_classified_by_name(cache, tmp_path):
+def test_an_image_is_classified_by_name(cache, tmp_path):
     tensors = tensors_of('t')
     torch.save({'state_dict': tensors}, cache / f'{TINY}.pth')
     pixels = np.random.RandomState(2).randint(0, 256, (248, 248, 3), dtype=np.uint8)
@@ -242,7 +242,7 @@ def move_to_cache(file: Path, name: str, cache: Path) -> None:
     file.rename(cache / _cached_name(metafiles.find(name)['Weights']))
 
 
-def picture(path: Path) -> str:
+def image(path: Path) -> str:
     """Long and thin: the published pipelines enlarge it to a length of 1333 or 2048 pixels."""
     Image.fromarray(np.random.RandomState(3).randint(0, 256, (16, 256, 3), np.uint8)).save(path)
     return str(path)
@@ -261,7 +261,7 @@ def test_a_detector_by_name(tmp_path, cache):
     state = published('retinanet_moganet_xt', 'mmdet', tmp_path / 'w.pth')
     inferencer = DetInferencer('retinanet_moganet_xt', str(tmp_path / 'w.pth'), 'cpu')
     assert_holds(inferencer.model, state)
-    shown = picture(tmp_path / 'a.png')
+    shown = image(tmp_path / 'a.png')
     (found,) = inferencer(shown)['predictions']
     assert len(found['bboxes']) == len(found['scores']) == 100
     # load_model sees the same, and finds the published file by the name alone, in the cache
@@ -281,7 +281,7 @@ def test_a_segmentor_by_name(tmp_path):
     state = published('sem_fpn_moganet_xt', 'mmseg', tmp_path / 'w.pth')
     inferencer = MMSegInferencer('sem_fpn_moganet_xt', str(tmp_path / 'w.pth'), device='cpu')
     assert_holds(inferencer.model, state)
-    found = inferencer(picture(tmp_path / 'a.png'))['predictions']
+    found = inferencer(image(tmp_path / 'a.png'))['predictions']
     assert found.shape == (16, 256) and 0 <= found.min() <= found.max() < 150
     ours = load_model('sem_fpn_moganet_xt', tmp_path / 'w.pth', device='cpu')
     np.testing.assert_array_equal(ours(tmp_path / 'a.png').labels, found)
@@ -297,7 +297,7 @@ def test_a_pose_estimator_by_name(tmp_path):
         pose2d=name, pose2d_weights=str(tmp_path / 'w.pth'), det_model='whole_image', device='cpu'
     )
     assert_holds(inferencer.inferencer.model, state)
-    ((found,),) = next(inferencer(picture(tmp_path / 'a.png')))['predictions']
+    ((found,),) = next(inferencer(image(tmp_path / 'a.png')))['predictions']
     assert np.shape(found['keypoints']) == (17, 2) and len(found['keypoint_scores']) == 17
     ours = load_model(name, tmp_path / 'w.pth', device='cpu')(tmp_path / 'a.png')
     np.testing.assert_allclose(ours.keypoints[0], found['keypoints'], atol=1e-2)
@@ -320,6 +320,6 @@ def test_a_pose_estimator_and_a_detector_by_name(tmp_path, cache):
     found_by = inferencer.inferencer.detector.model
     assert_holds(found_by, state)
     found_by.test_cfg.max_per_img = found_by.bbox_head.test_cfg.max_per_img = 2
-    shown = picture(tmp_path / 'a.png')
-    (persons,) = next(inferencer(shown, bbox_thr=0.0, nms_thr=1.0))['predictions']
-    assert 1 <= len(persons) <= 2 and np.shape(persons[0]['keypoints']) == (17, 2)
+    shown = image(tmp_path / 'a.png')
+    (people,) = next(inferencer(shown, bbox_thr=0.0, nms_thr=1.0))['predictions']
+    assert 1 <= len(people) <= 2 and np.shape(people[0]['keypoints']) == (17, 2)

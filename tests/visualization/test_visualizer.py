@@ -30,8 +30,8 @@ def sample() -> DetDataSample:
     return DetDataSample(gt_instances=truth, pred_instances=found)
 
 
-def changed(picture: np.ndarray) -> np.ndarray:
-    return (picture != GREY).any(-1)
+def changed(image: np.ndarray) -> np.ndarray:
+    return (image != GREY).any(-1)
 
 
 def test_truth_is_left_and_what_was_found_right(visualizer, sample, tmp_path):

@@ -39,7 +39,7 @@ def backbone_errors(
 
     Returns:
         features: the largest error of a map as a part of its largest value; gradients: the norm
-        of all errors as a part of that of all gradients (None in the deploy form); tensor: the
+        of all errors as a part of that of all gradients (None fused); tensor: the
         worst of those of one tensor, with its name, where its gradient is no rounding error
         itself; finite: whether all of them are.
     """

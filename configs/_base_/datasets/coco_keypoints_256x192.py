@@ -1,4 +1,4 @@
-# COCO 2017 persons with 17 joints, cut out at 256 x 192 (height x width); validated on the
+# COCO 2017 people with 17 keypoints, cut out at 256 x 192 (height x width); validated on the
 # boxes of the person detector that the published tables use (person AP 56).
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'

@@ -1,4 +1,4 @@
-# COCO 2017 persons with 17 joints, cut out at 384 x 288 (height x width). Sigma stays 2 at
+# COCO 2017 people with 17 keypoints, cut out at 384 x 288 (height x width). Sigma stays 2 at
 # this size, as published for MogaNet; other models use 3 here.
 _base_ = 'coco_keypoints_256x192.py'
 codec = dict(type='MSRAHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=2)

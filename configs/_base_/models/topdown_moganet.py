@@ -1,4 +1,4 @@
-# Top-down heatmap estimator of 17 joints: three deconvolutions on stage 4, as published for
+# Top-down heatmap estimator of 17 keypoints: three deconvolutions on stage 4, as published for
 # MogaNet (pose_estimation/configs of https://github.com/Westlake-AI/MogaNet). The decoder is
 # the codec of the data set, which the config sets.
 model = dict(

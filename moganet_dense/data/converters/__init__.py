@@ -1,22 +1,23 @@
-"""Reads data sets in the formats of annotation tools, and writes them as the toolboxes want them.
+"""Reads data sets in the formats of annotation tools, and writes them as the toolboxes read them.
 
 One module per format, each with ``find`` (the files of the format in a tree) and ``read``. The
-readers are our own. Those of kept libraries were tried on the same small files (a box of VOC at 11,
-6, 20, 25; a LabelMe polygon and a line; a CVAT skeleton; YOLO keypoints; a class out of range):
+readers are our own. Readers of existing libraries were tested on the same small files (a box of VOC
+at 11, 6, 20, 25; a LabelMe polygon and a line; a CVAT skeleton; YOLO keypoints; a class out of
+range):
 
 ==================  ================================================================================
 supervision 0.31    VOC and YOLO boxes right; drops ``difficult``; one wrong class index, or a line
                     of keypoints, ends the reading; no LabelMe, CVAT, Label Studio; asks for
                     opencv-python beside opencv-python-headless
-globox 2.9          boxes alone; VOC a pixel off (counts from 1); drops polygons and skeletons in
-                    silence; expands XML entities
+globox 2.9          boxes alone; VOC a pixel off (counts from 1); drops polygons and skeletons
+                    silently; expands XML entities
 labelme2coco 0.2    polygons right; a line becomes an instance of area 0, and a class; brings sahi
 pylabel 0.1         boxes alone; VOC a pixel off and one too narrow; brings pandas and Jupyter
 datumaro 1.13       finds VOC and YOLO in their original trees only, rejects CVAT's export of a job,
                     no LabelMe JSON; brings pandas, pyarrow, lxml
 ==================  ================================================================================
 
-None of them counts what it leaves out, which is what ``init`` is for. XML is parsed by defusedxml,
+None of them counts what it skips, which ``init`` has to report. XML is parsed by defusedxml,
 YAML by PyYAML's safe loader, images by Pillow.
 """
 
@@ -49,14 +50,14 @@ READERS: tuple[ModuleType, ...] = (
     read_yolo,
     read_label_maps,
 )
-"""Readers, in the order in which they are asked."""
+"""Readers, in the order in which they are tried."""
 
 KNOWN = ', '.join(reader.NAME for reader in READERS)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A format that is found in a folder.
+    """A format found in a folder.
 
     Attributes:
         name: of the format, for people.
@@ -70,10 +71,10 @@ class Found:
 
 
 def recognize(folder: Path) -> list[Found]:
-    """The formats of the annotations in a folder, the most telling first.
+    """The formats of the annotations in a folder, the most specific first.
 
     Raises:
-        UserError: it is no folder, or holds none of the formats.
+        UserError: it is not a folder, or contains none of the formats.
     """
     if not folder.is_dir():
         raise UserError(f'expected a folder with images and annotations, found none at {folder}')
@@ -96,14 +97,15 @@ def _reading(reader: ModuleType, tree: Tree, files: list[Any]) -> Callable[[], D
 
 
 def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:
-    """Reads the first format that serves a task; returns it and the task.
+    """Reads the first format that supports a task; returns it and the task.
 
     Args:
         found: from :func:`recognize`.
-        task: one of :data:`~.dataset.TASKS`, or None: what the data set is most made for.
+        task: one of :data:`~.dataset.TASKS`, or None: the most specific task that the data set
+            supports.
 
     Raises:
-        UserError: none of them does.
+        UserError: none of them supports it.
     """
     tried = []
     for one in found:

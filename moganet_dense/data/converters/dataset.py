@@ -1,4 +1,5 @@
-"""What every converter reads a data set into, before it is written as COCO JSON or label maps."""
+"""The common form that every converter reads a data set into, before it is written as COCO JSON
+or label maps."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ class Instance:
         runs: mask as COCO run lengths, ``dict(size=[h, w], counts=[...])``.
         keypoints: x, y, visibility of each keypoint; visibility 0 (not labelled), 1 (hidden) or 2.
         crowd: a region to ignore: a crowd, or an object marked as difficult.
-        area: in pixels, where the source states it; else that of the mask or the box is taken.
+        area: in pixels, if the source has it; else the area of the mask or box is used.
     """
 
     label: str
@@ -41,7 +42,7 @@ class Sample:
         file: path of the image.
         size: width and height in pixels, as the toolboxes decode it (turned by its EXIF tag).
         instances: what is annotated in it.
-        split: 'train', 'val' or 'test' where the source says so.
+        split: 'train', 'val' or 'test' if the source has a split.
         labels: path of its label map.
     """
 
@@ -54,18 +55,18 @@ class Sample:
 
 @dataclass
 class Tally:
-    """What could not be carried over, or was changed on the way: how often, and where first."""
+    """Counts what could not be converted or was changed, with the first place of each."""
 
     counts: Counter = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
     def add(self, what: str, where: Any, count: int = 1) -> None:
-        """Counts a thing; ``where`` is remembered for the first."""
+        """Counts one occurrence; ``where`` is kept for the first."""
         self.counts[what] += count
         self.first.setdefault(what, str(where))
 
     def lines(self) -> list[str]:
-        """One line per kind of thing, the most frequent first."""
+        """One line per kind, the most frequent first."""
         return [
             f'{count} {what} (first: {self.first[what]})'
             for what, count in self.counts.most_common()
@@ -82,11 +83,11 @@ class DataSet:
         classes: names of the classes, in their order.
         keypoints: names of the keypoints of an instance, or empty.
         skeleton: pairs of keypoint indices that are joined by a line.
-        swaps: index of the keypoint that each becomes when the image is flipped, where the
-            source says so.
-        left_out: annotations and images that could not be carried over.
-        changed: what was carried over in another form.
-        colours: of label maps, what stands for each class: a colour, or a number.
+        swaps: index of the keypoint that each becomes when the image is flipped, if the
+            source defines it.
+        left_out: annotations and images that could not be converted.
+        changed: what was converted to another form.
+        colours: of label maps: the colour or number of each class.
     """
 
     format: str
@@ -100,7 +101,7 @@ class DataSet:
     colours: dict[Any, int] | None = None
 
     def class_of(self, name: str) -> str:
-        """Adds a class if it is new; returns its name without blanks around it."""
+        """Adds a class if it is new; returns its name, stripped."""
         name = name.strip()
         if name not in self.classes:
             self.classes.append(name)

@@ -1,4 +1,4 @@
-"""Files of a data set: text in any encoding of annotation tools, XML, JSON, images by name."""
+"""Files of a data set: text in any encoding that annotation tools write, XML, JSON, images."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
-from ..sources import PICTURES as IMAGES
+from ..sources import IMAGE_SUFFIXES
 
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
@@ -37,23 +37,23 @@ class Tree:
         self.files = sorted(_walk(root))
         self._images: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
-            if file.suffix.lower() in IMAGES:
+            if file.suffix.lower() in IMAGE_SUFFIXES:
                 self._images[file.name.lower()].append(file)
 
     def ending(self, *suffixes: str) -> list[Path]:
-        """Files whose names end so, whatever their capitals."""
+        """Files with one of these suffixes, ignoring case."""
         return [file for file in self.files if file.name.lower().endswith(suffixes)]
 
     def images(self) -> list[Path]:
         """All images."""
-        return [file for file in self.files if file.suffix.lower() in IMAGES]
+        return [file for file in self.files if file.suffix.lower() in IMAGE_SUFFIXES]
 
     def find_image(self, stated: str, beside: Path) -> Path | None:
         """The image that an annotation names.
 
-        The stated path is tried as it is, then by as many of its last parts as an image below
-        the root shares with it. Where several images share equally many, the nearest to the
-        annotation file is taken; None if two are equally near, or there is none.
+        The stated path is tried first. Then the image below the root that shares the most trailing
+        path components with it is taken; of several, the one nearest to the annotation file.
+        None if two are equally near, or there is none.
 
         Args:
             stated: path or URL, with slashes of either kind.
@@ -65,14 +65,16 @@ class Tree:
             return None
         for base in (beside.parent, self.root):
             direct = base.joinpath(*PureWindowsPath(stated).parts)
-            if direct.suffix.lower() in IMAGES and direct.is_file():
+            if direct.suffix.lower() in IMAGE_SUFFIXES and direct.is_file():
                 return direct if '..' not in direct.parts else direct.resolve()
         candidates = self._images.get(parts[-1].lower(), [])
         return _nearest(candidates, parts, beside)
 
     def same_stem(self, stem: str, beside: Path) -> Path | None:
         """The image of a name without its ending; likewise."""
-        found = [f for ending in IMAGES for f in self._images.get(f'{stem}{ending}'.lower(), [])]
+        found = [
+            f for ending in IMAGE_SUFFIXES for f in self._images.get(f'{stem}{ending}'.lower(), [])
+        ]
         return _nearest(found, [stem], beside)
 
 
@@ -92,8 +94,8 @@ def _nearest(candidates: list[Path], parts: list[str], beside: Path) -> Path | N
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Regular files, links followed: FIFOs and devices would be waited for. A folder that links
-    lead back to is entered once."""
+    """Regular files, following links. FIFOs and devices are skipped, since reading them blocks. A
+    folder in a cycle of links is visited once."""
     entered = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         status = os.stat(folder)
@@ -125,7 +127,7 @@ def image_size(file: Path) -> tuple[int, int]:
 
 
 def split_named(path: Path, root: Path) -> str | None:
-    """The split that the name of a file or of its folders says, the nearest first."""
+    """The split named by a file or its folders, the nearest first."""
     parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
     for part in [Path(parts[-1]).stem, *reversed(parts[:-1])]:
         words = re.split(r'[^a-z]+', re.sub(r'20\d\d', '', part.lower()))
@@ -157,7 +159,7 @@ def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not JSON.
     """
     try:
         return json.loads(read_text(file))
@@ -166,10 +168,10 @@ def read_json(file: Path) -> Any:
 
 
 def read_xml(file: Path) -> Any:
-    """The root element of an XML file; entities are refused, as they can fill the memory.
+    """The root element of an XML file; entities are rejected, as they can exhaust the memory.
 
     Raises:
-        UserError: it is no XML, or has entities.
+        UserError: it is not XML, or has entities.
     """
     from defusedxml import DefusedXmlException, ElementTree
 

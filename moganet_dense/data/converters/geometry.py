@@ -9,7 +9,7 @@ import numpy as np
 from .dataset import Box
 
 CORNERS = 64
-"""Corners of the outline that stands for an ellipse: within 0.2 % of its radius."""
+"""Corners of the polygon that approximates an ellipse, within 0.2 % of its radius."""
 
 
 def rotated(box: Box, degrees: float, about: tuple[float, float] | None = None) -> list[float]:
@@ -40,7 +40,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) ->
 
 
 def hull(outlines: Sequence[Sequence[float]]) -> Box:
-    """The upright box around outlines."""
+    """The axis-aligned box around outlines."""
     xs = [x for outline in outlines for x in outline[0::2]]
     ys = [y for outline in outlines for y in outline[1::2]]
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
@@ -53,14 +53,14 @@ def polygon_area(outline: Sequence[float]) -> float:
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box | None:
-    """The part of a box within an image; None: there is none."""
+    """The part of a box within an image; None if there is none."""
     x1, y1 = max(0.0, box[0]), max(0.0, box[1])
     x2, y2 = min(float(size[0]), box[0] + box[2]), min(float(size[1]), box[1] + box[3])
     return (x1, y1, x2 - x1, y2 - y1) if x2 > x1 and y2 > y1 else None
 
 
 def clipped_outline(outline: Sequence[float], size: tuple[int, int]) -> list[float]:
-    """An outline whose corners are moved into the image."""
+    """An outline with its corners clipped to the image."""
     return [min(max(0.0, value), float(size[i % 2])) for i, value in enumerate(map(float, outline))]
 
 
@@ -82,7 +82,7 @@ def mask_of(runs: dict[str, Any]) -> np.ndarray:
 
 
 def box_of_mask(mask: np.ndarray) -> Box | None:
-    """The box around the pixels of a mask; None: it is empty."""
+    """The box around the pixels of a mask; None if it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None

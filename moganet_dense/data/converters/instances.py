@@ -1,4 +1,4 @@
-"""What readers share: images with their sizes, and instances that are sound."""
+"""Shared by the readers: images with their sizes, and validated instances."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from . import geometry
 from .dataset import Box, DataSet, Instance, Sample
 from .files import Tree, image_size
 
-MISSING = 'annotations of images that are not there'
+MISSING = 'annotations of missing images'
 
 
 def open_sample(
@@ -19,13 +19,13 @@ def open_sample(
     stated: Sequence | None = None,
     source: Path | None = None,
 ) -> Sample | None:
-    """An image with the size that its header says, which the toolboxes will decode.
+    """An image with the size of its header, which is the size that the toolboxes decode.
 
     Args:
-        data: where what is left out is counted.
+        data: counts what is skipped.
         tree: the data set's files.
         file: the image.
-        stated: width and height that the annotations say; another size is counted.
+        stated: width and height in the annotations; a difference is counted.
         source: the annotation file, for the count.
     """
     try:
@@ -36,8 +36,8 @@ def open_sample(
     numbers = tuple(_whole(n) for n in stated or ())
     if len(numbers) == 2 and all(numbers) and numbers != size:
         turned = numbers == size[::-1]
-        what = 'images whose width and height are stated the wrong way round' if turned else (
-            'images of another size than stated; their annotations are kept as they are'
+        what = 'images whose width and height are swapped in the annotations' if turned else (
+            'images of another size than in the annotations; the annotations are unchanged'
         )  # fmt: skip
         data.changed.add(what, f'{source or file}: {numbers[0]} x {numbers[1]}, is '
                                f'{size[0]} x {size[1]}')  # fmt: skip
@@ -52,7 +52,7 @@ def _whole(value: object) -> int:
 
 
 def add(data: DataSet, sample: Sample, one: Instance, where: object) -> bool:
-    """Adds an instance to an image, cut to the image; counts one that cannot be.
+    """Adds an instance to an image, clipped to the image; counts invalid ones.
 
     A missing box is made from outlines, mask or labelled keypoints, in this order.
     """
@@ -73,7 +73,7 @@ def add(data: DataSet, sample: Sample, one: Instance, where: object) -> bool:
         data.left_out.add(f'annotations {what}', f'{where}: box {_short(one.box)}')
         return False
     if max(abs(a - b) for a, b in zip(inside, one.box, strict=True)) > 1:
-        data.changed.add('annotations that stand out of their image, cut to it', where)
+        data.changed.add('annotations that exceed their image, clipped to it', where)
     one.box = inside
     sample.instances.append(one)
     return True
@@ -113,7 +113,7 @@ def keypoints_labelled(keypoints: Sequence[float] | None) -> list[float]:
 
 
 MARGIN = 0.1
-"""Part of their longer side by which a box made from keypoints is larger than they are."""
+"""Margin of a box made from keypoints, as a share of their longer side."""
 
 
 def around(points: Sequence[float]) -> Box:
@@ -128,7 +128,7 @@ def _short(box: Box) -> str:
 
 
 def list_missing(data: DataSet, stated: str, source: Path, count: int) -> None:
-    """Counts the annotations of an image that is not there."""
-    data.left_out.add('images that are named but not there', f'{stated} of {source}')
+    """Counts the annotations of a missing image."""
+    data.left_out.add('images that are listed but missing', f'{stated} of {source}')
     if count:
         data.left_out.add(MISSING, f'{stated} of {source}', count)

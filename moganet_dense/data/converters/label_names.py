@@ -1,4 +1,4 @@
-"""What stands for which class in label maps, from the files that describe it."""
+"""The number or colour of each class in label maps, from the files that describe them."""
 
 import csv
 import re
@@ -19,11 +19,11 @@ _BORDER = (224, 224, 192)
 
 @dataclass
 class Table:
-    """Names of classes, and what stands for each where a file says it.
+    """Names of classes, and the number or colour of each if a file defines it.
 
     Attributes:
         names: in the order of the file.
-        values: number or colour of each; empty if the order alone says it.
+        values: number or colour of each; empty if only the order is known.
     """
 
     names: list[str] = field(default_factory=list)
@@ -99,9 +99,9 @@ def match(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[
     """Classes, and the index of each number or colour that occurs.
 
     Args:
-        data: where pixels of no class are counted.
+        data: counts the pixels of no class.
         found: pixels by number or colour.
-        table: what the files say.
+        table: from the description files.
     """
     if table.values:
         return _by_values(data, found, table)
@@ -117,7 +117,7 @@ def match(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[
         return names, own
     if set(numbers) == {0, VOID}:
         names = _two_names(table.names)
-        data.changed.add('label maps of 0 and 255, now 0 and 1', 'all of them')
+        data.changed.add('label maps of 0 and 255, converted to 0 and 1', 'all of them')
         return names, {0: 0, VOID: 1}
     return _by_numbers(data, found, [n for n in numbers if n != VOID], table.names)
 
@@ -148,13 +148,15 @@ def _by_numbers(
     if not names and numbers == list(range(max(numbers, default=-1) + 1)):
         return [f'class_{n}' for n in numbers], {n: n for n in numbers}
     if not names:
-        data.changed.add('label maps with gaps between their numbers, numbered anew', numbers[:9])
+        data.changed.add('label maps with gaps between their numbers, renumbered', numbers[:9])
         return [f'label_{n}' for n in numbers], {n: i for i, n in enumerate(numbers)}
     if numbers and 0 in numbers and count in numbers and not any(map(_BACKGROUND.match, names)):
-        data.changed.add('label maps whose 0 has no name, now "background"', f'{count} names')
+        data.changed.add('label maps whose 0 has no name, named "background"', f'{count} names')
         names = ['background', *names]
     elif numbers and numbers[0] >= 1 and count in numbers:
-        data.changed.add('label maps that count from 1, now from 0', f'{count} names')
+        data.changed.add(
+            'label maps that count from 1, converted to count from 0', f'{count} names'
+        )
         return names, {i + 1: i for i in range(count)}
     own = {i: i for i in range(len(names))}
     _count_rest(data, found, own)
@@ -164,5 +166,5 @@ def _by_numbers(
 def _count_rest(data: DataSet, found: Counter, own: dict[Any, int]) -> None:
     for value, pixels in found.items():
         if value not in own and value not in (VOID, _BORDER):
-            what = f'pixels of {value}, which is no class, now {VOID} (ignored)'
+            what = f'pixels of {value}, which is not a class, set to {VOID} (ignored)'
             data.changed.add(what, 'all label maps', pixels)

@@ -1,10 +1,10 @@
-"""COCO JSON, with the habits of those who export it.
+"""COCO JSON, with the peculiarities of the tools that export it.
 
 Roboflow: ``train/_annotations.coco.json`` beside the images, annotation ids from 0, and a root
 category, the supercategory of all others, that no annotation has. CVAT: ``annotations/
-instances_default.json``, ``attributes.rotation`` of turned boxes, masks as uncompressed run
+instances_default.json``, ``attributes.rotation`` of rotated boxes, masks as uncompressed run
 lengths with ``iscrowd=1``. Label Studio: ``result.json``, category ids from 0, file names with
-backslashes or of its upload folder, width and height before turning by EXIF.
+backslashes or of its upload folder, width and height before the EXIF rotation.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ _PARTS = ('images', 'annotations', 'categories')
 
 
 def find(tree: Tree) -> list[Path]:
-    """The annotation files: JSON that holds images, annotations and categories."""
+    """The annotation files: JSON with images, annotations and categories."""
     return [file for file in tree.ending('.json') if _is_coco(file)]
 
 
@@ -41,7 +41,7 @@ def _is_coco(file: Path) -> bool:
 
 
 def read(tree: Tree, files: Iterable[Path]) -> DataSet:
-    """All annotation files; those of one split are joined by the names of images and classes."""
+    """All annotation files; files of one split are merged by the names of images and classes."""
     data = DataSet(NAME)
     contents = [(file, read_json(file)) for file in files]
     _choose_layout(data, contents)
@@ -63,7 +63,7 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
             for row in own:
                 _add_row(data, sample, row, names, file)
         for key in rows.keys() - listed:
-            what = 'annotations whose image_id is no image of the file'
+            what = 'annotations whose image_id is not in the file'
             data.left_out.add(what, f'{file}: image_id {key}', len(rows[key]))
     data.samples = list(samples.values())
     return data
@@ -90,7 +90,7 @@ def _class_names(data: DataSet, content: dict, file: Path) -> dict[str, str]:
         root = category.get('supercategory') in ('none', None, '')
         same = sum(str(c.get('name', '')).strip() == name for c in content['categories']) > 1
         if not used[key] and ((root and name in parents) or same):
-            data.changed.add('root categories without an annotation, left out', f'{name!r}, {file}')
+            data.changed.add('root categories without an annotation, skipped', f'{name!r}, {file}')
             continue
         names[key] = data.class_of(name or f'class_{key}')
     return names
@@ -116,7 +116,7 @@ def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], fi
     where = f'id {row.get("id")!r} of {file}'
     label = names.get(str(row.get('category_id')))
     if label is None:
-        data.left_out.add('annotations whose category_id is no category of the file', where)
+        data.left_out.add('annotations whose category_id is not in the file', where)
         return
     if row.get('ignore'):
         data.left_out.add('annotations marked ignore', where)
@@ -159,14 +159,14 @@ def _numbers(values: Any) -> Iterator[float]:
 
 
 def _turn(data: DataSet, one: Instance, row: dict, where: str) -> None:
-    """A box that CVAT turned: the upright box around it, and its outline."""
+    """A box that CVAT rotated: the axis-aligned box around it, and its outline."""
     attributes = row.get('attributes')
     degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
     if not is_number(degrees) or not degrees % 360 or one.box is None or one.polygons:
         return
     outline = geometry.rotated(one.box, degrees)
     one.polygons, one.box = [outline], geometry.hull([outline])
-    data.changed.add('turned boxes: the upright box around each is taken', where)
+    data.changed.add('rotated boxes: replaced by the axis-aligned box around each', where)
 
 
 def _take_keypoints(data: DataSet, one: Instance, row: dict, where: str) -> None:

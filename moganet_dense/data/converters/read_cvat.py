@@ -1,7 +1,7 @@
 """CVAT's own XML, "CVAT for images 1.1" and "CVAT for video 1.1".
 
-https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. An ``image`` element holds
-shapes; in the format for video a ``track`` holds the same shapes, one per frame.
+https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. An ``image`` element contains
+shapes; in the format for video a ``track`` contains the same shapes, one per frame.
 """
 
 import re
@@ -22,7 +22,7 @@ NAME = 'CVAT XML'
 
 @dataclass
 class _Place:
-    """Where a shape belongs: what counts it, its image and its name for people."""
+    """Where a shape belongs: the tally, its image, and its readable name."""
 
     data: DataSet
     sample: Sample
@@ -83,7 +83,7 @@ def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
 
 
 def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) -> None:
-    """Frames of a video that are there as images, by their number (frame_000012.PNG)."""
+    """Frames of a video that exist as images, by their number (frame_000012.PNG)."""
     if not tracks:
         return
     by_number = {
@@ -109,12 +109,12 @@ def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) ->
 
 
 def add_shape(place: _Place, shape: Element) -> None:
-    """Adds a shape to its image, or counts it as left out."""
+    """Adds a shape to its image, or counts it as skipped."""
     label = (shape.get('label') or '').strip()
     read_shape = _SHAPES.get(shape.tag)
     if read_shape is None or not label:
         if shape.tag != 'tag':
-            place.data.left_out.add(f'shapes of the kind {shape.tag}', place.where)
+            place.data.left_out.add(f'shapes of type {shape.tag}', place.where)
         else:
             place.data.left_out.add('tags of whole images', place.where)
         return
@@ -122,7 +122,7 @@ def add_shape(place: _Place, shape: Element) -> None:
     try:
         read_shape(place, shape, one)
     except (TypeError, ValueError) as error:
-        place.data.left_out.add('shapes that are not complete', f'{place.where}: {error}')
+        place.data.left_out.add('incomplete shapes', f'{place.where}: {error}')
         return
     add(place.data, place.sample, one, place.where)
 
@@ -137,7 +137,7 @@ def _read_box(place: _Place, shape: Element, one: Instance) -> None:
     if degrees := float(shape.get('rotation') or 0) % 360:
         outline = geometry.rotated(one.box, degrees)
         one.polygons, one.box = [outline], geometry.hull([outline])
-        what = 'turned boxes: the upright box around each is taken'
+        what = 'rotated boxes: replaced by the axis-aligned box around each'
         place.data.changed.add(what, place.where)
 
 
@@ -186,4 +186,4 @@ _SHAPES: dict[str, Callable[[_Place, Element, Instance], None]] = {
     'mask': _read_mask,
     'skeleton': _read_skeleton,
 }
-"""What has an area, or keypoints; polylines, points and cuboids have none of the two."""
+"""Shapes with an area or keypoints; polylines, points and cuboids have neither."""

@@ -1,7 +1,7 @@
 """Folders of images and label maps: indices, palettes, colours, 0 and 255; Cityscapes' tree.
 
 A label map belongs to the image of the same name, after endings such as ``_mask`` or ``_L``, in
-the folder that is nearest. What stands for a class is read from ``labelmap.txt`` (CVAT),
+the nearest folder. The number or colour of each class is read from ``labelmap.txt`` (CVAT),
 ``class_dict.csv``, ``label_colors.txt`` (CamVid) or a list of names; without one, classes are
 named by their number or colour.
 """
@@ -23,7 +23,7 @@ from .instances import open_sample
 
 NAME = 'label maps'
 VOID = 255
-"""Index of pixels that are of no class."""
+"""Index of pixels without a class."""
 
 _FOLDERS = re.compile(
     r'^(.*annot|labels?|masks?|annotations?|gt|gtfine|gtcoarse|ground_?truths?|seg_?maps?|'
@@ -44,7 +44,7 @@ MOST_COLOURS = 256
 
 def find(tree: Tree) -> list[tuple[Path, Path]]:
     """Pairs of an image and its label map."""
-    maps, pictures = [], defaultdict(list)
+    maps, images = [], defaultdict(list)
     for file in tree.images():
         parts = file.relative_to(tree.root).parts[:-1]
         labels = any(_FOLDERS.match(part) for part in parts)
@@ -53,11 +53,11 @@ def find(tree: Tree) -> list[tuple[Path, Path]]:
         if labels or _LABEL_ENDING.search(file.stem):
             maps.append(file)
         else:
-            pictures[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
+            images[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
     chosen: dict[Path, Path] = {}
     for file in maps:
         names = (file.stem, _LABEL_ENDING.sub('', file.stem), _IMAGE_ENDING.sub('', file.stem))
-        found = next((pictures[n.lower()] for n in names if n.lower() in pictures), [])
+        found = next((images[n.lower()] for n in names if n.lower() in images), [])
         image = max(found, key=lambda f: _likeness(f, file), default=None)
         if image and (image not in chosen or _rank(file) < _rank(chosen[image])):
             chosen[image] = file
@@ -65,22 +65,22 @@ def find(tree: Tree) -> list[tuple[Path, Path]]:
 
 
 def _rank(file: Path) -> int:
-    """Of several maps of an image, training indices before raw ones."""
+    """Sort key of several maps of an image: training indices before raw ones."""
     name = file.stem.lower()
     return 0 if name.endswith('labeltrainids') else 2 if name.endswith('labelids') else 1
 
 
 def _likeness(image: Path, labels: Path) -> tuple[int, int]:
-    """How many folders of the two paths are of one name, and the length of the common start."""
+    """The number of equal folder names of two paths, and the length of their common prefix."""
     shared = set(image.parts[:-1]) & set(labels.parts[:-1])
     return len(shared), len(os.path.commonpath([image, labels]))
 
 
 def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
-    """All pairs, and what each class looks like in the maps.
+    """All pairs, and the number or colour of each class in the maps.
 
     Raises:
-        UserError: label maps are lossy, or hold too many colours to be classes.
+        UserError: label maps are lossy, or have too many colours to be classes.
     """
     data = DataSet(NAME)
     found: Counter = Counter()
@@ -104,7 +104,7 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
     if len(colours) > MOST_COLOURS:
         raise UserError(
             f'{tree.root}: expected label maps of up to {MOST_COLOURS} colours, found '
-            f'{len(colours)}, such as {sorted(colours)[:3]}; are edges smoothed, or are these '
+            f'{len(colours)}, such as {sorted(colours)[:3]}; are edges anti-aliased, or are these '
             'photographs?'
         )
     table = label_names.read(tree)
@@ -115,7 +115,7 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
 
 
 def _values(data: DataSet, file: Path, size: tuple[int, int]) -> dict | None:
-    """Pixels by number or colour; None if the map cannot be used, which is counted."""
+    """Pixels by number or colour; None if the map cannot be used; counted."""
     try:
         labels = load(file)
     except UserError as error:
@@ -142,7 +142,7 @@ def load(file: Path) -> np.ndarray:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # Pillow's, of many pixels
+            warnings.simplefilter('ignore')  # Pillow's limit of pixels
             with Image.open(file) as image:
                 array = np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
@@ -162,7 +162,7 @@ def indices(labels: np.ndarray, table: dict) -> np.ndarray:
 
     Args:
         labels: as :func:`load` gives it.
-        table: index by number or colour; what it lacks becomes :data:`VOID`.
+        table: index by number or colour; all others become :data:`VOID`.
     """
     if labels.ndim == 3:
         labels = labels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
@@ -175,5 +175,5 @@ def indices(labels: np.ndarray, table: dict) -> np.ndarray:
 
 
 def is_identity(table: dict) -> bool:
-    """Whether the maps hold the indices already."""
+    """Whether the maps contain the indices already."""
     return all(not isinstance(v, tuple) and v == i for v, i in table.items())

@@ -1,8 +1,8 @@
 """Label Studio's JSON and JSON-MIN (https://labelstud.io/guide/export).
 
-Regions are in percent of the image. ``from_name``, ``parentID`` and the like join keypoints to
+Regions are in percent of the image. ``from_name``, ``parentID`` and similar keys link keypoints to
 the rectangle or polygon that they were drawn in. Of several annotations of a task the first that
-was not cancelled counts.
+was not cancelled is used.
 """
 
 from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _results(data: DataSet, file: Path, task: dict) -> Iterator[dict]:
         if not one.get('was_cancelled')
     ]
     if not kept:
-        data.left_out.add('tasks that nobody annotated: kept as images without objects', where)
+        data.left_out.add('tasks without annotations: kept as images without objects', where)
         return
     if len(kept) > 1:
         what = 'annotations of another annotator of the same image'
@@ -136,9 +136,9 @@ def _instance(data: DataSet, sample: Sample, region: dict, where: str) -> Instan
     value, label = _value(region), _label(region)
     if label is None:
         if region.get('type') in ('choices', 'textarea', 'rating', 'relation'):
-            data.left_out.add('answers about whole images', where)
+            data.left_out.add('choices about whole images', where)
         elif region.get('type') not in ('rectangle', 'polygon', 'brush', 'ellipse'):
-            data.left_out.add(f'regions of the kind {region.get("type")}', where)
+            data.left_out.add(f'regions of type {region.get("type")}', where)
         return None
     one, (width, height) = Instance(label), sample.size
     try:
@@ -155,12 +155,14 @@ def _instance(data: DataSet, sample: Sample, region: dict, where: str) -> Instan
         else:
             x, y, w, h = (float(value[k]) / 100 for k in ('x', 'y', 'width', 'height'))
             one.box = (x * width, y * height, w * width, h * height)
-            if degrees % 360:  # turned about its top left corner
+            if degrees % 360:  # rotated about its top left corner
                 outline = geometry.rotated(one.box, degrees, one.box[:2])
                 one.polygons, one.box = [outline], geometry.hull([outline])
-                data.changed.add('turned boxes: the upright box around each is taken', where)
+                data.changed.add(
+                    'rotated boxes: replaced by the axis-aligned box around each', where
+                )
     except (KeyError, TypeError, ValueError) as error:
-        data.left_out.add('regions that are not complete', f'{where}: {error!r}')
+        data.left_out.add('incomplete regions', f'{where}: {error!r}')
         return None
     return one
 
@@ -168,7 +170,7 @@ def _instance(data: DataSet, sample: Sample, region: dict, where: str) -> Instan
 def _join_points(
     data: DataSet, sample: Sample, by_id: dict[str, Instance], points: list[tuple[str, dict]]
 ) -> None:
-    """Keypoints to the region that they name as parent; else to the image's only instance."""
+    """Assigns keypoints to their parent region, or else to the only instance of the image."""
     alone: Instance | None = None
     for where, region in points:
         value, parent = _value(region), region.get('parentID')
@@ -176,12 +178,12 @@ def _join_points(
         if one is None and len(by_id) <= 1:
             one = alone = alone or next(iter(by_id.values()), None) or Instance('object')
         if one is None:
-            data.left_out.add('keypoints that name no region, among several', where)
+            data.left_out.add('keypoints without a parent, among several regions', where)
             continue
         one.keypoints = one.keypoints or [0.0] * (3 * len(data.keypoints))
         i = 3 * data.keypoints.index(_label(region) or '')
         if one.keypoints[i + 2]:
-            data.left_out.add('keypoints of a name that their instance has twice', where)
+            data.left_out.add('keypoints whose name occurs twice in their instance', where)
             continue
         x, y = float(value['x']) / 100, float(value['y']) / 100
         one.keypoints[i : i + 3] = [x * sample.size[0], y * sample.size[1], 2.0]
@@ -199,7 +201,7 @@ def decode_brush(values: list[int], size: tuple[int, int]) -> np.ndarray:
     (https://github.com/thi-ng/umbrella/tree/develop/packages/rle-pack).
 
     Raises:
-        ValueError: it is none, or of another size.
+        ValueError: it is malformed, or of another size.
     """
     bits = np.unpackbits(np.array(values, np.uint8))
     place = 0

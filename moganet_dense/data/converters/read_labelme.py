@@ -1,8 +1,8 @@
 """LabelMe: a JSON file per image with ``shapes`` (https://github.com/wkentaro/labelme).
 
-Polygons, rectangles, circles, turned rectangles and masks are instances; shapes of one label and
+Polygons, rectangles, circles, rotated rectangles and masks are instances; shapes of one label and
 one ``group_id`` are parts of one instance. Points are keypoints, of the shape of their group or
-of the whole image. Lines have no area and are left out.
+of the whole image. Lines have no area and are skipped.
 """
 
 import base64
@@ -25,7 +25,7 @@ NAME = 'LabelMe'
 
 
 def find(tree: Tree) -> list[Path]:
-    """JSON files that hold ``shapes`` and ``imagePath``."""
+    """JSON files with ``shapes`` and ``imagePath``."""
     files = tree.ending('.json')
     return files if any(_content(file) for file in files[:20]) else []
 
@@ -62,7 +62,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
 
 
 def _add_shapes(data: DataSet, sample: Sample, shapes: list, file: Path, areas: bool) -> None:
-    """Instances of one image: shapes of a group together, each of no group alone."""
+    """Instances of one image: one per group, and one per shape without a group."""
     groups: dict[Any, list[tuple[str, dict]]] = defaultdict(list)
     loose: list[tuple[str, dict]] = []
     for i, shape in enumerate(shapes):
@@ -75,7 +75,7 @@ def _add_shapes(data: DataSet, sample: Sample, shapes: list, file: Path, areas: 
             key = (group, str(shape.get('label'))) if group is not None else ('alone', i)
             groups[key if group is None else group].append((where, shape))
     only = [key for key in groups if any(s.get('shape_type') != 'point' for _, s in groups[key])]
-    for where, shape in loose:  # one instance in the image: the points are its own
+    for where, shape in loose:  # only one instance in the image: the points belong to it
         if len(only) == 1:
             groups[only[0]].append((where, shape))
         else:
@@ -124,7 +124,7 @@ def _keypoints(data: DataSet, points: list[tuple[str, dict]]) -> list[float]:
             continue
         i = 3 * data.keypoints.index(str(shape.get('label', '')).strip())
         if values[i + 2]:
-            data.left_out.add('points of a name that their group has twice', where)
+            data.left_out.add('points whose name occurs twice in their group', where)
             continue
         hidden = (shape.get('flags') or {}).get('occluded')
         values[i : i + 3] = [*found[0], 1.0 if hidden else 2.0]
@@ -155,13 +155,13 @@ def _add_area(data: DataSet, sample: Sample, one: Instance, shape: dict, where: 
     elif kind == 'mask' and shape.get('mask'):
         _add_mask(data, sample, one, shape['mask'], points[0], where)
     else:
-        data.left_out.add(f'shapes of the kind {kind} with {len(points)} points', where)
+        data.left_out.add(f'shapes of type {kind} with {len(points)} points', where)
 
 
 def _add_mask(
     data: DataSet, sample: Sample, one: Instance, text: str, corner: tuple, where: str
 ) -> None:
-    """A PNG in base64, to be laid down with its top left pixel at a corner."""
+    """A PNG in base64, placed with its top left pixel at a corner."""
     try:
         with Image.open(BytesIO(base64.b64decode(text))) as image:
             patch = np.asarray(image.convert('L')) > 0

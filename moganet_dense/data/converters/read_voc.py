@@ -1,9 +1,9 @@
-"""Pascal VOC: an XML file per image, beside it or in ``Annotations``.
+"""Pascal VOC: an XML file per image, next to it or in ``Annotations``.
 
 The development kit counts pixels from 1 and names the first and the last of a box, so its box is
 from ``xmin - 1`` to ``xmax``
 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html). Tools that write 0
-anywhere count from 0 and name the edges: then the numbers are taken as they are. ``difficult``
+anywhere count from 0 and store the edges: then the numbers are used unchanged. ``difficult``
 objects become regions to ignore, as in the toolboxes. Roboflow adds ``polygon``, CVAT
 ``robndbox``.
 """
@@ -36,7 +36,7 @@ def _is_voc(file: Path) -> bool:
 
 
 def read(tree: Tree, files: list[Path]) -> DataSet:
-    """All XML files of the tree; ``ImageSets/Main`` says the splits if it is there."""
+    """All XML files of the tree; ``ImageSets/Main`` defines the splits if it exists."""
     data = DataSet(NAME)
     roots = []
     for file in files:
@@ -90,7 +90,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _image_sets(tree: Tree) -> dict[str, str]:
-    """Split by name, from ImageSets/Main or ImageSets/Segmentation; trainval alone says none."""
+    """Split by name, from ImageSets/Main or ImageSets/Segmentation; trainval alone defines none."""
     found: dict[str, str] = {}
     for split in ('test', 'val', 'train'):
         for file in tree.ending(f'{split}.txt'):
@@ -115,7 +115,7 @@ def _add_object(data: DataSet, sample: Sample, node: Element, origin: float, whe
             box = (cx - w / 2, cy - h / 2, w, h)
             outline = geometry.rotated(box, math.degrees(angle))
             one.polygons, one.box = [outline], geometry.hull([outline])
-            data.changed.add('turned boxes: the upright box around each is taken', where)
+            data.changed.add('rotated boxes: replaced by the axis-aligned box around each', where)
     elif (box := node.find('bndbox')) is not None:
         numbers = [_number(box.findtext(key)) for key in ('xmin', 'ymin', 'xmax', 'ymax')]
         if None in numbers:

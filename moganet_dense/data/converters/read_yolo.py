@@ -1,9 +1,9 @@
-"""YOLO: ``data.yaml`` or bare folders, with boxes, segments, keypoints or turned boxes.
+"""YOLO: ``data.yaml`` or plain folders, with boxes, segments, keypoints or rotated boxes.
 
-A text file per image, a line per instance, coordinates as parts of the image's width and height:
-``class cx cy w h`` (box), ``class x1 y1 x2 y2 ...`` (segment; turned boxes have four corners),
+A text file per image, a line per instance, coordinates relative to the image's width and height:
+``class cx cy w h`` (box), ``class x1 y1 x2 y2 ...`` (segment; rotated boxes have four corners),
 ``class cx cy w h x1 y1 [v1] ...`` (keypoints). The text file of ``.../images/a.jpg`` is
-``.../labels/a.txt``, or lies beside its image, as darknet has it
+``.../labels/a.txt``, or is next to its image, as in darknet
 (https://docs.ultralytics.com/datasets/detect/).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from .dataset import SPLITS, DataSet, Instance, Sample
-from .files import IMAGES, Tree, read_text, split_named
+from .files import IMAGE_SUFFIXES, Tree, read_text, split_named
 from .instances import add, open_sample
 
 NAME = 'YOLO'
@@ -26,7 +26,7 @@ _NO_LABELS = {*_NAME_FILES, 'readme.txt', 'train.txt', 'val.txt', 'test.txt', 'l
 
 @dataclass
 class _Layout:
-    """What data.yaml says, or what is found without one."""
+    """The content of data.yaml, or what was derived without one."""
 
     names: dict[int, str] = field(default_factory=dict)
     images: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class _Layout:
 
 
 def find(tree: Tree) -> list[Path]:
-    """data.yaml, or text files of numbers that lie where those of an image would."""
+    """data.yaml, or text files of numbers at the place where the annotations of an image are."""
     described = [f for f in tree.ending('.yaml', '.yml') if _description(f)]
     if described:
         return described
@@ -68,7 +68,7 @@ def _is_number(word: str) -> bool:
 
 
 def label_file(image: Path) -> Path:
-    """Where the annotations of an image lie: in ``labels`` for ``images``, else beside it."""
+    """Path of the annotations of an image: in ``labels`` for ``images``, else next to it."""
     parts = list(image.with_suffix('.txt').parts)
     for i in range(len(parts) - 2, -1, -1):
         if parts[i].lower() == 'images':
@@ -80,7 +80,7 @@ def label_file(image: Path) -> Path:
 
 
 def read(tree: Tree, files: list[Path]) -> DataSet:
-    """The data set that the first description, or the folders, hold."""
+    """The data set of the first description, or of the folders."""
     data = DataSet(NAME)
     described = _description(files[0]) if files[0].suffix in ('.yaml', '.yml') else None
     layout = _from_description(tree, files[0], described) if described else _from_folders(tree)
@@ -132,11 +132,11 @@ def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
 
 
 def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path]:
-    """Images of a folder or a list; Roboflow's ``../train/images`` lies beside data.yaml."""
+    """Images of a folder or a list; Roboflow's ``../train/images`` is next to data.yaml."""
     below = stated.replace('\\', '/').lstrip('./')
     for target in (base / stated, file.parent / stated, base / below, file.parent / below):
         if target.is_dir():
-            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGES)
+            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
             return
         if target.is_file():
             for line in filter(None, map(str.strip, read_text(target).splitlines())):
@@ -171,7 +171,7 @@ def _rows(data: DataSet, file: Path) -> Iterator[tuple[str, list[float]]]:
             data.left_out.add('lines that are not numbers', where)
             continue
         if tuple(values) in seen:
-            data.left_out.add('lines that are in their file twice', where)
+            data.left_out.add('duplicate lines', where)
             continue
         seen.add(tuple(values))
         yield where, values
@@ -202,23 +202,23 @@ def _add_row(
     one = Instance(data.class_of(layout.names[number]))
     rest, (width, height) = values[1:], sample.size
     if any(value > 2 for value in _coordinates(rest, layout)):
-        data.left_out.add('lines whose coordinates are not parts of the image, 0 to 1', where)
+        data.left_out.add('lines whose coordinates are not between 0 and 1', where)
         return
     if layout.points:
         expected = 4 + layout.points[0] * layout.points[1]
         if len(rest) not in (4, expected):
-            data.left_out.add(f'lines that have not {expected + 1} numbers', where)
+            data.left_out.add(f'lines without {expected + 1} numbers', where)
             return
         one.box = _box(rest, width, height)
         one.keypoints = _keypoints(rest[4:], layout.points, width, height)
     elif len(rest) in (4, 5):
         if len(rest) == 5:
-            data.changed.add('lines with a score at their end, which is left out', where)
+            data.changed.add('lines with a score at the end, which is ignored', where)
         one.box = _box(rest, width, height)
     elif len(rest) >= 6 and len(rest) % 2 == 0:
         one.polygons = [[v * (width, height)[i % 2] for i, v in enumerate(rest)]]
     else:
-        data.left_out.add('lines with a number of values that is no box and no outline', where)
+        data.left_out.add('lines whose number of values is neither a box nor an outline', where)
         return
     add(data, sample, one, where)
 
@@ -237,7 +237,7 @@ def _box(rest: list[float], width: int, height: int) -> tuple[float, float, floa
 def _keypoints(
     values: list[float], shape: tuple[int, int], width: int, height: int
 ) -> list[float] | None:
-    """x, y, visibility in pixels. Without a visibility, 0, 0 stands for a point not labelled."""
+    """x, y, visibility in pixels. Without a visibility, 0, 0 means not labelled."""
     if not values:
         return None
     found: list[float] = []

@@ -1,4 +1,4 @@
-"""Training and validation: the same images always, and no duplicate in both."""
+"""The split into training and validation: reproducible, and without duplicates across splits."""
 
 import hashlib
 import re
@@ -14,24 +14,24 @@ from PIL import Image
 from .dataset import DataSet, Sample
 
 NEAR = 3
-"""Bits of 64 in which the fingerprints of two copies of an image may differ."""
+"""Bits of 64 by which the fingerprints of two copies of an image may differ."""
 
 LARGEST = 0.5
-"""Part of a set that near duplicates may join into one group; above it likeness tells nothing,
-as among frames of a fixed camera, and equal content alone counts."""
+"""Part of a set that near duplicates may join into one group; above it similarity is not used,
+as for frames of a fixed camera, only equal content."""
 
 
 def assign(data: DataSet, share: float) -> int:
-    """Sets ``split`` of every sample; keeps what the source says.
+    """Sets ``split`` of every sample; keeps the splits of the source.
 
-    Where the source has no validation images, a part of the training images is taken; where it
+    Where the source has no validation images, a share of the training images is used; where it
     has test images only beside training images, these are the validation images. Images are
     drawn by the digest of their content, class by class from the rarest on, so that the same
     files give the same split anywhere, and each class is in both where it can be.
 
     Args:
         data: the samples.
-        share: part of the images that goes to validation, above 0 and below 1.
+        share: of the images for validation, between 0 and 1, exclusive.
 
     Returns:
         images in validation of which training has a copy, which only a source's own splits can
@@ -60,7 +60,7 @@ def _leaks(group: Sequence[Sample]) -> int:
 def _draw(groups: list[list[Sample]], share: float) -> None:
     """Fills validation class by class, the rarest first, in the order of the groups.
 
-    A class in two groups or more gets one into validation, until that has twice its share.
+    A class in two groups or more gets one into validation, up to twice its share.
     """
     wanted = share * sum(map(len, groups))
     by_class: dict[str, list[int]] = defaultdict(list)
@@ -84,7 +84,7 @@ def _draw(groups: list[list[Sample]], share: float) -> None:
 def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Samples that are copies of each other, in the order of their contents' digests."""
     with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(_look, [sample.file for sample in samples]))
+        marks = list(pool.map(_fingerprint, [sample.file for sample in samples]))
     parent = list(range(len(samples)))
 
     def root(i: int) -> int:
@@ -97,15 +97,15 @@ def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
         for a, b in pairs:
             parent[root(a)] = root(b)
 
-    join(_same([digest for digest, _ in looks]))
+    join(_same([digest for digest, _ in marks]))
     join(_same([_source_name(sample.file) for sample in samples]))
     exact = list(parent)
-    join(_near([fingerprint for _, fingerprint in looks]))
+    join(_near([fingerprint for _, fingerprint in marks]))
     sizes = Counter(root(i) for i in range(len(samples)))
     if sizes and max(sizes.values()) > max(2, LARGEST * len(samples)):
         parent[:] = exact
     found: dict[int, list[int]] = defaultdict(list)
-    for i in sorted(range(len(samples)), key=lambda i: (looks[i][0], str(samples[i].file))):
+    for i in sorted(range(len(samples)), key=lambda i: (marks[i][0], str(samples[i].file))):
         found[root(i)].append(i)
     return [[samples[i] for i in group] for group in found.values()]
 
@@ -121,15 +121,15 @@ def _same(keys: Sequence) -> list[tuple[int, int]]:
     return [(i, first.setdefault(key, i)) for i, key in enumerate(keys) if key is not None]
 
 
-def _look(file: Path) -> tuple[bytes, int | None]:
+def _fingerprint(file: Path) -> tuple[bytes, int | None]:
     """Digest of a file's content, and the fingerprint of the image: 64 signs of differences
-    between neighbours in a grey image of 9 x 8; None if it cannot be decoded or is plain."""
+    between neighbours in a grey image of 9 x 8; None if it cannot be decoded or is uniform."""
     digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
     try:
         with Image.open(file) as image:
             image.draft('L', (72, 64))
             small = np.asarray(image.convert('L').resize((9, 8), Image.Resampling.BOX), int)
-    except Exception:  # Pillow raises many kinds; the check names such a file
+    except Exception:  # Pillow raises many kinds; the check reports such a file
         return digest, None
     signs = (small[:, 1:] > small[:, :-1]).ravel()
     if np.ptp(small) < 8:

@@ -75,7 +75,7 @@ def _row(one: Instance, task: str, keypoints: int) -> dict[str, Any]:
 
 
 def _n(value: float) -> float | int:
-    """A number of at most three decimals, without a point where it is whole."""
+    """A number of at most three decimals, without a decimal point if it is an integer."""
     rounded = round(value, 3)
     return int(rounded) if rounded == int(rounded) else rounded
 
@@ -90,7 +90,7 @@ def _area(one: Instance, of_box: float) -> float:
 
 def label_files(data: DataSet, root: Path, folder: Path) -> dict[Path, bytes]:
     """The files to write, by path: of each split a list of images and label maps, a tab between
-    them; and the label maps that do not hold indices already.
+    them; and the label maps that do not contain indices already.
 
     Args:
         data: read and split, with label maps or with outlines to draw them from.
@@ -118,7 +118,7 @@ def label_files(data: DataSet, root: Path, folder: Path) -> dict[Path, bytes]:
 def index_map(data: DataSet, sample: Sample) -> np.ndarray:
     """The label map of a sample, (H, W) uint8: from its file, or drawn from its outlines.
 
-    Drawn, 0 is the background and later instances lie over earlier ones.
+    If drawn, 0 is the background and later instances cover earlier ones.
     """
     if sample.labels:
         return label_maps.indices(label_maps.load(sample.labels), data.colours or {})
@@ -130,7 +130,7 @@ def index_map(data: DataSet, sample: Sample) -> np.ndarray:
 
 
 def mask(one: Instance, size: tuple[int, int]) -> np.ndarray:
-    """The pixels of an instance, (H, W) bool; those of its box where it has no other shape."""
+    """The pixels of an instance, (H, W) bool; the pixels of its box if it has no other shape."""
     if one.runs:
         return geometry.mask_of(one.runs)
     outlines = one.polygons
@@ -151,13 +151,13 @@ def _png(labels: np.ndarray) -> bytes:
 
 
 def require_new(paths: Sequence[Path]) -> None:
-    """Nothing is overwritten.
+    """Checks that none of the paths exists.
 
     Raises:
-        UserError: one of the paths is there.
+        UserError: one of the paths exists.
     """
     if there := [path for path in paths if path.exists()]:
         raise UserError(
-            f'expected to write {there[0]}, found it there already; nothing is overwritten: give '
+            f'{there[0]} exists already and is not overwritten: pass '
             'another --name, or move it away'
         )

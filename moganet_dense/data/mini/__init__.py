@@ -1,7 +1,7 @@
-"""The data set that ships with the project: small, drawn by code, the same every time.
+"""The bundled sample data set: small, drawn by code, the same every time.
 
-It has the layout of COCO 2017 and ADE20K, so that a config reads it by a change of folder
-alone, and is made in seconds::
+It has the layouts of COCO 2017 and ADE20K, so a config reads it by changing the folder only. It is
+created in seconds::
 
     data/mini/coco/{train2017,val2017}/*.jpg
     data/mini/coco/annotations/{instances,person_keypoints}_{train,val}2017.json
@@ -20,7 +20,7 @@ from .draw_ade import write_ade
 from .draw_coco import write_coco
 
 VERSION = '1'
-"""Grows with every change of what is drawn; another version on disk is drawn again."""
+"""Increased with every change of the drawings; another version on disk is drawn again."""
 
 _MARKER = 'bundled sample data set of moganet_dense, version '
 _PARTS = {'coco', 'ade', 'VERSION'}
@@ -30,20 +30,22 @@ SIZES = {'train': 240, 'val': 60}
 
 
 def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
-    """Draws the mini data set into ``root`` unless it is there already; whole or not at all.
+    """Draws the sample data set into ``root`` unless it exists; all or nothing.
 
     Returns:
-        ``root``, which then holds the folders coco and ade.
+        ``root``, with the folders coco and ade.
 
     Raises:
-        UserError: there is something else in ``root``.
+        UserError: ``root`` contains other files.
         OSError: it cannot be written.
     """
     root = Path(root)
     if _is_current(root):
         return root
     if root.exists() and not _is_ours(root):
-        raise UserError(f'{root} holds something else; move it away, the mini data set goes there')
+        raise UserError(
+            f'{root}: expected no other files in the folder of the sample data set; move them away'
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
     try:
@@ -51,7 +53,7 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
         write_coco(draft / 'coco', SIZES)
         write_ade(draft / 'ade' / 'ADEChallengeData2016', SIZES)
         (draft / 'VERSION').write_text(_MARKER + VERSION)
-        if not _is_current(root):  # else another process was quicker
+        if not _is_current(root):  # else another process was faster
             shutil.rmtree(root, ignore_errors=True)
             draft.rename(root)
     except OSError:
@@ -64,12 +66,14 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
 
 def _is_current(root: Path) -> bool:
     return _stamp(root) == _MARKER + VERSION or (
-        _stamp(root) == '1' and (root / 'coco').is_dir() and (root / 'ade').is_dir()  # of before
+        _stamp(root) == '1'
+        and (root / 'coco').is_dir()
+        and (root / 'ade').is_dir()  # of an earlier run
     )
 
 
 def _is_ours(root: Path) -> bool:
-    """Whether a folder has nothing, or nothing but what another version of this has drawn."""
+    """Whether a folder is empty, or was drawn by another version."""
     found = {path.name for path in root.iterdir()} if root.is_dir() else {'a file'}
     return not found or (_stamp(root).startswith(_MARKER) and found <= _PARTS)
 

@@ -25,7 +25,7 @@ TRAINING, FRAMES, CLIPS, SIZE = 1500, 20, 60, 32
 
 
 def make_digits(root: str | os.PathLike = ROOT) -> Path:
-    """Writes both files into ``root`` unless they are there.
+    """Writes both files into ``root`` unless they exist.
 
     Raises:
         UserError: scikit-learn is not installed, or a file cannot be written.
@@ -50,7 +50,7 @@ def _digits() -> np.ndarray:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise UserError(
-            '--mini makes moving digits of scikit-learn: pip install scikit-learn'
+            '--mini draws the digits of scikit-learn: pip install scikit-learn'
         ) from error
     small = (load_digits().images * (255 / 16)).astype(np.uint8)
     large = [cv2.resize(image, (20, 20), interpolation=cv2.INTER_LINEAR) for image in small]

@@ -1,4 +1,4 @@
-"""Draws street scenes with a label for every pixel and writes them as ADE20K does."""
+"""Draws street scenes with a label for every pixel, in the layout of ADE20K."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ GROUNDS = {GRASS: (80, 150, 60), ROAD: (95, 95, 100), WATER: (50, 110, 160)}
 
 
 def draw_street(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its labels.
+    """An image and its labels.
 
     Returns:
         (H, W, 3) uint8 RGB and (H, W) uint8, 0 where nothing is labelled.
@@ -39,7 +39,7 @@ def draw_street(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         _tree(rng, canvas, labels, horizon)
     for _ in range(rng.integers(0, 3)):
         _sprite(rng, canvas, labels, horizon)
-    if rng.random() < 0.4:  # something that nobody labelled
+    if rng.random() < 0.4:  # an unlabelled object
         x, y = (int(v) for v in rng.integers(0, (width - 30, height - 30)))
         canvas[y : y + 14, x : x + 20] = near(rng, (190, 60, 190), 40)
         labels[y : y + 14, x : x + 20] = UNLABELLED

@@ -1,4 +1,4 @@
-"""Draws scenes and writes them as COCO 2017 does: instances, keypoints, detections."""
+"""Draws scenes with instances, keypoints and detections, in the layout of COCO 2017."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .sprites import SPRITES, Sprite, background, paste
 
 CANVASES = ((192, 144), (160, 160), (144, 192))  # width, height
 SEEDS = {'train': 1_000_000, 'val': 2_000_000}
-JOINTS = (
+KEYPOINTS = (
     'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
     'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist', 'left_hip',
     'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle',
@@ -22,25 +22,25 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-MIN_VISIBLE = 0.35  # of an object; one that is hidden more than that is not annotated
+MIN_VISIBLE = 0.35  # of an object; less visible instances are not annotated
 
 
 @dataclass
-class Thing:
+class Instance:
     """An object in a scene.
 
     Attributes:
         category: COCO's name.
-        mask: (H, W), bool: where it can be seen.
-        extent: pixels that it would cover if nothing hid it.
-        joints: (17, 2), float, in pixels of the image, or None.
+        mask: (H, W), bool: its visible pixels.
+        extent: number of its pixels without occlusion.
+        keypoints: (17, 2), float, in pixels of the image, or None.
         crowd: one annotation for a group.
     """
 
     category: str
     mask: np.ndarray
     extent: int
-    joints: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
     crowd: bool = False
 
 
@@ -50,8 +50,8 @@ def categories() -> list[dict]:
     return [dict(id=i, name=name, supercategory='') for i, name in rows]
 
 
-def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Thing]]:
-    """One picture and what can be seen in it.
+def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarray, list[Instance]]:
+    """One image and its visible instances.
 
     Returns:
         (H, W, 3) uint8 RGB, and the objects from back to front.
@@ -59,21 +59,21 @@ def draw_scene(rng: np.random.Generator, empty: bool = False) -> tuple[np.ndarra
     width, height = CANVASES[rng.integers(len(CANVASES))]
     tint = rng.integers(70, 190, 3) * 0.35 + rng.integers(70, 180) * 0.65
     canvas = background(rng, width, height, tuple(tint))
-    things: list[Thing] = []
+    instances: list[Instance] = []
     if empty:
-        return canvas, things
+        return canvas, instances
     if rng.random() < 0.08:
-        _add(things, _draw_crowd(rng, canvas))
+        _add(instances, _draw_crowd(rng, canvas))
     for _ in range(rng.integers(3, 7)):
-        _add(things, _draw_one(rng, canvas, things))
-    return canvas, [t for t in things if t.mask.sum() >= MIN_VISIBLE * t.extent]
+        _add(instances, _draw_one(rng, canvas, instances))
+    return canvas, [t for t in instances if t.mask.sum() >= MIN_VISIBLE * t.extent]
 
 
-def _draw_one(rng: np.random.Generator, canvas: np.ndarray, things: list[Thing]) -> Thing:
+def _draw_one(rng: np.random.Generator, canvas: np.ndarray, instances: list[Instance]) -> Instance:
     height, width = canvas.shape[:2]
     category = list(SPRITES)[rng.integers(len(SPRITES))]
     sprite = SPRITES[category](rng).cropped()
-    if sprite.joints is None and rng.random() < 0.5:
+    if sprite.keypoints is None and rng.random() < 0.5:
         sprite = sprite.flipped()
     share = rng.uniform(0.1, 0.2) if rng.random() < 0.06 else rng.uniform(0.3, 0.55)
     if category == 'person':
@@ -83,27 +83,27 @@ def _draw_one(rng: np.random.Generator, canvas: np.ndarray, things: list[Thing])
     w = max(4, round(sprite.rgba.shape[1] * scale * stretch))
     h = max(4, round(sprite.rgba.shape[0] * scale / stretch))
     sprite = sprite.resized(w, h)
-    x, y = _place(rng, (width, height), (w, h), things)
+    x, y = _place(rng, (width, height), (w, h), instances)
     mask = paste(canvas, sprite, x, y)
     extent = int((sprite.rgba[..., 3] > 127).sum())
-    joints = None if sprite.joints is None else sprite.joints + [x, y]
-    return Thing(category, mask, extent, joints)
+    keypoints = None if sprite.keypoints is None else sprite.keypoints + [x, y]
+    return Instance(category, mask, extent, keypoints)
 
 
-def _place(rng: np.random.Generator, canvas, size, things: list[Thing]) -> tuple[int, int]:
-    """A corner for an object, perhaps a little beyond the edge, mostly where there is room."""
+def _place(rng: np.random.Generator, canvas, size, instances: list[Instance]) -> tuple[int, int]:
+    """A corner for an object, sometimes partly outside the image, mostly where there is room."""
     (width, height), (w, h) = canvas, size
     places = []
     for _ in range(1 if rng.random() < 0.15 else 6):
         x = int(rng.integers(-(w // 8), width - w + w // 8 + 1))
         y = int(rng.integers(-(h // 8), height - h + h // 8 + 1))
         area = np.s_[max(0, y) : y + h, max(0, x) : x + w]
-        places.append((sum(int(thing.mask[area].sum()) for thing in things), x, y))
+        places.append((sum(int(instance.mask[area].sum()) for instance in instances), x, y))
     return min(places)[1:]
 
 
-def _draw_crowd(rng: np.random.Generator, canvas: np.ndarray) -> Thing:
-    """A row of small persons, annotated as one."""
+def _draw_crowd(rng: np.random.Generator, canvas: np.ndarray) -> Instance:
+    """A row of small people, annotated as one."""
     height, width = canvas.shape[:2]
     mask = np.zeros((height, width), bool)
     x, y = int(rng.integers(0, width // 3)), int(rng.integers(0, height // 2))
@@ -111,26 +111,26 @@ def _draw_crowd(rng: np.random.Generator, canvas: np.ndarray) -> Thing:
         sprite: Sprite = SPRITES['person'](rng).cropped().resized(16, 30)
         mask |= paste(canvas, sprite, x, y + int(rng.integers(-3, 4)))
         x += int(rng.integers(8, 13))
-    return Thing('person', mask, int(mask.sum()), crowd=True)
+    return Instance('person', mask, int(mask.sum()), crowd=True)
 
 
-def _add(things: list[Thing], front: Thing) -> None:
-    """Puts a thing in front of the others, which it hides."""
-    for thing in things:
-        thing.mask &= ~front.mask
-    things.append(front)
+def _add(instances: list[Instance], front: Instance) -> None:
+    """Puts an instance in front of the others, which it hides."""
+    for instance in instances:
+        instance.mask &= ~front.mask
+    instances.append(front)
 
 
-def _annotation(thing: Thing, category_id: int) -> dict:
+def _annotation(instance: Instance, category_id: int) -> dict:
     """Fields of a COCO annotation that follow from the mask; polygons, or RLE for a crowd."""
-    mask = np.asfortranarray(thing.mask.astype(np.uint8))
+    mask = np.asfortranarray(instance.mask.astype(np.uint8))
     x, y, w, h = (float(v) for v in rle.toBbox(rle.encode(mask)))
     return dict(
         category_id=category_id,
         bbox=[x, y, w, h],
-        area=float(thing.mask.sum()),
-        iscrowd=int(thing.crowd),
-        segmentation=_runs(mask) if thing.crowd else _polygons(mask),
+        area=float(instance.mask.sum()),
+        iscrowd=int(instance.crowd),
+        segmentation=_runs(mask) if instance.crowd else _polygons(mask),
     )
 
 
@@ -150,17 +150,17 @@ def _polygons(mask: np.ndarray) -> list[list[float]]:
     return [((o.ravel() + 0.5) / 4).tolist() for o in outlines]
 
 
-def _keypoints(thing: Thing) -> dict:
-    """COCO's triples x, y, v: 2 seen, 1 hidden by something, 0 outside the picture."""
-    height, width = thing.mask.shape
-    if thing.joints is None:  # a crowd
+def _keypoints(instance: Instance) -> dict:
+    """COCO's triples x, y, v: 2 visible, 1 occluded, 0 outside the image."""
+    height, width = instance.mask.shape
+    if instance.keypoints is None:  # a crowd
         return dict(keypoints=[0] * 51, num_keypoints=0)
     triples = []
-    for x, y in thing.joints.round().astype(int).tolist():
+    for x, y in instance.keypoints.round().astype(int).tolist():
         if not (0 <= x < width and 0 <= y < height):
             triples += [0, 0, 0]
             continue
-        around = thing.mask[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+        around = instance.mask[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
         triples += [x, y, 2 if around.any() else 1]
     return dict(keypoints=triples, num_keypoints=sum(v > 0 for v in triples[2::3]))
 
@@ -169,27 +169,27 @@ def write_coco(root: Path, sizes: dict[str, int]) -> None:
     """Writes images and annotations of each split under ``root``."""
     listed = categories()
     ids = {c['name']: c['id'] for c in listed}
-    person = dict(listed[0], keypoints=list(JOINTS), skeleton=[list(bone) for bone in SKELETON])
+    person = dict(listed[0], keypoints=list(KEYPOINTS), skeleton=[list(bone) for bone in SKELETON])
     for split, count in sizes.items():
         folder = root / f'{split}2017'
         folder.mkdir(parents=True)
-        images, instances, people, detections = [], [], [], []
+        images, rows, people, detections = [], [], [], []
         for index in range(count):
             rng = np.random.default_rng(SEEDS[split] + index)
-            canvas, things = draw_scene(rng, empty=index % 40 == 7)
+            canvas, instances = draw_scene(rng, empty=index % 40 == 7)
             image_id = index + 1 + (500_000 if split == 'val' else 0)
             name = f'{image_id:012d}.jpg'
             cv2.imwrite(str(folder / name), canvas[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
             height, width = canvas.shape[:2]
             images.append(dict(id=image_id, file_name=name, width=width, height=height))
-            for thing in things:
-                row = dict(id=len(instances) + 1, image_id=image_id)
-                row |= _annotation(thing, ids[thing.category])
-                instances.append(row)
-                if thing.category == 'person':
-                    people.append(row | _keypoints(thing))
+            for instance in instances:
+                row = dict(id=len(rows) + 1, image_id=image_id)
+                row |= _annotation(instance, ids[instance.category])
+                rows.append(row)
+                if instance.category == 'person':
+                    people.append(row | _keypoints(instance))
                     detections.append(_detection(rng, row))
-        _write(root, f'instances_{split}2017', images, instances, listed)
+        _write(root, f'instances_{split}2017', images, rows, listed)
         _write(root, f'person_keypoints_{split}2017', images, people, [person])
     found = root / 'person_detection_results'
     found.mkdir()
@@ -198,7 +198,7 @@ def write_coco(root: Path, sizes: dict[str, int]) -> None:
 
 
 def _detection(rng: np.random.Generator, row: dict) -> dict:
-    """What a person detector would say about an annotated person: a box, a little off."""
+    """The simulated output of a person detector: the annotated box with noise, and a score."""
     x, y, w, h = np.array(row['bbox']) + rng.normal(0, 0.03, 4) * (row['bbox'][2:] * 2)
     box = [round(float(v), 2) for v in (x, y, max(w, 1), max(h, 1))]
     score = round(float(rng.uniform(0.7, 1)), 3)

@@ -1,6 +1,6 @@
-"""Things to draw: each function makes one object of random looks on a transparent patch.
+"""Objects to draw: each function draws one object with a random look on a transparent patch.
 
-A category has a typical shape, colour and texture, with enough spread that a detector has
+A category has a typical shape, colour and texture, with enough variation that a detector has
 to generalise. Colours are RGB.
 """
 
@@ -19,21 +19,21 @@ class Sprite:
 
     Attributes:
         rgba: (h, w, 4), uint8; alpha 255 on the object and 0 around it.
-        joints: (17, 2), float, x and y of COCO's keypoints in the patch; None but for persons.
+        keypoints: (17, 2), float, x and y of COCO's keypoints in the patch; None except for people.
     """
 
     rgba: np.ndarray
-    joints: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
 
     def resized(self, width: int, height: int) -> 'Sprite':
         """The sprite at another size, in pixels."""
         h, w = self.rgba.shape[:2]
         rgba = cv2.resize(self.rgba, (width, height), interpolation=cv2.INTER_AREA)
-        joints = None if self.joints is None else self.joints * [width / w, height / h]
-        return Sprite(rgba, joints)
+        keypoints = None if self.keypoints is None else self.keypoints * [width / w, height / h]
+        return Sprite(rgba, keypoints)
 
     def flipped(self) -> 'Sprite':
-        """Mirror image; not for persons, whose left and right would have to change places."""
+        """Mirror image; not for people, whose left and right would have to change places."""
         return Sprite(np.ascontiguousarray(self.rgba[:, ::-1]))
 
     def cropped(self) -> 'Sprite':
@@ -41,7 +41,7 @@ class Sprite:
         ys, xs = np.nonzero(self.rgba[..., 3])
         x, y = xs.min(), ys.min()
         rgba = self.rgba[y : ys.max() + 1, x : xs.max() + 1]
-        return Sprite(rgba, None if self.joints is None else self.joints - [x, y])
+        return Sprite(rgba, None if self.keypoints is None else self.keypoints - [x, y])
 
 
 def near(rng: np.random.Generator, color: Color, spread: int = 25) -> Color:
@@ -68,7 +68,7 @@ def _disc(patch: np.ndarray, center, radius: int, color: Color, width: int = -1)
 
 
 def _toward(origin, degrees: float, length: float) -> np.ndarray:
-    """End of a limb: 0 degrees hangs down, positive turns to the right of the picture."""
+    """End of a limb: 0 degrees hangs down, positive turns to the right of the image."""
     angle = np.radians(degrees)
     return np.asarray(origin) + length * np.array([np.sin(angle), np.cos(angle)])
 
@@ -84,34 +84,38 @@ def person(rng: np.random.Generator) -> Sprite:
     hips = np.array([60.0, 74.0])
     neck = hips + [rng.uniform(-6, 6), -34]
     head = neck + [rng.uniform(-2, 2), -13]
-    joints = np.zeros((17, 2))
-    joints[0] = head + [0, 2]
+    keypoints = np.zeros((17, 2))
+    keypoints[0] = head + [0, 2]
     for side, sign in enumerate((1, -1)):  # a person's left is on the viewer's right
-        joints[1 + side] = head + [4 * sign, -2]
-        joints[3 + side] = head + [9 * sign, 0]
-        joints[5 + side] = neck + [12 * sign, 2]
+        keypoints[1 + side] = head + [4 * sign, -2]
+        keypoints[3 + side] = head + [9 * sign, 0]
+        keypoints[5 + side] = neck + [12 * sign, 2]
         upper = rng.uniform(-10, 120)
-        joints[7 + side] = _toward(joints[5 + side], sign * upper, 17)
-        joints[9 + side] = _toward(joints[7 + side], sign * (upper + rng.uniform(-20, 60)), 16)
-        joints[11 + side] = hips + [7 * sign, 0]
+        keypoints[7 + side] = _toward(keypoints[5 + side], sign * upper, 17)
+        keypoints[9 + side] = _toward(
+            keypoints[7 + side], sign * (upper + rng.uniform(-20, 60)), 16
+        )
+        keypoints[11 + side] = hips + [7 * sign, 0]
         thigh = rng.uniform(0, 35)
-        joints[13 + side] = _toward(joints[11 + side], sign * thigh, 24)
-        joints[15 + side] = _toward(joints[13 + side], sign * (thigh - rng.uniform(0, 25)), 23)
-        _line(patch, joints[11 + side], joints[13 + side], trousers, 11)
-        _line(patch, joints[13 + side], joints[15 + side], trousers, 9)
-        _disc(patch, joints[15 + side] + [2 * sign, 3], 5, (40, 30, 30))
-    _fill(patch, joints[[5, 6, 12, 11]] + [[3, -3], [-3, -3], [-3, 3], [3, 3]], shirt)
+        keypoints[13 + side] = _toward(keypoints[11 + side], sign * thigh, 24)
+        keypoints[15 + side] = _toward(
+            keypoints[13 + side], sign * (thigh - rng.uniform(0, 25)), 23
+        )
+        _line(patch, keypoints[11 + side], keypoints[13 + side], trousers, 11)
+        _line(patch, keypoints[13 + side], keypoints[15 + side], trousers, 9)
+        _disc(patch, keypoints[15 + side] + [2 * sign, 3], 5, (40, 30, 30))
+    _fill(patch, keypoints[[5, 6, 12, 11]] + [[3, -3], [-3, -3], [-3, 3], [3, 3]], shirt)
     for side in range(2):
-        _line(patch, joints[5 + side], joints[7 + side], shirt, 8)
-        _line(patch, joints[7 + side], joints[9 + side], skin, 6)
-        _disc(patch, joints[9 + side], 4, skin)
+        _line(patch, keypoints[5 + side], keypoints[7 + side], shirt, 8)
+        _line(patch, keypoints[7 + side], keypoints[9 + side], skin, 6)
+        _disc(patch, keypoints[9 + side], 4, skin)
     _line(patch, neck, head, skin, 6)
     _disc(patch, head, 10, skin)
     cv2.ellipse(patch, tuple(int(v) for v in head + [0, -4]), (10, 7), 0, 180, 360,
                 (*near(rng, (60, 40, 25), 15), 255), -1)  # fmt: skip
-    for eye in joints[1:3]:
+    for eye in keypoints[1:3]:
         _disc(patch, eye, 1, (20, 20, 20))
-    return Sprite(patch, joints)
+    return Sprite(patch, keypoints)
 
 
 def car(rng: np.random.Generator) -> Sprite:
@@ -198,7 +202,7 @@ SPRITES: dict[str, Callable[[np.random.Generator], Sprite]] = {
     'banana': banana,
     'potted plant': potted_plant,
 }
-"""Category, by COCO's name, and what draws it."""
+"""The function that draws each category, by COCO's name."""
 
 
 def background(rng: np.random.Generator, width: int, height: int, tint: Color) -> np.ndarray:
@@ -211,7 +215,7 @@ def background(rng: np.random.Generator, width: int, height: int, tint: Color) -
 
 
 def paste(canvas: np.ndarray, sprite: Sprite, x: int, y: int) -> np.ndarray:
-    """Draws ``sprite`` with its corner at (x, y), perhaps beyond the edge.
+    """Draws ``sprite`` with its corner at (x, y), possibly outside the canvas.
 
     Returns:
         (H, W), bool: the pixels of ``canvas`` that it covers.

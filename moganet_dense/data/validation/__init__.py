@@ -1,10 +1,9 @@
-"""What does not fit between a config and its data, found before training starts.
+"""Compares a config with its data before training starts.
 
-A finding is one line: what was expected, what was found, what to do. Each function of
-``coco``, ``labels``, ``objects`` and ``shared`` looks at one thing and yields its findings; those
-of ``files`` look at every picture and label map, which takes longer. Data sets that
-are remote, or that another reader than the toolbox's own loads, are left alone: nothing is
-guessed about them.
+A finding is one line: what was expected, what was found, and the fix. Each function of
+``coco_annotations``, ``label_maps``, ``objects`` and ``common`` checks one rule and yields its
+findings; ``image_files`` decodes every image and label map, which takes longer. Remote data sets
+and data set classes with their own reader are not checked.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,31 +18,31 @@ from . import coco_annotations, label_maps
 from .common import class_tuple, metric_file
 from .config_rules import contradictions
 from .findings import Finding, Report
-from .image_files import Picture, of_pictures
+from .image_files import ImageSpec, check_images
 from .metric_rules import metric_rules
 from .other_formats import named
 
 _CHECKS = {
     'mmdet': ('CocoDataset', coco_annotations.check_boxes),
-    'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_joints),
+    'mmpose': ('BaseCocoStyleDataset', coco_annotations.check_keypoints),
     'mmseg': ('BaseSegDataset', label_maps.check_labels),
 }
-"""Toolbox: the data set class whose files are understood, and what checks them."""
+"""By toolbox: the supported data set class, and the function that checks it."""
 
 _READERS = ('load_data_list', 'parse_data_info', '_load_annotations', 'COCOAPI')
-"""What a subclass must have left as it is if its files are to be understood."""
+"""Methods that a subclass must not override to be supported."""
 
 
 def check_before_training(cfg: Config) -> Summary:
     """Raises the first finding in the config and the data of training and validation.
 
-    Reads each annotation file once (seconds for COCO), and of pictures and label maps a few.
+    Reads each annotation file once (seconds for COCO), and a few images and label maps.
 
     Returns:
-        what of the data is used, and what is dropped and why.
+        the number of images and instances that are used, and dropped with their reasons.
 
     Raises:
-        UserError: files are missing, cannot be read, or do not fit the config.
+        UserError: files are missing, cannot be read, or do not match the config.
     """
     summary = Summary()
     for finding in findings(cfg, summary=summary):
@@ -62,44 +61,44 @@ def check_before_testing(cfg: Config) -> None:
 
 
 def check_all(cfg: Config) -> Report:
-    """Looks at every annotation and every file of training and validation.
+    """Checks every annotation and every file of training and validation.
 
     Raises:
-        UserError: none of the config's data sets is one whose files are understood.
+        UserError: no data set of the config is supported.
     """
-    report, pictures = Report(), []
+    report, images = Report(), []
     try:
-        for finding in findings(cfg, pictures=pictures, summary=report.summary):
+        for finding in findings(cfg, images=images, summary=report.summary):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
-    report.add(of_pictures(pictures))
-    if not pictures and not report.counts:
+    report.add(check_images(images))
+    if not images and not report.counts:
         raise UserError(
             f'expected data sets of {", ".join(_CHECKS)} on this machine, as the toolboxes '
             'themselves read them, found none; there is nothing to check'
         )
-    report.looked_at = len(pictures)
+    report.images = len(images)
     return report
 
 
 def findings(
     cfg: Config,
     splits: Sequence[str] = ('train', 'val'),
-    pictures: list[Picture] | None = None,
+    images: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
-    """Everything that does not fit, a line each.
+    """All findings, one line each.
 
     Args:
         cfg: the config.
         splits: which of train, val and test.
-        pictures: if given, all there is about annotations is told, and not the first error
-            of each file; all pictures are added to it.
+        images: if given, all findings of annotations are reported instead of the first error
+            of each file, and all images are added to it.
         summary: if given, the summary of each data set is added to it.
 
     Raises:
-        UserError: a file is missing or cannot be read, so that the rest cannot be judged.
+        UserError: a file is missing or cannot be read, so the rest cannot be checked.
     """
     summary = Summary() if summary is None else summary
     with DATASETS.switch_scope_and_registry(cfg.default_scope):
@@ -114,14 +113,14 @@ def findings(
         _require_files(cfg[loader].dataset, cfg.default_scope)
         parts = list(innermost(cfg[loader].dataset))
         for part in parts:
-            for finding in _of_data_set(cfg, part, split, pictures, summary):
+            for finding in _of_data_set(cfg, part, split, images, summary):
                 yield finding if isinstance(finding, Finding) else f'{loader}: {finding}'
         if split != 'train' and len(parts) == 1:
             yield from metric_file(cfg.get(f'{split}_evaluator'), parts[0], split)
 
 
 def _require_files(dataset: dict, scope: str) -> None:
-    """The files are there; where they are not, data in another format may be."""
+    """Checks that the files exist; if not, looks for data in another format."""
     try:
         require_files(dataset, scope)
     except UserError as error:
@@ -131,7 +130,7 @@ def _require_files(dataset: dict, scope: str) -> None:
 
 
 def _of_data_set(
-    cfg: Config, part: dict, split: str, pictures: list[Picture] | None, summary: Summary
+    cfg: Config, part: dict, split: str, images: list[ImageSpec] | None, summary: Summary
 ) -> Iterator[str | Finding]:
     scope = cfg.default_scope
     if scope not in _CHECKS or '://' in full_path(part, part.get('ann_file') or ''):
@@ -148,9 +147,9 @@ def _of_data_set(
         if scope == 'mmseg':
             unusable += label_maps.known_classes(part, kind)
         yield from unusable
-        if not unusable:  # paths, names and defaults as the toolbox itself understands them
+        if not unusable:  # paths, names and defaults as the toolbox resolves them
             dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            yield from check(cfg, part, dataset, split, pictures, summary)
+            yield from check(cfg, part, dataset, split, images, summary)
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:

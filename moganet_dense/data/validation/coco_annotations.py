@@ -1,9 +1,9 @@
-"""Boxes and joints in files of COCO's format.
+"""Boxes and keypoints in COCO files.
 
-The rule for class names: mmdet numbers boxes by the order of the file, whatever the order in the
-config, and drops without a word what it does not find. So the classes in the config have to be
-names of the file, every one and in its order. Where the config names none, the data set class's
-own apply (COCO's 80): then the file may list the first of them only.
+The rule for class names: mmdet numbers boxes by the order of the file, regardless of the order in
+the config, and silently drops classes that it does not find. So the classes in the config have to
+be the names of the file, all of them and in its order. If the config has none, the classes of the
+data set class apply (COCO's 80); then the file may list only the first of them.
 """
 
 import gc
@@ -26,12 +26,12 @@ from . import objects
 from .common import listed, outputs, part_of, sample
 from .config_rules import keypoint_swaps
 from .findings import Finding
-from .image_files import Picture
+from .image_files import ImageSpec
 from .other_formats import named
 
 _PARTS = ('images', 'annotations', 'categories')
 _ID = (int, str)
-_NUMBER = (int, str, float, type(None))  # what an annotation may refer with, rightly or not
+_NUMBER = (int, str, float, type(None))  # types of ids that occur in annotations
 _BOXES, _MASKS = ('bbox_head', 'roi_head.bbox_head'), ('mask_head', 'roi_head.mask_head')
 _KEYS = ('id', 'image_id', 'category_id')
 
@@ -41,7 +41,7 @@ def check_boxes(
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
     """Findings of a data set of boxes (or masks).
@@ -51,8 +51,8 @@ def check_boxes(
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without annotations.
-        every: tell all there is, not the first error only, and add all pictures here.
-        summary: add what is used here.
+        every: if given, report all findings instead of the first error, and add all images.
+        summary: if given, add the used instances.
     """
     file, classes, model = dataset.ann_file, list(dataset.metainfo['classes']), cfg['model']
     content = read_coco(file, labelled=split != 'test')
@@ -72,39 +72,43 @@ def check_boxes(
         summary.parts.append(found)
 
 
-def check_joints(
+def check_keypoints(
     cfg: dict,
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str | Finding]:
-    """Findings of a data set of joints; arguments as in :func:`check_boxes`."""
+    """Findings of a data set of keypoints; arguments as in :func:`check_boxes`."""
     file, meta, model = dataset.ann_file, dataset.metainfo, cfg['model']
-    content, joints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
+    content, keypoints = read_coco(file, labelled=split != 'test'), meta['num_keypoints']
     for name, key in [('sigmas', 'sigmas'), ('joint_weights', 'dataset_keypoint_weights')]:
-        if (found := len(meta[key])) != joints:
-            yield f'expected {joints} {name}, one a joint of the metainfo, found {found}; mend it'
-    yield from joint_counts(content, joints, file)
-    yield from joint_names(content, [meta['keypoint_id2name'][i] for i in range(joints)], file)
+        if (found := len(meta[key])) != keypoints:
+            yield f'expected {keypoints} {name}, one per keypoint of the metainfo, found {found}'
+    yield from keypoint_counts(content, keypoints, file)
+    yield from keypoint_names(
+        content, [meta['keypoint_id2name'][i] for i in range(keypoints)], file
+    )
     if not any(step.get('type') == 'KeypointConverter' for step in part.get('pipeline') or []):
-        yield from outputs(model, ['head'], 'out_channels', _maps(model, joints), 'joints')
+        yield from outputs(model, ['head'], 'out_channels', _maps(model, keypoints), 'keypoints')
     found = of_keypoints(content, part, split)
     yield from usable(found, file, split)
-    yield from _images_and_objects(content, dataset, split, every, objects.Kind(joints=joints))
+    yield from _images_and_objects(
+        content, dataset, split, every, objects.Kind(keypoints=keypoints)
+    )
     if summary is not None:
         summary.parts.append(found)
 
 
 def described_keypoints(part: dict) -> list[str]:
-    """Findings of the description of keypoints that a config's metainfo names or holds."""
+    """Findings of the keypoint description in a config's metainfo."""
     meta = part.get('metainfo') or {}
     file = meta.get('from_file')
     info, where = meta, 'metainfo'
     if isinstance(file, str):
         if not Path(file).is_file():
-            return []  # mmpose looks among its own
+            return []  # mmpose falls back to its own files
         info, where = Config.fromfile(file).get('dataset_info') or {}, file
     return list(keypoint_swaps(info, where))
 
@@ -114,13 +118,13 @@ def read_coco(file: str, labelled: bool = True) -> dict:
 
     Args:
         file: its path.
-        labelled: whether it has to have annotations, which test sets may keep to themselves.
+        labelled: whether annotations are required; test sets may have none.
 
     Raises:
-        UserError: the file is no JSON, or of another format.
+        UserError: the file is not JSON, or has another format.
     """
     collecting = gc.isenabled()
-    gc.disable()  # halves the time: millions of small objects, none of them garbage
+    gc.disable()  # halves the time: millions of small objects, no garbage
     try:
         require_memory(file)
         with TextIOWrapper(open_regular(file), encoding='utf-8') as stream:
@@ -154,7 +158,7 @@ def read_coco(file: str, labelled: bool = True) -> dict:
 
 
 def _is_well_formed(content: dict) -> bool:
-    """Whether the rows are such that the other checks can read them."""
+    """Whether the rows have the form that the other checks need."""
     images, rows, categories = (content[part] for part in _PARTS)
     return (
         all(isinstance(part, list) for part in (images, rows, categories))
@@ -175,7 +179,7 @@ def _images_and_objects(
     content: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None,
+    every: list[ImageSpec] | None,
     kind: objects.Kind,
 ) -> Iterator[str | Finding]:
     found = objects.of_file(content, dataset.ann_file, kind)
@@ -191,25 +195,25 @@ def _images_and_objects(
     yield from found
     for image in content['images']:
         file = os.path.join(dataset.data_prefix['img'], image['file_name'])
-        every.append(Picture(file, split, objects.size_of(image)))
+        every.append(ImageSpec(file, split, objects.size_of(image)))
 
 
 def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:
-    """Whether the config's classes are the file's names, by the rule above."""
+    """Checks that the classes of the config are the names of the file, by the rule above."""
     present = [name for name in names if name in classes]
     expected = classes[: max(1, len(present))] if built_in else classes
     whose = " (COCO's, as the config names none)" if built_in else ''
-    mend = 'set metainfo=dict(classes=(...,)) to names of the file, in its order'
+    fix = 'set metainfo=dict(classes=(...,)) to names of the file, in its order'
     if absent := [name for name in expected if name not in names]:
         yield (
             f'expected the classes {listed(absent)}{whose} in {file}, found {listed(names)}'
-            f'{did_you_mean(absent[0], names)}; {mend}'
+            f'{did_you_mean(absent[0], names)}; {fix}'
         )
     elif present != expected:
         yield (
             f'expected the classes in the order of {file}, {listed(present)}, found '
-            f'{listed(expected)}{whose}: boxes are numbered by the file and would bear wrong '
-            f'names; {mend}'
+            f'{listed(expected)}{whose}: boxes are numbered by the file and would have wrong '
+            f'names; {fix}'
         )
 
 
@@ -228,16 +232,16 @@ def category_numbers(content: dict, file: str) -> Iterator[str]:
 REMEDIES = {
     'iscrowd': 'set iscrowd to 0 where an annotation is one object',
     'whose area': '`moganet-dense check CONFIG --fix OUT` computes the area',
-    'parts of the image': 'multiply the boxes by the width and height of their images',
+    'relative, 0 to 1': 'multiply the boxes by the width and height of their images',
     'marked ignore': 'remove the key ignore',
-    'other classes': 'see whether metainfo.classes has the names of the file',
-    'without a box': '`moganet-dense check CONFIG --fix OUT` makes boxes from keypoints',
+    'other classes': 'check that metainfo.classes has the names of the file',
+    'without a box': '`moganet-dense check CONFIG --fix OUT` computes boxes from keypoints',
 }
-"""What helps, by words of the reason for which instances are dropped."""
+"""The fix, by words of the reason for which instances are dropped."""
 
 
 def usable(found: SplitSummary, file: str, split: str) -> Iterator[str]:
-    """A data set of which nothing is used; one to test on may have no annotations at all."""
+    """An empty data set; a test set may have no annotations."""
     unlabelled = split == 'test' and not found.instances
     if found.images and (found.used or unlabelled):
         return
@@ -245,14 +249,14 @@ def usable(found: SplitSummary, file: str, split: str) -> Iterator[str]:
     why = ': ' + ', '.join(f'{n} {reason}' for reason, n in reasons) if reasons else ''
     remedies = [text for word, text in REMEDIES.items() if any(word in r for r, _ in reasons)]
     yield (
-        f'the data set is empty: expected images, and annotations that are used, in {file}; found '
-        f'{found.images} images and {found.used} such among {found.instances} annotations{why}; '
-        f'{", ".join(remedies) or "see whether ann_file is the right one"}'
+        f'the data set is empty: expected images with usable annotations in {file}, found '
+        f'{found.images} images and {found.used} usable of {found.instances} annotations{why}; '
+        f'{", ".join(remedies) or "check ann_file"}'
     )
 
 
 def names_twice(content: dict, file: str) -> Iterator[str]:
-    """Two categories of one name, of which one is mostly a root that no annotation has."""
+    """Two categories of the same name; one is usually an unused root category."""
     used = Counter(row.get('category_id') for row in content['annotations'])
     by_name: dict[str, list] = {}
     for category in content['categories']:
@@ -262,13 +266,13 @@ def names_twice(content: dict, file: str) -> Iterator[str]:
             counts = ', '.join(f'id {i!r} with {used[i]} annotations' for i in ids)
             yield (
                 f'expected each category name once in {file}, found {name!r} {len(ids)} times: '
-                f'{counts}; `moganet-dense check CONFIG --fix OUT` writes a file with one of them'
+                f'{counts}; `moganet-dense check CONFIG --fix OUT` merges them'
             )
 
 
 def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
-    """Whether the images that the file names lie where the config says, and are of the size
-    that it states, by their headers."""
+    """Checks that the images of the file exist in the folder of the config and have the stated
+    size, by their headers."""
     rows = sample(content['images'])
     files = [Path(dataset.data_prefix['img'], row['file_name']) for row in rows]
     if absent := [file for file in files if not file.is_file()]:
@@ -283,7 +287,7 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
         try:
             size = image_size(file)
         except UserError:
-            continue  # named when it is decoded
+            continue  # reported when it is decoded
         if stated and size != stated:
             yield (
                 f'expected images of the size that {dataset.ann_file} states, {stated[0]} x '
@@ -293,32 +297,32 @@ def images_of(content: dict, dataset: BaseDataset) -> Iterator[str]:
             return
 
 
-def joint_counts(content: dict, joints: int, file: str) -> Iterator[str]:
-    """Whether every annotation has the metainfo's number of joints."""
+def keypoint_counts(content: dict, keypoints: int, file: str) -> Iterator[str]:
+    """Checks that every annotation has the number of keypoints of the metainfo."""
     for row in content['annotations']:
-        if (length := len(row.get('keypoints') or [])) not in (0, 3 * joints):
+        if (length := len(row.get('keypoints') or [])) not in (0, 3 * keypoints):
             yield (
-                f'expected {joints} joints, as in the metainfo ({3 * joints} numbers in '
+                f'expected {keypoints} keypoints, as in the metainfo ({3 * keypoints} numbers in '
                 f'keypoints), found {length / 3:g} ({length} numbers) in annotation '
                 f"{row.get('id')} of {file}; set metainfo=dict(from_file='...') to a description "
-                'of the joints in the file'
+                'of the keypoints in the file'
             )
             return
 
 
-def joint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
-    """The same joints in another order; names that are spelt otherwise are let through."""
+def keypoint_names(content: dict, names: Sequence, file: str) -> Iterator[str]:
+    """Keypoints in another order; names with another spelling are accepted."""
     for category in content['categories']:
         found = category.get('keypoints') or []
         if found != names and sorted(found) == sorted(names):
             yield (
-                f'expected the joints in the order of {file}, {listed(found)}, found '
-                f'{listed(names)} in the metainfo; take the order of the file'
+                f'expected the keypoints in the order of {file}, {listed(found)}, found '
+                f'{listed(names)} in the metainfo; use the order of the file'
             )
 
 
-def _maps(model: dict, joints: int) -> int:
-    """Outputs for so many joints: UDP's combined targets have two offsets beside each map."""
+def _maps(model: dict, keypoints: int) -> int:
+    """Outputs per number of keypoints: UDP's combined targets add two offsets to each map."""
     decoder = (model.get('head') or {}).get('decoder')
     combined = isinstance(decoder, dict) and decoder.get('heatmap_type') == 'combined'
-    return 3 * joints if combined else joints
+    return 3 * keypoints if combined else keypoints

@@ -1,4 +1,4 @@
-"""Checks that the tasks share, and how findings are worded."""
+"""Checks shared by the tasks, and the wording of findings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,25 +7,25 @@ from typing import Any
 from ..layouts import full_path
 
 SAMPLE = 20
-"""Files of a data set that are looked at."""
+"""Number of files of a data set that are checked."""
 
 
 def class_tuple(part: dict) -> Iterator[str]:
-    """``classes=('cat')`` is a text and not a tuple; the name of a file of names is fine."""
+    """``classes=('cat')`` is a string and not a tuple; the name of a file of names is valid."""
     classes = (part.get('metainfo') or {}).get('classes')
     if isinstance(classes, str) and not Path(classes).is_file():
         yield (
-            f'expected metainfo.classes to be a tuple of names, found the text {classes!r}; '
+            f'expected metainfo.classes to be a tuple of names, found the string {classes!r}; '
             f'write classes=({classes!r},), with the comma'
         )
 
 
 def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: str) -> Iterator[str]:
-    """Whether heads have as many outputs as the data have classes or joints.
+    """Checks that heads have as many outputs as the data has classes or keypoints.
 
     Args:
         model: the config's model.
-        heads: where heads may be, such as 'roi_head.bbox_head'; one may be a list of heads.
+        heads: paths of heads, such as 'roi_head.bbox_head'; one may be a list of heads.
         key: the head's option that holds its number of outputs.
         expected: the number of the data.
         what: what is counted, for the message.
@@ -42,7 +42,7 @@ def outputs(model: dict, heads: Iterable[str], key: str, expected: int, what: st
 
 
 def part_of(model: dict, path: str) -> Any:
-    """What is at a place such as 'roi_head.bbox_head' in a config; {} if nothing is."""
+    """The value at a path such as 'roi_head.bbox_head' in a config; {} if there is none."""
     found: Any = model
     for word in path.split('.'):
         found = found.get(word) or {}
@@ -50,7 +50,7 @@ def part_of(model: dict, path: str) -> Any:
 
 
 def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
-    """A metric that reads another annotation file than the data set it judges."""
+    """A metric that reads another annotation file than its data set."""
     used = full_path(part, part.get('ann_file') or '')
     for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics or {}]:
         file = metric.get('ann_file')
@@ -63,12 +63,12 @@ def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
 
 
 def sample(items: Sequence, size: int = SAMPLE) -> list:
-    """Up to ``size`` of the items, evenly spread."""
+    """Up to ``size`` of the items, evenly spaced."""
     return [items[i * len(items) // size] for i in range(size)] if len(items) > size else [*items]
 
 
 def listed(items: Iterable) -> str:
-    """Items for a message, the first ten of many."""
+    """Items for a message, at most ten."""
     texts = [repr(item) for item in items]
     more = f' and {len(texts) - 10} more' if len(texts) > 10 else ''
     return ', '.join(texts[:10]) + more

@@ -9,14 +9,14 @@ from .common import part_of
 from .unknown_keys import unknown_keys
 
 _POOLING = {'UPerHead', 'PSPHead', 'ASPPHead', 'DepthwiseSeparableASPPHead'}
-"""Heads that pool to 1 x 1, where batch norm of one image sees one value per channel."""
+"""Heads that pool to 1 x 1, where batch norm gets one value per channel from one image."""
 
 _HEADS = ('bbox_head', 'roi_head.bbox_head', 'decode_head', 'auxiliary_head')
 _LOSSES = ('loss_cls', 'loss_decode')
 
 
 def contradictions(cfg: Any, splits: Sequence[str]) -> Iterator[str]:
-    """A line for each.
+    """All contradictions, one line each.
 
     Args:
         cfg: the config.
@@ -49,7 +49,7 @@ def wrappers(cfg: Any, splits: Sequence[str]) -> Iterator[str]:
 
 
 def endless_epochs(cfg: Any) -> Iterator[str]:
-    """A loop that counts epochs, and a sampler that never ends one."""
+    """An epoch-based loop with a sampler that never ends an epoch."""
     loop = cfg.get('train_cfg') or {}
     counts = loop.get('type') == 'EpochBasedTrainLoop' or (
         'type' not in loop and loop.get('by_epoch', True) and 'max_epochs' in loop
@@ -64,7 +64,7 @@ def endless_epochs(cfg: Any) -> Iterator[str]:
 
 
 def single_values(cfg: Any) -> Iterator[str]:
-    """Batch norm behind pooling to 1 x 1, and a batch of one image."""
+    """Batch norm after pooling to 1 x 1, with a batch of one image."""
     batch = (cfg.get('train_dataloader') or {}).get('batch_size')
     if batch == 1 and cfg.get('launcher', 'none') == 'none' and (head := pooling_head(cfg.model)):
         yield (
@@ -74,7 +74,7 @@ def single_values(cfg: Any) -> Iterator[str]:
 
 
 def pooling_head(model: dict) -> str:
-    """The type of a head with batch norm behind pooling to 1 x 1, or ''."""
+    """The type of a head with batch norm after pooling to 1 x 1, or ''."""
     for path in ('decode_head', 'auxiliary_head'):
         heads = part_of(model, path)
         for head in heads if isinstance(heads, (list, tuple)) else [heads]:
@@ -85,7 +85,7 @@ def pooling_head(model: dict) -> str:
 
 
 def last_batch(cfg: Any, samples: int) -> Iterator[str]:
-    """The same of the last batch of an epoch, which may be of one image."""
+    """The same for the last batch of an epoch."""
     loader = cfg.get('train_dataloader') or {}
     batch, sampler = loader.get('batch_size') or 1, (loader.get('sampler') or {}).get('type')
     odd = batch > 1 and samples % batch == 1 and not loader.get('drop_last')
@@ -98,7 +98,7 @@ def last_batch(cfg: Any, samples: int) -> Iterator[str]:
 
 
 def one_class(model: dict) -> Iterator[str]:
-    """One class and softmax: its probability is 1 whatever the network says."""
+    """One class and softmax: its probability is always 1."""
     head = part_of(model, 'decode_head')
     for one in head if isinstance(head, (list, tuple)) else [head]:
         losses = one.get('loss_decode') or {}
@@ -141,22 +141,22 @@ def _weights(head: dict, loss: dict, path: str) -> Iterator[str]:
 
 
 def keypoint_swaps(info: dict, file: str) -> Iterator[str]:
-    """Swaps, skeleton and numbers of keypoints that do not fit each other.
+    """Swaps, skeleton and indices of keypoints that contradict each other.
 
     Args:
         info: ``dataset_info`` of mmpose.
-        file: where it is from.
+        file: its path.
     """
     points = list((info.get('keypoint_info') or {}).values())
     names = [point.get('name') for point in points]
     swaps = {point.get('name'): point.get('swap') or '' for point in points}
     if repeated := sorted({n for n in names if names.count(n) > 1}):
-        yield f'{file}: expected each keypoint name once, found {repeated[0]!r} again'
+        yield f'{file}: expected each keypoint name once, found {repeated[0]!r} twice'
     for name, swap in swaps.items():
         if swap and swap not in swaps:
             yield (
                 f'{file}: expected swap of keypoint {name!r} to be a keypoint, found {swap!r}'
-                f"{did_you_mean(swap, names)}; write its name, or '' if it stays itself"
+                f"{did_you_mean(swap, names)}; write its name, or '' if it is not swapped"
             )
         elif swap and swaps[swap] != name:
             yield (

@@ -1,4 +1,4 @@
-"""Findings of the full check, and how they are told: in words and as JSON."""
+"""Findings of the full check, and the report as text and as JSON."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -8,19 +8,19 @@ from ...utils.printable import printable
 from ..data_summary import Summary
 
 SHOWN = 5
-"""Offenders of a rule that are named; of the others the number is told."""
+"""Number of named examples per rule; the others are counted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not fit.
+    """One violation of a rule.
 
     Attributes:
-        rule: what was expected, in words; findings of one rule are told together.
+        rule: what was expected; the report groups findings by rule.
         found: what was found instead.
-        file: where: a picture, a label map or an annotation file.
+        file: where: an image, a label map or an annotation file.
         annotation: id of the annotation or image in an annotation file.
-        severity: 'error', or 'warning' for what the toolboxes give a stated meaning.
+        severity: 'error', or 'warning' for data that the toolboxes handle in a defined way.
     """
 
     rule: str
@@ -30,21 +30,21 @@ class Finding:
     severity: str = 'error'
 
     def where(self) -> str:
-        """'id 7 of boxes.json', without what is not known."""
+        """'id 7 of boxes.json', without unknown parts."""
         return ('' if self.annotation is None else f'id {self.annotation!r} of ') + self.file
 
     def place(self) -> str:
-        """'id 7 of boxes.json: found ...', without what is not known."""
+        """'id 7 of boxes.json: found ...', without unknown parts."""
         return f'{self.where()}: {self.found}' if self.file else self.found
 
 
 @dataclass
 class Report:
-    """Findings by rule: the first of each, how many there are, and of how many pictures."""
+    """Findings by rule: the first examples, their number, and the number of images."""
 
     first: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    looked_at: int = 0
+    images: int = 0
     summary: Summary = field(default_factory=Summary)
 
     def add(self, findings: Iterable[Finding]) -> None:
@@ -55,11 +55,11 @@ class Report:
                 self.first.setdefault(key, []).append(finding)
 
     def number(self, severity: str) -> int:
-        """How many findings of 'error' or 'warning' there are."""
+        """Number of findings of severity 'error' or 'warning'."""
         return sum(count for (kind, _), count in self.counts.items() if kind == severity)
 
     def words(self) -> str:
-        """The report for people: errors first."""
+        """The report as text, errors first."""
         lines = []
         for kind, rule in sorted(self.first):
             lines.append(f'{kind}: {printable(rule)}')
@@ -68,12 +68,12 @@ class Report:
                 lines.append(f'    and {more} more')
         total = (
             f'{self.number("error")} errors, {self.number("warning")} warnings; '
-            f'looked at {self.looked_at} pictures'
+            f'processed {self.images} images'
         )
         return '\n'.join([*lines, *map(printable, self.summary.lines()), total])
 
     def content(self) -> dict[str, Any]:
-        """The report for programs: plain data, to be written as JSON."""
+        """The report as plain data for JSON."""
         rules = [
             dict(
                 severity=kind,
@@ -84,4 +84,4 @@ class Report:
             for (kind, rule), found in sorted(self.first.items())
         ]
         numbers = {f'{kind}s': self.number(kind) for kind in ('error', 'warning')}
-        return dict(numbers, pictures=self.looked_at, rules=rules, summary=self.summary.content())
+        return dict(numbers, images=self.images, rules=rules, summary=self.summary.content())

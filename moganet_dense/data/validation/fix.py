@@ -1,4 +1,4 @@
-"""``check --fix OUT``: mended copies of a config's annotations, beside the originals."""
+"""``check --fix OUT``: fixed copies of the annotations of a config."""
 
 import os
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from .label_maps import counted
 
 
 def fix(cfg: Config, out: Path) -> Iterator[str]:
-    """Writes mended annotations of training and validation into a new folder; a line for each
-    kind of thing that was mended, and last the options that use them.
+    """Writes fixed annotations of training and validation to a new folder; yields one line per
+    kind of fix, and last the options that use the new files.
 
     Raises:
-        UserError: the folder is there already, or annotations cannot be read at all.
+        UserError: the folder exists, or annotations cannot be read.
     """
     require_new([out])
     options = []
@@ -34,12 +34,12 @@ def fix(cfg: Config, out: Path) -> Iterator[str]:
         for part in innermost(loader.dataset):
             with DATASETS.switch_scope_and_registry(cfg.default_scope) as registry:
                 dataset = registry.build(dict(part, lazy_init=True, pipeline=[]))
-            mend = _label_maps if cfg.default_scope == 'mmseg' else _annotations
+            fix_part = _label_maps if cfg.default_scope == 'mmseg' else _annotations
             done = Tally()
-            options += mend(cfg, dataset, split, out, done)
+            options += fix_part(cfg, dataset, split, out, done)
             yield from (f'{split}: {line}' for line in done.lines())
             if not done.counts:
-                yield f'{split}: nothing to mend'
+                yield f'{split}: nothing to fix'
     if not options:
         raise UserError('expected data sets with annotation files or label maps, found none')
     yield f'use them: --cfg-options {" ".join(options)}'
@@ -70,7 +70,7 @@ def _label_maps(cfg: Config, dataset: BaseDataset, split: str, out: Path, done: 
         try:
             content = repaired_label_map(Path(file), binary, done)
         except UserError as error:
-            done.add('label maps left out', str(error))
+            done.add('label maps skipped', str(error))
             continue
         write_whole((folder / os.path.relpath(file, root)).with_suffix('.png'), content)
     return [f'{split}_dataloader.dataset.data_prefix.seg_map_path={folder}']

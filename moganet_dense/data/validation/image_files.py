@@ -1,4 +1,4 @@
-"""Every picture and label map of a data set: decoded as in training, and compared."""
+"""Decodes every image and label map of a data set as in training, and compares them."""
 
 import hashlib
 import os
@@ -20,19 +20,19 @@ from ..image_io import decode, read_whole
 from .findings import Finding
 
 FEW = 64
-"""So many pictures are not worth a process of their own."""
+"""Below this number of images no further process is started."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture that a data set reads.
+class ImageSpec:
+    """An image of a data set, and its expected properties.
 
     Attributes:
         file: its path.
         split: 'train' or 'val'.
         size: width and height that the annotations state, or None.
         labels: path of its label map, or None.
-        rule: what its numbers mean, with ``no_class``.
+        rule: meaning of its numbers, with ``no_class``.
     """
 
     file: str
@@ -42,63 +42,63 @@ class Picture:
     rule: Any = None
 
 
-def of_pictures(pictures: Sequence[Picture], processes: int | None = None) -> Iterator[Finding]:
-    """Findings of all pictures; shows the progress.
+def check_images(images: Sequence[ImageSpec], processes: int | None = None) -> Iterator[Finding]:
+    """Findings of all images; shows the progress.
 
     Args:
-        pictures: of all splits.
-        processes: that decode; None: one a core.
+        images: of all splits.
+        processes: number of decoding processes; None: one per core.
     """
     by_content = defaultdict(list)
-    for picture, (digest, found) in zip(pictures, _looked_at(pictures, processes), strict=True):
+    for image, (digest, found) in zip(images, _checked(images, processes), strict=True):
         yield from found
         if digest:
-            by_content[digest].append(picture)
+            by_content[digest].append(image)
     yield from in_both(by_content.values(), 'content')
     by_name = defaultdict(list)
-    for picture in pictures:
-        by_name[os.path.abspath(picture.file)].append(picture)
+    for image in images:
+        by_name[os.path.abspath(image.file)].append(image)
     yield from in_both((p for k, p in by_name.items() if not os.path.isfile(k)), 'name')
 
 
-def in_both(groups: Iterable[Sequence[Picture]], what: str) -> Iterator[Finding]:
-    """The same picture in training and validation: the result would flatter."""
+def in_both(groups: Iterable[Sequence[ImageSpec]], what: str) -> Iterator[Finding]:
+    """The same image in training and validation, which inflates the results."""
     for group in groups:
-        first = {picture.split: picture.file for picture in reversed(group)}
+        first = {image.split: image.file for image in reversed(group)}
         if {'train', 'val'} <= set(first):
-            rule = f'expected different pictures in train and val, found the same {what}'
+            rule = f'expected different images in train and val, found the same {what}'
             yield Finding(rule, f'in val as {first["val"]}', first['train'])
 
 
-def _looked_at(pictures: Sequence[Picture], processes: int | None) -> Iterator[tuple]:
-    if len(pictures) <= FEW:
-        yield from map(look, pictures)
+def _checked(images: Sequence[ImageSpec], processes: int | None) -> Iterator[tuple]:
+    if len(images) <= FEW:
+        yield from map(check_image, images)
         return
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context('spawn')) as pool:
-        seen = pool.map(look, pictures, chunksize=16)
-        yield from track(seen, 'decoding', total=len(pictures))
+        seen = pool.map(check_image, images, chunksize=16)
+        yield from track(seen, 'decoding', total=len(images))
 
 
-def look(picture: Picture) -> tuple[bytes, list[Finding]]:
-    """Digest of a picture's file, empty if it cannot be read, and its findings."""
+def check_image(image: ImageSpec) -> tuple[bytes, list[Finding]]:
+    """Digest of an image's file, empty if it cannot be read, and its findings."""
     try:
-        digest = hashlib.blake2b(read_whole(picture.file), digest_size=16).digest()
-        height, width = decode(picture.file).shape[:2]
+        digest = hashlib.blake2b(read_whole(image.file), digest_size=16).digest()
+        height, width = decode(image.file).shape[:2]
     except UserError as error:
-        return b'', [Finding('expected pictures that can be read', str(error), picture.file)]
+        return b'', [Finding('expected images that can be read', str(error), image.file)]
     found = []
-    if picture.size and picture.size != (width, height):
-        stated = '{} x {}'.format(*picture.size)
-        rule = 'expected pictures of the size that the annotations state'
-        found.append(Finding(rule, f'{width} x {height}, stated {stated}', picture.file))
-    if picture.labels:
-        found += label_map(picture, (width, height))
+    if image.size and image.size != (width, height):
+        stated = '{} x {}'.format(*image.size)
+        rule = 'expected images of the size that the annotations state'
+        found.append(Finding(rule, f'{width} x {height}, stated {stated}', image.file))
+    if image.labels:
+        found += label_map(image, (width, height))
     return digest, found
 
 
-def label_map(picture: Picture, size: tuple[int, int]) -> Iterator[Finding]:
-    """Whether a label map can be read, is of its picture's size, and holds classes only."""
-    file = picture.labels
+def label_map(image: ImageSpec, size: tuple[int, int]) -> Iterator[Finding]:
+    """Checks that a label map can be read, has the size of its image, and only valid classes."""
+    file = image.labels
     try:
         labels = read_labels(file)
     except UserError as error:
@@ -106,16 +106,16 @@ def label_map(picture: Picture, size: tuple[int, int]) -> Iterator[Finding]:
         return
     if labels.ndim != 2:
         found = f'{labels.shape[2]} channels'
-        yield Finding('expected label maps of one number a pixel', found, file)
+        yield Finding('expected label maps of one number per pixel', found, file)
         return
     if labels.shape[::-1] != size:
-        found = '{} x {}, picture {} x {}'.format(*labels.shape[::-1], *size)
-        yield Finding('expected label maps of the size of their pictures', found, file)
+        found = '{} x {}, image {} x {}'.format(*labels.shape[::-1], *size)
+        yield Finding('expected label maps of the size of their images', found, file)
     values = {int(value) for value in np.unique(labels)}
-    if odd := picture.rule.no_class(values):
+    if odd := image.rule.no_class(values):
         rule = (
-            f'expected labels of {len(picture.rule.names)} classes with '
-            f'reduce_zero_label={picture.rule.reduced}'
+            f'expected labels of {len(image.rule.names)} classes with '
+            f'reduce_zero_label={image.rule.reduced}'
         )
         yield Finding(rule, f'labels {sorted(odd)[:10]}', file)
 
@@ -124,12 +124,12 @@ def read_labels(file: str) -> np.ndarray:
     """A label map as mmseg reads it, with Pillow: the numbers of a palette, not its colours.
 
     Raises:
-        UserError: it cannot be read; names it in one line.
+        UserError: it cannot be read; one line with its path.
     """
     content = read_whole(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # Pillow's, of many pixels
+            warnings.simplefilter('ignore')  # Pillow's limit of pixels
             with Image.open(BytesIO(content)) as image:
                 return np.asarray(image)
     except Exception as error:  # Pillow raises many kinds

@@ -1,6 +1,6 @@
-"""Pictures and label maps, as mmseg reads them.
+"""Images and label maps, as mmseg reads them.
 
-A label map holds a number for each pixel. With ``reduce_zero_label`` 0 is ignored and the
+A label map has a number for each pixel. With ``reduce_zero_label`` 0 is ignored and the
 classes are 1, 2, ...; without it they are 0, 1, ...; 255 is ignored in both.
 """
 
@@ -17,14 +17,14 @@ from mmengine.logging import print_log
 from ...utils.suggest import did_you_mean
 from ..data_summary import Summary, of_label_maps
 from ..image_io import IGNORED
-from ..sources import PICTURES
+from ..sources import IMAGE_SUFFIXES
 from .common import SAMPLE, listed, outputs, part_of, sample
 from .config_rules import last_batch
-from .image_files import Picture, read_labels
+from .image_files import ImageSpec, read_labels
 
 _HEADS = ('decode_head', 'auxiliary_head')
 MANY = 500
-"""Label maps that are looked at, at most, where the sample leaves a doubt."""
+"""Maximum number of label maps to read if the sample is inconclusive."""
 
 
 def check_labels(
@@ -32,18 +32,18 @@ def check_labels(
     part: dict,
     dataset: BaseDataset,
     split: str,
-    every: list[Picture] | None = None,
+    every: list[ImageSpec] | None = None,
     summary: Summary | None = None,
 ) -> Iterator[str]:
-    """Findings of a folder of pictures and label maps.
+    """Findings of a folder of images and label maps.
 
     Args:
         cfg: the config.
         part: the config of the data set.
         dataset: built from it, not loaded.
         split: train, val or test; only the last may be without label maps.
-        every: add all pictures with their label maps here.
-        summary: add what is used here.
+        every: if given, add all images with their label maps.
+        summary: if given, add the used pixels.
     """
     names, model = list(dataset.metainfo['classes']), cfg['model']
     yield from outputs(model, _HEADS, 'num_classes', len(names), 'classes')
@@ -51,16 +51,16 @@ def check_labels(
     yield from one_ignored_number(cfg, dataset, split)
     rows = dataset.load_data_list()
     if split == 'test' and not all('seg_map_path' in row for row in rows):
-        yield from pictures(rows, dataset)
+        yield from images(rows, dataset)
         return
-    incomplete = [*pictures(rows, dataset), *files_of(rows, dataset)]
+    incomplete = [*images(rows, dataset), *files_of(rows, dataset)]
     yield from incomplete
     if incomplete:
         return
     rule = Rule(names, dataset.reduce_zero_label, dataset.label_map, ignored_number(model))
     if every is not None:
         every += [
-            Picture(row['img_path'], split, labels=row['seg_map_path'], rule=rule) for row in rows
+            ImageSpec(row['img_path'], split, labels=row['seg_map_path'], rule=rule) for row in rows
         ]
     maps = [row['seg_map_path'] for row in rows]
     unusable = [*lossy(maps), *one_channel(maps)]
@@ -82,19 +82,19 @@ def check_labels(
         found.images += (others := other_endings(rows, dataset))
         if others:
             found.dropped_images[
-                f"of another ending than {dataset.img_suffix!r} (type='LabelMapDataset' takes all)"
+                f'with a suffix other than {dataset.img_suffix!r} (LabelMapDataset reads all)'
             ] = others
         summary.parts.append(found)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the numbers in label maps mean.
+    """The meaning of the numbers in label maps.
 
     Attributes:
         names: of the classes.
         reduced: ``reduce_zero_label``: 0 is ignored and the classes count from 1.
-        label_map: index by number; numbers that are not in it stay.
+        label_map: index by number; other numbers are unchanged.
         ignored: number that the loss ignores.
     """
 
@@ -104,7 +104,7 @@ class Rule:
     ignored: int = IGNORED
 
     def index(self, number: int) -> int:
-        """What is trained on where a label map has a number, as mmseg's LoadAnnotations does."""
+        """The training label of a number in a label map, as by mmseg's LoadAnnotations."""
         if self.reduced:
             number = IGNORED if number in (0, IGNORED) else number - 1
         return (self.label_map or {}).get(number, number)
@@ -117,7 +117,7 @@ class Rule:
         return found
 
     def no_class(self, numbers: Iterable[int]) -> set[int]:
-        """Those of the numbers that are neither a class nor ignored."""
+        """The numbers that are neither a class nor ignored."""
         return {
             n for n in numbers if not 0 <= (i := self.index(n)) < len(self.names)
             and i != self.ignored
@@ -132,7 +132,7 @@ def ignored_number(model: dict) -> int:
 
 
 def one_ignored_number(cfg: dict, dataset: BaseDataset, split: str) -> Iterator[str]:
-    """Loss, metric, padding and data set may each say which number is ignored."""
+    """Loss, metric, padding and data set may each define the ignored number."""
     model, number = cfg['model'], ignored_number(cfg['model'])
     metrics = cfg.get(f'{split}_evaluator') or []
     metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
@@ -158,7 +158,7 @@ def one_ignored_number(cfg: dict, dataset: BaseDataset, split: str) -> Iterator[
 
 
 def known_classes(part: dict, kind: type) -> Iterator[str]:
-    """mmseg's classes of known data sets take a subset of their names only."""
+    """mmseg's classes of known data sets accept only a subset of their names."""
     own = kind.METAINFO.get('classes')
     classes = (part.get('metainfo') or {}).get('classes') or own
     if not classes:
@@ -174,7 +174,7 @@ def known_classes(part: dict, kind: type) -> Iterator[str]:
 
 
 def one_rule_for_zero(part: dict, dataset: BaseDataset) -> Iterator[str]:
-    """The data set and the transform that loads labels may each say what 0 means."""
+    """The data set and the transform that loads labels may each define the meaning of 0."""
     for step in part.get('pipeline') or []:
         said = step.get('reduce_zero_label') if step.get('type') == 'LoadAnnotations' else None
         if said is not None and said != dataset.reduce_zero_label:
@@ -185,20 +185,20 @@ def one_rule_for_zero(part: dict, dataset: BaseDataset) -> Iterator[str]:
             )
 
 
-def pictures(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
-    """An empty data set, or pictures that end in another suffix than the config's."""
+def images(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
+    """An empty data set, or images with another suffix than in the config."""
     if not rows:
         folder = Path(dataset.data_prefix['img_path'])
         suffixes = sorted({file.suffix for file in folder.rglob('*') if file.is_file()})
         yield (
-            f'the data set is empty: expected pictures ending in {dataset.img_suffix!r} in '
+            f'the data set is empty: expected images ending in {dataset.img_suffix!r} in '
             f'{dataset.ann_file or folder}, found files ending in {listed(suffixes) or "nothing"}'
             '; set img_suffix or data_prefix'
         )
 
 
 def files_of(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
-    """Whether pictures, and the label map of each, are there."""
+    """Checks that the images and their label maps exist."""
     for key, option in [('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')]:
         files = [Path(row[key]) for row in sample(rows)]
         if absent := [file for file in files if not file.is_file()]:
@@ -220,22 +220,22 @@ def lossy(maps: Sequence[str]) -> Iterator[str]:
 
 
 def one_channel(maps: Sequence[str]) -> Iterator[str]:
-    """Label maps that are coloured pictures."""
+    """Label maps that are coloured images."""
     for file in sample(maps):
         if bands := read_labels(file).shape[2:]:
             yield (
                 f'expected label maps of one number a pixel, found {bands[0]} channels in '
-                f'{file}; turn the colours into numbers of classes: `moganet-dense init FOLDER` '
+                f'{file}; convert the colours to class numbers: `moganet-dense init FOLDER` '
                 'does, and so does `moganet-dense check CONFIG --fix OUT` where the channels are '
                 'equal'
             )
             return
 
 
-def labels_in_range(pixels: Counter, rule: Rule, looked_at: int) -> Iterator[str]:
+def labels_in_range(pixels: Counter, rule: Rule, sampled: int) -> Iterator[str]:
     """Numbers that are no class.
 
-    ``reduce_zero_label`` is the answer only where 0 never occurs and the classes count from 1:
+    ``reduce_zero_label`` is the fix only if 0 never occurs and the classes count from 1:
     with 0 among the labels it would shift every class.
     """
     count = len(rule.names)
@@ -244,18 +244,18 @@ def labels_in_range(pixels: Counter, rule: Rule, looked_at: int) -> Iterator[str
     numbers = set(pixels) - {IGNORED}
     share = sum(pixels[n] for n in odd) / sum(pixels.values())
     mapped = dict.fromkeys([n - rule.reduced for n in sorted(odd)[:10]], rule.ignored)
-    mend = (
-        f"if these are of no class, set type='LabelMapDataset', label_map={mapped} in all data sets"
+    fix = (
+        f"if these are not classes, set type='LabelMapDataset', label_map={mapped} in all data sets"
         f'{" (numbers after reduce_zero_label)" * rule.reduced}; or name all classes'
     )
     if rule.reduced and numbers <= set(range(count)):
-        mend = 'set reduce_zero_label=False in the data set'
+        fix = 'set reduce_zero_label=False in the data set'
     elif not rule.reduced and numbers <= set(range(1, count + 1)):
-        mend = 'set reduce_zero_label=True in the data set, as 0 never occurs'
+        fix = 'set reduce_zero_label=True in the data set, as 0 never occurs'
     elif not rule.reduced and odd == {count} and 0 in numbers:
         shifted = ', '.join([f'0: {rule.ignored}', *(f'{n + 1}: {n}' for n in range(count))][:4])
-        mend = (
-            f"{count} is of no class (void?): set type='LabelMapDataset', label_map={{{count}: "
+        fix = (
+            f"{count} is not a class (void?): set type='LabelMapDataset', label_map={{{count}: "
             f'{rule.ignored}}} in all data sets; or it is a class: name it; or 0 is void and the '
             f'classes count from 1: label_map={{{shifted}{", ..." * (count > 3)}}}'
         )
@@ -263,7 +263,7 @@ def labels_in_range(pixels: Counter, rule: Rule, looked_at: int) -> Iterator[str
     yield (
         f'expected labels {int(rule.reduced)} to {count - 1 + rule.reduced} ({zero}{rule.ignored}: '
         f'ignored), for {count} classes and reduce_zero_label={rule.reduced}, found '
-        f'{listed(sorted(odd))} in {looked_at} label maps, {share:.1%} of the pixels; {mend}'
+        f'{listed(sorted(odd))} in {sampled} label maps, {share:.1%} of the pixels; {fix}'
     )
 
 
@@ -282,24 +282,24 @@ def two_values(maps: Sequence[str], rule: Rule) -> Iterator[str]:
 
 
 def first_class_ignored(maps: Sequence[str], rule: Rule) -> Iterator[str]:
-    """``reduce_zero_label`` where 0 is a class: nothing is out of range, and yet it is wrong.
+    """``reduce_zero_label`` although 0 is a class: all labels are in range, but shifted.
 
-    The sign of it: each of 0 to ``count - 1`` occurs, and ``count`` never does. Certain only
-    if all label maps were looked at; else a warning.
+    The criterion: each of 0 to ``count - 1`` occurs, and ``count`` never does. An error only
+    if all label maps were read; else a warning.
     """
     count = len(rule.names)
     own = set(range(count))
     if not rule.reduced or set(counted(sample(maps))) - {IGNORED} != own:
         return
-    looked = sample(maps, MANY)
-    if set(counted(looked)) - {IGNORED} != own:
+    checked = sample(maps, MANY)
+    if set(counted(checked)) - {IGNORED} != own:
         return
     finding = (
         f'expected labels 1 to {count} (0 and {IGNORED}: ignored), for reduce_zero_label=True, '
-        f'found 0 to {count - 1} and never {count} in {len(looked)} label maps; set '
-        'reduce_zero_label=False if 0 is a class, else leave the last class out'
+        f'found 0 to {count - 1} and never {count} in {len(checked)} label maps; set '
+        'reduce_zero_label=False if 0 is a class, else remove the last class'
     )
-    if len(looked) == len(maps):
+    if len(checked) == len(maps):
         yield finding
     else:
         print_log(finding, 'current', logging.WARNING)
@@ -315,8 +315,8 @@ def counted(maps: Iterable[str]) -> Counter:
 
 
 def other_endings(rows: Sequence[dict], dataset: BaseDataset) -> int:
-    """Images below the folder of images that end otherwise than ``img_suffix``, and so are not
-    read: those that have a label map."""
+    """Number of images that have a label map but another suffix than ``img_suffix``, and so are not
+    read."""
     if dataset.ann_file or not dataset.img_suffix or hasattr(dataset, 'own_label_map'):
         return 0
     images, labels = (Path(dataset.data_prefix[k] or '.') for k in ('img_path', 'seg_map_path'))
@@ -324,5 +324,5 @@ def other_endings(rows: Sequence[dict], dataset: BaseDataset) -> int:
     return sum(
         (labels / f.relative_to(images).with_suffix(dataset.seg_map_suffix)).is_file()
         for f in images.rglob('*')
-        if f.suffix.lower() in PICTURES and str(f) not in used
+        if f.suffix.lower() in IMAGE_SUFFIXES and str(f) not in used
     )

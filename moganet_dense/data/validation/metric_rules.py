@@ -1,5 +1,5 @@
-"""Names of metrics, before an epoch is trained for them: the evaluator's against the model and
-against ``save_best`` and the like."""
+"""Checks names of metrics before training: those of the evaluator against the model, and those of
+``save_best`` and similar options against the evaluator."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ _SEG = {
 
 
 def metric_rules(cfg: Any, split: str) -> Iterator[str]:
-    """A line for each name that the evaluator of a split will not give."""
+    """One line per metric name that the evaluator of a split does not compute."""
     metrics = cfg.get(f'{split}_evaluator') or []
     metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     for metric in metrics:
@@ -30,7 +30,7 @@ def metric_rules(cfg: Any, split: str) -> Iterator[str]:
 
 
 def metric_names(metric: dict, scope: str) -> list[str] | None:
-    """What a metric calls its numbers; None: not known here."""
+    """The names of the values of a metric; None: unknown."""
     kind = _kind(metric)
     if (scope, kind) == ('mmdet', 'CocoMetric') and not metric.get('classwise'):
         given, names = _as_list(metric.get('metric', 'bbox')), []
@@ -67,7 +67,7 @@ def _prefixed(metric: dict, default: str, name: str) -> str:
 
 
 def _of_model(metric: dict, model: dict, split: str, scope: str) -> Iterator[str]:
-    """Metrics that do not exist, or need what the model does not give."""
+    """Metrics that do not exist, or need outputs that the model lacks."""
     kind, path = _kind(metric), f'{split}_evaluator'
     if (scope, kind) == ('mmdet', 'CocoMetric'):
         given = _as_list(metric.get('metric', 'bbox'))
@@ -91,11 +91,11 @@ def _of_model(metric: dict, model: dict, split: str, scope: str) -> Iterator[str
                     f'{did_you_mean(one, _SEG)}'
                 )
     elif (scope, kind) == ('mmdet', 'IoUMetric') or (scope == 'mmseg' and kind == 'CocoMetric'):
-        yield f"{path}: expected a metric of {scope} models, found {kind}; take the base config's"
+        yield f"{path}: expected a metric of {scope} models, found {kind}; use the base config's"
 
 
 def _gives_boxes_only(model: dict) -> bool:
-    """Whether it is a detector whose only heads are of boxes."""
+    """Whether it is a detector with box heads only."""
     boxes = part_of(model, 'bbox_head') or part_of(model, 'roi_head.bbox_head')
     masks = part_of(model, 'mask_head') or part_of(model, 'roi_head.mask_head')
     kind = (

@@ -1,8 +1,8 @@
-"""Every image and annotation of a file in COCO's format.
+"""Checks every image and annotation of a COCO file.
 
-Errors are what the toolboxes would train on, drop or mix up without a word and cannot be meant.
-Warnings are what they give a meaning: clipped, dropped, or left without an object. The rules for
-a single box, mask or person are in ``data/annotations.py``.
+Errors are faults that the toolboxes would silently train on, drop or mix up. Warnings are data that
+they handle in a defined way: clipped, dropped, or without an object. The rules for a single box,
+mask or person are in ``data/annotations.py``.
 """
 
 import math
@@ -16,15 +16,15 @@ from .findings import Finding
 
 @dataclass(frozen=True)
 class Kind:
-    """What is read from annotations beside boxes.
+    """The parts of annotations to check besides boxes.
 
     Attributes:
-        masks: whether segmentations are.
-        joints: how many joints a person has, or None.
+        masks: whether to check segmentations.
+        keypoints: how many keypoints a person has, or None.
     """
 
     masks: bool = False
-    joints: int | None = None
+    keypoints: int | None = None
 
 
 def of_file(content: dict, file: str, kind: Kind) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def of_file(content: dict, file: str, kind: Kind) -> Iterator[Finding]:
     Args:
         content: of the file, from :func:`~.coco.read_coco`.
         file: its path, for the findings.
-        kind: what is read from it; of the rest nothing is said.
+        kind: the parts to check; all others are ignored.
     """
     images, rows = content['images'], content['annotations']
     yield from duplicates(images, 'images', file)
@@ -44,7 +44,7 @@ def of_file(content: dict, file: str, kind: Kind) -> Iterator[Finding]:
     for image in images:
         if sizes[image['id']] is None:
             found = f'{image.get("width")!r} x {image.get("height")!r}'
-            rule = 'expected a width and height of whole, positive pixels of each image'
+            rule = 'expected a width and height of each image, positive integers'
             yield Finding(rule, found, file, image['id'])
     for row in rows:
         if (key := row.get('image_id')) not in sizes:
@@ -69,12 +69,12 @@ def duplicates(rows: Iterable[dict], what: str, file: str) -> Iterator[Finding]:
         if key is None:
             yield Finding(f'expected an id of each of the {what}', 'none', file)
         elif key in seen:
-            yield Finding(f'expected each id of {what} once', 'again', file, key)
+            yield Finding(f'expected each id of {what} once', 'a duplicate', file, key)
         seen.add(key)
 
 
 def names(images: Iterable[dict], file: str) -> Iterator[Finding]:
-    """File names that occur twice, or lead out of the data set's folder."""
+    """File names that occur twice, or point outside the folder of the data set."""
     seen: set[str] = set()
     for image in images:
         name = image['file_name']
@@ -82,17 +82,17 @@ def names(images: Iterable[dict], file: str) -> Iterator[Finding]:
             yield Finding('the same file under two ids', name, file, image['id'], 'warning')
         seen.add(name)
         if os.path.isabs(name) or '..' in name.split('/'):
-            rule = 'file names that lead out of the data folder: read from where they point'
+            rule = 'file names that point outside the data folder: read from there'
             yield Finding(rule, name, file, image['id'], 'warning')
 
 
 def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[Fault]:
-    if kind.joints is not None:
+    if kind.keypoints is not None:
         if 'bbox' in row:
             yield from box(row['bbox'], size)
         labelled = row.get('num_keypoints')
         if row.get('keypoints') or ('keypoints' in row and labelled != 0):
-            yield from keypoints(row['keypoints'], kind.joints, size, labelled)
+            yield from keypoints(row['keypoints'], kind.keypoints, size, labelled)
         return
     yield from box(row.get('bbox'), size)
     if not is_number(row.get('area')):
@@ -102,7 +102,7 @@ def _of_row(row: dict, size: tuple, kind: Kind) -> Iterator[Fault]:
 
 
 def size_of(image: dict) -> tuple[int, int] | None:
-    """Width and height that the file says, in pixels; None unless both are whole and positive, and
-    of an image that OpenCV reads."""
+    """Width and height in the file, in pixels; None unless both are positive integers within the
+    limits of OpenCV."""
     size = image.get('width'), image.get('height')
     return size if all(type(n) is int and 0 < n <= FAR for n in size) else None

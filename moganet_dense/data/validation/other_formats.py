@@ -1,4 +1,4 @@
-"""Annotations in a format that the toolboxes do not read: named, with the command that does."""
+"""Names annotations in a format that the toolboxes cannot read, and the command that can."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ _PARTS = {
     'annotations', 'labels', 'images', 'imgs', 'train', 'training', 'val', 'valid', 'validation',
     'test',
 }  # fmt: skip
-"""Folders that are a part of a data set: the folder above is looked at too."""
+"""Folders inside a data set, whose parent is searched too."""
 
 
 def named(file: str | Path) -> str:
-    """'; this is FORMAT: `moganet-dense init FOLDER` makes a config for it', or ''.
+    """'; this is FORMAT: `moganet-dense init FOLDER` creates a config for it', or ''.
 
     Args:
         file: an annotation file, or a folder that should hold data.
@@ -29,5 +29,7 @@ def named(file: str | Path) -> str:
         except (UserError, OSError):
             continue
         if found and found != ['COCO']:
-            return f'; {root} holds {found[0]}: `moganet-dense init {root}` makes a config for it'
+            return (
+                f'; {root} contains {found[0]}: `moganet-dense init {root}` creates a config for it'
+            )
     return ''

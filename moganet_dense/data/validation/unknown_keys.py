@@ -1,8 +1,8 @@
-"""Options that nothing reads: ``bbox_hed``, ``annfile``, ``max_epoch``.
+"""Unknown options: ``bbox_hed``, ``annfile``, ``max_epoch``.
 
-mmengine merges any key into a config, and a class that takes ``**kwargs`` may pass it on or drop
-it. What a class takes is read from the signatures of its bases, as far up as each passes
-``**kwargs`` on.
+mmengine merges any key into a config, and a class with ``**kwargs`` may pass it on or drop it. The
+options of a class are read from the signatures of its bases, as far up as each passes ``**kwargs``
+on.
 """
 
 import inspect
@@ -17,11 +17,11 @@ from ...utils.suggest import closest, did_you_mean
 
 _ALWAYS = {'type', '_scope_', '_delete_'}
 _SKIPPED = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'init_cfg', 'plugins')
-"""Of layers, whose builders take more than the layers do."""
+"""Config keys of layers, whose builders accept more options than the layers."""
 
 _REGISTRIES = ('MODELS', 'TASK_UTILS', 'DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'METRICS',
                'HOOKS', 'LOOPS', 'PARAM_SCHEDULERS', 'VISUALIZERS', 'LOG_PROCESSORS')  # fmt: skip
-_MORE = {  # what mmengine's builders take out of a dict before the class sees it
+_MORE = {  # keys that mmengine's builders remove before the class is called
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer', 'clip_grad'},
     'param_scheduler': {'convert_to_iter_based', 'by_epoch'},
     'train_cfg': {'by_epoch', 'type'},
@@ -38,14 +38,14 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _TOP = ('model', *_LOADERS, 'val_evaluator', 'test_evaluator', 'default_hooks', 'custom_hooks',
         'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'log_processor')  # fmt: skip
 _KEPT = {'CheckpointHook', 'AtomicCheckpointHook'}
-"""Classes whose ``**kwargs`` are for others, and which configs do not use."""
+"""Classes whose ``**kwargs`` are not options of configs."""
 
 _ALIKE = 0.85
-"""Likeness to an option of the Runner from which a name at the top is a slip and no variable."""
+"""Similarity to an option of the Runner above which a top-level name counts as misspelt."""
 
 
 def unknown_keys(cfg: Any) -> Iterator[str]:
-    """A line for each option that its class does not take, and for misspelt names at the top."""
+    """One line per option that its class does not accept, and per misspelt top-level name."""
     runner = set(inspect.signature(Runner).parameters) - {'cfg'}
     known = {*runner, 'auto_scale_lr', 'default_scope', 'custom_imports', 'work_dir'}
     for name in cfg:
@@ -58,7 +58,7 @@ def unknown_keys(cfg: Any) -> Iterator[str]:
 
 
 def _is_slip(name: str, near: str) -> bool:
-    """Whether a name is near another but no word longer: ``train_dataloder``."""
+    """Whether a name is similar to another, without an additional word: ``train_dataloder``."""
     return abs(len(name) - len(near)) <= 2 and name.count('_') == near.count('_')
 
 
@@ -86,14 +86,14 @@ def _walk(node: Any, path: str, top: str) -> Iterator[str]:
 
 
 def _loop(node: dict) -> type | None:
-    """The training loop, which is named, or follows from ``by_epoch``."""
+    """The training loop, by its type or by ``by_epoch``."""
     name = node.get('type') or ('EpochBased' if node.get('by_epoch', True) else 'IterBased')
     name = name if not isinstance(name, str) or name.endswith('Loop') else f'{name}TrainLoop'
     return _find(name, ('LOOPS',))
 
 
 def _find(name: Any, registries: tuple[str, ...]) -> type | None:
-    """The class that a ``type`` names, in the current scope; None: unknown, or no class."""
+    """The class that a ``type`` names, in the current scope; None: unknown, or not a class."""
     if inspect.isclass(name):
         return name
     for where in registries:
@@ -118,13 +118,13 @@ def _unknown(node: dict, known: set[str], path: str, whose: str) -> Iterator[str
         hint = did_you_mean(key, known)
         yield (
             f'expected options of {whose} in {path}, found {key!r}{hint}'
-            f'{"" if hint else "; leave it out"}; if it is of the base config, add _delete_=True '
+            f'{"" if hint else "; remove it"}; if it is of the base config, add _delete_=True '
             f'to {path}'
         )
 
 
 def parameters(kind: type) -> set[str] | None:
-    """Names that a class takes; None if a base takes any."""
+    """Option names of a class; None if a base accepts any."""
     found: set[str] = set()
     for base in kind.__mro__:
         if '__init__' not in vars(base):
@@ -143,7 +143,7 @@ def parameters(kind: type) -> set[str] | None:
 
 
 def _passes_on(base: type) -> bool:
-    """Whether a constructor of ``**kwargs`` alone hands them to its base."""
+    """Whether a constructor with ``**kwargs`` passes them to its base."""
     try:
         return 'super().__init__(' in inspect.getsource(base.__init__)
     except OSError:

@@ -1,7 +1,7 @@
 // What a model sees, in one form for all tasks: {task, name, score, colour} and some of box,
-// runs (a mask) and joints. Drawn onto a canvas of the answer's size, and found under a pointer.
+// runs (a mask) and keypoints. Drawn onto a canvas of the answer's size, and found under a pointer.
 
-export function thingsOf(told, shown) {
+export function objectsOf(told, shown) {
   if (told.task === 'classification') {
     return told.classes.map((row) => ({ ...row, task: told.task, colour: 'var(--accent)' }));
   }
@@ -21,46 +21,46 @@ export function thingsOf(told, shown) {
       score: row.score,
       box: { x, y, width, height },
       runs: row.segmentation,
-      joints: row.keypoints && joints(row.keypoints, kind),
+      keypoints: row.keypoints && keypoints(row.keypoints, kind),
       links: kind.skeleton,
       colour: shown.colours[told.task === 'pose' ? i : row.category_id],
     };
   });
 }
 
-function joints(numbers, kind) {
+function keypoints(numbers, kind) {
   return kind.keypoints.map((name, k) => {
     const [x, y, score] = numbers.slice(3 * k, 3 * k + 3);
     return { name, x, y, score };
   });
 }
 
-// Objects by their score, persons by their best joint; areas are cut pixel by pixel.
-export function isShown(thing, threshold) {
-  if (thing.joints) return thing.joints.some((joint) => joint.score >= threshold);
-  return !thing.box || thing.score >= threshold;
+// Objects by their score, people by their best keypoint; areas are cut pixel by pixel.
+export function isShown(object, threshold) {
+  if (object.keypoints) return object.keypoints.some((keypoint) => keypoint.score >= threshold);
+  return !object.box || object.score >= threshold;
 }
 
-export function drawThings(context, things, view) {
-  paintMasks(context, things, view);
-  const ordered = [...things].reverse(); // the most certain on top
-  for (const thing of ordered) if (thing.joints) drawJoints(context, thing, view);
-  for (const thing of ordered) if (thing.box) drawBox(context, thing, view);
-  for (const thing of ordered) if (thing.box && !thing.joints) drawName(context, thing, view);
+export function drawObjects(context, objects, view) {
+  paintMasks(context, objects, view);
+  const ordered = [...objects].reverse(); // the most certain on top
+  for (const object of ordered) if (object.keypoints) drawKeypoints(context, object, view);
+  for (const object of ordered) if (object.box) drawBox(context, object, view);
+  for (const object of ordered) if (object.box && !object.keypoints) drawName(context, object, view);
 }
 
-const isDim = (thing, view) => view.lit && view.lit !== thing;
+const isDim = (object, view) => view.lit && view.lit !== object;
 
-function paintMasks(context, things, view) {
-  const masked = things.filter((thing) => thing.mask);
+function paintMasks(context, objects, view) {
+  const masked = objects.filter((object) => object.mask);
   if (!masked.length) return;
   const layer = new OffscreenCanvas(view.width, view.height);
   const painting = layer.getContext('2d', { willReadFrequently: true });
   const image = painting.createImageData(view.width, view.height);
-  for (const thing of [...masked].reverse()) {
-    const [r, g, b] = rgb(thing.colour);
-    const opacity = isDim(thing, view) ? 40 : 140;
-    const mask = thing.mask();
+  for (const object of [...masked].reverse()) {
+    const [r, g, b] = rgb(object.colour);
+    const opacity = isDim(object, view) ? 40 : 140;
+    const mask = object.mask();
     for (let y = 0; y < view.height; y++) {
       for (let x = 0; x < view.width; x++) {
         const place = y * view.width + x;
@@ -76,84 +76,84 @@ function paintMasks(context, things, view) {
 const isUnsure = (view, place) => view.certainty && view.certainty[place] < view.threshold * 255;
 const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 
-function drawBox(context, thing, view) {
+function drawBox(context, object, view) {
   const { unit } = view;
-  const { x, y, width, height } = thing.box;
-  context.globalAlpha = isDim(thing, view) ? 0.3 : thing.joints ? 0.6 : 1;
-  context.lineWidth = (thing === view.lit ? 3.5 : 2) * unit;
-  if (thing.joints) context.setLineDash([4 * unit, 3 * unit]);
-  context.strokeStyle = thing.colour;
+  const { x, y, width, height } = object.box;
+  context.globalAlpha = isDim(object, view) ? 0.3 : object.keypoints ? 0.6 : 1;
+  context.lineWidth = (object === view.lit ? 3.5 : 2) * unit;
+  if (object.keypoints) context.setLineDash([4 * unit, 3 * unit]);
+  context.strokeStyle = object.colour;
   context.strokeRect(x, y, width, height);
   context.setLineDash([]);
   context.globalAlpha = 1;
 }
 
-function drawName(context, thing, view) {
-  if (isDim(thing, view)) return;
-  const words = `${thing.name} ${thing.score.toFixed(2)}`;
+function drawName(context, object, view) {
+  if (isDim(object, view)) return;
+  const words = `${object.name} ${object.score.toFixed(2)}`;
   const size = 12 * view.unit;
   context.font = `600 ${size}px system-ui, sans-serif`;
   const width = context.measureText(words).width + 0.7 * size;
-  const left = Math.max(0, Math.min(thing.box.x - view.unit, view.width - width));
-  const top = Math.max(0, thing.box.y - 1.35 * size);
-  context.fillStyle = thing.colour;
+  const left = Math.max(0, Math.min(object.box.x - view.unit, view.width - width));
+  const top = Math.max(0, object.box.y - 1.35 * size);
+  context.fillStyle = object.colour;
   context.fillRect(left, top, width, 1.35 * size);
-  const [r, g, b] = rgb(thing.colour);
+  const [r, g, b] = rgb(object.colour);
   context.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 140 ? '#111' : '#fff';
   context.textBaseline = 'middle';
   context.fillText(words, left + 0.35 * size, top + 0.7 * size);
 }
 
-function drawJoints(context, thing, view) {
+function drawKeypoints(context, object, view) {
   const { unit } = view;
-  const sure = thing.joints.map((joint) => joint.score >= view.threshold);
-  context.globalAlpha = isDim(thing, view) ? 0.3 : 1;
-  context.strokeStyle = context.fillStyle = thing.colour;
+  const sure = object.keypoints.map((keypoint) => keypoint.score >= view.threshold);
+  context.globalAlpha = isDim(object, view) ? 0.3 : 1;
+  context.strokeStyle = context.fillStyle = object.colour;
   context.lineWidth = 3 * unit;
   context.lineCap = 'round';
-  for (const [a, b] of thing.links) {
-    if (!sure[a - 1] || !sure[b - 1]) continue; // COCO counts joints from 1
-    const [from, to] = [thing.joints[a - 1], thing.joints[b - 1]];
+  for (const [a, b] of object.links) {
+    if (!sure[a - 1] || !sure[b - 1]) continue; // COCO counts keypoints from 1
+    const [from, to] = [object.keypoints[a - 1], object.keypoints[b - 1]];
     context.beginPath();
     context.moveTo(from.x, from.y);
     context.lineTo(to.x, to.y);
     context.stroke();
   }
-  thing.joints.forEach((joint, k) => {
+  object.keypoints.forEach((keypoint, k) => {
     if (!sure[k]) return;
     context.beginPath();
-    context.arc(joint.x, joint.y, 3.5 * unit, 0, 7);
+    context.arc(keypoint.x, keypoint.y, 3.5 * unit, 0, 7);
     context.fill();
     context.lineWidth = unit;
     context.strokeStyle = '#fff';
     context.stroke();
-    context.strokeStyle = thing.colour;
+    context.strokeStyle = object.colour;
   });
   context.globalAlpha = 1;
 }
 
-// The thing at a place of the picture, with the name and score that belong there.
-export function thingAt(things, x, y, view) {
+// The object at a place of the image, with the name and score that belong there.
+export function objectAt(objects, x, y, view) {
   if (x < 0 || y < 0 || x >= view.width || y >= view.height) return null;
   const near = Math.max(view.width, view.height) / 60;
   let best = null;
-  for (const thing of things) {
-    for (const joint of thing.joints ?? []) {
-      const distance = Math.hypot(joint.x - x, joint.y - y);
-      if (joint.score >= view.threshold && distance < (best?.distance ?? near)) {
-        best = { thing, name: joint.name, score: joint.score, distance };
+  for (const object of objects) {
+    for (const keypoint of object.keypoints ?? []) {
+      const distance = Math.hypot(keypoint.x - x, keypoint.y - y);
+      if (keypoint.score >= view.threshold && distance < (best?.distance ?? near)) {
+        best = { object, name: keypoint.name, score: keypoint.score, distance };
       }
     }
   }
   if (best) return best;
   const place = Math.floor(y) * view.width + Math.floor(x);
-  for (const thing of things) {
-    if (!thing.mask || !thing.mask().at(x, y)) continue;
-    if (!view.certainty) return { thing, name: thing.name, score: thing.score };
-    if (!isUnsure(view, place)) return { thing, name: thing.name, score: view.certainty[place] / 255 };
+  for (const object of objects) {
+    if (!object.mask || !object.mask().at(x, y)) continue;
+    if (!view.certainty) return { object, name: object.name, score: object.score };
+    if (!isUnsure(view, place)) return { object, name: object.name, score: view.certainty[place] / 255 };
   }
-  const boxed = things.filter(({ box, mask }) => box && !mask
+  const boxed = objects.filter(({ box, mask }) => box && !mask
     && x >= box.x && y >= box.y && x <= box.x + box.width && y <= box.y + box.height);
   boxed.sort((a, b) => a.box.width * a.box.height - b.box.width * b.box.height);
-  return boxed.length ? { thing: boxed[0], name: boxed[0].name, score: boxed[0].score } : null;
+  return boxed.length ? { object: boxed[0], name: boxed[0].name, score: boxed[0].score } : null;
 }

@@ -1,6 +1,6 @@
-// The page: asks the server about a picture and draws the answer. No library, no other host.
+// The page: asks the server about an image and draws the answer. No library, no other host.
 import { decodeRuns, inflate } from './rle.js';
-import { drawThings, isShown, thingAt, thingsOf } from './overlay.js';
+import { drawObjects, isShown, objectAt, objectsOf } from './overlay.js';
 
 const $ = (id) => document.getElementById(id);
 const TASKS = {
@@ -14,9 +14,9 @@ const FINE = 900; // pixels along the longer side of what is drawn, at least
 
 let offered = [];
 let maxBytes = 0;
-let picture = null; // {file, name, bitmap}
-let found = null; // the answer, with things and masks decoded
-let lit = null; // the thing under the pointer
+let image = null; // {file, name, bitmap}
+let found = null; // the answer, with objects and masks decoded
+let lit = null; // the object under the pointer
 let asking = null; // AbortController of the question that is under way
 
 function say(words, kind = '') {
@@ -32,8 +32,8 @@ function offerModels() {
   const own = offered.filter((model) => model.task === $('task').value);
   fill($('model'), own.map((model) => [model.name, model.name]));
   const detectors = offered.filter((model) => model.task === 'detection');
-  fill($('persons'), [['', 'The picture is one person'], ...detectors.map((m) => [m.name, `Found by ${m.name}`])]);
-  $('persons-field').hidden = $('task').value !== 'pose';
+  fill($('detector'), [['', 'The image is one person'], ...detectors.map((m) => [m.name, `Found by ${m.name}`])]);
+  $('detector-field').hidden = $('task').value !== 'pose';
   $('threshold-field').hidden = $('task').value === 'classification';
 }
 
@@ -62,23 +62,23 @@ async function take(file, name) {
   } catch {
     // the server says what is wrong with it
   }
-  picture = { file, name, bitmap };
+  image = { file, name, bitmap };
   await ask();
 }
 
 async function ask() {
-  if (!picture) return;
+  if (!image) return;
   asking?.abort();
   const own = (asking = new AbortController());
   const model = $('model').value;
   forget();
-  say(`${model} looks at the picture; the first time it is loaded.`, 'busy');
+  say(`${model} looks at the image; the first time it is loaded.`, 'busy');
   const query = new URLSearchParams({ model });
-  if ($('task').value === 'pose' && $('persons').value) query.set('persons', $('persons').value);
+  if ($('task').value === 'pose' && $('detector').value) query.set('detector', $('detector').value);
   try {
     const response = await fetch(`predict?${query}`, {
       method: 'POST',
-      body: picture.file,
+      body: image.file,
       headers: { 'Content-Type': 'application/octet-stream' },
       signal: own.signal,
     });
@@ -93,11 +93,11 @@ async function ask() {
 async function takeAnswer(answer) {
   const { shown, ...told } = answer;
   const { width, height } = told.images[0];
-  told.images[0].file_name = picture.name;
+  told.images[0].file_name = image.name;
   const certainty = shown.certainty ? await inflate(shown.certainty) : null;
-  found = { told, things: thingsOf(told, shown), certainty, width, height };
-  for (const thing of found.things) {
-    if (thing.runs) thing.mask = () => (thing.decoded ??= decodeRuns(thing.runs));
+  found = { told, objects: objectsOf(told, shown), certainty, width, height };
+  for (const object of found.objects) {
+    if (object.runs) object.mask = () => (object.decoded ??= decodeRuns(object.runs));
   }
   $('downloads').hidden = false;
   show();
@@ -107,56 +107,56 @@ function forget() {
   found = lit = null;
   $('downloads').hidden = $('tip').hidden = true;
   $('list').replaceChildren();
-  const { bitmap } = picture;
+  const { bitmap } = image;
   $('stage').hidden = !bitmap;
   if (bitmap) draw($('canvas'), bitmap.width, bitmap.height);
 }
 
 const threshold = () => Number($('threshold').value);
-const visible = () => found.things.filter((thing) => isShown(thing, threshold()));
+const visible = () => found.objects.filter((object) => isShown(object, threshold()));
 
 function draw(canvas, width, height) {
-  const scale = Math.max(1, FINE / Math.max(width, height)); // lines and letters on small pictures
+  const scale = Math.max(1, FINE / Math.max(width, height)); // lines and letters on small images
   canvas.width = width * scale;
   canvas.height = height * scale;
   const context = canvas.getContext('2d');
   context.scale(scale, scale);
-  context.drawImage(picture.bitmap, 0, 0, width, height);
+  context.drawImage(image.bitmap, 0, 0, width, height);
   if (!found) return;
   const unit = width / ($('canvas').clientWidth || width); // a pixel of the screen
-  drawThings(context, visible(), { ...found, threshold: threshold(), lit, unit });
+  drawObjects(context, visible(), { ...found, threshold: threshold(), lit, unit });
 }
 
 function show() {
   draw($('canvas'), found.width, found.height);
-  const things = visible();
-  const all = found.things.length;
-  const count = found.things[0]?.box || !all ? `${things.length} of ${all} shown. ` : '';
+  const objects = visible();
+  const all = found.objects.length;
+  const count = found.objects[0]?.box || !all ? `${objects.length} of ${all} shown. ` : '';
   say(`${count}${found.told.model}, ${found.told.seconds.toFixed(2)} s.`);
-  $('list').replaceChildren(...things.map(row));
+  $('list').replaceChildren(...objects.map(row));
 }
 
-function row(thing) {
+function row(object) {
   const item = document.createElement('li');
   const chip = document.createElement('span');
   chip.className = 'chip';
-  chip.style.background = thing.colour;
+  chip.style.background = object.colour;
   const name = document.createElement('span');
   name.className = 'name';
-  name.textContent = name.title = thing.name;
+  name.textContent = name.title = object.name;
   const score = document.createElement('span');
   score.className = 'score';
-  score.textContent = thing.score.toFixed(2);
+  score.textContent = object.score.toFixed(2);
   item.append(chip, name, score);
-  item.addEventListener('pointerenter', () => light(thing));
+  item.addEventListener('pointerenter', () => light(object));
   item.addEventListener('pointerleave', () => light(null));
-  item.classList.toggle('lit', thing === lit);
+  item.classList.toggle('lit', object === lit);
   return item;
 }
 
-function light(thing) {
-  if (thing === lit) return;
-  lit = thing;
+function light(object) {
+  if (object === lit) return;
+  lit = object;
   draw($('canvas'), found.width, found.height);
   visible().forEach((each, i) => $('list').children[i]?.classList.toggle('lit', each === lit));
 }
@@ -166,8 +166,8 @@ function point(event) {
   const frame = $('canvas').getBoundingClientRect();
   const x = ((event.clientX - frame.left) / frame.width) * found.width;
   const y = ((event.clientY - frame.top) / frame.height) * found.height;
-  const hit = thingAt(visible(), x, y, { ...found, threshold: threshold() });
-  light(hit?.thing ?? null);
+  const hit = objectAt(visible(), x, y, { ...found, threshold: threshold() });
+  light(hit?.object ?? null);
   const tip = $('tip');
   tip.hidden = !hit;
   if (!hit) return;
@@ -178,7 +178,7 @@ function point(event) {
 }
 
 function save(blob, ending) {
-  const words = picture.name.replace(/\.[^.]*$/, '').match(/[\p{L}\p{N}._-]+/gu) ?? ['picture'];
+  const words = image.name.replace(/\.[^.]*$/, '').match(/[\p{L}\p{N}._-]+/gu) ?? ['image'];
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
   link.download = `${words.join('_')}_predicted.${ending}`;
@@ -186,7 +186,7 @@ function save(blob, ending) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function savePicture() {
+function saveImage() {
   const canvas = document.createElement('canvas');
   light(null);
   draw(canvas, found.width, found.height);
@@ -206,7 +206,7 @@ const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
 
 $('task').addEventListener('change', () => { offerModels(); ask(); });
 $('model').addEventListener('change', ask);
-$('persons').addEventListener('change', ask);
+$('detector').addEventListener('change', ask);
 $('threshold').addEventListener('input', () => {
   $('threshold-value').textContent = threshold().toFixed(2);
   if (found) show();
@@ -236,6 +236,6 @@ window.addEventListener('paste', (event) => {
 $('canvas').addEventListener('pointermove', point);
 $('canvas').addEventListener('pointerdown', point);
 $('canvas').addEventListener('pointerleave', () => { $('tip').hidden = true; if (found) light(null); });
-$('save-picture').addEventListener('click', savePicture);
+$('save-image').addEventListener('click', saveImage);
 $('save-json').addEventListener('click', saveJson);
 begin();

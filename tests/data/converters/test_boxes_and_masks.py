@@ -108,7 +108,7 @@ def test_coco_of_label_studio(tmp_path):
     data = read(tmp_path, 'COCO')
     assert boxes(data) == {'f3a1b2c4-a.jpg': [('cat', 1, 2, 3, 4)]}
     assert data.samples[0].size == (100, 50)
-    assert any('wrong way round' in line for line in data.changed.lines())
+    assert any('swapped' in line for line in data.changed.lines())
 
 
 def test_what_coco_cannot_carry_is_counted(tmp_path):
@@ -132,13 +132,13 @@ def test_what_coco_cannot_carry_is_counted(tmp_path):
         'annotations of less than a pixel': 1,
         'annotations outside their image': 1,
         'annotations with numbers that are not finite': 1,
-        'annotations whose category_id is no category of the file': 1,
-        'annotations whose image_id is no image of the file': 1,
+        'annotations whose category_id is not in the file': 1,
+        'annotations whose image_id is not in the file': 1,
         'annotations marked ignore': 1,
         'annotations without a shape': 1,
-        'images that are named but not there': 1,
+        'images that are listed but missing': 1,
     }
-    assert data.changed.counts['annotations that stand out of their image, cut to it'] == 1
+    assert data.changed.counts['annotations that exceed their image, clipped to it'] == 1
 
 
 # YOLO ------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_what_yolo_cannot_carry_is_counted(tmp_path):
     data = read(tmp_path, 'YOLO')
     assert len(data.samples[0].instances) == 2
     assert sorted(data.left_out.counts.values()) == [1, 1, 1, 1, 1]
-    assert data.changed.counts['lines with a score at their end, which is left out'] == 1
+    assert data.changed.counts['lines with a score at the end, which is ignored'] == 1
 
 
 # Pascal VOC ------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_labelme(tmp_path):
     assert found[1].box == (0, 0, 30, 30) and len(found[1].polygons) == 2
     assert found[2].box == pytest.approx((45, 20, 10, 10), abs=0.02)  # a radius of 5
     assert found[3].box == (60, 10, 2, 2) and sum(found[3].runs['counts'][1::2]) == 3
-    assert data.left_out.counts == {'shapes of the kind line with 2 points': 1}
+    assert data.left_out.counts == {'shapes of type line with 2 points': 1}
 
 
 def test_labelme_keypoints_by_group(tmp_path):
@@ -320,7 +320,7 @@ def test_cvat_xml(tmp_path):
     assert found[4] == (60, 10, 2, 2)
     assert sum(data.samples[0].instances[4].runs['counts'][1::2]) == 3
     assert data.classes == ['ball', 'tree'] and data.samples[0].split == 'val'
-    assert data.left_out.counts == {'shapes of the kind polyline': 1, 'tags of whole images': 1}
+    assert data.left_out.counts == {'shapes of type polyline': 1, 'tags of whole images': 1}
 
 
 def test_cvat_skeletons(tmp_path):
@@ -357,7 +357,7 @@ def test_cvat_video(tmp_path):
     )
     data = read(tmp_path, 'CVAT XML')
     assert boxes(data) == {'frame_000000.PNG': [('car', 1, 2, 10, 10)]}
-    assert data.left_out.counts['images that are named but not there'] == 1
+    assert data.left_out.counts['images that are listed but missing'] == 1
 
 
 # Label Studio ----------------------------------------------------------------------------------

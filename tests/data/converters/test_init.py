@@ -90,7 +90,7 @@ def test_nothing_is_overwritten(here, capsys):
     assert main(['init', 'set', '--name', 'mine']) == 0
     first = Path('mine.py').read_bytes()
     assert main(['init', 'set', '--name', 'mine', '--val', '0.5']) == 1
-    assert 'mine.py, found it there already' in capsys.readouterr().err
+    assert 'mine.py exists already' in capsys.readouterr().err
     assert Path('mine.py').read_bytes() == first
 
 

@@ -59,7 +59,7 @@ def test_a_void_class_beyond_the_last_is_ignored(tmp_path):
     data = read(tmp_path)
     assert maps(data) == {'a.jpg': [0, 1, 255, 255, 0, 0, 0, 0]}
     assert data.changed.lines() == [
-        '2 pixels of 2, which is no class, now 255 (ignored) (first: all label maps)'
+        '2 pixels of 2, which is not a class, set to 255 (ignored) (first: all label maps)'
     ]
 
 

@@ -18,10 +18,10 @@ def write_big(file: Path, images: int, objects: int) -> None:
     """Writes objects with boxes, areas and polygons of 21 corners, none of them faulty."""
     rng = random.Random(0)
     categories = [dict(id=i, name=f'c{i}') for i in range(80)]
-    pictures = [dict(id=i, file_name=f'{i:012}.jpg', width=640, height=480) for i in range(images)]
+    rows = [dict(id=i, file_name=f'{i:012}.jpg', width=640, height=480) for i in range(images)]
     with open(file, 'w') as stream:
         stream.write('{"images": %s, "categories": %s, "annotations": [' % (  # noqa: UP031
-            json.dumps(pictures), json.dumps(categories)))  # fmt: skip
+            json.dumps(rows), json.dumps(categories)))  # fmt: skip
         for i in range(objects):
             polygon = [round(rng.uniform(0, 480), 2) for _ in range(42)]
             row = dict(id=i, image_id=i % images, category_id=i % 80, iscrowd=0, area=100.5,

@@ -126,12 +126,12 @@ def change(cfg: Config, changes: dict) -> None:
 
 @pytest.mark.parametrize('case', CASES)
 def test_a_line_and_what_it_says(case):
-    file, fault, said, mend = CASES[case]
+    file, fault, said, fix = CASES[case]
     cfg = Config.fromfile(ROOT / file)
     change(cfg, fault)
     found = lines(cfg)
     assert any(said in line for line in found), found
-    change(cfg, mend)
+    change(cfg, fix)
     assert lines(cfg) == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import boxes, joints, scenes, write_coco
+from handmade import boxes, keypoints, scenes, write_coco
 from PIL import Image
 
 from moganet_dense.data.repair import repaired_coco
@@ -77,22 +77,22 @@ def folders(content):
 
 
 FAULTS = {
-    'text ids': (text_ids, 'ids of annotations numbered anew'),
-    'ids from 0': (ids(0, 1), 'ids of annotations numbered anew'),
-    'negative ids': (ids(-1, -2), 'ids of annotations numbered anew'),
-    'an id twice': (ids(4, 4), 'ids of annotations numbered anew'),
-    'no ids': (ids(None, None), 'ids of annotations numbered anew'),
+    'text ids': (text_ids, 'ids of annotations renumbered'),
+    'ids from 0': (ids(0, 1), 'ids of annotations renumbered'),
+    'negative ids': (ids(-1, -2), 'ids of annotations renumbered'),
+    'an id twice': (ids(4, 4), 'ids of annotations renumbered'),
+    'no ids': (ids(None, None), 'ids of annotations renumbered'),
     'no area': (each('area'), 'areas computed'),
     'an area of 0': (each('area', 0), 'areas computed'),
     'no iscrowd': (each('iscrowd'), 'iscrowd set to 0'),
-    'no box': (each('bbox'), 'boxes made from masks'),
-    'a box of texts': (each('bbox', ['1', '1', '4', '4']), 'boxes of texts turned into numbers'),
-    'a flat polygon': (each('segmentation', [1, 1, 5, 1, 5, 5]), 'polygons put into a list'),
+    'no box': (each('bbox'), 'boxes computed from masks'),
+    'a box of texts': (each('bbox', ['1', '1', '4', '4']), 'boxes of strings converted to numbers'),
+    'a flat polygon': (each('segmentation', [1, 1, 5, 1, 5, 5]), 'polygons wrapped in a list'),
     'float sizes': (sizes(8.0, 8.0), 'sizes of images taken from their headers'),
     'other sizes': (sizes(80, 40), 'sizes of images taken from their headers'),
     'no sizes': (sizes(None, None), 'sizes of images taken from their headers'),
     'a root category': (root, 'root categories without an annotation removed'),
-    'a category twice': (twice, 'categories of one name joined'),
+    'a category twice': (twice, 'categories of the same name merged'),
 }
 
 
@@ -105,10 +105,10 @@ def test_a_fault_and_its_answer(fault, tmp_path):
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
     text, done = repaired_coco(tmp_path / 'boxes.json', tmp_path / 'images', ['cat', 'dog'])
     assert said in done.counts, done.counts
-    mended = json.loads(text)
-    for category in mended['categories']:
+    fixed = json.loads(text)
+    for category in fixed['categories']:
         category.pop('supercategory', None)
-    assert mended == sound()
+    assert fixed == sound()
 
 
 def test_byte_order_mark_and_backslashes(tmp_path):
@@ -136,7 +136,7 @@ def use(cfg, line: str) -> None:
 
 
 def test_the_options_lead_to_a_config_that_passes(tmp_path):
-    """A data set that is refused, mended, and used as the last line says."""
+    """A data set that is refused, fixed, and used as the last line says."""
     content = write_coco(tmp_path)
     each('area', 0)(content)
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
@@ -150,7 +150,7 @@ def test_the_options_lead_to_a_config_that_passes(tmp_path):
 
 def test_boxes_are_made_from_keypoints(tmp_path):
     """Keypoints from 1 to 5: 4 pixels, and two more on each side, cut to the image of 8."""
-    cfg = joints(tmp_path)
+    cfg = keypoints(tmp_path)
     file = Path(cfg.train_dataloader.dataset.data_root, 'boxes.json')
     content = json.loads(file.read_text())
     row = content['annotations'][0]
@@ -158,9 +158,9 @@ def test_boxes_are_made_from_keypoints(tmp_path):
     del row['bbox']
     file.write_text(json.dumps(content))
     text, done = repaired_coco(file, tmp_path / 'images', [])
-    mended = json.loads(text)['annotations'][0]
-    assert mended['bbox'] == [0, 0, 7, 7] and mended['num_keypoints'] == 2
-    assert mended['area'] == 49 and 'boxes made from keypoints' in done.counts
+    fixed = json.loads(text)['annotations'][0]
+    assert fixed['bbox'] == [0, 0, 7, 7] and fixed['num_keypoints'] == 2
+    assert fixed['area'] == 49 and 'boxes computed from keypoints' in done.counts
 
 
 def test_masks_of_0_and_255(tmp_path):
@@ -169,7 +169,7 @@ def test_masks_of_0_and_255(tmp_path):
     cfg.val_dataloader.dataset.metainfo.classes = ('back', 'thing')
     assert "class 'thing' (1)" in str(next(findings(cfg)))
     lines = list(fix(cfg, tmp_path / 'out'))
-    assert 'train: 1 masks of 0 and 255 turned into 0 and 1' in lines[0]
+    assert 'train: 1 masks of 0 and 255 converted to 0 and 1' in lines[0]
     written = np.asarray(Image.open(tmp_path / 'out/train/0.png'))
     assert written.tolist() == [[0, 1], [1, 0]]
     use(cfg, lines[-1])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import boxes, joints, write_coco
+from handmade import boxes, keypoints, write_coco
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
@@ -58,19 +58,19 @@ def test_faulty_annotations_are_named(tmp_path, change, severity, said):
 
 
 @pytest.mark.parametrize(
-    'joints, severity, said',
+    'keypoints, severity, said',
     [
         ([1, 1, 3, 2, 2, 1], 'error', '0, 1 or 2'),
         ([1, 1, 2, 2, 2], 'error', '6 numbers'),
         ([NAN, 1, 2, 2, 2, 1], 'error', 'finite'),
-        ([1e9, 1, 0, 2, 2, 1], 'error', 'joints no further'),
+        ([1e9, 1, 0, 2, 2, 1], 'error', 'keypoints no further'),
         ([1, 1, 2, 20, 2, 1], 'warning', 'outside'),
     ],
 )
-def test_faulty_joints_are_named(tmp_path, joints, severity, said):
+def test_faulty_keypoints_are_named(tmp_path, keypoints, severity, said):
     content = write_coco(tmp_path)
-    content['annotations'][0]['keypoints'] = joints
-    (fault,) = of_file(content, 'joints.json', Kind(joints=2))
+    content['annotations'][0]['keypoints'] = keypoints
+    (fault,) = of_file(content, 'keypoints.json', Kind(keypoints=2))
     assert fault.severity == severity and said in fault.rule and fault.annotation == 7
 
 
@@ -194,12 +194,12 @@ def test_a_faulty_mask(kind, tmp_path):
     assert_led_to(cfg, outcome, lambda s: [int(m.sum()) for m in s.gt_instances.masks.masks])
 
 
-def person(*joint: float) -> dict:
-    return dict(keypoints=[*joint, *[2, 2, 2] * 2])
+def person(*keypoint: float) -> dict:
+    return dict(keypoints=[*keypoint, *[2, 2, 2] * 2])
 
 
 BOTH, SECOND = [[1, [1, 1, 1]], [2, [1, 1, 1]]], [[2, [1, 1, 1]]]
-POSE = {  # the last: image and weights of the joints that are read with --no-check
+POSE = {  # the last: image and weights of the keypoints that are read with --no-check
     'none': ({}, None, BOTH),
     'NaN': (person(NAN, 2, 2), 'finite numbers in keypoints', FINITE),
     'endless': (person(INF, 2, 2), 'finite numbers in keypoints', FINITE),
@@ -207,9 +207,13 @@ POSE = {  # the last: image and weights of the joints that are read with --no-ch
     'visibility of 3': (person(2, 2, 3), 'to be 0, 1 or 2, found', BOTH),
     'negative visibility': (person(2, 2, -1), '0, 1 or 2', [[1, [-1, 1, 1]], BOTH[1]]),
     'outside': (person(90, 2, 2), None, [[1, [0, 1, 1]], BOTH[1]]),
-    'far away': (person(1e9, 2, 2), 'joints no further from', [[1, [0, 1, 1]], BOTH[1]]),
-    'two joints': (dict(keypoints=[2, 2, 2] * 2), 'expected 3 joints', [[1, [1, 1]], BOTH[1]]),
-    'seven numbers': (dict(keypoints=[2] * 7), 'expected 3 joints', 'cannot reshape'),
+    'far away': (person(1e9, 2, 2), 'keypoints no further from', [[1, [0, 1, 1]], BOTH[1]]),
+    'two keypoints': (
+        dict(keypoints=[2, 2, 2] * 2),
+        'expected 3 keypoints',
+        [[1, [1, 1]], BOTH[1]],
+    ),
+    'seven numbers': (dict(keypoints=[2] * 7), 'expected 3 keypoints', 'cannot reshape'),
     'texts': (person('a', 2, 2), 'finite numbers in keypoints', 'could not convert'),
     'none in the list': (dict(keypoints=[]), 'keypoints of 9 numbers, found', 'zero-size array'),
     'none labelled': (dict(keypoints=[], num_keypoints=0), None, SECOND),
@@ -230,7 +234,7 @@ POSE = {  # the last: image and weights of the joints that are read with --no-ch
 @pytest.mark.parametrize('kind', POSE)
 def test_a_faulty_person(kind, tmp_path):
     change, said, outcome = POSE[kind]
-    cfg = joints(tmp_path)
+    cfg = keypoints(tmp_path)
     content = json.loads((tmp_path / 'boxes.json').read_text())
     content['annotations'].append(dict(content['annotations'][0], id=8, image_id=2))
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
@@ -244,7 +248,7 @@ def test_a_faulty_person(kind, tmp_path):
     )
 
 
-ROWS_OF_OTHER_PARTS = {  # the last: pictures and labels that are read with --no-check
+ROWS_OF_OTHER_PARTS = {  # the last: images and labels that are read with --no-check
     'an image twice': (
         'images', dict(id=2), 'each id of images once', [['2.jpg', [1]]],
     ),
@@ -309,8 +313,8 @@ def test_names_that_lead_out_of_the_folder_are_read_from_where_they_point(tmp_pa
     load_whole(dataset)
     assert [int(dataset[i]['inputs'].float().mean()) for i in (0, 1)] == [50, 200]
     report = check_all(cfg)
-    rule = 'warning', 'file names that lead out of the data folder: read from where they point'
-    assert report.counts == {rule: 2} and report.looked_at == 2
+    rule = 'warning', 'file names that point outside the data folder: read from there'
+    assert report.counts == {rule: 2} and report.images == 2
 
 
 # --- the commands
@@ -332,8 +336,8 @@ def test_the_command_reports_and_says_so_by_its_exit_code(tmp_path, capsys):
     cfg = boxes(tmp_path)
     cfg.dump(tmp_path / 'c.py')
     arguments = ['check', str(tmp_path / 'c.py'), '--json', str(tmp_path / 'r.json')]
-    assert main(arguments) == 1  # the same pictures in train and val
-    assert 'expected different pictures in train and val' in capsys.readouterr().out
+    assert main(arguments) == 1  # the same images in train and val
+    assert 'expected different images in train and val' in capsys.readouterr().out
     other = tmp_path / 'other'
     other.mkdir()
     write_coco(other)
@@ -346,7 +350,7 @@ def test_the_command_reports_and_says_so_by_its_exit_code(tmp_path, capsys):
     cfg.val_evaluator.ann_file = str(other / 'boxes.json')
     cfg.dump(tmp_path / 'c.py')
     assert main(arguments) == 0
-    assert '0 errors, 0 warnings; looked at 4 pictures' in capsys.readouterr().out
+    assert '0 errors, 0 warnings; processed 4 images' in capsys.readouterr().out
     content['annotations'][1]['bbox'] = [1, 1, NAN, 4]
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
     assert main(arguments) == 1

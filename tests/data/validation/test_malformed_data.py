@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md: odd pictures and label maps, in training and the check."""
+"""The tables of docs/reliability.md: odd images and label maps, in training and the check."""
 
 import re
 import struct
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from moganet_dense.cli import main
 from moganet_dense.data.image_io import LoadWhole, breaks_off, load_whole
 from moganet_dense.data.validation import check_all, check_before_testing
-from moganet_dense.data.validation.image_files import Picture, look
+from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.engine.train import _cause_in_one_line
 from moganet_dense.toolboxes.build import build
@@ -128,23 +128,23 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize('kind', REFUSED)
-def test_a_picture_that_cannot_be_read_is_one_line_with_its_name(kind, tmp_path):
+def test_an_image_that_cannot_be_read_is_one_line_with_its_name(kind, tmp_path):
     file = str(REFUSED[kind](tmp_path))
     with pytest.raises(UserError) as raised:
         LoadWhole(LoadImageFromFile())(dict(img_path=file))
     assert file in str(raised.value) and '\n' not in str(raised.value)
-    digest, (found,) = look(Picture(file, 'train'))
+    digest, (found,) = check_image(ImageSpec(file, 'train'))
     assert not digest and found.severity == 'error' and found.file == file
 
 
 @pytest.mark.parametrize('kind', ACCEPTED)
-def test_a_picture_that_is_accepted_has_three_channels_of_bytes(kind, tmp_path):
+def test_an_image_that_is_accepted_has_three_channels_of_bytes(kind, tmp_path):
     make, (height, width) = ACCEPTED[kind]
     file = str(make(tmp_path))
     image = LoadWhole(LoadImageFromFile())(dict(img_path=file))['img']
     assert image.shape == (height, width, 3) and image.dtype == np.uint8
-    assert look(Picture(file, 'train', (width, height)))[1] == []
-    assert len(look(Picture(file, 'train', (width + 1, height)))[1]) == 1
+    assert check_image(ImageSpec(file, 'train', (width, height)))[1] == []
+    assert len(check_image(ImageSpec(file, 'train', (width + 1, height)))[1]) == 1
 
 
 def test_what_is_accepted_means(tmp_path):
@@ -183,7 +183,7 @@ def test_what_follows_a_jpeg_is_not_looked_at(tmp_path):
     assert not breaks_off(b'\xff\xd8' + segment + content[2:])
 
 
-def test_an_exif_tag_turns_the_picture(tmp_path):
+def test_an_exif_tag_turns_the_image(tmp_path):
     """Tag 6: what is stored at the left is shown at the top (CIPA DC-008, orientation)."""
     stored = np.zeros((24, 32, 3), np.uint8)
     stored[:, 16:] = 255
@@ -192,8 +192,8 @@ def test_an_exif_tag_turns_the_picture(tmp_path):
     file = str(saved(tmp_path / 'a.jpg', Image.fromarray(stored), exif=exif))
     image = LoadImageFromFile()(dict(img_path=file))['img']
     assert image.shape == (32, 24, 3) and image[:14].max() < 20 and image[18:].min() > 235
-    assert look(Picture(file, 'train', (24, 32)))[1] == []
-    (found,) = look(Picture(file, 'train', (32, 24)))[1]
+    assert check_image(ImageSpec(file, 'train', (24, 32)))[1] == []
+    (found,) = check_image(ImageSpec(file, 'train', (32, 24)))[1]
     assert 'of the size that the annotations state' in found.rule
     assert found.found == '24 x 32, stated 32 x 24'
 
@@ -207,14 +207,14 @@ def test_a_gif_is_its_first_frame_or_stops(tmp_path):
         return
     with pytest.raises(UserError, match=r'a\.gif'):
         load(dict(img_path=file))
-    assert look(Picture(file, 'train'))[1][0].severity == 'error'
+    assert check_image(ImageSpec(file, 'train'))[1][0].severity == 'error'
 
 
 RULE = Rule(['sky', 'ground', 'thing'])
 
 
 class OneFile:
-    """A data set of one picture."""
+    """A data set of one image."""
 
     def __init__(self, file: str, *steps) -> None:
         self.file, self.pipeline = file, Compose([LoadImageFromFile(), *steps])
@@ -235,10 +235,10 @@ def test_the_smallest_and_the_widest_are_resized(tmp_path, size):
 
 
 FAULTS = {
-    'cut': (lambda f: cut(f / 'a', '.jpg'), r'a\.jpg: the picture breaks off'),
+    'cut': (lambda f: cut(f / 'a', '.jpg'), r'a\.jpg: the image is truncated'),
     'too narrow': (
         lambda f: saved(f / 'a.png', Image.new('RGB', (20000, 3))),
-        r'a\.png: the picture cannot be prepared \(.*resize',
+        r'a\.png: the image cannot be prepared \(.*resize',
     ),
 }
 
@@ -261,19 +261,19 @@ def test_label_maps_are_all_looked_at(tmp_path):
     cfg.val_dataloader = None
     words = check_all(cfg).words()
     assert re.search(r'labels of 3 classes .*\n .*13.png: labels \[7\]', words)
-    assert re.search(r'size of their pictures\n .*17.png: 2 x 3, picture 2 x 2', words)
+    assert re.search(r'size of their images\n .*17.png: 2 x 3, image 2 x 2', words)
     assert re.search(r'label maps that can be read\n .*19.png: .*empty file', words)
 
 
 LABELS = {  # how a label map is spoiled; what is said of it
-    'missing': (lambda f: f.unlink(), 'expected a picture at .*, found none'),
+    'missing': (lambda f: f.unlink(), 'expected an image at .*, found none'),
     'empty': (lambda f: f.write_bytes(b''), 'an empty file'),
     'cut': (lambda f: f.write_bytes(f.read_bytes()[:-20]), 'breaks off'),
-    'no picture': (lambda f: f.write_bytes(b'<html>'), 'cannot be read .*cannot identify'),
+    'no image': (lambda f: f.write_bytes(b'<html>'), 'cannot be read .*cannot identify'),
     'too large': (lambda f: huge(f, 30000, 30000), 'cannot be read .*exceeds limit'),
     'of another size': (
         lambda f: saved(f, Image.new('L', (3, 2))),
-        'number for each of 2 x 2 pixels, found 2 x 3|^3 x 2, picture 2 x 2',
+        'number for each of 2 x 2 pixels, found 2 x 3|^3 x 2, image 2 x 2',
     ),
     'coloured': (
         lambda f: saved(f, Image.new('RGB', (2, 2))), '2 x 2 pixels, found 2 x 2 x 3|3 channels',
@@ -298,13 +298,15 @@ def test_a_label_map_that_does_not_fit(kind, tmp_path):
     with pytest.raises(UserError, match=said) as raised:
         dataset[0]
     assert str(file) in str(raised.value) and '\n' not in str(raised.value)
-    found = look(Picture(str(tmp_path / 'images/0.jpg'), 'train', None, str(file), RULE))[1]
+    found = check_image(ImageSpec(str(tmp_path / 'images/0.jpg'), 'train', None, str(file), RULE))[
+        1
+    ]
     assert found[0].severity == 'error' and found[0].file == str(file)
     assert re.search(said, found[0].found), found[0].found
 
 
-def test_label_maps_in_testing_are_compared_with_the_picture_as_it_was(tmp_path):
-    """mmseg loads them after the picture is resized; without label maps, pictures are enough."""
+def test_label_maps_in_testing_are_compared_with_the_image_as_it_was(tmp_path):
+    """mmseg loads them after the image is resized; without label maps, images are enough."""
     cfg = scenes(tmp_path, [[[0, 1], [2, 1]]])
     part = cfg.train_dataloader.dataset
     load, labels = part.pipeline
@@ -323,7 +325,7 @@ def test_label_maps_in_testing_are_compared_with_the_picture_as_it_was(tmp_path)
 
 
 @pytest.mark.slow
-def test_commands_stop_at_a_picture_that_breaks_off(mini, tmp_path, monkeypatch, capsys):
+def test_commands_stop_at_a_truncated_image(mini, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     copytree(mini, tmp_path / 'data/mini')
     for file in tmp_path.glob('data/mini/coco/*2017/*.jpg'):
@@ -333,4 +335,4 @@ def test_commands_stop_at_a_picture_that_breaks_off(mini, tmp_path, monkeypatch,
     for command in (['train', config, '--from-scratch'], ['test', config, 'w.pth']):
         assert main([*command, '--mini']) == 1
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
-        assert re.search(r'/(train|val)2017/\d+\.jpg: the picture breaks off', line)
+        assert re.search(r'/(train|val)2017/\d+\.jpg: the image is truncated', line)

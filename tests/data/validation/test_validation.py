@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from handmade import boxes, joints, scenes, write_coco
+from handmade import boxes, keypoints, scenes, write_coco
 from mmengine.config import Config
 
 from moganet_dense.config.mini_config import apply_mini
@@ -39,7 +39,7 @@ def test_boxes_that_fit_pass(tmp_path):
         (('Cat', 'dog'), "classes 'Cat' in .*boxes.json, found 'cat', 'dog'; did you mean 'cat'?"),
         (('cat', 'unicorn'), "expected the classes 'unicorn' in .*, found 'cat', 'dog'; set"),
         (('dog', 'cat'), "order of .*, 'cat', 'dog', found 'dog', 'cat': .*wrong names"),
-        ('cat', r"found the text 'cat'; write classes=\('cat',\), with the comma"),
+        ('cat', r"found the string 'cat'; write classes=\('cat',\), with the comma"),
         (None, r"'person' \(COCO's, as the config names none\) in .*, found 'cat', 'dog'"),
     ],
 )
@@ -58,7 +58,7 @@ def test_built_in_names_may_go_on_where_the_file_ends(tmp_path):
     first = [dict(id=3, name='person'), dict(id=5, name='bicycle')]
     write_coco(tmp_path, categories=first)
     check_before_training(boxes(tmp_path, None, 80))
-    write_coco(tmp_path)  # cats would be called persons
+    write_coco(tmp_path)  # cats would be called people
     message = finding(boxes(tmp_path, None, 80))
     assert "expected the classes 'person', 'bicycle' (COCO's" in message
 
@@ -75,7 +75,7 @@ def test_both_data_sets_are_looked_at(tmp_path, loader):
     'changes, said',
     [
         (dict(images=[]), 'is empty: .* found 0 images'),
-        (dict(annotations=[]), 'annotations that are used, .*2 images and 0 such among 0'),
+        (dict(annotations=[]), 'usable annotations in .*2 images and 0 usable of 0'),
         (dict(annotations=[dict(id=1, image_id=1, category_id=0)]), r'\{3, 5\}|3, 5, found 0'),
     ],
 )
@@ -164,7 +164,7 @@ def test_reduce_zero_label_off_by_one(tmp_path):
     assert Rule(names, reduced=True).no_class({4, 9, 1, 0}) == {4, 9}
     assert not Rule(names, True, {3: 255, 8: 255}).no_class({4, 9, 1, 0})
     message = finding(scenes(tmp_path, [[[0, 1], [2, 3]]]))
-    assert "3 is of no class (void?): set type='LabelMapDataset', label_map={3: 255}" in message
+    assert "3 is not a class (void?): set type='LabelMapDataset', label_map={3: 255}" in message
     assert 'set reduce_zero_label' not in message  # which would shift every class
     assert not Rule(names, False, {3: 255}).no_class({0, 1, 2, 3})
 
@@ -190,7 +190,7 @@ def test_a_segmentation_head_for_another_number_of_classes(tmp_path, heads, name
 
 def test_an_empty_folder_and_another_suffix(tmp_path):
     message = finding(scenes(tmp_path, []))
-    assert 'is empty: expected pictures ending in' in message and 'ending in nothing' in message
+    assert 'is empty: expected images ending in' in message and 'ending in nothing' in message
     message = finding(scenes(tmp_path, [FROM_0], suffix='.png'))
     assert "ending in '.jpg'" in message and "found files ending in '.png'" in message
     check_before_training(scenes(tmp_path, [FROM_0], img_suffix='.png'))
@@ -210,30 +210,31 @@ def test_names_of_ones_own_in_a_known_data_set(tmp_path):
     assert 'expected class names' in finding(scenes(tmp_path, [FROM_0], metainfo={}))
 
 
-# --- joints
+# --- keypoints
 
 
-def test_joints_that_fit_pass(tmp_path):
-    check_before_training(joints(tmp_path))
-    check_before_training(joints(tmp_path, names=['a', 'b', 'c']))
-    check_before_training(joints(tmp_path, names=['A', 'B', 'C']))  # spelt otherwise
-    check_before_training(joints(tmp_path, outputs=9, decoder=dict(heatmap_type='combined')))
+def test_keypoints_that_fit_pass(tmp_path):
+    check_before_training(keypoints(tmp_path))
+    check_before_training(keypoints(tmp_path, names=['a', 'b', 'c']))
+    check_before_training(keypoints(tmp_path, names=['A', 'B', 'C']))  # spelt otherwise
+    check_before_training(keypoints(tmp_path, outputs=9, decoder=dict(heatmap_type='combined')))
 
 
-def test_joints_that_do_not_match(tmp_path):
-    message = finding(joints(tmp_path, outputs=17))
+def test_keypoints_that_do_not_match(tmp_path):
+    message = finding(keypoints(tmp_path, outputs=17))
     assert (
-        'expected model.head.out_channels=3, the number of joints of the data, found 17' in message
+        'expected model.head.out_channels=3, the number of keypoints of the data, found 17'
+        in message
     )
-    message = finding(joints(tmp_path, count=5))
-    assert 'expected 3 joints, as in the metainfo (9 numbers' in message
+    message = finding(keypoints(tmp_path, count=5))
+    assert 'expected 3 keypoints, as in the metainfo (9 numbers' in message
     assert 'found 5 (15 numbers) in annotation 7 of' in message
-    message = finding(joints(tmp_path, names=['a', 'c', 'b']))
-    assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; take the order" in message
-    assert '0 such among 1 annotations: 1 without keypoints' in finding(joints(tmp_path, 0))
-    cfg = joints(tmp_path)
+    message = finding(keypoints(tmp_path, names=['a', 'c', 'b']))
+    assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; use the order" in message
+    assert '0 such among 1 annotations: 1 without keypoints' in finding(keypoints(tmp_path, 0))
+    cfg = keypoints(tmp_path)
     cfg.train_dataloader.dataset.metainfo.sigmas = [0.05] * 17
-    assert 'expected 3 sigmas, one a joint of the metainfo, found 17' in finding(cfg)
+    assert 'expected 3 sigmas, one a keypoint of the metainfo, found 17' in finding(cfg)
 
 
 # --- the configs that ship, and the command line
@@ -241,7 +242,7 @@ def test_joints_that_do_not_match(tmp_path):
 SHIPPED = {
     'boxes': ROOT / 'configs/det/retinanet_moganet_xt.py',
     'labels': ROOT / 'configs/seg/upernet_moganet_xt.py',
-    'joints': ROOT / 'configs/pose/topdown_moganet_xt_256x192.py',
+    'keypoints': ROOT / 'configs/pose/topdown_moganet_xt_256x192.py',
 }
 
 
@@ -258,7 +259,7 @@ def test_nothing_is_found_in_real_data(photographs, folder, kind):
     cfg.val_dataloader = None
     part = cfg.train_dataloader.dataset
     part.data_root = str(photographs / folder)
-    if kind == 'boxes':  # the file lists persons only, COCO's first class
+    if kind == 'boxes':  # the file lists people only, COCO's first class
         part.update(ann_file='annotations/person_keypoints.json', data_prefix=dict(img='images/'))
     else:
         part.data_prefix = dict(img_path='images/validation', seg_map_path='annotations/validation')
@@ -270,7 +271,7 @@ def trapped(name: str, folder: Path) -> Config:
     if name == 'boxes':
         write_coco(folder)
         return boxes(folder, ('Cat', 'dog'))
-    return scenes(folder, [FROM_1]) if name == 'labels' else joints(folder, outputs=17)
+    return scenes(folder, [FROM_1]) if name == 'labels' else keypoints(folder, outputs=17)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def trapped(name: str, folder: Path) -> Config:
     [
         ('boxes', "did you mean 'cat'"),
         ('labels', 'set reduce_zero_label=True'),
-        ('joints', 'out_channels=3, .*found 17'),
+        ('keypoints', 'out_channels=3, .*found 17'),
     ],
 )
 def test_training_ends_in_one_line_before_it_starts(name, said, tmp_path, cli, monkeypatch):
