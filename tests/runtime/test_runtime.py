@@ -56,10 +56,9 @@ def bare(tmp_path_factory, wheel) -> Path:
 
 @pytest.mark.slow
 def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path):
-    image = photograph
     code = (
         'import sys; from moganet_dense.runtime import load\n'
-        f'found = load({str(pose)!r})({str(image)!r})\n'
+        f'found = load({str(pose)!r})({str(photograph)!r})\n'
         'print(found.keypoints.tolist())\n'
         'heavy = ("torch", "mmengine", "mmcv", "yaml")\n'
         'assert not [name for name in heavy if name in sys.modules]\n'
@@ -69,14 +68,14 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
     run = dict(cwd=tmp_path, capture_output=True, text=True, env={})
     done = subprocess.run([bare, '-c', code], **run)
     assert done.returncode == 0, done.stderr
-    wanted = load(pose)(image).keypoints
+    wanted = load(pose)(photograph).keypoints
     assert np.abs(np.array(json.loads(done.stdout)) - wanted).max() < 0.01
 
     detector = tiny_detector(tmp_path / 'detector.onnx')
     (tmp_path / 'broken.jpg').write_bytes(b'no image')
     (tmp_path / 'empty').mkdir()
     look = ['predict', pose, '--runtime', 'onnx', '--boxes', 'whole', '--out']
-    list_of = dict(run, input=f'{image}\nbroken.jpg\n')
+    list_of = dict(run, input=f'{photograph}\nbroken.jpg\n')
     doors = [bare.with_name('moganet-dense')], [bare, '-m', 'moganet_dense']
     for out, door in zip(('script', 'module', 'runtime'), (*doors, None), strict=True):
         command = (
@@ -84,7 +83,7 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
             if door
             else [bare, '-m', 'moganet_dense.runtime', pose, '--boxes', 'whole', '--out', out]
         )
-        done = subprocess.run([*command, image], **run)
+        done = subprocess.run([*command, photograph], **run)
         assert done.returncode == 0, done.stderr
         assert done.stderr == f'processed 1 image; results in {out}\n'
         (person,) = json.loads((tmp_path / out / 'predictions.json').read_text())['annotations']
@@ -103,20 +102,19 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
     for arguments, code, told in [
         (['zoo'], 1, 'error: this needs yaml, which is not installed'),
         (['predict', pose, 'empty', '--boxes', 'whole'], 1, 'error: no images or videos in'),
-        (['predict', pose, image], 2, 'error: a model of pose needs --boxes'),
+        (['predict', pose, photograph], 2, 'error: a model of pose needs --boxes'),
     ]:
         done = subprocess.run([*script, *arguments], **run)
         assert done.returncode == code and done.stderr.startswith(told), done.stderr
         assert len(done.stderr.splitlines()) == 1
-    done = subprocess.run([*script, 'predict', pose, image, '--fly'], **run)
+    done = subprocess.run([*script, 'predict', pose, photograph, '--fly'], **run)
     assert done.returncode == 2 and 'No such option' in done.stderr and '--fly' in done.stderr
     done = subprocess.run([*script, 'predict', '--help'], **run)
     assert done.returncode == 0 and '--boxes DETECTOR|FILE.json|whole' in done.stdout
 
 
 def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
-    image = photograph
-    command = ['predict', str(pose), str(image), '--boxes', 'whole']  # the ending tells
+    command = ['predict', str(pose), str(photograph), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0
     content = json.loads((tmp_path / 'found' / 'predictions.json').read_text())
     assert len(content['annotations']) == 1
@@ -125,9 +123,8 @@ def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
 
 
 def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph, capfd):
-    image = str(photograph)
     tiny_detector(tmp_path / 'exported')
-    command = ['predict', str(tmp_path / 'exported'), image, '--json']
+    command = ['predict', str(tmp_path / 'exported'), str(photograph), '--json']
     assert main([*command, '--runtime', 'onnx', '--device', 'cpu', '--threads', '1']) == 0
     (found,) = json.loads(capfd.readouterr().out)['found']
     assert found['score'] == pytest.approx(FOUND['scores'][0]) and found['category_id'] == 1
