@@ -1,10 +1,12 @@
 """Fixtures: the mini data set drawn once, and an empty folder to work in that sees it."""
 
+import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,12 +45,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long)
 
 
+@contextmanager
+def shared_folder(factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of all parallel workers; one at a time writes into it."""
+    folder = factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        folder = folder.parent
+    with open(folder / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
-    """Folder of the mini data set."""
+    """Folder of the mini data set, drawn once."""
     from moganet_dense.data.mini import make_mini
 
-    return make_mini(tmp_path_factory.mktemp('data') / 'mini')
+    with shared_folder(tmp_path_factory) as folder:
+        return make_mini(folder / 'mini')
 
 
 @pytest.fixture
@@ -94,7 +108,14 @@ def cli(capfd) -> Callable[..., str]:
 @pytest.fixture(scope='session')
 def wheel(tmp_path_factory) -> Path:
     """The project as a wheel."""
-    folder = tmp_path_factory.mktemp('wheel')
+    with shared_folder(tmp_path_factory) as folder:
+        if not list(folder.glob('*.whl')):
+            build_wheel(folder)
+        (found,) = folder.glob('*.whl')
+    return found
+
+
+def build_wheel(folder: Path) -> None:
     source = folder / 'source'
     listed = subprocess.run(
         ['git', 'ls-files', '-co', '--exclude-standard'],
@@ -106,5 +127,3 @@ def wheel(tmp_path_factory) -> Path:
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
     subprocess.run([*command, '--wheel-dir', folder, source], check=True)
-    (found,) = folder.glob('*.whl')
-    return found

@@ -103,8 +103,8 @@ def test_train_test_resume_of_a_detector(workspace, cli):
         assert len(pickle.load(file)) == 8
 
     output = cli('train', config, '--resume', '--accept-changes', *mini, 'train_cfg.max_epochs=2')
-    assert 'resumed epoch: 1' in output
-    assert 'Epoch(val) [2]' in output and 'Epoch(val) [1]' not in output
+    assert 'resumed   after epoch 1' in output
+    assert 'epoch 2  boxes' in output and 'epoch 1  boxes' not in output
     assert 'dataset metainfo from the resumed checkpoint is different' not in output
     resumed = torch.load(workspace / 'work/epoch_2.pth', weights_only=True)
     assert resumed['meta']['epoch'] == 2

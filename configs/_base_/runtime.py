@@ -13,6 +13,7 @@ default_hooks = dict(
     average_buffers=dict(type='AverageBuffersHook'),
     record=dict(type='RecordHook'),
     signals=dict(type='SignalHook'),
+    screen=dict(type='ScreenHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -15,6 +15,8 @@ MANY: dict[str, Callable[[str], bool]] = {
 """Options that take several values, and the pattern of a value."""
 OPTIONAL: dict[str, tuple[str, ...]] = {'--amp': ('auto', 'bf16', 'fp16')}
 """Options with an optional value: the valid values, the first is the default."""
+FREEZES = ('stem', '1', '2', '3', '4', 'backbone')
+"""Values of ``--freeze``: the stem, the stem and stages up to a number, the whole backbone."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
@@ -50,6 +52,31 @@ def _trust(context: click.Context, option: click.Parameter, value: bool) -> None
         from ..weights.loading import trusting
 
         context.with_resource(trusting())
+
+
+def _use_device(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Shows this process one device, before torch and mmengine look for them.
+
+    Raises:
+        BadParameter: no name of a device, or there is no such one.
+    """
+    if value is None:
+        return
+    kind, _, number = value.partition(':')
+    if kind.isdigit() and not number:
+        kind, number = 'cuda', kind
+    if kind not in ('cpu', 'cuda') or (number and not number.isdigit()):
+        raise click.BadParameter(f'expected cpu, cuda, cuda:N or N, found {value}')
+    if kind == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+        return
+    if number:
+        seen = [one for one in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if one]
+        os.environ['CUDA_VISIBLE_DEVICES'] = dict(enumerate(seen)).get(int(number), number)
+    import torch
+
+    if not torch.cuda.is_available():
+        raise click.BadParameter(f'{value}: torch finds no such GPU; --device cpu trains without')
 
 
 class ModelName(click.ParamType):
@@ -155,7 +182,18 @@ channels_last = click.option(
     help='Use the channels-last memory format; default: on GPUs where it is faster.',
 )
 no_cuda_graphs = click.option('--no-cuda-graphs', is_flag=True, help='Do not use CUDA graphs.')
+device = click.option(
+    '--device',
+    metavar='[cpu|cuda|N]',
+    expose_value=False,
+    is_eager=True,
+    callback=_use_device,
+    help='Device to compute on; default: the first GPU, if there is one.',
+)
 no_check = click.option('--no-check', is_flag=True, help='Skip the check of config and data.')
+verbose = click.option(
+    '--verbose', 'show_all', is_flag=True, help='Show everything that the log file has.'
+)
 trust = click.option(
     '--trust-checkpoint',
     is_flag=True,

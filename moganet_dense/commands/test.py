@@ -13,7 +13,10 @@ from . import options
 @options.channels_last
 @options.no_cuda_graphs
 @click.option('--compile', is_flag=True, help='Compile the backbone.')
+@click.option('--tta', is_flag=True, help='Average over flipped and scaled images.')
+@options.device
 @options.no_check
+@options.verbose
 @options.trust
 def command(
     config,
@@ -29,7 +32,9 @@ def command(
     channels_last,
     no_cuda_graphs,
     compile,
+    tta,
     no_check,
+    show_all,
 ) -> None:
     """Evaluate a checkpoint of any task.
 
@@ -50,4 +55,6 @@ def command(
     config, checkpoint = model_files(config, checkpoint)
     job = Job(config, work_dir, cfg_options, launcher, mini)
     form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
-    test(job, checkpoint, out=out, show_dir=show_dir, form=form, check=not no_check)
+    how = dict(out=out, show_dir=show_dir, form=form, check=not no_check, show_all=show_all)
+    how['tta'] = tta
+    test(job, checkpoint, **how)

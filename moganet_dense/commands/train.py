@@ -1,10 +1,47 @@
+from dataclasses import fields
+
 import click
 
 from . import options
 
 
+def training_options(command):
+    """The options that change numbers of a config."""
+    for option in reversed(
+        [
+            click.option('--epochs', type=click.IntRange(1), help='Length; schedules go along.'),
+            click.option(
+                '--batch-size',
+                type=click.IntRange(1),
+                help='Images on each process; rate, warm-up and iterations go along.',
+            ),
+            click.option('--auto-batch', is_flag=True, help='The largest batch that fits the GPU.'),
+            click.option('--img-size', type=click.IntRange(32), help='Longer side, in pixels.'),
+            click.option('--lr', type=click.FloatRange(0, 1e3, min_open=True), help='The rate.'),
+            click.option('--workers', type=click.IntRange(0, 1024), help='Loading processes.'),
+            click.option(
+                '--freeze',
+                type=click.Choice(options.FREEZES),
+                help='Do not train the stem, stages up to a number, or the backbone.',
+            ),
+            click.option('--seed', type=click.IntRange(0, 2**32 - 1), help='Of all randomness.'),
+            click.option('--ema', is_flag=True, help='Keep a moving average of the weights.'),
+            click.option(
+                '--patience',
+                type=click.IntRange(1),
+                metavar='N',
+                help='End after N validations without a better metric.',
+            ),
+            options.device,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @options.job
+@training_options
 @click.option('--from-scratch', is_flag=True, help='Train from scratch, without published weights.')
 @click.option(
     '--resume',
@@ -51,6 +88,7 @@ from . import options
     type=click.Choice(['wandb', 'mlflow']),
     help='Also log to this tracker; TensorBoard is always on.',
 )
+@options.verbose
 @options.trust
 def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_check, **how) -> None:
     """Train a model of any task.
@@ -59,12 +97,14 @@ def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_chec
 
     \b
     moganet-dense train configs/det/retinanet_moganet_s.py
+    moganet-dense train mine.py --epochs 50 --batch-size 8 --img-size 640
     moganet-dense train configs/seg/upernet_moganet_t.py --mini --work-dir work
     moganet-dense train configs/det/retinanet_moganet_s.py --resume
     """
+    from ..config.training_options import TrainingOptions
     from ..engine.job import Job
     from ..engine.train import train
 
-    train(
-        Job(config, work_dir, cfg_options, launcher, mini, from_scratch), check=not no_check, **how
-    )
+    job = Job(config, work_dir, cfg_options, launcher, mini, from_scratch)
+    changes = {field.name: how.pop(field.name) for field in fields(TrainingOptions)}
+    train(job, check=not no_check, options=TrainingOptions(**changes), **how)

@@ -150,6 +150,7 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
         cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
     cfg.optim_wrapper.optimizer.lr = schedule.lr
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule.batch_size)
     cfg.optim_wrapper.clip_grad = dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
     trunk = dict(lr_mult=schedule.backbone_lr)

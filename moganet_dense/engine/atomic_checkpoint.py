@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..evaluation.metric_names import plain_name
 from ..utils.atomic import remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
@@ -258,7 +259,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._save(runner, best, copy, False, save_optimizer=False, save_param_scheduler=False)
         if old and os.path.basename(old) != best:
             self._remove(os.path.basename(old))
-        runner.logger.info(f'The best {key}, {score:0.4f} at {place}, is saved as {best}')
+        runner.logger.info(f'best so far, by {plain_name(key)}: {score:.4g}, saved as {best}')
         return True
 
 

@@ -1,6 +1,7 @@
 """The Runner of trainings and tests, in one process or many."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
 from .distributed import HeartbeatHook, join, require_same, speak_into
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
+from .screen import Screen, is_quiet, show_little
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
 
@@ -32,8 +34,14 @@ class DenseRunner(Runner):
 
     Only rank 0 prints; every rank writes a log. A checkpoint to resume from is found and checked
     before anything is built, and its seed is used. Hooks whose config is None are removed. At the
-    end of a training, also after an error, hooks with a method ``close`` are closed.
+    end of a training or test, also after an error, hooks with a method ``close`` are closed. With a
+    ScreenHook in the config most of the log is not printed.
+
+    Attributes:
+        screen: where the hook prints; None: the whole log is printed.
     """
+
+    screen: Screen | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'DenseRunner':
@@ -66,7 +74,13 @@ class DenseRunner(Runner):
         """Keeps the logs of all ranks; output of ranks other than 0 goes to a file."""
         if get_rank():
             speak_into(os.path.join(self._log_dir, f'rank{get_rank()}.out'))
-        return super().build_logger(log_level, distributed=True, **options)
+        logger = super().build_logger(log_level, distributed=True, **options)
+        if is_quiet(self.cfg):
+            screen = Screen()
+            show_little(logger, screen)
+            level = logging._nameToLevel[log_level] if isinstance(log_level, str) else log_level
+            self.screen = screen if level <= logging.INFO else None
+        return logger
 
     def train(self) -> nn.Module:
         """As mmengine's; hooks are closed and the work dir is released after it."""
@@ -78,6 +92,13 @@ class DenseRunner(Runner):
         finally:
             self.call_hook('close')
             unlock(self.work_dir)
+
+    def test(self) -> dict:
+        """As mmengine's; hooks are closed after it."""
+        try:
+            return super().test()
+        finally:
+            self.call_hook('close')
 
     def _facts(self) -> dict[str, str]:
         """Properties that have to be the same in all processes."""

@@ -11,14 +11,18 @@ from typing import Any, TypeVar
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..config.schedules import rate_for_other_batch, set_batch
+from ..config.training_options import TrainingOptions, apply_training_options
+from ..config.tta import set_tta
 from ..data.data_summary import Summary
 from ..data.layouts import require_files
+from ..data.sample_count import training_samples
 from ..data.validation import check_before_testing, check_before_training
 from ..models import MogaNet
 from ..models.memory_format import channels_last_is_faster
@@ -30,8 +34,10 @@ from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .amp import enable_amp
 from .atomic_checkpoint import storage_errors
+from .auto_batch import find_batch
 from .distributed import joined
 from .job import Job
+from .screen import is_quiet, libraries_in_log, verbose
 from .signals import stopping_at_once
 from .trackers import track
 from .work_dir_lock import lock, unlock
@@ -68,6 +74,9 @@ def train(
     check: bool = True,
     fsdp: bool = False,
     trackers: Sequence[str] = (),
+    show_all: bool = False,
+    options: TrainingOptions | None = None,
+    auto_batch: bool = False,
 ) -> Path:
     """Reads the config, checks the data, and trains with the runner of the config.
 
@@ -89,6 +98,9 @@ def train(
             :func:`~moganet_dense.data.validation.check_before_training`.
         fsdp: shard weights, gradients and optimizer state over the processes.
         trackers: trackers besides TensorBoard: 'wandb', 'mlflow'.
+        show_all: print the whole log, see :mod:`~moganet_dense.engine.screen`.
+        options: length, batch, size and others that change the config; a line reports each.
+        auto_batch: use the largest batch that fits into the GPU.
 
     Returns:
         the work dir.
@@ -101,14 +113,15 @@ def train(
     cfg = job.read()
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
+    _set(cfg, amp, auto_scale_lr, fsdp)
+    _apply(cfg, options or TrainingOptions(), auto_batch)
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
-    _set(cfg, amp, auto_scale_lr, fsdp)
     _set_hooks(cfg, accept_changes, skip_nonfinite)
     _set_model_hooks(cfg, channels_last, compile)
     _pin_memory(cfg)
     track(cfg, trackers)
-    with stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir), _cause_in_one_line():
+    with _running(cfg, show_all), stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir):
         summary = _check(cfg) if check and is_main_process() else None
         lock(cfg.work_dir)
         try:
@@ -127,6 +140,20 @@ def train(
     return Path(cfg.work_dir)
 
 
+def _apply(cfg: Config, options: TrainingOptions, auto_batch: bool) -> None:
+    """Writes options into a config, and says what follows from them."""
+    processes, lines = get_world_size(), []
+    if auto_batch and options.batch_size is not None:
+        raise UserError('--auto-batch and --batch-size: expected one of them')
+    lines += apply_training_options(cfg, options, lambda: training_samples(cfg), processes)
+    if auto_batch:
+        lines.append(set_batch(cfg, find_batch(cfg, processes), processes))
+    lines += filter(None, [rate_for_other_batch(cfg, processes)])
+    if is_main_process():
+        for line in lines:
+            print(printable(line))
+
+
 def _check(cfg: Config) -> Summary:
     """Compares config and data before anything is written; prints the used and dropped data."""
     with one_line('the data cannot be checked'):
@@ -143,6 +170,8 @@ def test(
     show_dir: str | None = None,
     form: Form | None = None,
     check: bool = True,
+    show_all: bool = False,
+    tta: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint by the config's metrics.
 
@@ -154,6 +183,8 @@ def test(
         form: fused, precision and memory format; None: as in the config.
         check: compare config and data first, see
             :func:`~moganet_dense.data.validation.check_before_testing`.
+        show_all: show all that is logged, see :mod:`~moganet_dense.engine.screen`.
+        tta: average or merge over flipped and scaled images.
 
     Returns:
         the metrics by name.
@@ -175,21 +206,34 @@ def test(
     if out and out.endswith('.pkl'):
         _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
+    if tta:
+        line = set_tta(cfg)
+        if is_main_process():
+            print(line)
     cfg.load_from, cfg.resume = None, False
     _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
-    runner = _build_runner(cfg)
-    model = getattr(runner.model, 'module', runner.model)
-    form = form or Form()
-    load(model, checkpoint, form.deploy)
-    form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
-    with one_line('the testing cannot be built'):
-        runner.test_loop  # noqa: B018 a property that builds
-    with _cause_in_one_line():
+    with _running(cfg, show_all):
+        runner = _build_runner(cfg)
+        model = getattr(runner.model, 'module', runner.model)
+        form = form or Form()
+        load(model, checkpoint, form.deploy)
+        form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
+        with one_line('the testing cannot be built'):
+            runner.test_loop  # noqa: B018 a property, which builds
         metrics = runner.test()
     if out and out.endswith('.json') and is_main_process():
         dump(metrics, out)
     return metrics
+
+
+@contextmanager
+def _running(cfg: Config, show_all: bool) -> Iterator[None]:
+    """Within, little is shown unless all is asked for, and an error of ours is one line."""
+    if show_all:
+        verbose(cfg)
+    with libraries_in_log(is_quiet(cfg)), _cause_in_one_line():
+        yield
 
 
 @contextmanager

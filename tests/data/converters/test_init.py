@@ -170,7 +170,7 @@ def test_init_and_train(here, capsys):
     options += ['train_dataloader.dataset.pipeline.4.crop_size=(96,64)']
     assert main(['train', 'mine.py', '--from-scratch', '--cfg-options', *options]) == 0
     said = ''.join(capsys.readouterr())
-    assert re.search(r'coco/bbox_mAP: [\d.-]+', said)
+    assert re.search(r'epoch 1  boxes +[\d.-]+', said)
     assert list(Path('work_dirs/mine').glob('best_*.pth'))
 
 
