@@ -1,11 +1,11 @@
 """Dense prediction with MogaNet: a backbone and recipes for OpenMMLab's toolboxes.
 
 Importing the package after mmengine or a toolbox registers the backbone (type ``MogaNet``), its
-layer-wise learning-rate decay (constructor ``MogaNetLayerDecay``) and what else configs name in
-mmengine's root registries, where mmdet, mmseg, mmpose and mmpretrain find them, and makes the names
-of the model index known to them; so does :func:`register`. Where mmengine has not been imported,
-importing the package imports neither it nor torch, and no toolbox, so that the command line starts
-at once and exported files run without them.
+layer-wise learning-rate decay (constructor ``MogaNetLayerDecay``) and the other classes of configs
+in mmengine's root registries, where mmdet, mmseg, mmpose and mmpretrain find them, and adds the
+models of the model index to the toolboxes; so does :func:`register`. If mmengine has not been
+imported, importing the package imports neither it nor torch nor a toolbox, so that the command line
+starts quickly and exported files run without them.
 """
 
 import functools
@@ -43,7 +43,7 @@ _REGISTERED = (
     '.evaluation.fast_coco_eval',
     '.report.record_hook',
 )
-"""Modules whose classes a config names; they import the others that have some."""
+"""Modules with registered classes; they import the other modules with registered classes."""
 
 
 def __getattr__(name: str):
@@ -64,12 +64,12 @@ def __getattr__(name: str):
 
 
 def register() -> None:
-    """Registers the backbone and what training needs in mmengine's registries, makes the names of
-    the model index known to the toolboxes, and checkpoints read without running code.
+    """Registers the backbone and the training classes in mmengine's registries, adds the models of
+    the model index to the toolboxes, and makes mmengine read checkpoints without running code.
 
-    Importing the package does this where mmengine has been imported before, as in a config's
-    ``custom_imports``; so does the first use of a name above. It may be called again: mmpretrain's
-    hub gets our names if mmpretrain has been imported by then.
+    Importing the package does this if mmengine was imported before, as in a config's
+    ``custom_imports``; so does the first use of a name above. Calling it again is safe:
+    mmpretrain's hub gets the models once mmpretrain has been imported.
     """
     for name in _REGISTERED:
         importlib.import_module(name, __name__)
@@ -78,7 +78,7 @@ def register() -> None:
 
 @functools.cache
 def register_or_warn() -> None:
-    """:func:`register`; once; a failure is a warning, as in an environment that lacks a part."""
+    """Calls :func:`register` once; a failure, as in an incomplete environment, is a warning."""
     try:
         register()
     except Exception as error:

@@ -1,7 +1,7 @@
-"""What a model answers about one image, in NumPy: shared by all that runs models.
+"""Results of a model for one image, in NumPy; shared by all runtimes.
 
-Places are in pixels of the image that was given, as it is shown (a photograph that its EXIF tag
-turns is turned): x to the right and y down, both from 0 at the upper left corner's outer edge.
+Coordinates are in pixels of the input image after its EXIF rotation: x to the right and y down,
+with 0 at the outer edge of the upper left corner.
 """
 
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from .utils.suggest import closest
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Objects in an image, the most certain first.
+    """Objects in an image, the most confident first.
 
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``names``.
-        names: all classes that the model knows.
+        names: all classes of the model.
         masks: (N, H, W) bool, of the image's size; None: the model has no masks.
     """
 
@@ -35,15 +35,15 @@ class Detections:
         return len(self.boxes)
 
     def where(self, score: float = 0.0, name: str | None = None) -> 'Detections':
-        """Those of at least ``score``, and of the class ``name`` unless that is None.
+        """The objects with at least ``score``, and of class ``name`` unless it is None.
 
         Raises:
-            UserError: the model knows no class of this name.
+            UserError: the model has no class of this name.
         """
         kept = self.scores >= score
         if name is not None and name not in self.names:
             close = ', '.join(closest(name, self.names))
-            raise UserError(f'the model knows no class {name!r}; did you mean {close}?')
+            raise UserError(f'the model has no class {name!r}; did you mean {close}?')
         if name is not None:
             kept &= self.labels == self.names.index(name)
         masks = None if self.masks is None else self.masks[kept]
@@ -62,7 +62,7 @@ class Segmentation:
 
     Attributes:
         labels: (H, W) int64, indices into ``names``, of the image's size.
-        names: all classes that the model knows.
+        names: all classes of the model.
         palette: (C, 3) uint8, a colour for each class, RGB.
         scores: (H, W) float32, probability of each pixel's class; None: not computed.
     """
@@ -80,10 +80,10 @@ class Poses:
     Attributes:
         keypoints: (N, K, 2) float32, x y in pixels.
         scores: (N, K) float32, height of each keypoint's peak, about 0 to 1.
-        boxes: (N, 4) float32, x1 y1 x2 y2: where people were looked for.
+        boxes: (N, 4) float32, x1 y1 x2 y2: the input boxes of people.
         names: of the K keypoints.
         skeleton: pairs of keypoints, as indices, that a line joins.
-        box_scores: (N,) float32, how certain each box is; None: it was not said.
+        box_scores: (N,) float32, confidence of each box; None: unknown.
         category: class of the objects, such as 'person'.
     """
 
@@ -101,13 +101,13 @@ class Poses:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What an image shows.
+    """The class of an image.
 
     Attributes:
         scores: (C,) float32, probability of each class.
         label: index of the highest.
         name: its class.
-        names: all classes that the model knows.
+        names: all classes of the model.
     """
 
     scores: np.ndarray
@@ -118,13 +118,13 @@ class Classification:
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """Maps of the backbone's stages.
+    """Feature maps of the backbone's stages.
 
     Attributes:
         maps: (C_i, h_i, w_i) float32 each.
-        strides: of each, in pixels of what the network saw.
+        strides: of each, in pixels of the network input.
         channels: C_i of each.
-        input_size: height and width of what the network saw: the image resized and padded.
+        input_size: height and width of the network input: the image resized and padded.
     """
 
     maps: tuple[np.ndarray, ...]
@@ -144,7 +144,7 @@ def boxes_of(given: Any, image: np.ndarray) -> np.ndarray:
         image: (H, W, 3).
 
     Raises:
-        UserError: they are no boxes.
+        UserError: they are not boxes.
     """
     if given is None:
         height, width = image.shape[:2]
@@ -160,5 +160,5 @@ def boxes_of(given: Any, image: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 4:
         raise UserError(f'boxes: expected (N, 4), x1 y1 x2 y2, found {array.shape}')
     if not np.isfinite(array).all() or (array[:, 2:] <= array[:, :2]).any():
-        raise UserError('boxes: expected x1 < x2 and y1 < y2 in pixels, found others')
+        raise UserError('boxes: expected x1 < x2 and y1 < y2 in pixels, found other values')
     return array

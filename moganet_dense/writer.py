@@ -1,6 +1,6 @@
 """Writes results as files that other programs read: COCO's JSON, label maps, drawn images.
 
-NumPy and OpenCV alone. Files are written whole or not at all.
+Needs only NumPy and OpenCV. Files are written atomically.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
 
     Args:
         result: of one image.
-        score_thr: objects below it are left out.
+        score_thr: objects below it are skipped.
     """
     kinds = {
         Detections: _of_detections,
@@ -52,9 +52,9 @@ def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
     """A mask, (H, W) bool, as COCO's compressed run lengths.
 
-    Runs go down the columns, from background on. From the fourth on, each is told as its
-    difference to the last but one; numbers are five bits a character, lowest first, with a sixth
-    for "more follows" (pycocotools, maskApi.c, rleToString).
+    Runs go down the columns, starting with the background. From the fourth on, each is stored as
+    its difference to the run two before; numbers have five bits per character, lowest first, with a
+    sixth for "more follows" (pycocotools, maskApi.c, rleToString).
     """
     flat = np.concatenate([[False], mask.ravel(order='F')])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
@@ -74,31 +74,31 @@ def _in_five_bits(number: int) -> str:
 
 
 JPEG_SIDE = 65500
-"""Pixels that libjpeg takes along a side."""
+"""Maximum side in pixels of libjpeg."""
 
 
 class Writer:
-    """Puts results into a folder: drawn images at once, what is about all images at the end,
-    also of one that an error or Ctrl-C brings about.
+    """Writes results to a folder: drawn images at once, files about all images at the end, also
+    after an error or Ctrl-C.
 
     ======================  =====================================================
     drawn/NAME.jpg, .mp4    the image or video with the results
-    predictions.json        COCO's format, with scores; of a classifier a list
-    labels/NAME.png         of a segmentation: the index of each pixel's class; of a video
+    predictions.json        COCO format, with scores; for a classifier a list
+    labels/NAME.png         for segmentation: the class index of each pixel; for a video
                             NAME.frames/NUMBER.png
-    palette/NAME.png        the same in the classes' colours
+    palette/NAME.png        the same in the colours of the classes
     classes.json            their index, name and colour
     ======================  =====================================================
     """
 
     def __init__(self, folder: Path, score_thr: float) -> None:
         self.folder, self.score_thr = folder, score_thr
-        self._told: list[tuple[dict, list[dict]]] = []  # of each image: about it, and its rows
+        self._rows: list[tuple[dict, list[dict]]] = []  # per image: its entry and its rows
         self._last: Result | None = None
         self._video: _Video | None = None
 
     def add(self, frame: Frame, result: Result) -> None:
-        """Draws a result and keeps what it tells.
+        """Draws a result and stores its rows.
 
         Raises:
             UserError: a file cannot be written.
@@ -112,28 +112,28 @@ class Writer:
             colours = result.palette[result.labels][..., ::-1]
             _write_png(self.folder / 'palette' / f'{name}.png', np.ascontiguousarray(colours))
         else:
-            self._told.append((about(frame), rows(result, self.score_thr)))
+            self._rows.append((about(frame), rows(result, self.score_thr)))
         self._last = result
 
     def __enter__(self) -> 'Writer':
-        """Tries the folder, before anything is computed for it.
+        """Checks the folder before anything is computed.
 
         Raises:
-            UserError: it cannot be written to.
+            UserError: it is not writable.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
         except OSError as error:
             raise UserError(
-                f'expected a folder to write to at {self.folder} ({error.strerror}); give '
+                f'expected a folder to write to at {self.folder} ({error.strerror}); pass '
                 'another --out'
             ) from None
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        """Ends a video that is being drawn, and writes the files about all images. After an
-        error as well as that goes: the error is what has to be told."""
+        """Finishes the current video, and writes the files about all images. After an error further
+        errors are suppressed, so that the first one is reported."""
         with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
             try:
                 self._end_video()
@@ -148,14 +148,14 @@ class Writer:
             ]
             _write_json(self.folder / 'classes.json', table)
         elif isinstance(self._last, Classification):
-            listed = [dict(image, classes=best) for image, best in self._told]
+            listed = [dict(image, classes=best) for image, best in self._rows]
             _write_json(self.folder / 'predictions.json', listed)
         elif self._last is not None:
             _write_json(self.folder / 'predictions.json', self._coco())
 
     def _coco(self) -> dict[str, Any]:
-        ids = _image_ids([image for image, _ in self._told])
-        told = list(zip(ids, self._told, strict=True))
+        ids = _image_ids([image for image, _ in self._rows])
+        told = list(zip(ids, self._rows, strict=True))
         images = [dict(id=i, **image) for i, (image, _) in told]
         annotations = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
         annotations = [dict(id=k + 1, **row) for k, row in enumerate(annotations)]
@@ -169,7 +169,7 @@ class Writer:
             write_whole(self.folder / 'drawn' / f'{frame.source.name}.jpg', content.tobytes())
             return
         target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
-        if self._video is None or self._video.target != target:  # the first may be left out
+        if self._video is None or self._video.target != target:  # the first may be omitted
             self._end_video()
             self._video = _Video(target, frame.fps, image.shape)
         self._video.add(image)
@@ -181,7 +181,7 @@ class Writer:
 
 
 class _Video:
-    """A video that is drawn frame by frame, aside, and moved to its place at the end."""
+    """A video that is written to a temporary file, frame by frame, and renamed at the end."""
 
     def __init__(self, target: Path, fps: float, shape: tuple[int, ...]) -> None:
         self.target, self.draft = target, target.with_suffix('.part.mp4')
@@ -194,7 +194,7 @@ class _Video:
             raise UserError(f'{target} cannot be written: OpenCV does not open it')
 
     def add(self, image: np.ndarray) -> None:
-        if image.shape[1::-1] != self.size:  # OpenCV would leave it out and say nothing
+        if image.shape[1::-1] != self.size:  # OpenCV would silently skip it
             image = cv2.resize(image, self.size)
         self.writer.write(image)
         self.count += 1
@@ -202,7 +202,7 @@ class _Video:
     def close(self) -> None:
         self.writer.release()
         written = cv2.VideoCapture(str(self.draft)).get(cv2.CAP_PROP_FRAME_COUNT)
-        if written < self.count:  # OpenCV does not say so when the disk is full
+        if written < self.count:  # OpenCV does not report a full disk
             self.draft.unlink(missing_ok=True)
             raise UserError(
                 f'{self.target} cannot be written: expected {self.count} frames, found '
@@ -213,14 +213,14 @@ class _Video:
 
 
 def about(frame: Frame) -> dict[str, Any]:
-    """File, size and, in a video, place of an image."""
+    """File, size and, in a video, index of an image."""
     height, width = frame.image.shape[:2]
     place = {} if frame.index is None else dict(frame=frame.index)
     return dict(file_name=frame.source.file, height=height, width=width, **place)
 
 
 def categories(result: Detections | Poses) -> list[dict[str, Any]]:
-    """The classes of COCO's format; of poses the one that they are of, with its keypoints."""
+    """The categories in COCO format; for poses the class of the objects, with its keypoints."""
     if isinstance(result, Poses):
         skeleton = [[a + 1, b + 1] for a, b in result.skeleton]  # COCO counts keypoints from 1
         return [dict(id=1, name=result.category, keypoints=list(result.names), skeleton=skeleton)]
@@ -238,7 +238,7 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
 
 def _within(side: int, image: np.ndarray) -> np.ndarray:
-    """An image, made smaller where its longer side is over that."""
+    """An image, downscaled if its longer side exceeds ``side``."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
@@ -248,7 +248,7 @@ def _within(side: int, image: np.ndarray) -> np.ndarray:
 
 
 def _image_ids(images: Iterable[dict]) -> list[int]:
-    """COCO names its files by their number: so do files that all are; others are counted."""
+    """Image ids: the number in the file name if all names are numbers, as in COCO; else counted."""
     stems = [Path(image['file_name']).stem for image in images]
     if all(stem.isascii() and stem.isdigit() for stem in stems):
         ids = [int(stem) for stem in stems]

@@ -45,7 +45,7 @@ def spoil(source: Path | dict, target: Path, marker: Path) -> str:
 def assert_asks_for_trust(marker: Path, capsys, *arguments: str) -> None:
     assert main(arguments) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
-    assert 'is refused: it holds' in line and '--trust-checkpoint' in line
+    assert 'is refused: it contains' in line and '--trust-checkpoint' in line
     assert not marker.exists()
     assert main([*arguments, '--trust-checkpoint']) == 0
     assert marker.exists()
@@ -190,6 +190,6 @@ def test_a_toolbox_with_a_model_of_ours_runs_no_code(read: Callable, tmp_path):
     checkpoint.load_from_local(bad, 'cpu')  # mmengine's own reader
     assert marker.exists()  # so it would
     marker.unlink()
-    with pytest.raises(WeightsError, match='is refused: it holds'):
+    with pytest.raises(WeightsError, match='is refused: it contains'):
         read(bad)
     assert not marker.exists()

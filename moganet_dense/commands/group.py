@@ -26,7 +26,7 @@ COMMANDS = (
 )
 """Modules of ``commands``, in the order of the help."""
 
-MEND = '`moganet-dense doctor --fix` installs what is missing'
+INSTALL_HINT = '`moganet-dense doctor --fix` installs what is missing'
 """What to do about a package that is missing."""
 
 

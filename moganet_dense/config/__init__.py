@@ -1,1 +1,1 @@
-"""Configs: found, read, changed by the command line, and listed in metafiles."""
+"""Configs: lookup, reading, command-line overrides, and the metafiles that list them."""

@@ -1,8 +1,8 @@
-"""Reads the text of a config without running it.
+"""Parses the text of a config without running it.
 
-A work dir holds the config of its run as Python, and may come from anybody. mmengine writes such
-texts as assignments of literals, ``dict(...)`` among them: these are taken as values. Whatever
-else is in a text, such as a call or an import, stays a text and is shown as it is written.
+A work dir contains the config of its run as Python, and may come from an untrusted source. mmengine
+writes assignments of literals, including ``dict(...)``; these are parsed as values. Anything else,
+such as a call or an import, stays text and is shown as written.
 """
 
 import ast
@@ -12,18 +12,18 @@ from typing import Any
 MAX_CHARACTERS = 2_000_000
 MAX_NODES = 300_000
 MAX_DEPTH = 60
-"""Of brackets in a text and of nested expressions: mmengine's configs have about 12."""
+"""Maximum depth of brackets and nested expressions; mmengine's configs have about 12."""
 
 
 class Source(str):
-    """An expression that is no literal, as it is written; its ``repr`` has no quotes."""
+    """The source of an expression that is not a literal; its ``repr`` has no quotes."""
 
     def __repr__(self) -> str:
         return str(self)
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Names and values that a config's text assigns.
+    """Names and values assigned in the text of a config.
 
     Args:
         text: the file, as mmengine's ``Config.dump`` writes it.
@@ -32,13 +32,13 @@ def parse(text: str) -> dict[str, Any]:
         values by name: literals, lists, tuples, dicts, and :class:`Source` for the rest.
 
     Raises:
-        ValueError: it is no Python, or too long or too deep to be a config.
+        ValueError: it is not Python, or too long or too deeply nested.
     """
     if len(text) > MAX_CHARACTERS or _depth(text) > MAX_DEPTH:
         raise ValueError('it is too long or too deeply nested for a config')
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # about the text, such as unknown escapes
+            warnings.simplefilter('ignore')  # warnings about the text, such as unknown escapes
             tree = ast.parse(text)
         if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
             raise ValueError('it is too long for a config')
@@ -48,7 +48,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _assigned(statement: ast.stmt) -> list[tuple[str, Any]]:
-    """(name, value) of a statement; other statements are noted by their line."""
+    """(name, value) of a statement; other statements are listed by their line."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
         if isinstance(target, ast.Name):
@@ -74,7 +74,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _is_dict_call(node: ast.expr) -> bool:
-    """Whether it is ``dict(a=..., b=...)``, each word once."""
+    """Whether it is ``dict(a=..., b=...)`` without duplicate keys."""
     if not isinstance(node, ast.Call) or node.args:
         return False
     words = [word.arg for word in node.keywords]
@@ -83,8 +83,8 @@ def _is_dict_call(node: ast.expr) -> bool:
 
 
 def _depth(text: str) -> int:
-    """The most brackets that are open at once, those in texts among them: an upper bound for
-    what Python's own parser, which can crash on deep nesting, is given."""
+    """The maximum number of open brackets, including those in strings: an upper bound of the
+    nesting for Python's parser, which can crash on deep nesting."""
     depth = deepest = 0
     for character in text:
         if character in '([{':

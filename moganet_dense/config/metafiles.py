@@ -1,4 +1,4 @@
-"""The models of the index: name, config, weights and results, read with yaml alone."""
+"""The models of the index: name, config, weights and results, read with yaml only."""
 
 import functools
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SCOPES = {
     'mmpretrain': 'classification',
     'mmengine': 'video prediction',
 }
-"""Toolbox, as a config's default_scope names it, and its task."""
+"""The task of each toolbox, by default_scope."""
 
 METAFILES = {
     'mmdet': 'configs/det/metafile.yml',
@@ -26,11 +26,11 @@ METAFILES = {
     'mmpretrain': 'configs/cls/metafile.yml',
     'mmengine': 'configs/video/metafile.yml',
 }
-"""Where the models of each toolbox are listed, below :func:`package_root`."""
+"""The metafile of each toolbox, below :func:`package_root`."""
 
 
 def package_root() -> Path:
-    """Folder that holds configs and tools: in the wheel ``.mim``, else the checkout."""
+    """The folder of configs and tools: ``.mim`` in the wheel, else the checkout."""
     package = Path(__file__).resolve().parent.parent
     return package / '.mim' if (package / '.mim').is_dir() else package.parent
 
@@ -54,15 +54,15 @@ def find(name: str) -> dict[str, Any] | None:
 
 
 def published(name: str) -> str:
-    """URL of the weights that are published under a name of the index; what is no such name, as
-    a path, comes back as it is.
+    """URL of the published weights of a model name; anything else, such as a path, is returned
+    unchanged.
 
     Raises:
-        UserError: the index has the name, and no weights for it.
+        UserError: the index has the name, but no weights for it.
     """
     entry = find(name)
     if entry and not entry['Weights']:
-        raise UserError(f'no weights are published for {name}; give a checkpoint')
+        raise UserError(f'no weights are published for {name}; pass a checkpoint')
     return entry['Weights'] if entry else name
 
 
@@ -72,5 +72,5 @@ def names() -> list[str]:
 
 
 def near(name: str) -> str:
-    """Says which names are like one that is not among them."""
+    """Suggests similar names for an unknown one."""
     return f'did you mean {", ".join(closest(name, names()))}? `moganet-dense zoo` lists all'

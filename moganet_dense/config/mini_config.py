@@ -1,8 +1,7 @@
 """``--mini``: any detection, segmentation or pose config on the bundled sample data set.
 
-The model, its classes and the metrics stay those of the config. What changes: the data set,
-every size in the pipelines (by one factor), and the schedule, which is short and starts from
-scratch.
+The model, its classes and the metrics are unchanged. The data set, every size in the pipelines (by
+one factor) and the schedule, which is short and starts from scratch, are replaced.
 """
 
 from dataclasses import dataclass, replace
@@ -25,10 +24,10 @@ class Schedule:
         shrink: factor of every image size in the pipelines (pose: see PERSON_WIDTH).
         batch_size: images of a training step.
         lr: highest learning rate of the heads; linear warm-up before it, cosine after it.
-        backbone_lr: that of the backbone as a multiple. A detector's head starts with weights
-            of 0.01 and breaks at rates that the backbone, with larger ones, can use.
+        backbone_lr: learning rate of the backbone as a multiple. The head of a detector starts with
+            weights of 0.01 and diverges at rates that suit the larger weights of the backbone.
         warmup: iterations of warm-up.
-        length: iterations, about, if the loop counts epochs.
+        length: iterations; approximate if the loop counts epochs.
     """
 
     shrink: float
@@ -46,8 +45,8 @@ SCHEDULES = {
 }
 
 PERSON_WIDTH = 96
-"""Width in pixels to which people are cut out, a multiple of the coarsest stride, as is the
-height then, since heatmaps have to be a quarter of the input."""
+"""Width in pixels of the crops of people. Like the height, it is a multiple of the coarsest stride,
+since heatmaps have to be a quarter of the input."""
 
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
           'in_featuremap_size'}  # fmt: skip
@@ -55,20 +54,20 @@ _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataload
 
 
 def apply_mini(cfg: Config) -> None:
-    """Turns ``cfg`` into its small form, in place, and draws the data set at need.
+    """Converts ``cfg`` to its small form, in place, and draws the data set if needed.
 
     Raises:
-        UserError: the task has no mini data set, or the config reads another kind of data.
+        UserError: the task has no sample data set, or the config reads another format.
     """
     scope = cfg.default_scope
     if scope == 'mmengine':
         apply_mini_video(cfg)
         return
     if scope not in SCHEDULES:
-        raise UserError(f'--mini serves {", ".join(SCHEDULES)} configs, this one is {scope}')
+        raise UserError(f'--mini supports {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
     roots = {part.get('data_root') for part in innermost(cfg.train_dataloader.dataset)}
-    if roots == {layout.mini_root}:  # the config that such a training saved
+    if roots == {layout.mini_root}:  # the config saved by such a training
         make_mini()
         return
     if 'codec' in cfg:
@@ -92,15 +91,15 @@ def apply_mini(cfg: Config) -> None:
     start_from_scratch(cfg)
     backbone = cfg.model.get('backbone') or {}
     if backbone.get('type') == 'MogaNet':
-        # 1e-5 lets the blocks in over 300 epochs; here they have minutes. At 1 the colours of
-        # the first layers drown in what random blocks add to them.
+        # 1e-5 scales the blocks in over 300 epochs; here are only minutes. At 1 the outputs of
+        # random blocks would dominate the features of the first layers.
         backbone.update(layer_scale_init_value=0.1, drop_path_rate=0.0)
     _shorten(cfg, schedule)
     make_mini()
 
 
 def start_from_scratch(cfg: Config) -> None:
-    """Removes the published weights that training would start from."""
+    """Removes the published weights that training starts from."""
     for part in (cfg.model, cfg.model.get('backbone') or {}):
         part.pop('pretrained', None)
         if part.get('init_cfg'):
@@ -109,7 +108,7 @@ def start_from_scratch(cfg: Config) -> None:
 
 
 def shrunk(node: Any, factor: float) -> Any:
-    """A copy of a piece of config with every image size in it multiplied by ``factor``."""
+    """A copy of a part of a config with every image size multiplied by ``factor``."""
     if isinstance(node, dict):
         return ConfigDict(
             {k: _scaled(v, factor) if k in _SIZES else shrunk(v, factor) for k, v in node.items()}
@@ -128,7 +127,7 @@ def _scaled(value: Any, factor: float) -> Any:
 
 
 def _retarget(dataset: dict, layout: Layout, split: str) -> None:
-    """Points a data set at the mini copy of its layout."""
+    """Points a data set at the sample data set in its layout."""
     if dataset.get('type') != layout.dataset_type:
         raise UserError(
             f'--mini draws {layout.title} for {layout.dataset_type}; this config reads '
@@ -141,7 +140,7 @@ def _retarget(dataset: dict, layout: Layout, split: str) -> None:
 
 
 def _shorten(cfg: Config, schedule: Schedule) -> None:
-    """Replaces the schedule; the optimizer stays that of the config, at another rate."""
+    """Replaces the schedule; the optimizer is unchanged except for its learning rate."""
     by_epoch = 'max_iters' not in cfg.train_cfg
     epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
     length = epochs if by_epoch else schedule.length

@@ -10,7 +10,7 @@ LENGTH, BATCH, EPOCHS, LR = 1600, 16, 6, 4e-3
 
 
 def apply_mini_video(cfg: Config) -> None:
-    """Turns ``cfg`` into its small form, in place, and makes the data at need.
+    """Converts ``cfg`` to its small form, in place, and draws the data if needed.
 
     Smaller frames (32 x 32), a smaller model and a short schedule of the same kind.
 
@@ -21,7 +21,7 @@ def apply_mini_video(cfg: Config) -> None:
         loader = cfg[name]
         if loader.dataset.type != 'MovingDigits':
             raise UserError(
-                f'--mini makes moving digits; this config reads {loader.dataset.type}. '
+                f'--mini draws moving digits; this config reads {loader.dataset.type}. '
                 'Use configs/video/simvp_moganet_mmnist.py --mini'
             )
         loader.num_workers = 1

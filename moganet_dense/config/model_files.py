@@ -1,4 +1,4 @@
-"""Config and checkpoint of a model, as commands take them: ``CONFIG [CHECKPOINT]``, or a work dir
+"""Config and checkpoint of a model from command arguments: ``CONFIG [CHECKPOINT]``, or a work dir
 in place of both."""
 
 import os
@@ -10,20 +10,20 @@ from ..utils.errors import UserError
 from . import metafiles
 
 CHECKPOINT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin')
-"""Of file names, in lower case."""
+"""Suffixes of checkpoint files, in lower case."""
 
 RANDOM = 'random'
-"""Given in the place of a checkpoint: the model stays as it was initialised, for tests."""
+"""In place of a checkpoint: the model keeps its random initialisation, for tests."""
 
 POINTER = 'last_checkpoint'
 """The file in which mmengine writes the path of the last checkpoint."""
 
 
 class ModelFiles(NamedTuple):
-    """What a model is built and loaded from.
+    """The config and the weights of a model.
 
     Attributes:
-        config: path of a config, or a name of the zoo.
+        config: path of a config, or a model name.
         checkpoint: path, URL or ``moganet://NAME``.
     """
 
@@ -34,16 +34,15 @@ class ModelFiles(NamedTuple):
 def model_files(
     config: str | os.PathLike, checkpoint: str | os.PathLike | None = None
 ) -> ModelFiles:
-    """The config and the checkpoint that are meant.
+    """Resolves config and checkpoint.
 
     Args:
-        config: path of a config, a name of the zoo, or a work dir: the config that the last run
-            saved in it.
-        checkpoint: path, URL or name of the zoo. None: of a work dir its best checkpoint, else its
-            last; of a name of the zoo the published one.
+        config: path of a config, a model name, or a work dir: the config saved by its last run.
+        checkpoint: path, URL or model name. None: the best checkpoint of a work dir, else its last;
+            or the published weights of a model name.
 
     Raises:
-        UserError: no checkpoint is given, published or in the work dir; or no config is there.
+        UserError: no checkpoint is given, published or in the work dir; or there is no config.
     """
     config = os.fspath(config)
     given = None if checkpoint is None else metafiles.published(os.fspath(checkpoint))
@@ -55,11 +54,11 @@ def model_files(
         return ModelFiles(config, metafiles.published(config))
     known = metafiles.find(Path(config).stem)
     hint = f'; {known["Name"]} has published ones' if known and known['Weights'] else ''
-    raise UserError(f'no weights are given for {config}: expected CONFIG CHECKPOINT{hint}')
+    raise UserError(f'no weights for {config}: expected CONFIG CHECKPOINT{hint}')
 
 
 def find(name: str) -> ModelFiles:
-    """Config and published weights of a model of the zoo, for any function that takes the two:
+    """Config and published weights of a model name, for any function that takes both:
     ``DetInferencer(*moganet_dense.find('retinanet_moganet_s'))``.
 
     Raises:
@@ -72,7 +71,7 @@ def find(name: str) -> ModelFiles:
 
 
 def saved_config(work_dir: str | os.PathLike) -> Path:
-    """The config that the last run left in a work dir.
+    """The config that the last run saved in a work dir.
 
     Raises:
         UserError: there is none.
@@ -80,14 +79,14 @@ def saved_config(work_dir: str | os.PathLike) -> Path:
     found = [path for path in Path(work_dir).glob('*.py') if path.is_file()]
     if not found:
         raise UserError(
-            f'expected a work dir with the config of a training, found none in {work_dir}; give '
+            f'expected a work dir with the config of a training, found none in {work_dir}; pass '
             'CONFIG CHECKPOINT instead'
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def saved_checkpoint(work_dir: str | os.PathLike) -> Path:
-    """The best checkpoint of a work dir; where none was saved as best, the last one.
+    """The best checkpoint of a work dir, or else its last one.
 
     Raises:
         UserError: there is none.
@@ -103,13 +102,12 @@ def saved_checkpoint(work_dir: str | os.PathLike) -> Path:
                 return path
     raise UserError(
         f'expected best_*.pth or {POINTER} in the work dir {work_dir}, found neither: no '
-        'checkpoint was saved yet; give CONFIG CHECKPOINT instead'
+        'checkpoint was saved yet; pass CONFIG CHECKPOINT instead'
     )
 
 
 def names_checkpoint(word: str) -> bool:
-    """Whether a word among images and other files names a checkpoint: by its ending, as a URL, or
-    as a name of the zoo."""
+    """Whether an argument names a checkpoint: by its suffix, as a URL, or as a model name."""
     if '://' in word or word.lower().endswith(CHECKPOINT_ENDINGS):
         return True
     return (word == RANDOM or metafiles.find(word) is not None) and not Path(word).exists()

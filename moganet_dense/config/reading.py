@@ -1,4 +1,4 @@
-"""Reads a config and says in one line what is wrong with it."""
+"""Reads a config; errors are one line."""
 
 import argparse
 import inspect
@@ -17,11 +17,10 @@ from .registered_types import require_registered
 
 
 def find_config(path: str | os.PathLike) -> Path:
-    """The config file at ``path``, or else the one that came with the package, by its path or
-    by its name in the zoo.
+    """The config file at ``path``, or else the one of the package by path or model name.
 
     Raises:
-        UserError: there is none; suggests those of a similar name.
+        UserError: there is none; suggests similar names.
     """
     if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
         return Path(entry['Config'])
@@ -39,11 +38,11 @@ def read_config(path: str | os.PathLike) -> Config:
     """The config at ``path`` with its bases.
 
     Raises:
-        UserError: no such file, not readable as a config, or no toolbox's config.
+        UserError: no such file, not a valid config, or not a config of a toolbox.
     """
     from .. import register_or_warn
 
-    register_or_warn()  # custom_imports do not if this package was imported before mmengine
+    register_or_warn()  # custom_imports has no effect if this package was imported before mmengine
     file = find_config(path)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
@@ -54,10 +53,10 @@ def read_config(path: str | os.PathLike) -> Config:
 
 
 def parse_options(texts: Sequence[str]) -> dict:
-    """``key=value`` texts of ``--cfg-options`` as a dict, by mmengine's own rules.
+    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules.
 
     Raises:
-        UserError: a text without ``=``.
+        UserError: a string without ``=``.
     """
     if bad := [text for text in texts if '=' not in text]:
         raise UserError(f'--cfg-options: expected key=value, found {bad[0]!r}')
@@ -86,8 +85,7 @@ def set_options(cfg: Config, options: dict) -> None:
 
 
 def settle_workers(cfg: Config) -> None:
-    """Without worker processes nothing can persist or be fetched ahead: torch refuses what the
-    base configs say for them."""
+    """Removes options of worker processes from loaders without workers, which torch rejects."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
         if loader.get('num_workers') == 0:

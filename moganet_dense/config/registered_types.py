@@ -1,7 +1,7 @@
-"""Keeps ``--cfg-options`` to what is registered.
+"""Restricts ``--cfg-options`` to registered types.
 
-mmengine imports a dotted ``type`` that no registry has, whatever it names: ``type=os.system`` would
-run. A config is code and may do so; an option of the command line may be a text from elsewhere.
+mmengine imports any dotted ``type`` that is not in a registry: ``type=os.system`` would run. A
+config is code and may do so; an option of the command line may come from an untrusted source.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ from ..utils.errors import UserError
 from .metafiles import SCOPES
 
 _KINDS = ('type', 'constructor')
-"""Ends of the keys whose values mmengine looks up in a registry."""
+"""Suffixes of the keys whose values mmengine looks up in a registry."""
 _OF_CONFIGS = ('custom_imports', '_base_', '_scope_')
-"""Keys that name code, or choose where it is looked for."""
+"""Keys that name code, or the modules to search for it."""
 
 
 def require_registered(options: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ def _require(key: str, value: str) -> None:
         scope = ''
     if not scope or not any(name in each.module_dict for each in _registries(scope)):
         raise UserError(
-            f'--cfg-options: {key}={value}: expected a type that is registered, by its name or as '
+            f'--cfg-options: {key}={value}: expected a registered type, by name or as '
             'TOOLBOX.NAME; import others in a config (custom_imports), which is code'
         )
 

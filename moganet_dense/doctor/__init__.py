@@ -1,7 +1,7 @@
-"""``python -m moganet_dense doctor``: the environment as seen, and what repairs it.
+"""``python -m moganet_dense doctor``: the state of the environment, and the fix for each fault.
 
-Imports nothing of the stack itself: each package is imported in another process, since a
-broken one may end the process that tries.
+Imports nothing of the stack itself: each package is imported in another process, since a broken one
+may crash the process.
 """
 
 import json
@@ -31,7 +31,7 @@ PACKAGES = (
     'xtcocotools.mask',
     'mmpose',
 )
-"""Modules, in the order in which what they need is repaired."""
+"""Modules, dependencies first."""
 _OPENMMLAB = ('mmcv', 'mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose')
 
 _PROBE = """
@@ -41,7 +41,7 @@ for name in sys.argv[1:]:
     print(json.dumps(dict(name=name)), flush=True)
     try:
         module = importlib.import_module(name)
-        if module.__file__ is None:  # a folder with nothing but what another package adds
+        if module.__file__ is None:  # a folder with only files of another package
             raise ModuleNotFoundError(f'No module named {name!r}')
         row = dict(name=name, version=getattr(module, '__version__', ''))
         if name == 'mmcv.ops':
@@ -58,15 +58,15 @@ for name in sys.argv[1:]:
 """
 
 _FIX = {
-    'torchvision': 'it has to fit torch',
+    'torchvision': 'it has to match torch',
     'numpy': 'torch below 2.3 needs a NumPy below 2',
     'cv2': 'opencv-python needs libGL, which servers lack; opencv-python-headless does not',
     'mmcv.ops': 'mmcv has no operators, or they were compiled for another torch',
     'mmpretrain.models': 'its multi-modal models inherit from names that transformers 5 lacks',
-    'xtcocotools.mask': 'its wheels are for NumPy 1; pycocotools serves in its place',
+    'xtcocotools.mask': 'its wheels are for NumPy 1; pycocotools replaces it',
     'mmpose': 'its metadata asks for chumpy, which does not build and which it never imports',
 }
-"""Why, where the error does not say it."""
+"""The reason, if the error does not contain it."""
 
 _USE_PROBE = """
 import torch
@@ -91,9 +91,9 @@ class Finding:
     Attributes:
         what: name.
         seen: what was found.
-        fix: what to do, or '' if it is fine.
-        fatal: training cannot run like this.
-        commands: arguments of pip that do it; empty where it takes a person.
+        fix: the fix, or '' if there is no fault.
+        fatal: training cannot run.
+        commands: pip arguments of the fix; empty if it has to be done by hand.
     """
 
     what: str
@@ -107,8 +107,8 @@ def probe(names: list[str]) -> dict[str, dict]:
     """Imports each module in another process.
 
     Returns:
-        for each name its version, or an error; a process that died is an error of the
-        module that it died in, and the rest is tried in a new one.
+        the version or error of each module; if the process crashes, the current module gets the
+        error and the rest is imported in a new process.
     """
     rows: dict[str, dict] = {}
     while left := [name for name in names if name not in rows]:
@@ -125,7 +125,7 @@ def probe(names: list[str]) -> dict[str, dict]:
 
 
 def findings() -> list[Finding]:
-    """All that doctor looks at, in the order of installation."""
+    """All findings, in the order of installation."""
     found = [_python()]
     rows = probe(list(PACKAGES))
     if missing := fixes.missing_of_train():
@@ -158,7 +158,7 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
         source = fixes.version_of('xtcocotools')
     finding = Finding(name, (row['version'] + source).strip() or 'importable')
     if len(serving) > 1:
-        finding.fix = f'two distributions fill {name}'
+        finding.fix = f'two distributions install {name}'
         finding.fatal, finding.commands = True, fixes.for_two_distributions(name)
     return finding
 
@@ -167,7 +167,9 @@ def _python() -> Finding:
     version = sys.version_info[:2]
     finding = Finding('python', f'{platform.python_version()} ({sys.executable})')
     if not MIN_PYTHON <= version <= MAX_PYTHON:
-        finding.fix = 'the stack is verified on Python 3.10 to 3.13; make an environment of these'
+        finding.fix = (
+            'the stack is verified on Python 3.10 to 3.13; create an environment with one of these'
+        )
         finding.fatal = version < MIN_PYTHON
     return finding
 
@@ -179,7 +181,7 @@ def _accelerator(torch_row: dict) -> Finding:
         return Finding(
             'accelerator',
             f'none; torch was built for CUDA {torch_row["cuda"]}',
-            'with a GPU: check nvidia-smi and the driver; without one everything runs, but slowly',
+            'with a GPU: check nvidia-smi and the driver; without one training is slow',
         )
     return Finding('accelerator', 'none; torch was built for the CPU')
 
@@ -204,14 +206,14 @@ def examine(as_json: bool = False, fix: bool = False) -> int:
     """Prints the report.
 
     Args:
-        as_json: as a list of findings, for programs.
-        fix: runs the commands that repair what was found, and looks again.
+        as_json: print a JSON list of findings.
+        fix: run the commands that fix the faults, and check again.
 
     Returns:
         the exit code, 1 if training cannot run, else 0.
 
     Raises:
-        UserError: pip failed to repair it.
+        UserError: pip failed.
     """
     found = findings()
     if fix and (commands := repairs(found)):
@@ -239,9 +241,10 @@ def examine(as_json: bool = False, fix: bool = False) -> int:
 
 
 def repairs(found: list[Finding]) -> list[fixes.Command]:
-    """Commands of all findings, each once, in order; what is missing as a whole comes first.
+    """Commands of all findings, each once, in order; missing packages come first.
 
-    OpenCV is the last: installing anything else may put the build with windows over it.
+    OpenCV is last, since installing another package may overwrite it with the build that needs a
+    display.
     """
     commands = list(dict.fromkeys(c for finding in found for c in finding.commands))
     commands.sort(key=lambda command: command == fixes.HEADLESS)

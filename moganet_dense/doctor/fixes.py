@@ -1,7 +1,7 @@
-"""What repairs an environment: arguments of pip for each fault that ``doctor`` finds.
+"""Fixes of an environment: pip arguments for each fault that ``doctor`` finds.
 
-Versions are those of the set-up's lists, which travel in the wheel, as do the small distributions
-of ``packages/``: mmcv's operators without a compiler, and what mmpose asks for and pip cannot
+Versions are those of the set-up's lists. The wheel contains them and the small distributions of
+``packages/``: mmcv's operators without a compiler, and dependencies of mmpose that pip cannot
 build.
 """
 
@@ -22,7 +22,7 @@ Command = tuple[str, ...]
 """Arguments of pip."""
 
 HEADLESS = ('install', '--force-reinstall', '--no-deps', 'opencv-python-headless')
-"""The other build needs libGL; both fill one folder, so this one has to be the last there."""
+"""The other build needs libGL; both use one folder, so this one has to be installed last."""
 
 _OF_MODULE = {
     'mmengine': ('onedl-mmengine', 'mmengine'),
@@ -31,7 +31,7 @@ _OF_MODULE = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
 }
-"""Distributions of the two stacks; both fill the same folder."""
+"""Distributions of the two stacks, which use the same folders."""
 
 
 def stack() -> str:
@@ -49,16 +49,16 @@ def pinned(distribution: str) -> str:
 
 
 def for_torchvision(torch_version: str) -> Command:
-    """The torchvision that was built for this torch; for none, both as the set-up has them."""
+    """The torchvision that was built for this torch; without torch, both versions of the set-up."""
     found = re.match(r'2\.(\d+)\.', torch_version)
     if not found:
         return ('install', pinned('torch'), pinned('torchvision'))
-    # not its dependencies: the torch that is there stays
+    # no dependencies: keep the installed torch
     return ('install', '--no-deps', f'torchvision==0.{int(found[1]) + 15}.*')
 
 
 def for_module(name: str, error: str) -> list[Command]:
-    """What installs a module, or repairs one whose import ended with ``error``."""
+    """The pip arguments that install a module, or fix one whose import failed with ``error``."""
     if name == 'mmpretrain' and _installed('transformers') and 'takes no arguments' in error:
         return [('install', '--no-deps', 'packages/mmpretrain-transformers5')]
     if name in _OF_MODULE:
@@ -84,7 +84,7 @@ def for_module(name: str, error: str) -> list[Command]:
 
 
 def for_two_distributions(module: str) -> list[Command]:
-    """One of them stays; its files are written anew, since removing the other took them."""
+    """Keeps one of them and reinstalls it, since removing the other removed its files."""
     keep = _OF_MODULE[module][stack() == 'upstream']
     others = [name for name in serving(module) if name != keep]
     again = _pure_mmcv() if module == 'mmcv' else [_of_openmmlab(keep, '--force-reinstall')]
@@ -92,12 +92,12 @@ def for_two_distributions(module: str) -> list[Command]:
 
 
 def _of_openmmlab(distribution: str, *options: str) -> Command:
-    """With what the extra ``train`` lists beside it, and no other dependency."""
+    """With its dependencies in the extra ``train``, and no others."""
     return ('install', *options, '--no-deps', pinned(distribution))
 
 
 def _operators(error: str) -> list[Command]:
-    """mmcv's operators from torchvision; in the place of compiled ones that cannot be loaded."""
+    """mmcv's operators from torchvision; in place of compiled ones that cannot be loaded."""
     ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmcv-ops')
     if "'mmcv.ops'" in error:  # mmcv-lite
         return [('uninstall', '--yes', *serving('mmcv')), *_pure_mmcv(), ours]
@@ -106,7 +106,7 @@ def _operators(error: str) -> list[Command]:
 
 
 def _pure_mmcv() -> list[Command]:
-    """mmcv without compiled operators: built apart, where torch cannot be imported."""
+    """mmcv without compiled operators: built in isolation, without torch."""
     name = _OF_MODULE['mmcv'][stack() == 'upstream']
     options = ('--no-deps', '--no-cache-dir', '--force-reinstall', '--no-binary', name)
     return [('install', *options, pinned(name))]
@@ -131,7 +131,7 @@ def _installed(distribution: str) -> bool:
 
 
 def serving(module: str) -> list[str]:
-    """Distributions that fill a module's folder, but for ours, which add a file to it."""
+    """Distributions that install a module, except ours, which only add a file."""
     names = set(metadata.packages_distributions().get(module, []))
     return sorted(name for name in names if not name.startswith('moganet-'))
 
@@ -154,17 +154,17 @@ def missing_of_train() -> list[str]:
 
 
 def show(command: Command) -> str:
-    """As a person types it."""
+    """The command as typed in a shell."""
     root = package_root()
     words = [str(root / word) if word.startswith('packages/') else word for word in command]
     return shlex.join(['python', '-m', 'pip', *words])
 
 
 def run(commands: Iterable[Command]) -> int:
-    """Runs pip with each, in this interpreter's environment; returns the first bad exit code."""
+    """Runs pip for each command in this environment; returns the first nonzero exit code."""
     for command in commands:
         print(f'== {show(command)}', flush=True)
-        with tempfile.TemporaryDirectory() as scratch:  # building writes beside the source
+        with tempfile.TemporaryDirectory() as scratch:  # building writes next to the source
             words = []
             for word in command:
                 if word.startswith('packages/'):

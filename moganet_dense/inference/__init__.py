@@ -1,1 +1,1 @@
-"""Models that are called on images: in Python, on files, and on the names of classes."""
+"""Running models on images: from Python and on files, with the class names of the model."""

@@ -1,4 +1,4 @@
-"""Which names a model's outputs have: from its checkpoint, else from its config, never guessed."""
+"""The class or keypoint names of a model: from its checkpoint, or else from its config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ _HEADS = {'bbox_head', 'mask_head', 'decode_head', 'head'}
 
 @dataclass(frozen=True)
 class Names:
-    """What is told about a model's outputs.
+    """Metainfo of a model's outputs.
 
     Attributes:
         classes: names of classes or, for pose, of keypoints.
         palette: (C, 3) uint8, a colour for each, RGB.
         skeleton: pairs of keypoints that a line joins.
-        meta: the data set's metainfo, as the toolbox has it.
+        meta: the data set's metainfo, as in the toolbox.
     """
 
     classes: tuple[str, ...]
@@ -36,15 +36,15 @@ class Names:
 
 
 def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names:
-    """Names from what a checkpoint notes, else from the config's data set.
+    """Names from the checkpoint, or else from the data set of the config.
 
     Args:
         cfg: the model's config.
-        content: what the checkpoint's file holds; {} for none.
-        model: its heads tell how many names there have to be.
+        content: of the checkpoint; {} for none.
+        model: its heads define the number of names.
 
     Raises:
-        UserError: neither has names, or there are not as many as the model has outputs.
+        UserError: neither has names, or their number differs from the outputs of the model.
     """
     meta, source = _noted(content), 'the checkpoint'
     find = _keypoints if cfg.default_scope == 'mmpose' else _classes
@@ -53,7 +53,7 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
     classes = find(meta)
     if classes is None:
         raise UserError(
-            'the names of the classes are not known: neither the checkpoint nor the config notes '
+            'the class names are unknown: neither the checkpoint nor the config has '
             'them; set metainfo=dict(classes=...) in test_dataloader.dataset'
         )
     for name, count in _outputs(model, cfg.default_scope):
@@ -70,7 +70,7 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
 
 
 def _noted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Metainfo that a checkpoint notes: as mmengine writes it, or as the toolboxes before it."""
+    """Metainfo of a checkpoint, of mmengine or of the older toolboxes."""
     meta = content.get('meta')
     if not isinstance(meta, Mapping):
         return {}
@@ -86,7 +86,7 @@ def _of_data_set(cfg: Config) -> dict[str, Any]:
     dataset = dict(next(innermost(loader.dataset)), lazy_init=True, pipeline=[])
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line("the names of the config's data set cannot be read"), scope, catch_warnings():
-        filterwarnings('ignore', 'The metainfo config file', UserWarning)  # mmpose has its own
+        filterwarnings('ignore', 'The metainfo config file', UserWarning)  # mmpose has a fallback
         return dict(DATASETS.build(dataset).metainfo)
 
 

@@ -1,14 +1,14 @@
-"""The class of every pixel of a large image, where the scores of all classes would not fit.
+"""The class of every pixel of a large image, without the scores of all classes in memory.
 
-Functions that TorchScript compiles: in an ONNX file their loops have to stay loops. Unrolled,
-onnxruntime enlarges all classes first.
+The functions are compiled by TorchScript, so that their loops stay loops in an ONNX file. If they
+were unrolled, onnxruntime would resize all classes first.
 """
 
 import torch
 import torch.nn.functional as F
 
 AT_ONCE = 8
-"""Classes that are enlarged together: 150 of 12 million pixels take 7 GB, 8 take 0.4."""
+"""Classes resized together: for 12 million pixels 150 classes take 7 GB, 8 take 0.4 GB."""
 
 
 def label_pixels(
@@ -21,10 +21,11 @@ def label_pixels(
         height: of the image.
         width: of the image.
         align_corners: as of :func:`torch.nn.functional.interpolate`.
-        at_once: classes that are enlarged together.
+        at_once: classes resized together.
 
     Returns:
-        labels (B, height, width) int64, of equals the first; and the highest logits, likewise.
+        labels (B, height, width) int64, the first of equal ones; and the highest logits, same
+        shape.
     """
     shape = [logits.shape[0], height, width]
     labels = torch.zeros(shape, dtype=torch.int64, device=logits.device)
@@ -40,7 +41,7 @@ def label_pixels(
 
 @torch.jit.script_if_tracing
 def label_traced(logits: torch.Tensor, size: torch.Tensor, align_corners: bool) -> torch.Tensor:
-    """The labels of :func:`label_pixels` for a size (2,) that stays free in a trace."""
+    """The labels of :func:`label_pixels` for a size (2,) that is dynamic in a trace."""
     return label_pixels(logits, int(size[0]), int(size[1]), align_corners)[0]
 
 
@@ -51,7 +52,7 @@ def certainty(
 
     Args:
         logits: as of :func:`label_pixels`.
-        highest: what that returned.
+        highest: returned by :func:`label_pixels`.
         align_corners: as there.
         at_once: as there.
     """

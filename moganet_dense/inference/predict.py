@@ -1,5 +1,5 @@
-"""Looks at files with a model and writes down what it sees. Needs no torch itself: any model that
-is called as :class:`~moganet_dense.inference.predictor.Predictor` is will do."""
+"""Runs a model on files and writes the results. Needs no torch itself: any model with the interface
+of :class:`~moganet_dense.inference.predictor.Predictor` works."""
 
 import json
 import os
@@ -24,12 +24,12 @@ from ..utils.regular_files import read_regular
 from ..writer import Writer, about, rows
 
 SKIPPED = 3
-"""Exit code: done, but some files could not be read."""
+"""Exit code: success, but some files were skipped."""
 
 PERSON = 'person'
 WHOLE = 'whole'
 Boxes = Callable[[list[Frame]], list[Detections | str | None]]
-"""Where the people of images are; None: anywhere; a text: why it is not known."""
+"""Boxes of people per image; None: the whole image; a string: the reason why they are unknown."""
 
 
 def predict(
@@ -41,32 +41,32 @@ def predict(
     score_thr: float = 0.3,
     boxes: Boxes | None = None,
 ) -> int:
-    """Looks at every image of ``inputs``.
+    """Runs the model on every image of ``inputs``.
 
-    Ctrl-C and SIGTERM end it after the images at hand, a second one at once; so does an error.
-    In each case what was seen until then is written.
+    Ctrl-C and SIGTERM stop it after the current batch, a second signal or an error at once. In each
+    case the results so far are written.
 
     Args:
         model: of any task.
-        inputs: files, folders, globs, videos; '-' stands for the lines of standard input.
-        out: folder for what :class:`~moganet_dense.writer.Writer` writes, or None.
-        lines: gets a line of JSON for every image, or None.
-        batch_size: images, or for pose boxes, that go through the network at once.
-        score_thr: objects below it are neither drawn nor told; keypoints are not drawn.
+        inputs: files, folders, globs, videos; '-' reads paths from standard input.
+        out: output folder of :class:`~moganet_dense.writer.Writer`, or None.
+        lines: stream for one line of JSON per image, or None.
+        batch_size: images, or boxes for pose, per forward pass.
+        score_thr: objects below it are neither drawn nor written; keypoints are not drawn.
         boxes: for pose: where the people are.
 
     Returns:
         exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.utils.errors.INTERRUPTED`.
 
     Raises:
-        UserError: there is nothing to look at, the model fails, or a file cannot be written.
+        UserError: there are no inputs, the model fails, or a file cannot be written.
     """
     if model.task == 'backbone':
-        raise UserError('a backbone alone sees nothing; it gives maps, in Python')
+        raise UserError('a backbone has no predictions; use its feature maps from Python')
     sources = find(list(_with_standard_input(inputs)), results=out)
     if not sources:
         there = endings(inputs)
-        told = f'; endings there: {there}' if there else ''
+        told = f'; suffixes found: {there}' if there else ''
         raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
     processed = skipped = 0
     stop = _Stop()
@@ -94,18 +94,18 @@ def predict(
     except KeyboardInterrupt:  # of a second signal
         stop.received = True
     finally:
-        if processed or skipped or stop.received:  # else an error says it all
+        if processed or skipped or stop.received:  # else an error was printed
             _print_summary(processed, skipped, stop.received, out)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 
 
 class _Stop:
-    """Notes Ctrl-C and SIGTERM, so that the images at hand are finished and written.
+    """Records Ctrl-C and SIGTERM, so that the current batch is finished and written.
 
     Attributes:
         received: whether one arrived.
-        hurry: whether another one raises KeyboardInterrupt; the third is noted again, for then
-            what was seen is being written.
+        hurry: whether another one raises KeyboardInterrupt; a third is only recorded, since
+            the results are being written.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class _Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listens within. Only a main thread can, and what the parent ignores stays ignored."""
+        """Context that handles the signals; main thread only. Ignored signals stay ignored."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         if threading.current_thread() is not threading.main_thread():
             before = {}
@@ -128,7 +128,7 @@ class _Stop:
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:
-        """Within, a second signal ends at once; after it, what was seen is being written."""
+        """Context in which a second signal stops at once."""
         try:
             yield
         finally:
@@ -149,22 +149,22 @@ def people(
     load: Callable[[], Any],
     category: str | None = None,
 ) -> Boxes | None:
-    """Where the objects are whose keypoints are looked for, as ``--boxes`` says it.
+    """The source of the boxes for pose, from ``--boxes``.
 
     Args:
         task: of the model.
-        where: 'whole', a COCO file (.json), the name of a detector; None: not said.
-        score_thr: of the people that count.
-        batch_size: images that the detector sees at once.
-        load: makes the detector.
-        category: their class; None: the only one that file or detector know, else 'person'.
+        where: 'whole', a COCO file (.json), the name of a detector; None: not given.
+        score_thr: threshold of the boxes.
+        batch_size: images per forward pass of the detector.
+        load: loads the detector.
+        category: class of the boxes; None: the only class of the file or detector, else 'person'.
 
     Returns:
         None for tasks other than pose.
 
     Raises:
-        WrongUsage: pose needs ``--boxes``, and other tasks take none.
-        UserError: the file or the detector is of another kind.
+        WrongUsage: pose needs ``--boxes``, other tasks do not support it.
+        UserError: the file or the detector has another format or task.
     """
     pose = task == 'pose'
     if pose != (where is not None):
@@ -178,10 +178,10 @@ def people(
 
 
 def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
-    """The class whose boxes are taken: as asked, else the only one, else 'person'.
+    """The class of the boxes: the requested one, else the only one, else 'person'.
 
     Raises:
-        UserError: it is not among the names, or not to be told.
+        UserError: it is not among the names, or ambiguous.
     """
     if wanted is None:
         wanted = names[0] if len(names) == 1 else PERSON
@@ -189,7 +189,7 @@ def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
         more = f' and {len(names) - 10} more' if len(names) > 10 else ''
         shown = ', '.join(map(repr, names[:10])) + more
         raise UserError(
-            f'--boxes: {whose} does not know the class {wanted!r}; choose one with --boxes-class: '
+            f'--boxes: {whose} does not have the class {wanted!r}; choose one with --boxes-class: '
             f'{shown}'
         )
     return wanted
@@ -200,12 +200,12 @@ class DetectedBoxes:
 
     Args:
         detector: the model.
-        score_thr: of the people that count.
-        batch_size: images that it sees at once.
+        score_thr: threshold of the boxes.
+        batch_size: images per forward pass.
         category: their class, see :func:`category_of`.
 
     Raises:
-        UserError: it does not know the class.
+        UserError: it does not have the class.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class DetectedBoxes:
         return [each.reason if isinstance(each, Fault) else self._people(each) for each in found]
 
     def _people(self, found: Detections) -> Detections:
-        """Those whose box has an area: at an image's border some have none."""
+        """Detections whose box has an area: at the border of an image some have none."""
         people = found.where(self.score_thr, self.category)
         whole = (people.boxes[:, 2:] > people.boxes[:, :2]).all(1)
         return Detections(
@@ -235,16 +235,16 @@ class DetectedBoxes:
 
 
 class WrittenBoxes:
-    """People of a file in COCO's format: a list of results, or a data set with annotations, as
-    :class:`~moganet_dense.writer.Writer` writes it.
+    """People from a COCO file: a list of results, or a data set with annotations, as written by
+    :class:`~moganet_dense.writer.Writer`.
 
-    Images are known by their path, else by their file name, where the file lists these; else by
-    their number, as COCO names its files: ``000000000785.jpg`` is image 785. People are the
-    category of that name, where the file lists categories, else category 1.
+    Images are matched by path, or else by file name, if the file lists them; else by number, as in
+    COCO's file names: ``000000000785.jpg`` is image 785. People are the category of that name if
+    the file lists categories, else category 1.
 
     Args:
         file: the JSON file.
-        score_thr: of the people that count.
+        score_thr: threshold of the boxes.
         category: their class, see :func:`category_of`.
 
     Raises:
@@ -286,7 +286,7 @@ class WrittenBoxes:
         if number is None:
             known = self.names.get((path.name, frame.index), [])
             if len(known) > 1:
-                return f'{path}: {self.file} has several of this name; give paths as it does'
+                return f'{path}: {self.file} has several of this name; pass paths as in the file'
             number = known[0] if known else None
         if number is None and not self.names and path.stem.isascii() and path.stem.isdigit():
             number = int(path.stem)
@@ -305,7 +305,7 @@ def _content(file: str) -> bytes:
 
 
 def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
-    """Numbers of the listed images, by path, and by file name, which several may have."""
+    """Numbers of the listed images, by path and by file name, which may be ambiguous."""
     paths, names = {}, {}
     for image in images:
         file, frame = image['file_name'], image.get('frame')
@@ -315,9 +315,9 @@ def _numbers(images: list[dict]) -> tuple[dict[tuple, Any], dict[tuple, list]]:
 
 
 def _corners(row: dict) -> Iterator[list[float]]:
-    """A box as x1 y1 x2 y2, and its score; nothing of one without an area."""
+    """A box as x1 y1 x2 y2 with its score; skipped if it has no area."""
     x, y, width, height = map(float, row['bbox'])
-    with np.errstate(over='ignore'):  # infinity is told below
+    with np.errstate(over='ignore'):  # infinity is reported below
         box = np.array([x, y, x + width, y + height], np.float32)
     if not np.isfinite(box).all():
         raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
@@ -326,7 +326,7 @@ def _corners(row: dict) -> Iterator[list[float]]:
 
 
 class WholeImage:
-    """One object, anywhere in the image.
+    """One box of the whole image.
 
     Args:
         category: its class; None: 'person' if the model's keypoints are a person's, else 'object'.
@@ -340,7 +340,7 @@ class WholeImage:
 
 
 def _of_category(result: Any, boxes: Boxes | None) -> Any:
-    """Poses with the class of what they are of."""
+    """Poses with the class of their objects."""
     if not isinstance(result, Poses) or boxes is None:
         return result
     human = {'left_shoulder', 'right_shoulder'} <= set(result.names)
@@ -351,7 +351,7 @@ def _of_category(result: Any, boxes: Boxes | None) -> Any:
 def _seen(
     model: Callable[..., Any], chunk: list[Frame | Fault], batch_size: int, boxes: Boxes | None
 ) -> Iterator[tuple[Frame | Fault, Any]]:
-    """All of a chunk, with what the model sees in the images among it."""
+    """Yields all of a chunk, with the predictions of its images."""
     with _naming(chunk):
         placed = list(_with_boxes(chunk, boxes))
         known = [(frame, where) for frame, where in placed if isinstance(frame, Frame)]
@@ -362,7 +362,7 @@ def _seen(
 
 
 def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool) -> list:
-    """Results of images; a fault of one that the model does not take. It is found alone."""
+    """Predictions of images; if a batch fails, each image alone, with a fault for a failing one."""
     images, options = [frame.image for frame, _ in known], {}
     if boxes:
         options['boxes'] = [where for _, where in known]
@@ -377,27 +377,27 @@ def _look(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bool
 
 
 def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
-    """The result, or a fault: NaN is no JSON, and no answer."""
+    """The result, or a fault if it contains NaN, which JSON cannot store."""
     parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
     if all(np.isfinite(part).all() for part in parts):
         return result
     source = known[0].source
-    return Fault(source, f'{source.file}: the model answers with numbers that are not finite')
+    return Fault(source, f'{source.file}: the model returned values that are not finite')
 
 
 @contextmanager
 def _naming(chunk: list[Frame | Fault]) -> Iterator[None]:
-    """Makes a model's failure a line that names the images."""
+    """Replaces an error of the model with one line that names the images."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common class
+    except Exception as error:  # toolboxes, onnxruntime and CUDA have no common base class
         more = f', or on one of the {len(chunk) - 1} after it' if len(chunk) > 1 else ''
         reason = reason_of(error)
         raise UserError(
-            f'{chunk[0].source.file}: the model fails on it{more} '
-            f'({type(error).__name__}: {reason}); leave it out'
+            f'{chunk[0].source.file}: the model fails on this image{more} '
+            f'({type(error).__name__}: {reason}); remove it from the inputs'
         ) from error
 
 
@@ -420,7 +420,7 @@ def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
             continue
         if sys.stdin is None:
             raise UserError('expected a list of files on standard input, found it closed')
-        if hasattr(sys.stdin, 'reconfigure'):  # names of files may be any bytes
+        if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
             sys.stdin.reconfigure(errors='surrogateescape')
         yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
 
@@ -454,8 +454,8 @@ def _count(number: int, what: str) -> str:
 
 @contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str], Any]]]:
-    """What tells that so many are done, on a bar where rich is installed, and what tells a line;
-    both on standard error."""
+    """Functions that advance a progress bar, if rich is installed, and print a line; both on
+    standard error."""
     try:
         from rich import progress as bars
         from rich.console import Console
@@ -467,7 +467,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     columns = bars.TextColumn('{task.description}'), bars.BarColumn(), bars.MofNCompleteColumn()
     console = Console(stderr=True)
     columns = *columns, bars.TimeRemainingColumn()
-    # in a file or a pipe the bar's last state would be one more line
+    # in a file or a pipe the last state of the bar would be one more line
     with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
         yield partial(progress.advance, progress.add_task('images', total=total)), told

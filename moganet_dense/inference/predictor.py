@@ -1,4 +1,4 @@
-"""Models for use in Python: loaded by name, called on images, answering in NumPy."""
+"""Models for use from Python: loaded by name, called on images, with results in NumPy."""
 
 import os
 import threading
@@ -30,7 +30,7 @@ from .metainfo import Names, names_of
 from .pixel_classes import certainty, label_pixels
 
 _BUILDING = threading.Lock()
-"""The toolboxes build in a scope that is one for all threads."""
+"""The toolboxes build in a scope that is global to all threads."""
 _LEFT_OUT = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'LoadPanopticAnnotations'}
 
 
@@ -43,28 +43,27 @@ def load_model(
     channels_last: bool | None = None,
     cuda_graphs: bool = True,
 ) -> 'Predictor':
-    """A model that is called on images.
+    """Loads a model to be called on images.
 
     Args:
-        name_or_config: a name of the zoo (``moganet-dense zoo`` lists them), the path of a
-            config, a config, or a work dir of a training: the config that was saved there.
-            Configs are Python and run as code.
-        weights: path or URL of a checkpoint, ``moganet://NAME``, or a name of the zoo. They
-            are read without running code and have to fit key by key. None: the published ones
-            of that name, or the best checkpoint of a work dir, else its last. 'random': none,
-            the model stays as it was initialised.
-        device: as PyTorch has it; None: the GPU if there is one, else the CPU.
+        name_or_config: a model name (``moganet-dense zoo`` lists them), the path of a config, a
+            config, or a work dir with its saved config. Configs are Python and run as code.
+        weights: path or URL of a checkpoint, ``moganet://NAME``, or a model name. They are read
+            without running code and have to match the model in every key. None: the published
+            weights of the name, or the best checkpoint of a work dir, else its last. 'random': no
+            weights, the random initialisation.
+        device: PyTorch device; None: the GPU if available, else the CPU.
         deploy: fuse the model, which is faster; the checkpoint may be fused already.
-        channels_last: images and maps lie in memory with their channels last; None: where that
-            is faster, see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
-        cuda_graphs: on a GPU, replay a captured graph of the backbone for images of a size that
-            came before: the same results in less time and more memory, see
+        channels_last: use the channels-last memory format; None: if it is faster, see
+            :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
+        cuda_graphs: on a GPU, replay a captured graph of the backbone for image sizes seen before:
+            the same results in less time and more memory, see
             :class:`~moganet_dense.models.cuda_graphs.GraphCache`. Forward hooks on parts of the
             backbone are not called then.
 
     Raises:
         UserError: no such name or config; no weights are given or published, or they do not
-            fit; class names are not known, or not as many as the model has classes.
+            match; class names are unknown, or their number differs from the outputs.
     """
     cfg, weights = _config_and_weights(name_or_config, weights)
     if cfg.default_scope == 'mmengine':
@@ -88,7 +87,7 @@ def load_model(
 
 
 class Predictor:
-    """A model of any task, ready to be called; made by :func:`load_model`.
+    """A model of any task, created by :func:`load_model`.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'pose' or
@@ -106,7 +105,7 @@ class Predictor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return next(self.model.parameters()).device
 
     def __repr__(self) -> str:
@@ -121,30 +120,29 @@ class Predictor:
         batch_size: int = 1,
         boxes: Any = None,
     ) -> Result | list[Result]:
-        """What the model sees in an image, or in each of a list.
+        """Predicts an image, or each image of a list.
 
         Args:
             images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
-            order: of arrays' channels, 'rgb' or 'bgr'.
-            batch_size: how many go through the network at once; for pose, how many boxes. Only
-                neighbours of one size do, so that no image is padded for another's sake.
-            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, or
-                Detections; with a list of images a list of these. None: the whole image is
-                one person's.
+            order: channel order of arrays, 'rgb' or 'bgr'.
+            batch_size: images, or boxes for pose, per forward pass. Only consecutive images of
+                one size are batched, so that no image is padded because of another.
+            boxes: for pose: boxes of people, (N, 4), x1 y1 x2 y2 in pixels, or Detections; for
+                a list of images a list of these. None: the whole image shows one person.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
 
         Raises:
-            UserError: an image cannot be read, or an argument does not fit.
+            UserError: an image cannot be read, or an argument is invalid.
         """
         if isinstance(images, (list, tuple)):
             return self._run(images, order, batch_size, boxes)
         return self._run([images], order, batch_size, None if boxes is None else [boxes])[0]
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
-        """The maps of the backbone for one image, see ``__call__``."""
+        """The feature maps of the backbone for one image, see ``__call__``."""
         batch = self.prepared(image, order=order)['inputs']
         backbone = self.model.backbone
         with torch.no_grad():
@@ -152,11 +150,11 @@ class Predictor:
         return Pyramid(tuple(maps), backbone.strides, backbone.channels, tuple(batch.shape[2:]))
 
     def prepared(self, image: Any, *, order: str | None = None) -> dict[str, Any]:
-        """What the network is given for one image, see ``__call__``.
+        """The network input for one image, see ``__call__``.
 
         Returns:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
-            with the toolbox's sample of it.
+            with the data sample of the toolbox.
         """
         sample = self._sample(as_bgr(image, order))
         return self.model.data_preprocessor(pseudo_collate([sample]), False)
@@ -170,7 +168,7 @@ class Predictor:
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if boxes is not None and len(boxes) != len(images):
             raise UserError(
-                f'boxes: expected {len(images)}, one array an image; found {len(boxes)}'
+                f'boxes: expected {len(images)}, one array per image; found {len(boxes)}'
             )
         arrays = (as_bgr(image, order) for image in images)
         if self.task != 'pose':
@@ -180,7 +178,7 @@ class Predictor:
         return self._poses(arrays, given, batch_size)
 
     def _poses(self, images: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
-        """One :class:`Poses` an image; the boxes of all go through the network together."""
+        """One :class:`Poses` per image; the boxes of all images are batched together."""
         boxes: list[np.ndarray] = []
 
         def samples() -> Iterator[dict]:
@@ -202,7 +200,7 @@ class Predictor:
         return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure)
 
     def _sample(self, image: np.ndarray, box: np.ndarray | None = None) -> dict:
-        """An image after the config's test pipeline, without its loading."""
+        """An image after the test pipeline of the config, without loading."""
         size = image.shape[:2]
         sample = dict(img=image, img_shape=size, ori_shape=size, img_id=0, img_path='')
         if self.cfg.default_scope == 'mmpose':
@@ -213,7 +211,7 @@ class Predictor:
         with one_line('the image cannot be prepared'):
             prepared = self._prepare(sample)
         if self.task == 'segmentation' and self.model.out_channels > 1:
-            meta = prepared['data_samples']  # mmseg enlarges to ori_shape, all classes at once
+            meta = prepared['data_samples']  # mmseg resizes to ori_shape, all classes at once
             meta.set_metainfo(dict(image_size=size, ori_shape=meta.img_shape))
         return prepared
 
@@ -251,10 +249,10 @@ class Predictor:
 def _config_and_weights(
     name_or_config: str | os.PathLike | Config, weights: str | os.PathLike | None
 ) -> tuple[Config, str]:
-    """The config, a copy, and what to load: a path, a URL or 'random'."""
+    """A copy of the config, and the weights: a path, a URL or 'random'."""
     if isinstance(name_or_config, Config):
         if weights is None:
-            raise UserError(f'no weights are given for a config; give a checkpoint, or {RANDOM!r}')
+            raise UserError(f'a config needs weights; pass a checkpoint, or {RANDOM!r}')
         return name_or_config.copy(), metafiles.published(os.fspath(weights))
     name = os.fspath(name_or_config)
     if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
@@ -286,14 +284,14 @@ def _task(model: nn.Module, cfg: Config) -> str:
 
 
 def _pipeline(cfg: Config) -> Compose:
-    """The test pipeline without what loads images and annotations."""
+    """The test pipeline without loading transforms."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
     for step in steps:
         colour = step.get('color_type', 'color')
         if _kind(step) in _LEFT_OUT and colour != 'color':
-            raise UserError(f'images are read in colour; the config wants color_type={colour!r}')
+            raise UserError(f'images are read in colour; the config has color_type={colour!r}')
     kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line('the test pipeline cannot be built'), scope:
@@ -306,7 +304,7 @@ def _kind(step: dict) -> str:
 
 
 def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
-    """Neighbours of one shape, at most ``size`` at once."""
+    """Groups consecutive samples of one shape, at most ``size`` each."""
     batch: list[dict] = []
     for sample in samples:
         if len(batch) == size or (batch and batch[0]['inputs'].shape != sample['inputs'].shape):
@@ -318,6 +316,6 @@ def _batches(samples: Iterable[dict], size: int) -> Iterator[list[dict]]:
 
 
 def _keypoints(sample: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 2) and (K,) of the person in one box."""
+    """Keypoints (K, 2) and scores (K,) of the person in one box."""
     found = sample.pred_instances
     return np.asarray(found.keypoints)[0], np.asarray(found.keypoint_scores)[0]

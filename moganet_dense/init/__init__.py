@@ -1,4 +1,4 @@
-"""From a folder of annotations in any known format to a config that trains: ``init``."""
+"""``init``: creates a config from a folder of annotations in any supported format."""
 
 import os
 import re
@@ -18,14 +18,14 @@ from .recipe import Recipe, recipe_for
 
 @dataclass(frozen=True)
 class Result:
-    """What ``init`` made.
+    """The result of ``init``.
 
     Attributes:
         config: path of the config.
-        folder: where the annotation files are.
-        task: what is trained.
-        data: the data set as it was read.
-        recipe: the numbers of the config.
+        folder: folder of the annotation files.
+        task: task of the config.
+        data: the data set that was read.
+        recipe: the hyperparameters of the config.
         leaks: images in validation of which training has a copy.
     """
 
@@ -44,18 +44,18 @@ def init(
     val: float = 0.2,
     boxes_class: str | None = None,
 ) -> Result:
-    """Reads a data set, writes what the toolboxes read, and a config.
+    """Reads a data set, and writes annotations for the toolboxes and a config.
 
     Args:
         folder: the data set; nothing in it is changed.
-        task: boxes, masks, keypoints or labels; None: what the annotations are most made for.
+        task: boxes, masks, keypoints or labels; None: the most specific task of the annotations.
         name: of the config (NAME.py) and of the folder for annotation files (NAME), both in the
-            current folder; None: that of the folder.
-        val: part of the images for validation, where the data set does not say which.
-        boxes_class: class whose keypoints are trained, where several have some.
+            current folder; None: the name of the data folder.
+        val: share of the images for validation, if the data set has no split.
+        boxes_class: class with keypoints, if several classes have them.
 
     Raises:
-        UserError: no known format, nothing that can be used, or a file is there already.
+        UserError: no supported format, no usable annotations, or a file exists already.
     """
     root = Path(folder)
     data, task = choose(recognize(root), task)
@@ -86,14 +86,14 @@ def init(
 
 
 def _shown(root: Path) -> Path:
-    """The folder as the config names it: relative to where training is started, if below."""
+    """The folder in the config: relative to the current folder if inside it."""
     absolute = root.resolve()
     here = Path.cwd()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
 
 
 def _keep_class(data: DataSet, name: str | None) -> None:
-    """Leaves the instances of one class, the one that has keypoints."""
+    """Keeps the instances of one class, the one with keypoints."""
     rows = [one for sample in data.samples for one in sample.instances]
     having = list(dict.fromkeys(one.label for one in rows if one.keypoints))
     if name is None and len(having) > 1:
@@ -107,7 +107,11 @@ def _keep_class(data: DataSet, name: str | None) -> None:
     for sample in data.samples:
         for one in sample.instances:
             if one.label != chosen or not one.keypoints:
-                what = 'without keypoints' if one.label == chosen else f'of no {chosen}'
+                what = (
+                    'without keypoints'
+                    if one.label == chosen
+                    else f'of other classes than {chosen}'
+                )
                 data.left_out.add(f'annotations {what}', sample.file)
         sample.instances = [o for o in sample.instances if o.label == chosen and o.keypoints]
     data.classes = [chosen]
@@ -123,6 +127,6 @@ def _require_usable(data: DataSet, task: str, root: Path) -> None:
         )
     if task == 'labels' and len(data.classes) < 2:
         raise UserError(
-            f'{root}: expected label maps of two classes or more, found {data.classes}; a class '
-            'has to be told from something: give the background a number of its own'
+            f'{root}: expected label maps of two classes or more, found {data.classes}; add '
+            'a class for the background'
         )

@@ -3,7 +3,7 @@
 from ..data.converters.dataset import DataSet
 
 SIGMA = 0.05
-"""Sigma where none is known: between COCO's eyes (0.025) and hips (0.107)."""
+"""Default sigma: between COCO's eyes (0.025) and hips (0.107)."""
 
 _COCO = dict(
     nose=0.026, eye=0.025, ear=0.035, shoulder=0.079, elbow=0.072, wrist=0.062, hip=0.107,
@@ -53,11 +53,11 @@ def keypoint_info(data: DataSet, name: str) -> str:
     drawn = '\n'.join(
         ['    skeleton_info={', *links, '    },'] if links else ['    skeleton_info={},']
     )
-    return f'''"""Keypoints of {name}. Written by `moganet-dense init`; every line is yours to edit.
+    return f'''"""Keypoints of {name}. Written by `moganet-dense init`; edit it freely.
 
-swap: the keypoint that it becomes when the image is flipped; '' where it stays itself.
-sigmas: how far apart people place the keypoint, relative to the object's size (COCO's are from
-0.025, eyes, to 0.107, hips); the metric allows for it.
+swap: the keypoint that it becomes when the image is flipped; '' if it is not swapped.
+sigmas: the spread of annotations of the keypoint, relative to the object size (COCO's are from
+0.025, eyes, to 0.107, hips); used by the metric.
 """
 
 

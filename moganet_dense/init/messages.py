@@ -1,4 +1,4 @@
-"""What ``init`` tells: what it found, what it left out, what it wrote, what comes next."""
+"""The output of ``init``: what it found, skipped and wrote, and the next commands."""
 
 from collections.abc import Iterator
 
@@ -12,18 +12,18 @@ from . import Result, init
 
 def run(data: str, task: str | None, name: str | None, val: float, boxes_class: str | None
         ) -> Iterator[str]:  # fmt: skip
-    """Makes the config; the lines to print."""
+    """Creates the config; yields the lines to print."""
     result = init(data, task, name, val, boxes_class)
     yield from lines(result)
 
 
 def lines(result: Result) -> Iterator[str]:
-    """The lines about what was made."""
+    """The lines about the result."""
     data, recipe = result.data, result.recipe
     yield f'found: {data.format}, for {TASKS[result.task]}'
     counts = {k: sum(s.split == k for s in data.samples) for k in ('train', 'val', 'test')}
     yield 'images: ' + ', '.join(f'{count} {split}' for split, count in counts.items() if count)
-    for tally, word in ((data.left_out, 'left out'), (data.changed, 'changed')):
+    for tally, word in ((data.left_out, 'skipped'), (data.changed, 'changed')):
         for line in tally.lines():
             yield f'{word}: {line}'
     if result.leaks:
@@ -36,7 +36,7 @@ def lines(result: Result) -> Iterator[str]:
 
 
 def _checked(result: Result) -> Iterator[str]:
-    """The summary of what was written, as training will read it, and what does not fit."""
+    """The summary of the written data as training reads it, and the findings of the check."""
     summary = Summary()
     for found in findings(Config.fromfile(result.config), summary=summary):
         text = f'{found.rule}, found {found.found}' if isinstance(found, Finding) else found

@@ -1,4 +1,4 @@
-"""The config that ``init`` writes: a base, and what the data set changes in it."""
+"""The config that ``init`` writes: a base, and the changes for the data set."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .recipe import Recipe
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie, as the config says it.
+    """Paths of the config and its data.
 
     Attributes:
         config: the config's path.
@@ -37,15 +37,15 @@ def config_text(data: DataSet, task: str, recipe: Recipe, places: Places) -> str
     )  # fmt: skip
     head = (
         f'"""{TASKS[task].capitalize()}: {what}, {counts[0]} training and {counts[1]} validation '
-        f'images.\n\nWritten by `moganet-dense init` from {data.format}. Every line is yours to '
-        f'edit.\n\ntrain  moganet-dense train {places.config.name}\n"""\n\n'
+        f'images.\n\nWritten by `moganet-dense init` from {data.format}. Edit it '
+        f'freely.\n\ntrain  moganet-dense train {places.config.name}\n"""\n\n'
         f'_base_ = {_base(recipe, places)!r}\n\n'
     )
     return head + body[task](data, task, recipe, places)
 
 
 def _base(recipe: Recipe, places: Places) -> str:
-    """Relative within the checkout, so that it can be moved; else absolute."""
+    """A relative path inside the checkout, so that it can be moved; else absolute."""
     root = package_root()
     if places.config.resolve().is_relative_to(root):
         return os.path.relpath(root / recipe.base, places.config.resolve().parent)

@@ -1,4 +1,4 @@
-"""Numbers of a training that suit a data set: image size, batch, rate, length, augmentation."""
+"""Hyperparameters for a data set: image size, batch size, learning rate, length, augmentation."""
 
 import math
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ BASES = {
     'labels': 'configs/seg/upernet_moganet_s.py',
     'keypoints': 'configs/pose/topdown_moganet_s_256x192.py',
 }
-"""Config that each task starts from."""
+"""The base config of each task."""
 
 BATCH = {'boxes': 8, 'masks': 8, 'labels': 8, 'keypoints': 64}
-"""Images of a step, instances for keypoints: what a GPU of 16 GB or more takes."""
+"""Images per step, instances for keypoints: fits a GPU with 16 GB."""
 
 FEW = 1000
-"""Below so many training images the augmentation is strong: scale jitter, crops, colour."""
+"""Below this number of training images the augmentation is strong: scale jitter, crops, colour."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """The hyperparameters of a training.
 
     Attributes:
         base: config below the package's root.
-        size: boxes, masks: width and height that images are fitted into; labels: side of the
+        size: boxes, masks: width and height that images are resized to fit; labels: side of the
             crops, twice; keypoints: not used.
         batch_size: images of a step, or instances for keypoints.
         base_lr: learning rate of the base, for ``base_batch``.
-        base_batch: batch that the base's rate is for.
+        base_batch: batch size of the learning rate of the base.
         epochs: length; for labels, None.
         iterations: length in steps.
-        warmup: steps of rising rate at the start.
+        warmup: steps of linear warm-up.
         interval: epochs (labels: steps) from one validation to the next.
         strong: whether the augmentation is strong.
         keep_empty: whether images without objects are trained on.
@@ -58,13 +58,13 @@ class Recipe:
 
     @property
     def lr(self) -> float:
-        """The base's rate, times the square root of the ratio of batches, of two digits: the rule
-        for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287)."""
+        """The learning rate of the base times the square root of the ratio of batch sizes, with two
+        digits: the rule for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287)."""
         return float(f'{self.base_lr * math.sqrt(self.batch_size / self.base_batch):.2g}')
 
 
 def recipe_for(data: DataSet, task: str) -> Recipe:
-    """Numbers for a data set that is split.
+    """Hyperparameters for a split data set.
 
     Args:
         data: the data set.
@@ -96,7 +96,7 @@ def recipe_for(data: DataSet, task: str) -> Recipe:
 
 
 def _length(task: str, steps: int) -> tuple[int | None, int, int]:
-    """Epochs, steps and the validation interval: small sets are seen more often.
+    """Epochs, steps and the validation interval: small sets get more epochs.
 
     Detection: 12 epochs, as on COCO, or as many as make 3000 steps, at most 100. Keypoints: 60,
     or 5000 steps, at most 210, as on COCO. Label maps: 100 epochs, 2000 to 40 000 steps.
@@ -111,7 +111,7 @@ def _length(task: str, steps: int) -> tuple[int | None, int, int]:
 
 
 def _size(sizes: Sequence[tuple[int, int]], task: str) -> tuple[int, int]:
-    """From the images' median: multiples of 32, within what the base was made for."""
+    """Image size from the median of the images: multiples of 32, within the range of the base."""
     width, height = (median(size[i] for size in sizes) for i in (0, 1))
     short, long = sorted((width, height))
     if task == 'labels':

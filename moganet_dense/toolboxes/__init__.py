@@ -1,3 +1,3 @@
-"""Whole models of the toolboxes: built and loaded, in the form that is evaluated, counted; and what
-the toolboxes get from us: names in their model lists (registration), a classifier for mmpretrain
-(mmpretrain), a data set for mmseg (mmseg); these two import a toolbox."""
+"""Complete models of the toolboxes: building, loading, fused form, FLOPs; and additions to the
+toolboxes: model names (registration), a classifier for mmpretrain (mmpretrain) and a data set for
+mmseg (mmseg). The last two import a toolbox."""

@@ -1,4 +1,4 @@
-"""Models of configs, and what their parts return."""
+"""Models of configs, and the outputs of their parts."""
 
 import torch
 import torch.nn as nn
@@ -9,7 +9,7 @@ from ..config.mini_config import start_from_scratch
 from ..utils.errors import one_line
 
 BOXES, MASKS = 1000, 100
-"""Regions that a two-stage detector's heads are counted on, as mmdet's own tool counts."""
+"""Number of regions for the FLOPs of a two-stage detector, as in mmdet's tool."""
 
 
 def build(cfg: Config) -> nn.Module:
@@ -26,7 +26,7 @@ def build(cfg: Config) -> nn.Module:
 
 
 def outputs(model: nn.Module, image: torch.Tensor) -> list:
-    """What each part of a model returns, up to, and without, the choice of boxes.
+    """The outputs of each part of a model, without the selection of boxes.
 
     Args:
         model: of any task, in eval mode.
@@ -46,7 +46,7 @@ def outputs(model: nn.Module, image: torch.Tensor) -> list:
 
 
 def listed(modules: nn.Module | None) -> list[nn.Module]:
-    """Of mmdet's region heads: a cascade has a list of each part, others have one or none."""
+    """A part of mmdet's region heads as a list: a cascade has several, others one or none."""
     if modules is None:
         return []
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

@@ -1,9 +1,9 @@
 """Bases of configs by scope: ``_base_ = 'moganet_dense::det/retinanet_moganet_s.py'`` from any
-folder, and ``'mmseg::...'`` whichever distribution serves mmseg.
+folder, and ``'mmseg::...'`` with any distribution of mmseg.
 
-mmengine looks a scope up in a table of distributions, which has not ours and names the upstream
-ones (`mmsegmentation`) only; where those are not installed it says, or in ``mmengine.hub`` runs,
-``pip install`` of a second mmseg over the first. Needed as long as the table has no other names.
+mmengine looks up a scope in a table of distributions. It lacks ours and has only the upstream ones
+(`mmsegmentation`); if those are not installed, it suggests, or in ``mmengine.hub`` runs, ``pip
+install`` of a second mmseg over the first. Needed until the table of mmengine has these names.
 """
 
 import difflib
@@ -21,11 +21,11 @@ DISTRIBUTIONS = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
 }
-"""Of each toolbox: in the maintained line, and upstream."""
+"""Distribution of each toolbox: maintained line and upstream."""
 
 
 def register() -> None:
-    """Puts the names that are true here into mmengine's table, and our scope beside them."""
+    """Adds the installed distributions and our scope to the table of mmengine."""
     maintained = _installed('onedl-mmengine')
     for module, names in DISTRIBUTIONS.items():
         there = [name for name in names if _installed(name)]
@@ -47,7 +47,7 @@ def _installed(distribution: str) -> bool:
 
 
 def _ours(path: str) -> tuple[str, str | None]:
-    """The file of a config of ours, and no scope: our configs name their own."""
+    """The file of one of our configs, without scope: our configs define their own."""
     name = path.removeprefix(f'{SCOPE}::')
     configs = package_root() / 'configs'
     file = configs / name

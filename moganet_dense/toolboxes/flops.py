@@ -1,9 +1,9 @@
 """Parameters and multiply-adds of a model, without data, weights or memory.
 
-The model is moved to PyTorch's meta device, which has shapes and no numbers, and its forward
-pass is counted there by PyTorch's own counter (torch.utils.flop_counter): convolutions and matrix
-products, and batch norms with one multiply-add an element. Biases, activations, pooling and
-interpolation are not counted. Figures are multiply-adds, what the field prints as FLOPs.
+The model is moved to PyTorch's meta device, which has shapes and no data, and its forward
+pass is counted there by PyTorch's counter (torch.utils.flop_counter): convolutions and matrix
+products, and batch norms with one multiply-add per element. Biases, activations, pooling and
+interpolation are not counted. Figures are multiply-adds, as FLOPs in publications.
 """
 
 import math
@@ -26,9 +26,9 @@ class Complexity:
     """Size of a model.
 
     Attributes:
-        parameters: of the whole model, trained or not; buffers are not among them.
+        parameters: of the whole model, trainable or not, without buffers.
         flops: multiply-adds for one image.
-        backbone_flops: those of the backbone's convolutions and linear layers alone.
+        backbone_flops: multiply-adds of the convolutions and linear layers of the backbone.
         shape: height and width of that image.
     """
 
@@ -38,7 +38,7 @@ class Complexity:
     shape: tuple[int, int]
 
     def content(self) -> dict[str, Any]:
-        """The figures for programs: plain data, to be written as JSON."""
+        """The figures as plain data for JSON."""
         return asdict(self)
 
 
@@ -46,15 +46,15 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     """Parameters and multiply-adds of a model for one RGB image.
 
     Args:
-        model: of any task; it is moved to the meta device, where it has no numbers any more.
+        model: of any task; it is moved to the meta device and loses its data.
         shape: height and width of the image, in pixels.
 
     Raises:
-        UserError: the model does not take an image of this shape.
+        UserError: the model does not support an image of this shape.
     """
     model = model.eval().to('meta')
     image = torch.empty(1, 3, *shape, device='meta')
-    with one_line(f'the model does not take an image of {shape[0]} x {shape[1]}'):
+    with one_line(f'the model does not support an image of {shape[0]} x {shape[1]}'):
         return Complexity(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             flops=_count(lambda: outputs(model, image), _NORMS),
@@ -74,14 +74,14 @@ _NORMS = dict.fromkeys(
 
 
 def _count(run: Callable[[], Any], also: dict | None = None) -> int:
-    """Multiply-adds of what ``run`` does; ``also``: counts of operators that PyTorch leaves out."""
+    """Multiply-adds of ``run``; ``also``: counts of operators that PyTorch does not count."""
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=also) as counter:
         run()
     return counter.get_total_flops() // 2  # it counts a multiply-add as two
 
 
 def usual_shape(cfg: Config) -> tuple[int, int]:
-    """Height and width that the published tables of a config's task count at."""
+    """Height and width in the published tables of the task of a config."""
     if cfg.default_scope == 'mmpose' and 'codec' in cfg:
         width, height = cfg.codec.input_size
         return height, width
@@ -96,7 +96,7 @@ def count(config: str, shape: Sequence[int] | None = None) -> Complexity:
         shape: height and width, one number for a square; None: :func:`usual_shape`.
 
     Raises:
-        UserError: see :func:`build` and :func:`complexity`; or a shape that is none.
+        UserError: see :func:`build` and :func:`complexity`; or an invalid shape.
     """
     cfg = read_config(config)
     if shape and (len(shape) > 2 or min(shape) < 32):
@@ -106,11 +106,11 @@ def count(config: str, shape: Sequence[int] | None = None) -> Complexity:
 
 
 def describe(config: str, found: Complexity) -> str:
-    """What was counted, for people."""
+    """The figures as text."""
     counted = 'multiply-adds: convolutions, matrix products, norms'
     return (
         f'{config}, one image of {found.shape[0]} x {found.shape[1]} (height x width)\n'
         f'parameters  {found.parameters / 1e6:.2f} M ({found.parameters})\n'
         f'FLOPs       {found.flops / 1e9:.2f} G {counted}\n'
-        f'  backbone  {found.backbone_flops / 1e9:.2f} G: its convolutions and linear layers alone'
+        f'  backbone  {found.backbone_flops / 1e9:.2f} G: only convolutions and linear layers'
     )

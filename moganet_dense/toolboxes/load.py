@@ -1,4 +1,4 @@
-"""Loads checkpoints into whole models, strictly: every key fits, or nothing is loaded."""
+"""Loads checkpoints into complete models, strictly: every key matches, or nothing is loaded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,27 +25,27 @@ from .model_form import switch
 
 
 def adopt_gate(cfg: Config, checkpoint: str, options: Sequence[str] = ()) -> None:
-    """Published weights, known by their file name, bring the gate they were trained with; one
-    among the ``key=value`` options of the command line wins."""
+    """Sets the gate of published weights, recognised by file name; a gate in the ``key=value``
+    options of the command line takes precedence."""
     known, backbone = releases.find(checkpoint), cfg.model.get('backbone') or {}
     asked = any(option.startswith('model.backbone.gate=') for option in options)
     if known is None or asked or backbone.get('type') != MogaNet.__name__:
         return
     if backbone.get('gate', 'single') != known.gate:
         backbone.gate = known.gate
-        print_log(f'{checkpoint} was trained with gate={known.gate!r}: taken over', 'current')
+        print_log(f'{checkpoint} was trained with gate={known.gate!r}, which is used', 'current')
 
 
 def load(model: nn.Module, checkpoint: str, deploy: bool = False) -> dict[str, Any]:
-    """Loads a checkpoint strictly; returns what the file holds.
+    """Loads a checkpoint strictly; returns the content of the file.
 
     Args:
         model: of any task.
         checkpoint: path, URL or name.
-        deploy: a file fused is welcome too; the model is switched for it.
+        deploy: also accept a fused checkpoint; the model is fused for it.
 
     Raises:
-        UserError: it does not fit.
+        UserError: it does not match.
     """
     content = read_checkpoint(locate(checkpoint))
     state = model_state(content)

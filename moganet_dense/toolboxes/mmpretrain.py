@@ -1,4 +1,4 @@
-"""mmpretrain's classifier around the backbone; configs bring it in by ``custom_imports``."""
+"""mmpretrain's classifier with the backbone; configs import it by ``custom_imports``."""
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
@@ -11,12 +11,12 @@ from ..weights.loading import check_fit
 class MogaNetClassifier(ImageClassifier):
     """``ImageClassifier`` that loads the files of every family by their own names.
 
-    The backbone loads whole or not at all (WeightsError); a head of another size, as in
-    fine-tuning, is mmengine's to report.
+    The backbone loads completely or not at all (WeightsError); mmengine reports a head of another
+    size, as in fine-tuning.
     """
 
     def _load_from_state_dict(self, state_dict, prefix: str, *rest) -> None:
-        if not prefix:  # at the root: what happens to the dict here, the children see
+        if not prefix:  # at the root: changes of the dict here apply to the children
             named = classifier_state(state_dict)
             state_dict.clear()
             state_dict.update(named)

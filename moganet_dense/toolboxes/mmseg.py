@@ -1,4 +1,4 @@
-"""mmseg's data set of label maps, with images of any ending; configs bring it in by
+"""mmseg's data set of label maps, with images of any suffix; configs import it by
 ``custom_imports``."""
 
 import os
@@ -12,15 +12,15 @@ from ..data.sources import IMAGE_SUFFIXES
 
 @DATASETS.register_module()
 class LabelMapDataset(BaseSegDataset):
-    """Images and label maps from a list, or from two folders whatever their endings.
+    """Images and label maps from a list, or from two folders with any suffixes.
 
     Args:
-        ann_file: list of pairs, a line each: image, tab, label map, below ``data_prefix``. Without
-            it, images anywhere below ``img_path`` are paired with the label maps of the same
-            place and name below ``seg_map_path``.
+        ann_file: list of pairs, one per line: image, tab, label map, below ``data_prefix``. Without
+            it, images below ``img_path`` are paired with the label maps of the same relative path
+            below ``seg_map_path``, except for the suffix.
         label_map: index by number in the label map, such as ``{3: 255}`` for a void class beyond
-            the last (255 is ignored), or ``{255: 1}`` for maps of 0 and 255. Numbers that are
-            not in it stay. With ``reduce_zero_label`` the numbers are those after it.
+            the last (255 is ignored), or ``{255: 1}`` for maps of 0 and 255. Other
+            numbers are unchanged. With ``reduce_zero_label`` it applies to the reduced numbers.
         options: as of mmseg's ``BaseSegDataset``.
     """
 
@@ -55,8 +55,8 @@ class LabelMapDataset(BaseSegDataset):
 
 
 def _paired(images: Path, labels: str | None) -> list[tuple[str, str]]:
-    """Images with the label map of the same stem; where there is none, with the name that it
-    would have, so that the check names it."""
+    """Images with the label map of the same stem; if there is none, with its expected name, so
+    that the check reports it."""
     found = []
     for file in sorted(images.rglob('*')):
         if file.suffix.lower() in IMAGE_SUFFIXES:

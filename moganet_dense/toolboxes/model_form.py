@@ -1,4 +1,4 @@
-"""Models in the form that evaluates fastest: folded, in another layout or precision, compiled."""
+"""Models in the fastest form for inference: fused, channels last, half precision, compiled."""
 
 import re
 from collections.abc import Callable
@@ -25,14 +25,14 @@ DTYPES = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 @dataclass(frozen=True)
 class Form:
-    """In which form a model is evaluated.
+    """The form in which a model is evaluated.
 
     Attributes:
-        deploy: folded, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
-        dtype: a key of DTYPES; fp32 changes nothing.
-        channels_last: images and maps lie in memory with their channels last; None: where that
-            is faster, see :func:`channels_last_is_faster`.
-        compiled: the backbone goes through torch.compile: a minute before the first image.
+        deploy: fused, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
+        dtype: a key of DTYPES; fp32: unchanged.
+        channels_last: channels-last memory format; None: if it is faster, see
+            :func:`channels_last_is_faster`.
+        compiled: compile the backbone with torch.compile: a minute before the first image.
         cuda_graphs: fused on a GPU the backbone replays captured graphs, see
             :meth:`MogaNet.use_cuda_graphs`; not if it is compiled.
     """
@@ -44,10 +44,10 @@ class Form:
     cuda_graphs: bool = False
 
     def apply(self, model: nn.Module, small_images: bool = False) -> None:
-        """Brings a model with its weights into this form, in place.
+        """Converts a model with its weights to this form, in place.
 
         Args:
-            model: on the device that it will be evaluated on.
+            model: on the device of the evaluation.
             small_images: see :func:`channels_last_is_faster`.
 
         Raises:
@@ -68,20 +68,18 @@ class Form:
             if self.cuda_graphs:
                 model.backbone.use_cuda_graphs()
         if self.compiled:
-            # Module.compile() does this from torch 2.2 on; the upstream stack has 2.1.2
+            # Module.compile() needs torch 2.2; the upstream stack has 2.1.2
             model.backbone.forward = torch.compile(model.backbone.forward)
 
 
 def switch(model: nn.Module) -> None:
-    """Folds norms into convolutions, in the backbone and around it; sets eval mode.
+    """Fuses norms into convolutions, in the backbone, neck and heads; sets eval mode.
 
     Raises:
-        UserError: the backbone is no MogaNet, or its norms cannot be folded.
+        UserError: the backbone is not a MogaNet, or its norms cannot be fused.
     """
     if not isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
-        raise UserError(
-            f'the fused model is one of MogaNet, the backbone is {type(backbone).__name__}'
-        )
+        raise UserError(f'only MogaNet can be fused, the backbone is {type(backbone).__name__}')
     model.eval()
     backbone.switch_to_deploy()
     for module in model.modules():
@@ -92,15 +90,15 @@ def switch(model: nn.Module) -> None:
 
 
 def to_channels_last(model: nn.Module) -> None:
-    """Lays weights, and the images that enter the backbone, out with channels last."""
+    """Converts the weights and inputs of the backbone to the channels-last memory format."""
     model.to(memory_format=torch.channels_last)
     model.backbone.register_forward_pre_hook(_channels_last)
 
 
 def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
-    """Lets a model predict in half precision; what necks and heads return is float32.
+    """Makes a model predict in half precision; necks and heads return float32.
 
-    Boxes, scores and heat maps are thus decoded in float32.
+    So boxes, scores and heatmaps are decoded in float32.
 
     Raises:
         UserError: float16 on a CPU.
@@ -114,10 +112,10 @@ def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def return_float32(model: nn.Module) -> None:
-    """Makes what necks and heads return float32, also where autocast is on.
+    """Makes necks and heads return float32, also under autocast.
 
-    What follows, as losses, NMS and NumPy, does not take bfloat16. Their ``forward`` is replaced,
-    since mmseg's and mmpose's heads call it directly, where a forward hook would not be called.
+    Losses, NMS and NumPy do not support bfloat16. Their ``forward`` is replaced, since the heads of
+    mmseg and mmpose call it directly, which skips forward hooks.
     """
     for name, module in model.named_modules():
         if re.search(r'(neck|head)(\.\d+)?$', name):
@@ -125,7 +123,7 @@ def return_float32(model: nn.Module) -> None:
 
 
 def _fold_conv_module(module: ConvModule) -> None:
-    """Of mmcv's pair, the norm goes into the convolution if it comes right after."""
+    """Fuses the norm of mmcv's ConvModule into its convolution if it follows directly."""
     if (
         module.with_norm
         and module.order[:2] == ('conv', 'norm')
@@ -143,7 +141,7 @@ def _fold_sequential(module: nn.Sequential) -> None:
 
 def _is_pair(conv: nn.Module, norm: nn.Module) -> bool:
     transposed = type(conv) in (nn.ConvTranspose2d, wrappers.ConvTranspose2d) and conv.groups == 1
-    plain = type(conv) in (nn.Conv2d, wrappers.Conv2d)  # a subclass may change its weight
+    plain = type(conv) in (nn.Conv2d, wrappers.Conv2d)  # a subclass may transform its weight
     is_fixed = isinstance(norm, _BatchNorm) and norm.running_var is not None
     return (plain or transposed) and is_fixed
 
@@ -162,7 +160,7 @@ def _in_float32(module: nn.Module, *args, **options) -> Any:
 
 
 def map_tensors(change: Callable, value: Any) -> Any:
-    """``value`` with ``change`` made to every tensor in its lists, tuples and dicts."""
+    """Applies ``change`` to every tensor in the lists, tuples and dicts of ``value``."""
     if isinstance(value, torch.Tensor):
         return change(value)
     if isinstance(value, dict):

@@ -1,9 +1,8 @@
-"""Makes the names in our model index known to the toolboxes.
+"""Adds the models of our model index to the toolboxes.
 
 ``DetInferencer``, ``MMSegInferencer`` and ``MMPoseInferencer`` look names up through mmengine's
-``BaseInferencer``, mmpretrain through its ``ModelHub``. Checkpoints that mmengine reads from paths
-and URLs are read without running code from then on, see
-:mod:`~moganet_dense.weights.mmengine_loader`.
+``BaseInferencer``, mmpretrain through its ``ModelHub``. From then on mmengine reads checkpoints
+from paths and URLs without running code, see :mod:`~moganet_dense.weights.mmengine_loader`.
 """
 
 import functools
@@ -23,7 +22,7 @@ from . import config_scopes
 
 
 def register() -> None:
-    """Makes our names known to the toolboxes, and files read without running code."""
+    """Adds our models to the toolboxes, and makes them read files without running code."""
     config_scopes.register()
     mmengine_loader.read_files_without_code()
     _add_to_inferencers()
@@ -32,11 +31,11 @@ def register() -> None:
 
 
 def _add_to_inferencers() -> None:
-    """Puts our entries before those of mmengine's inferencers; names of theirs stay theirs.
+    """Adds our models to mmengine's inferencers; their own names take precedence.
 
-    ``BaseInferencer`` has no list that a name could be added to, only private methods that look
-    into the folder of one toolbox. They are replaced here and nowhere else, until mmengine offers
-    one; without them ``DetInferencer(*moganet_dense.find(NAME))`` does the same.
+    ``BaseInferencer`` has no public list of names, only private methods that read the folder of one
+    toolbox. They are replaced only here, until mmengine has one; without them
+    ``DetInferencer(*moganet_dense.find(NAME))`` does the same.
     """
     list_theirs, init_model = BaseInferencer._get_models_from_metafile, BaseInferencer._init_model
     if getattr(init_model, '__wrapped__', None):  # done
@@ -52,8 +51,8 @@ def _add_to_inferencers() -> None:
     def init_model_safely(self, cfg, *args, **options):
         if not cfg and mmengine_loader.reads_files():
             raise UserError(
-                'expected a config or the name of a model beside the weights, found none: the '
-                'config inside a checkpoint is a program and is not run; give model=CONFIG'
+                'expected a config or a model name with the weights, found none: the '
+                'config inside a checkpoint is code and is not run; pass model=CONFIG'
             )
         with mmengine_loader.reading_without_code() if _is_ours(cfg) else nullcontext():
             return init_model(self, cfg, *args, **options)
@@ -63,7 +62,7 @@ def _add_to_inferencers() -> None:
 
 
 def _belongs_to(folder: Path, scope: str) -> bool:
-    """Whether a toolbox keeps its index in ``folder``: its .mim, or its checkout."""
+    """Whether ``folder`` has the index of a toolbox: its .mim, or its checkout."""
     return folder.parent.name == scope or (folder / scope).is_dir()
 
 
@@ -74,7 +73,7 @@ def _is_ours(cfg: Any) -> bool:
 
 
 def _add_to_hub() -> None:
-    """Adds our models to mmpretrain's list, by its own function."""
+    """Adds our models to mmpretrain's hub by its public function."""
     from mmpretrain.apis.model import ModelHub  # imported by now
 
     names = {entry['Name'] for entry in entries('mmpretrain')}

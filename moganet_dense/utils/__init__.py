@@ -1,1 +1,1 @@
-"""What every package uses: errors, atomic writing, regular files, text for the terminal."""
+"""Shared by all packages: errors, atomic writing, regular files, text for the terminal."""

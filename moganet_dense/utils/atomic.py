@@ -1,8 +1,8 @@
-"""Files that appear completely or not at all.
+"""Atomic writing of files.
 
-A file is written under a random name beside its target, flushed to the disk and moved. The
-temporary file is opened exclusively, so that no link is followed and two processes never share
-one; a target that is a symbolic link is replaced, not followed.
+A file is written under a random name next to its target, flushed to disk and renamed. The temporary
+file is opened exclusively, so that no link is followed and two processes never share one; a target
+that is a symbolic link is replaced, not followed.
 """
 
 import contextlib
@@ -19,19 +19,19 @@ _TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part')
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields an empty temporary file beside ``target``, which it replaces on success.
+    """Yields an empty temporary file next to ``target``, which it replaces on success.
 
-    What is moved has been flushed to the disk, and the folder is flushed after.
+    The file is flushed to disk before it is renamed, and the folder afterwards.
 
     Raises:
-        OSError: the folder cannot be written; ``target`` is as before.
+        OSError: the folder cannot be written; ``target`` is unchanged.
     """
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix='.part')
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's are private
+        temporary.chmod(0o666 & ~_umask())  # files of mkstemp are private
         _flush(temporary)
         os.replace(temporary, target)
         _flush(target.parent)
@@ -41,7 +41,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file, all or nothing; its folder is made at need.
+    """Writes a file atomically; creates its folder if needed.
 
     Raises:
         UserError: it cannot be written.
@@ -53,7 +53,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file as UTF-8, all or nothing.
+    """Writes a file as UTF-8, atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -63,31 +63,31 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Removes what killed processes left of :func:`replacing` in a folder."""
+    """Removes temporary files of :func:`replacing` that killed processes left in a folder."""
     for entry in os.scandir(folder):
         if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             Path(entry.path).unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
-    """Sees that a file can be written, before what goes there is computed.
+    """Checks that a file can be written, before its content is computed.
 
     Raises:
-        UserError: it is a folder, or lies where nothing can be written.
+        UserError: it is a folder, or its folder is not writable.
     """
     if path.is_dir():
         raise UserError(f'{path}: expected the name of a file to write, found a folder')
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f'{path} cannot be written: {nearest} is no folder that can be written to')
+        raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
 
 
 @contextlib.contextmanager
 def as_line(path: Path) -> Iterator[None]:
-    """Makes a failure to write a line.
+    """Replaces an error of writing with one line.
 
     Raises:
-        UserError: an OSError.
+        UserError: in place of an OSError.
     """
     try:
         yield

@@ -1,10 +1,10 @@
-"""The errors that the command line prints as a line, without a traceback."""
+"""Errors that the command line prints as one line, without a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+"""Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 STOPPED = 75
 """Exit code of a training that was stopped and saved: EX_TEMPFAIL of sysexits.h, try again."""
 
@@ -12,19 +12,19 @@ STOPPED = 75
 class UserError(Exception):
     """A mistake of the user, with its fix.
 
-    The message's first line says it all: what was expected, what was found, what to do. More
+    The first line of the message is complete: what was expected, what was found, and the fix. More
     lines may show a layout.
     """
 
 
 class WrongUsage(UserError):
-    """Arguments of a command that do not fit each other, or the model: exit code 2."""
+    """Arguments of a command that contradict each other or the model: exit code 2."""
 
 
 class Stopped(SystemExit):
-    """Training was asked to stop, and has saved what it takes to resume.
+    """Training was stopped by a signal, and saved to be resumed.
 
-    Where nobody catches it, as in the toolboxes' own scripts, Python ends with exit code 75.
+    If nothing catches it, as in the scripts of the toolboxes, Python exits with code 75.
     """
 
     def __init__(self, text: str) -> None:
@@ -36,10 +36,10 @@ class Stopped(SystemExit):
 
 
 class Interrupted(SystemExit):
-    """A signal has stopped the program at once, which has been said.
+    """A signal has stopped the program at once, which was already reported.
 
     Args:
-        number: of the signal; the exit code is 128 more, as shells have it.
+        number: of the signal; the exit code is 128 + number, as in shells.
     """
 
     def __init__(self, number: int) -> None:
@@ -48,13 +48,13 @@ class Interrupted(SystemExit):
 
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Turns any error within into one line that starts with ``what``.
+    """Context that replaces any error with one line that starts with ``what``.
 
-    For what reads or builds what the user wrote; the error itself stays as the cause, and
-    the command line shows it with MOGANET_TRACEBACK=1.
+    For code that reads or builds input of the user. The original error is the cause, and the
+    command line shows it with MOGANET_TRACEBACK=1.
 
     Raises:
-        UserError: there was one; one of ours passes as it is.
+        UserError: in place of any error; a UserError is passed unchanged.
     """
     try:
         yield
@@ -65,11 +65,11 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The text of an error in one line; its type where it has none."""
+    """The text of an error in one line; its type if it has none."""
     return ' '.join(str(error).split()) or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for the end of ours; its type where it has none."""
+    """The first line of an error's text, for the end of ours; its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

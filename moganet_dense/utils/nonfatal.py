@@ -1,4 +1,4 @@
-"""What may fail without taking the run with it."""
+"""Operations whose failure does not stop the run."""
 
 import logging
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from .errors import reason_of
 
 @contextmanager
 def nonfatal(what: str) -> Iterator[None]:
-    """Turns any error within into a warning of one line."""
+    """Context that replaces any error with a warning of one line."""
     try:
         yield
     except Exception as error:
         reason = reason_of(error)[:200]
-        words = f'{what} failed, and the run goes on: {reason} [{type(error).__name__}]'
+        words = f'{what} failed, the run continues: {reason} [{type(error).__name__}]'
         from mmengine.logging import print_log
 
         print_log(words, 'current', logging.WARNING)

@@ -1,8 +1,9 @@
 """Text from files and servers, made safe for a terminal and for a log.
 
-A name can hold control characters: an escape sequence moves the cursor, renames the window or
-colours what follows, a line break starts a line that looks like ours, and a bidirectional override
-shows letters in another order (https://trojansource.codes). All of them are shown as escapes.
+A name can contain control characters: an escape sequence moves the cursor, renames the window or
+colours the following text, a line break starts a line that looks like ours, and a bidirectional
+override shows letters in another order (https://trojansource.codes). All of them are shown as
+escapes.
 """
 
 import logging
@@ -19,18 +20,18 @@ def printable(text: object, limit: int | None = None) -> str:
     r"""One line of text in which every control character is an escape such as ``\x1b``.
 
     Args:
-        text: anything; other than texts, as ``str`` has it.
-        limit: characters that are kept; None: all.
+        text: any object, converted by ``str``.
+        limit: maximum number of characters; None: all.
     """
     shown = ''.join(map(_escaped, str(text)))
     return shown if limit is None or len(shown) <= limit else f'{shown[: limit - 3]}...'
 
 
 def printable_lines(text: object) -> str:
-    """Like :func:`printable`, but for text of several lines.
+    """Like :func:`printable`, for text of several lines.
 
-    Lines after the first stay lines only if they are indented, as those of our own messages are:
-    a name with a line break in it cannot add a line of its own.
+    Lines after the first are kept as lines only if they are indented, as in our messages, so a name
+    with a line break cannot add a line.
     """
     first, *rest = str(text).split('\n')
     lines = [printable(first)]
@@ -56,8 +57,8 @@ class _PrintableRecord(logging.LogRecord):
 
 @contextmanager
 def printable_logs() -> Iterator[None]:
-    """Within, messages of loggers and warnings reach terminals and log files printable: keys of
-    checkpoints, names of files and classes are in those of the toolboxes, too."""
+    """Context that escapes control characters in log messages and warnings, since those of the
+    toolboxes contain keys of checkpoints and names of files and classes, too."""
     factory, form = logging.getLogRecordFactory(), warnings.formatwarning
     logging.setLogRecordFactory(_PrintableRecord)
     warnings.formatwarning = lambda message, *place: form(printable(message), *place)

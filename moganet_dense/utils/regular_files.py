@@ -1,7 +1,7 @@
-"""Opens files, and nothing else that a path may lead to.
+"""Opens regular files and rejects everything else.
 
-A FIFO blocks whoever opens it, ``/dev/zero`` never ends, a terminal waits for a key. A path that a
-config, an annotation or a pointer names is opened here, or looked at by :func:`require_regular`.
+Opening a FIFO blocks, ``/dev/zero`` never ends, a terminal waits for a key. Paths in a config, an
+annotation or a pointer are opened here, or checked by :func:`require_regular`.
 """
 
 import errno
@@ -23,22 +23,22 @@ def require_regular(path: str | os.PathLike) -> os.stat_result:
     """Status of the regular file at ``path``, links followed, without opening it.
 
     Raises:
-        OSError: there is none; ``strerror`` says what is there instead.
+        OSError: there is none; ``strerror`` names what was found instead.
     """
     return _regular(os.stat(path), path)
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """A regular file, opened to read bytes; never waits for a writer.
+    """Opens a regular file to read bytes, without blocking.
 
     Raises:
-        OSError: as :func:`require_regular`; or it may not be read.
+        OSError: as :func:`require_regular`; or it is not readable.
         ValueError: NUL in the path.
     """
-    require_regular(path)  # before it is opened: that alone acts on some devices
+    require_regular(path)  # before it is opened, which alone has an effect on some devices
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        _regular(os.fstat(handle), path)  # it may have been replaced
+        _regular(os.fstat(handle), path)  # it may have been replaced meanwhile
         return open(handle, 'rb')
     except BaseException:
         os.close(handle)
@@ -50,7 +50,7 @@ def read_regular(path: str | os.PathLike, limit: int | None = None) -> bytes:
 
     Args:
         path: the file.
-        limit: bytes that it may have; None: what fits into memory.
+        limit: maximum size in bytes; None: the available memory.
 
     Raises:
         OSError: as :func:`open_regular`; or it is larger than ``limit`` or than the memory.
@@ -61,18 +61,18 @@ def read_regular(path: str | os.PathLike, limit: int | None = None) -> bytes:
         if limit is not None and size > limit:
             _refuse(f'{megabytes(size)}, expected at most {megabytes(limit)}', path)
         require_memory(path, size)
-        return file.read(size)  # no more, should it grow
+        return file.read(size)  # no more, even if it grows
 
 
 def require_memory(path: str | os.PathLike, size: int | None = None) -> None:
-    """Whether as much memory is available as a file is large.
+    """Checks that a file fits into the available memory.
 
     Args:
         path: the file.
-        size: its size in bytes; None: looked up.
+        size: its size in bytes; None: read from the file system.
 
     Raises:
-        OSError: it is not; ``strerror`` gives both numbers.
+        OSError: it does not; ``strerror`` has both numbers.
     """
     size = require_regular(path).st_size if size is None else size
     if size > 1 << 20 and size > (available := available_memory()):
@@ -84,19 +84,19 @@ def require_memory(path: str | os.PathLike, size: int | None = None) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that a process can get without swapping: of the machine, or of its control group."""
+    """Bytes available to a process without swapping: of the machine or its control group."""
     found = [_meminfo()]
     group = Path('/sys/fs/cgroup')
     try:
         limit, used = ((group / f'memory.{n}').read_text().strip() for n in ('max', 'current'))
         found.append(max(0, int(limit) - int(used)))
-    except (OSError, ValueError):  # no control group of version 2, or without a limit
+    except (OSError, ValueError):  # no control group v2, or no limit
         pass
     return min(found)
 
 
 def megabytes(size: int) -> str:
-    """A size for people, such as '41 000 MB'."""
+    """A readable size, such as '41 000 MB'."""
     return f'{max(1, round(size / 1e6)):,} MB'.replace(',', ' ') if size else '0 MB'
 
 
@@ -105,7 +105,7 @@ def _meminfo() -> int:
         for line in Path('/proc/meminfo').read_text().splitlines():
             if line.startswith('MemAvailable:'):
                 return int(line.split()[1]) * 1024
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         pass
     return 1 << 62
 

@@ -1,17 +1,17 @@
-"""Names for "did you mean": those most like one that is not among them."""
+"""Suggestions for "did you mean": the names most similar to an unknown one."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def closest(name: str, names: Iterable[str], count: int = 3, least: float = 0.0) -> list[str]:
-    """The names most like ``name``, best first; case and the choice of ``-`` or ``_`` do not count.
+    """The names most similar to ``name``, best first, ignoring case and ``-`` versus ``_``.
 
     Args:
-        name: what was given.
-        names: what there is.
-        count: how many are returned, at most.
-        least: similarity that a name needs, from 0 (any) to 1 (the same).
+        name: the unknown name.
+        names: the valid names.
+        count: maximum number of results.
+        least: minimum similarity, from 0 (any) to 1 (equal).
     """
     wanted, similarity = _plain(name), {}
     for other in names:

@@ -1,8 +1,8 @@
-"""Keeps from the user of the command line what the toolboxes say to their own developers.
+"""Hides messages of the toolboxes that are meant for their developers.
 
-Deprecations inside of mmengine, the toolboxes and torch, and the line that an optional plugin could
-not be imported: nobody can act on them, and a warning that matters is lost among them.
-``python -W`` and PYTHONWARNINGS show the warnings, ``log_level=DEBUG`` in a config what is logged.
+These are deprecations inside mmengine, the toolboxes and torch, and the line that an optional
+plugin could not be imported. Users cannot act on them, and they bury important warnings. ``python
+-W`` and PYTHONWARNINGS show the warnings, ``log_level=DEBUG`` in a config the log messages.
 """
 
 import logging
@@ -17,12 +17,12 @@ _PACKAGES = r'(mm(cv|engine|det|seg|pose|pretrain)|torch|torchvision|timm|xtcoco
 _DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 _AS_USER_WARNING = r'(?is).*(deprecated|upcoming release|default ``avg_non_ignore`` is false)'
 _LOGGED = re.compile('will be deprecated in future')
-_PRINTED = 'Could not import OneDL'  # mmdet and mmseg print it, at level DEBUG and for no logger
+_PRINTED = 'Could not import OneDL'  # printed by mmdet and mmseg, although at level DEBUG
 
 
 @contextmanager
 def without_toolbox_noise() -> Iterator[None]:
-    """Within, such lines are dropped, and such log messages have the level DEBUG."""
+    """Context that drops such lines and lowers such log messages to DEBUG."""
     factory = logging.getLogRecordFactory()
 
     def record_of(*args: Any, **options: Any) -> logging.LogRecord:
@@ -48,10 +48,10 @@ def _ignore_warnings() -> None:
 
 
 class _WithoutLine:
-    """Standard output but for the line that starts with ``_PRINTED``.
+    """Standard output without the line that starts with ``_PRINTED``.
 
     Args:
-        stream: where the rest goes, and what has all other attributes.
+        stream: the stream for all other output; provides all other attributes.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -59,7 +59,7 @@ class _WithoutLine:
         self._dropped = False
 
     def write(self, text: str) -> int:
-        """Writes it; ``print`` writes a line and its end one after the other."""
+        """Writes text; ``print`` writes a line and its end separately."""
         end_of_dropped = self._dropped and text == '\n'
         self._dropped = text.startswith(_PRINTED) and not text.endswith('\n')
         if end_of_dropped or text.startswith(_PRINTED):

@@ -1,2 +1,2 @@
-"""Published weights: which exist (releases), how their files name things (conversion), how they are
-fetched (download), and read and loaded, strictly and without running code (loading)."""
+"""Published weights: their list (releases), tensor names (conversion), download (download), and
+strict loading without running code (loading)."""

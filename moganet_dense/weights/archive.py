@@ -1,8 +1,8 @@
-"""What kind of file a checkpoint is, before a reader acts on it.
+"""Checks the archive of a checkpoint before it is read.
 
-``torch.save`` writes a zip archive whose members are stored as they are, one after another from
-the first byte on. Others are refused: members that are compressed or lie in one another unpack to
-more than the file has, and an archive behind other bytes is read otherwise by other readers.
+``torch.save`` writes a zip archive with uncompressed members, one after another from the first byte
+on. Others are refused: compressed or overlapping members expand beyond the size of the file, and an
+archive after other bytes is read differently by other readers.
 """
 
 import tarfile
@@ -17,17 +17,17 @@ from ..utils.regular_files import open_regular
 from .state_dicts import WeightsError
 
 MEMBERS = 200_000
-"""Members of an archive that are looked at; a checkpoint has one for each tensor."""
+"""Maximum number of members of an archive; a checkpoint has one per tensor."""
 
 
 def require_plain(path: Path) -> None:
-    """Refuses what could run code, or unpack to more than the file's own size.
+    """Refuses archives that could run code or expand beyond the size of the file.
 
     Args:
         path: a regular file, a checkpoint in a format of PyTorch.
 
     Raises:
-        WeightsError: it is such a file; names the cause.
+        WeightsError: it is refused; names the reason.
     """
     if zipfile.is_zipfile(path):
         try:
@@ -74,15 +74,17 @@ def _require_stored(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _require_no_allocation(path: Path, program: bytes | mmap) -> None:
-    """PyTorch lets a pickle call ``bytearray``, which fills as much memory as a number says."""
+    """Refuses ``bytearray``, which PyTorch allows in a pickle and which can allocate any amount of
+    memory."""
     if program.find(b'\nbytearray\n') >= 0:
         raise WeightsError(
-            f'{path} is refused: it holds builtins.bytearray; save bytes or a tensor instead'
+            f'{path} is refused: it contains builtins.bytearray; save bytes or a tensor instead'
         )
 
 
 def _require_same_members(path: Path) -> None:
-    """Python's reader and torch's must find one list: of two lists, one could hide a program."""
+    """Checks that Python's and torch's readers find the same members: a second list could hide
+    code."""
     with zipfile.ZipFile(path) as archive:
         ours = sorted(name.partition('/')[2] for name in archive.namelist())
     try:
@@ -90,8 +92,8 @@ def _require_same_members(path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).strip().partition('\n')[0].partition('. ')[0]
         raise WeightsError(
-            f'{path} is truncated or no PyTorch checkpoint ({printable(reason, 200)}); copy or '
-            'fetch it again'
+            f'{path} is truncated or not a PyTorch checkpoint ({printable(reason, 200)}); copy or '
+            'download it again'
         ) from None
     if ours != theirs:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""How each family of published files names the tensors of the backbone.
+"""Names of the backbone's tensors in each family of published files.
 
 ====================  ==================================  =============================
 family                top level                           keys
@@ -11,9 +11,9 @@ detector, segmentor,  state_dict, meta                    backbone.; neck and he
 pose estimator
 ====================  ==================================  =============================
 
-Below the prefix the names are the same everywhere: those of our backbone. In files of other
-models, as of Lightning or a user's own script, the backbone is found by its names, whatever is in
-front of them. Pure functions of mappings.
+After the prefix the names are always those of our backbone. In files of other models, as of
+Lightning or a user's script, the backbone is found by its names, with any prefix. Pure functions of
+mappings.
 """
 
 import re
@@ -30,21 +30,21 @@ from .state_dicts import (
 )
 
 CLASSIFIER = ('head.weight', 'head.bias', 'head.fc.weight', 'head.fc.bias')
-"""Names of a classifier's last layer, which may stand among those of its backbone."""
+"""Names of a classifier's last layer, which may be among those of its backbone."""
 
-_PARTS = ('patch_embed', 'blocks', 'norm')  # of the backbone, as its names begin
+_PARTS = ('patch_embed', 'blocks', 'norm')  # first parts of the names of the backbone
 _PART = re.compile(r'(patch_embed|blocks|norm)\d+\.')
 _ANCHOR = re.compile(r'(.*?)(?<![^.])blocks1\.0\.')
-"""A name that only the backbone has, plain and deployed, after its prefix."""
+"""A name unique to the backbone, plain and fused, after its prefix."""
 
 
 class BackboneState(NamedTuple):
-    """Tensors of a backbone under our names, with what they came from.
+    """Tensors of a backbone under our names, with their origin.
 
     Attributes:
         tensors: name to tensor.
-        place: where in the file they were, for people.
-        ignored: names of tensors that are not of the backbone and were left out.
+        place: their location in the file, for messages.
+        ignored: names of skipped tensors outside the backbone.
     """
 
     tensors: dict[str, Any]
@@ -53,7 +53,7 @@ class BackboneState(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a file holds a backbone: a state dict and what is in front of the backbone's names."""
+    """Location of a backbone in a file: a state dict and the prefix of its names."""
 
     state: StateDict
     tensors: dict[str, Any]
@@ -71,23 +71,22 @@ class _Place(NamedTuple):
 def backbone_state(
     checkpoint: Mapping[str, Any], names: Iterable[str], ema: bool, prefix: str | None = None
 ) -> BackboneState:
-    """Picks the backbone out of a file of any family, or of any model that has it inside.
+    """Extracts the backbone from a file of any family, or of any model that contains it.
 
     Args:
-        checkpoint: what the file holds.
+        checkpoint: content of the file.
         names: parameter names of the backbone, needed to undo OpenMixup's flat EMA names.
-        ema: take the exponential moving average instead of the raw weights. Where a file holds
-            only an average, it is taken in any case.
-        prefix: what is in front of the backbone's names, as mmengine has it: ``backbone.``; None:
-            found.
+        ema: use the exponential moving average instead of the raw weights. If a file contains
+            only an average, it is always used.
+        prefix: prefix of the backbone's names, as in mmengine: ``backbone.``; None: detected.
 
     Returns:
-        the tensors under our names. Names that begin as the backbone's, or lie within
-        ``backbone.``, stay in, so that strict loading reports them.
+        the tensors under our names. Names that start like the backbone's, or with
+        ``backbone.``, are kept, so that strict loading reports them.
 
     Raises:
         WeightsError: no state dict in the file, several backbones, nothing under the prefix, or no
-            EMA weights though asked for.
+            EMA weights although requested.
     """
     names, places = list(names), _places(checkpoint, prefix)
     wanted = [place for place in places if place.is_average == ema]
@@ -97,7 +96,7 @@ def backbone_state(
 
 
 def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
-    """Where the backbone may be; never empty."""
+    """Possible locations of the backbone; never empty."""
     states, found = state_dicts(checkpoint), []
     for state in states:
         tensors = unwrapped(state.tensors, everywhere=True)
@@ -117,7 +116,7 @@ def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
 
 
 def _only(places: list[_Place]) -> _Place:
-    """The one backbone of the first state dict that has any.
+    """The only backbone of the first state dict that has one.
 
     Raises:
         WeightsError: it has several.
@@ -126,13 +125,13 @@ def _only(places: list[_Place]) -> _Place:
     if len(first) > 1:
         valid = ', '.join(repr(place.prefix) for place in first)
         raise WeightsError(
-            f'the file holds {len(first)} backbones; choose one with prefix= in init_cfg: {valid}'
+            f'the file has {len(first)} backbones; choose one with prefix= in init_cfg: {valid}'
         )
     return first[0]
 
 
 def _taken(place: _Place) -> BackboneState:
-    """The backbone's tensors, and what lies around them."""
+    """The backbone's tensors, and the names of the others."""
     tensors, ignored = {}, []
     for key, value in place.tensors.items():
         name = key.removeprefix(place.prefix)
@@ -145,7 +144,7 @@ def _taken(place: _Place) -> BackboneState:
 
 
 def _flat_average(place: _Place, names: list[str]) -> BackboneState:
-    """The average that OpenMixup keeps as flat entries beside the raw weights."""
+    """The average that OpenMixup stores as flat entries next to the raw weights."""
     raw = _taken(place)
     prefixed = place.prefix == 'backbone.'
     flat = _flat_names(names, [], prefixed=False)
@@ -154,14 +153,14 @@ def _flat_average(place: _Place, names: list[str]) -> BackboneState:
         first = f'backbone.{missing[0]}' if prefixed else missing[0]
         raise WeightsError(
             f'the file has no EMA weights of {len(missing)} parameters, first {first}; '
-            'leave ema=True out, which loads its raw weights'
+            'remove ema=True to load its raw weights'
         )
     ignored = [key for key in raw.ignored if key not in flat]
     return BackboneState(raw.tensors | averages, f'flat ema_* beside {raw.place}', ignored)
 
 
 def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> dict[str, str]:
-    """OpenMixup's flat name of each parameter's average, and the name that it stands for:
+    """OpenMixup's flat name of each parameter's average, and the corresponding name:
     ``ema_backbone_a_b_c`` for ``backbone.a.b.c``, with or without ``backbone``."""
     flat = {}
     for name in names:
@@ -172,15 +171,15 @@ def _flat_names(names: Iterable[str], heads: Iterable[str], prefixed: bool) -> d
 
 
 def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """State dict of a whole model under the names of the current toolboxes.
+    """State dict of a complete model under the names of the current toolboxes.
 
-    mmdet 2.x and mmseg 0.x named everything as their successors do; mmpose 0.x called the
+    mmdet 2.x and mmseg 0.x use the same names as their successors; mmpose 0.x called the
     head ``keypoint_head``; for OpenSTL's SimVP see :func:`simvp_name`. A classifier gets the names
-    of mmpretrain's, and its average where the file has one (see :func:`holds_average` and
+    of mmpretrain, and its average if the file has one (see :func:`holds_average` and
     :func:`classifier_state`).
 
     Raises:
-        WeightsError: no state dict in the file, or half of an average.
+        WeightsError: no state dict in the file, or an incomplete average.
     """
     chosen = main_state_dict(checkpoint)
     if holds_average(checkpoint) and 'state_dict_ema' in checkpoint:
@@ -194,20 +193,21 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def holds_only_average(checkpoint: Any) -> bool:
-    """Whether the weights of a file are an exponential moving average, without raw ones beside."""
+    """Whether the weights of a file are an exponential moving average, without raw ones."""
     return main_state_dict(checkpoint).is_average
 
 
 def simvp_name(key: str) -> str:
-    """Our name of a tensor of OpenSTL's SimVP: its sigma is a parameter, ours a module with one."""
+    """Our name of a tensor of OpenSTL's SimVP: its sigma is a parameter, ours a module with a
+    parameter."""
     return f'{key}.scale' if key.endswith(('.attn.sigma', '.mlp.sigma')) else key
 
 
 def holds_average(checkpoint: Any) -> bool:
-    """Whether a file holds a classifier's average: as ``state_dict_ema``, as timm writes it, or
-    in OpenMixup's flat entries.
+    """Whether a file contains the average of a classifier: as ``state_dict_ema``, as in timm, or in
+    OpenMixup's flat entries.
 
-    The published accuracy of such files is that of the average: a whole classifier is read as
+    The published accuracy of such files is that of the average, so a complete classifier is read as
     its average.
     """
     if not isinstance(checkpoint, Mapping):
@@ -224,9 +224,8 @@ def classifier_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """A classifier's tensors under the names of mmpretrain's ``ImageClassifier``.
 
     Official names get ``backbone.`` and ``head.fc.``, OpenMixup's bare ones ``backbone.``.
-    OpenMixup's flat averages take the place of the raw parameters, since the published
-    accuracy is theirs; buffers have no average there. Names that are right, and state dicts
-    of other models, stay as they are.
+    OpenMixup's flat averages replace the raw parameters, since the published accuracy is theirs;
+    buffers have no average. Correct names, and state dicts of other models, are unchanged.
 
     Raises:
         WeightsError: averages of some parameters only; a tensor under two names.
@@ -259,9 +258,9 @@ def _is_buffer(key: str) -> bool:
 
 
 def recorded_gate(checkpoint: Any) -> str | None:
-    """Gate of the backbone that our own checkpoints note beside the tensors, or None.
+    """Gate of the backbone that our checkpoints store with the tensors, or None.
 
-    The note is in the state dict's metadata, as PyTorch keeps versions of modules there.
+    It is in the metadata of the state dict, where PyTorch stores versions of modules.
     """
     states = [checkpoint, *checkpoint.values()] if isinstance(checkpoint, Mapping) else []
     notes = (getattr(state, '_metadata', None) or {} for state in states)
@@ -269,5 +268,5 @@ def recorded_gate(checkpoint: Any) -> str | None:
 
 
 def is_deployed(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are of a backbone fused."""
+    """Whether these are names of a fused backbone."""
     return any(name.endswith('blocks1.0.shortcut_1') for name in names)

@@ -1,4 +1,4 @@
-"""Downloads weight files into PyTorch's cache, by name or URL, completely or not at all."""
+"""Downloads weight files into PyTorch's cache, by name or URL, atomically."""
 
 import fcntl
 import hashlib
@@ -22,37 +22,37 @@ from .transfer import receive
 
 
 def locate(checkpoint: str) -> Path:
-    """Path of a checkpoint given by name, URL or path; fetched into the cache at need.
+    """Path of a checkpoint given by name, URL or path; downloaded to the cache if needed.
 
     Raises:
-        WeightsError: it has to be fetched and cannot be.
+        WeightsError: the download fails.
         UserError: unknown name.
     """
     known = releases.find(checkpoint) if checkpoint.startswith(releases.SCHEME) else None
     url = known.url if known else checkpoint
     if '://' not in url:
         return Path(checkpoint)
-    if get_local_rank() == 0:  # one process of a machine fetches, the others find it there
+    if get_local_rank() == 0:  # one process per machine downloads, the others find it in the cache
         fetch(url)
     barrier()
     return fetch(url)
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: PyTorch's own cache (TORCH_HOME moves it)."""
+    """Folder of downloaded files: PyTorch's cache (TORCH_HOME changes it)."""
     return Path(torch.hub.get_dir()) / 'checkpoints'
 
 
 def fetch(url: str) -> Path:
-    """Path of the file behind ``url`` in the cache; downloaded, whole or not at all.
+    """Path of the file behind ``url`` in the cache; downloaded atomically.
 
-    What breaks off is completed by the next call if the server marks its files (ETag), else it
-    leaves nothing behind.
+    An interrupted download is completed by the next call if the server sends an ETag; otherwise the
+    partial file is removed.
 
     Raises:
-        WeightsError: the host does not answer or sends too slowly, or the file breaks off or is
-            another than its name says; names the file, the URL and where a copy fetched by hand
-            goes.
+        WeightsError: the host does not respond or sends too slowly, or the file is truncated or
+            does not match the hash in its name; names the file, the URL and the path for a manual
+            download.
     """
     _require_https(url)
     name = _cached_name(url)
@@ -66,18 +66,18 @@ def fetch(url: str) -> Path:
             _check_hash(part, url)
     except (OSError, URLError, HTTPException, ValueError) as error:
         raise WeightsError(
-            f'cannot fetch {name} from {url} ({first_line(error)}); '
-            f'fetch it by hand and put it at {target}'
+            f'cannot download {name} from {url} ({first_line(error)}); '
+            f'download it by hand to {target}'
         ) from None
     return target
 
 
 @contextmanager
 def _partial_file(target: Path) -> Iterator[Path]:
-    """Where a file is received before it is moved to ``target``.
+    """Path of the partial file, which is later renamed to ``target``.
 
-    It is the same place each time, so that what broke off can be completed; another process that
-    receives the same file at the same time gets a place of its own.
+    It is always the same, so that an interrupted download can be completed; another process that
+    downloads the same file at the same time gets its own.
     """
     part = target.with_name(f'{target.name}.part')
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -85,7 +85,7 @@ def _partial_file(target: Path) -> Iterator[Path]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # held by another process, or by a file system without locks
+        except OSError:  # locked by another process, or a file system without locks
             with replacing(target) as draft:
                 yield draft
             return
@@ -102,25 +102,25 @@ def _partial_file(target: Path) -> Iterator[Path]:
 
 
 def _require_https(url: str) -> None:
-    """Refuses what others on the way could change.
+    """Refuses URLs that are not https, which could be changed in transit.
 
     Raises:
-        WeightsError: another scheme, or no URL at all.
+        WeightsError: another scheme, or not a URL.
     """
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
-        raise WeightsError(f'{url!r} is no URL of a file ({error})') from None
+        raise WeightsError(f'{url!r} is not the URL of a file ({error})') from None
     if scheme != 'https' or not url.isprintable():
         raise WeightsError(f'{url!r} is refused: expected an https:// address of the file')
 
 
 def _check_hash(file: Path, url: str) -> None:
-    """Names of OpenMMLab's and torchvision's files end in a part of their SHA-256, mmpose's
-    in that and a date; a date alone is none.
+    """Verifies the hash in a file name: names of OpenMMLab's and torchvision's files end in the
+    start of their SHA-256, those of mmpose in that and a date; a date alone is not a hash.
 
     Raises:
-        OSError: the file has another.
+        OSError: the file has another hash.
     """
     noted = re.search(
         r'-(?!(?:19|20)\d{6}\b)([0-9a-f]{8,64})(?:_\d{8})?\.pth$', releases.file_name(url)
@@ -137,15 +137,15 @@ def _check_hash(file: Path, url: str) -> None:
 
 
 def _cached_name(url: str) -> str:
-    """File name in the cache; a file that is not of the zoo gets a mark of its URL, since
-    others may end in the same name. No header and no redirect has a say in it.
+    """File name in the cache. Files outside the zoo get a hash of their URL, since others may have
+    the same name. Headers and redirects have no influence.
 
     Raises:
         WeightsError: no file name in the URL.
     """
     name = Path(unquote(releases.file_name(url))).name
     if not name:
-        raise WeightsError(f'{url} is no URL of a file')
+        raise WeightsError(f'{url} is not the URL of a file')
     if (known := releases.find(url)) and known.url == url:
         return name
     plain = re.sub(r'[^\w.+-]', '_', name, flags=re.ASCII)[-100:]

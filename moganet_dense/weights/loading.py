@@ -1,8 +1,8 @@
 """Reads weight files without running code in them, and loads them strictly.
 
-A checkpoint is a pickle, and a pickle can run anything; here files are read with
-``torch.load(weights_only=True)``, which builds tensors and plain containers and nothing
-else (https://docs.pytorch.org/docs/stable/notes/serialization.html), or by the allow-list of
+A checkpoint is a pickle, which can run any code; here files are read with
+``torch.load(weights_only=True)``, which only builds tensors and plain containers
+(https://docs.pytorch.org/docs/stable/notes/serialization.html), or by the allow-list of
 :mod:`~moganet_dense.weights.unpickling`. Only :func:`trusting` reads more.
 """
 
@@ -29,14 +29,14 @@ from .conversion import backbone_state, is_deployed, recorded_gate
 from .download import locate
 from .state_dicts import WeightsError
 
-SHOWN_KEYS = 3  # of each kind, in the message about keys that do not fit
-SHOWN_PARTS = 8  # of a model, in the message about what was left out
+SHOWN_KEYS = 3  # per fault, in the message about keys that do not match
+SHOWN_PARTS = 8  # of a model, in the message about skipped tensors
 _trusted = False
 
 
 @contextmanager
 def trusting(trusted: bool = True) -> Iterator[None]:
-    """Reads checkpoints with full pickle for a while: their code runs. The user's decision."""
+    """Context that reads checkpoints with full pickle, which runs their code. Only on request."""
     global _trusted
     before, _trusted = _trusted, trusted
     try:
@@ -52,16 +52,16 @@ def is_trusting() -> bool:
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """What ``init_cfg=dict(type='Pretrained', ...)`` of a backbone says.
+    """The options of ``init_cfg=dict(type='Pretrained', ...)`` of a backbone.
 
     Attributes:
         checkpoint: ``moganet://NAME`` (see :mod:`~moganet_dense.weights.releases`), URL or path.
-        ema: load the exponential moving average that the file also holds. The published
-            accuracy of the official s, b, l and xl is that of the average, while their
-            downstream models were started from the raw weights, the default. Of a file that
-            holds an average alone, it is loaded in any case.
-        prefix: what is in front of the backbone's names in the file, as mmengine has it:
-            'backbone.'; None: it is found.
+        ema: load the exponential moving average in the file. The published accuracy of the
+            official s, b, l and xl is that of the average, while their downstream models were
+            initialised with the raw weights, the default. If a file contains only an average, it
+            is always loaded.
+        prefix: prefix of the backbone's names in the file, as in mmengine: 'backbone.'; None:
+            detected.
     """
 
     checkpoint: str
@@ -70,7 +70,7 @@ class PretrainedWeights:
 
     @classmethod
     def from_init_cfg(cls, init_cfg: Any) -> 'PretrainedWeights | None':
-        """The weights that an ``init_cfg`` names; None if it names none.
+        """The weights of an ``init_cfg``; None if it has none.
 
         Raises:
             ValueError: an unknown key, or Pretrained mixed with other initialisers, which
@@ -81,7 +81,7 @@ class PretrainedWeights:
         if not named:
             return None
         if len(cfgs) > 1:
-            raise ValueError('init_cfg: Pretrained sets every weight; give it alone')
+            raise ValueError('init_cfg: Pretrained sets every weight; use it alone')
         options = {key: value for key, value in named[0].items() if key != 'type'}
         if unknown := sorted(set(options) - {'checkpoint', 'ema', 'prefix'}):
             raise ValueError(
@@ -93,18 +93,17 @@ class PretrainedWeights:
             raise ValueError(f'init_cfg: ema is True or False, found {options["ema"]!r}')
         prefix = options.get('prefix')
         if not isinstance(prefix, (str, type(None))):
-            raise ValueError(f'init_cfg: prefix is a text as "backbone.", found {prefix!r}')
+            raise ValueError(f'init_cfg: prefix is a string such as "backbone.", found {prefix!r}')
         return cls(os.fspath(options['checkpoint']), options.get('ema', False), prefix)
 
     def gate_for(self, gate: str) -> str:
-        """Gate of a backbone that gets these weights: theirs, where the zoo knows it.
+        """Gate of a backbone with these weights: that of the weights, if known.
 
         Args:
-            gate: what the backbone was asked for; 'single' is also the default and gives
-                way.
+            gate: the requested gate; 'single' is the default and is overridden.
 
         Raises:
-            ValueError: 'double' was asked for, and the weights were trained with 'single'.
+            ValueError: 'double' was requested, and the weights were trained with 'single'.
         """
         known = releases.find(self.checkpoint)
         if known is None or known.gate == gate:
@@ -112,7 +111,7 @@ class PretrainedWeights:
         if gate != 'single':
             raise ValueError(
                 f'{self.checkpoint} was trained with gate={known.gate!r}, the backbone has '
-                f'gate={gate!r}; leave gate out'
+                f'gate={gate!r}; remove the option gate'
             )
         return known.gate
 
@@ -120,9 +119,9 @@ class PretrainedWeights:
         """Loads the backbone's weights and buffers, all of them or none; logs one line.
 
         Raises:
-            WeightsError: the file cannot be found, read or fetched, or any key is missing,
-                unexpected or mis-shaped; what lies around the backbone in the file, such as
-                necks and heads, is left out.
+            WeightsError: the file cannot be found, read or downloaded, or a key is missing,
+                unexpected or has another shape. Other tensors in the file, such as necks and
+                heads, are skipped.
         """
         path = locate(self.checkpoint)
         content = read_checkpoint(path)
@@ -133,7 +132,7 @@ class PretrainedWeights:
             load_strictly(backbone, found.tensors)
         except WeightsError as error:
             raise WeightsError(f'{self.checkpoint}: {error}') from None
-        ignored = f'; left out {_parts(found.ignored)}' if found.ignored else ''
+        ignored = f'; skipped {_parts(found.ignored)}' if found.ignored else ''
         print_log(
             f'{type(backbone).__name__}: loaded all {len(found.tensors)} tensors from '
             f'{self.checkpoint} ({path}), {found.place}{ignored}',
@@ -149,8 +148,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         map_location: device of the tensors, as for :func:`torch.load`.
 
     Raises:
-        WeightsError: no regular file; truncated or no checkpoint; or it asks for more than
-            tensors and plain containers, which would mean to run its code.
+        WeightsError: not a regular file; truncated or not a checkpoint; or it needs more than
+            tensors and plain containers, which would run its code.
     """
     path = Path(path).expanduser()
     try:
@@ -170,25 +169,27 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         return _load(path, map_location)
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:  # torch's own text advises to run the code
+    except pickle.UnpicklingError as error:  # torch's message advises to run the code
         found = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', str(error))
-        what = f'it holds {printable(found[1], 200)}' if found else 'it is no PyTorch checkpoint'
+        what = (
+            f'it contains {printable(found[1], 200)}' if found else 'it is not a PyTorch checkpoint'
+        )
         raise WeightsError(
-            f'{path} is refused: {what}; only tensors and plain containers are read, anything '
+            f'{path} is refused: {what}; only tensors and plain containers are loaded, anything '
             'else would run code (--trust-checkpoint lets it)'
         ) from None
-    except Exception as error:  # torch raises many kinds for a file that is cut or foreign
+    except Exception as error:  # torch raises many types for a truncated or foreign file
         raise WeightsError(_unreadable(path, error)) from None
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    """Why a file cannot be read. One that may be sound is not called damaged."""
-    reason = printable(first_line(error).partition('. ')[0], 200)  # then follows torch's advice
+    """The reason why a file cannot be read. A file that may be intact is not called damaged."""
+    reason = printable(first_line(error).partition('. ')[0], 200)  # followed by torch's advice
     if isinstance(error, OSError) and error.errno:
         return f'{path} cannot be read: {error.strerror}'
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or 'alloc' in reason:
-        return f'{path} cannot be read: not enough memory for what it holds ({reason})'
-    return f'{path} is truncated or no PyTorch checkpoint ({reason}); copy or fetch it again'
+        return f'{path} cannot be read: not enough memory for its content ({reason})'
+    return f'{path} is truncated or not a PyTorch checkpoint ({reason}); copy or download it again'
 
 
 def _load(path: Path, map_location: Any) -> Any:
@@ -201,10 +202,10 @@ def _load(path: Path, map_location: Any) -> Any:
 
 
 def check_gate(trained: str | None, backbone: nn.Module) -> None:
-    """Holds the gate that weights were trained with, where known, against the backbone's.
+    """Compares the gate of the weights, if known, with that of the backbone.
 
     Raises:
-        WeightsError: they differ: the backbone would compute another function.
+        WeightsError: they differ, so the backbone would compute another function.
     """
     if trained is not None and trained != backbone.gate:
         raise WeightsError(
@@ -214,20 +215,20 @@ def check_gate(trained: str | None, backbone: nn.Module) -> None:
 
 
 def check_form(names: Iterable[str], wanted: bool) -> None:
-    """Holds the form of weights, plain or deployed, against the backbone's.
+    """Compares the form of the weights, plain or fused, with that of the backbone.
 
     Args:
         names: of the tensors to load.
         wanted: whether the backbone is fused.
 
     Raises:
-        WeightsError: they differ: other tensors under other names.
+        WeightsError: they differ: other tensors with other names.
     """
     given = is_deployed(names)
     if given and not wanted:
         raise WeightsError(
             'the weights are fused, the backbone is not; '
-            'call switch_to_deploy() before loading, or on the command line say --deploy'
+            'call switch_to_deploy() before loading, or pass --deploy on the command line'
         )
     if wanted and not given:
         raise WeightsError(
@@ -237,7 +238,7 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copies ``tensors`` into ``module``: every key fits, or nothing is changed.
+    """Copies ``tensors`` into ``module``: every key matches, or nothing is changed.
 
     Raises:
         WeightsError: see :func:`check_fit` and :func:`check_finite`.
@@ -248,11 +249,11 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Non
 
 
 def check_finite(tensors: Any, parameters: Container[str] = ()) -> None:
-    """Refuses weights with which a model answers nonsense, and says nothing of it.
+    """Refuses weights that are not finite.
 
     Args:
-        tensors: by name; of what is no mapping, nothing is said.
-        parameters: names of those that may not be infinite either; buffers may, as masks are.
+        tensors: by name; anything else than a mapping is ignored.
+        parameters: names of tensors that must not be infinite; buffers such as masks may.
 
     Raises:
         WeightsError: NaN in one of them, or infinity in a parameter; names the first.
@@ -261,8 +262,8 @@ def check_finite(tensors: Any, parameters: Container[str] = ()) -> None:
     bad = [name for name, tensor in pairs if _is_bad(tensor, name in parameters)]
     if bad:
         raise WeightsError(
-            f'{len(bad)} tensors are not finite (NaN or infinity): {_list(bad)}; take a checkpoint '
-            'of before the training diverged'
+            f'{len(bad)} tensors are not finite (NaN or infinity): {_list(bad)}; use a checkpoint '
+            'from before the training diverged'
         )
 
 
@@ -276,11 +277,11 @@ def _is_bad(tensor: Any, finite: bool) -> bool:
 
 
 def check_fit(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Holds the names and shapes of ``tensors`` against those of ``module``.
+    """Compares the names and shapes of ``tensors`` with those of ``module``.
 
     Raises:
-        WeightsError: names the first missing, unexpected and mis-shaped keys, and how
-            many there are; or one is fused and the other is not.
+        WeightsError: names the first missing, unexpected and misshaped keys, and their number;
+            or only one of both is fused.
     """
     wanted = module.state_dict()
     check_form(tensors, is_deployed(wanted))

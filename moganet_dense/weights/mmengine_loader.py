@@ -1,7 +1,7 @@
-"""Our reader in the place of mmengine's, which falls back to full pickle and runs what it finds.
+"""Replaces mmengine's reader of checkpoints, which falls back to full pickle and can run code.
 
-mmengine looks a reader up by the beginning of a path (its ``CheckpointLoader``), the same one for
-all models of a process.
+mmengine selects a reader by the prefix of a path (its ``CheckpointLoader``), for all models of a
+process.
 """
 
 import logging
@@ -23,19 +23,19 @@ from .state_dicts import WeightsError, main_state_dict
 
 _FILES = ('', 'http://', 'https://')
 
-AVERAGE_TAKEN = '{}: reading the average that it holds, which the published accuracy is of'
-ONLY_AVERAGE = '{}: reading the exponential moving average, since it holds no other weights'
+AVERAGE_TAKEN = '{}: reading the average, whose accuracy was published'
+ONLY_AVERAGE = '{}: reading the exponential moving average, as there are no other weights'
 
 
 def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) -> dict:
-    """What mmengine's loaders return, read by our reader.
+    """The result of mmengine's loaders, read by our reader.
 
-    A classifier comes as its average where the file holds one, and published weights with a
-    note of their gate, so that they do not load into a backbone with the other. Texts that mmengine
-    or a toolbox would run as a config are left out, see :func:`without_config_texts`.
+    A classifier is returned as its average if the file has one, and published weights with their
+    gate, so that they do not load into a backbone with the other one. Strings that mmengine or a
+    toolbox would run as a config are removed, see :func:`without_config_texts`.
 
     Raises:
-        WeightsError: it cannot be fetched or read, or it is no dict.
+        WeightsError: it cannot be downloaded or read, or it is not a dict.
     """
     checkpoint = loading.read_checkpoint(loading.locate(filename), map_location)
     if not isinstance(checkpoint, dict):
@@ -45,7 +45,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
     _bring_up(checkpoint, filename)
     try:
         loading.check_finite(checkpoint.get('state_dict', checkpoint))
-    except WeightsError as error:  # mmengine loads parts, so that it may be one that is left out
+    except WeightsError as error:  # mmengine loads parts, and may skip the faulty one
         print_log(f'{filename}: {error}', logger='current', level=logging.WARNING)
     if holds_average(checkpoint):
         print_log(AVERAGE_TAKEN.format(filename), logger='current')
@@ -56,11 +56,11 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
 
 
 def _bring_up(checkpoint: dict, filename: str) -> None:
-    """Puts weights that lie under another key where mmengine looks for them."""
+    """Moves weights under another key to the key that mmengine reads."""
     try:
         found = main_state_dict(checkpoint)
     except WeightsError:
-        return  # it may be a file without weights; who loads them says so
+        return  # it may be a file without weights, which the loader reports
     if found.key not in ('', 'state_dict'):
         checkpoint['state_dict'] = found.tensors
         if found.is_average:
@@ -68,11 +68,11 @@ def _bring_up(checkpoint: dict, filename: str) -> None:
 
 
 def without_config_texts(checkpoint: dict) -> None:
-    """Removes, in place, texts of a checkpoint that mmengine and mmpose run as Python.
+    """Removes strings of a checkpoint that mmengine and mmpose run as Python, in place.
 
     mmengine's Runner runs ``meta['config']`` when it resumes, its inferencers ``meta['cfg']`` or
-    the message hub's ``cfg`` where they are given no config, and mmpose the file that the metainfo
-    names as ``from_file``. The texts are plain data to any reader of pickles.
+    the message hub's ``cfg`` if they get no config, and mmpose the file in ``from_file`` of the
+    metainfo. The strings are plain data to any reader of pickles.
     """
     meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
     places = (
@@ -86,16 +86,16 @@ def without_config_texts(checkpoint: dict) -> None:
 
 
 def _note_gate(checkpoint: dict, gate: str) -> None:
-    """Notes the gate of the backbone as our own checkpoints do, beside the tensors."""
+    """Stores the gate of the backbone with the tensors, as our checkpoints do."""
     state = checkpoint.get('state_dict', checkpoint)
-    noted = OrderedDict(state)  # a plain dict takes no note
+    noted = OrderedDict(state)  # a plain dict has no metadata
     noted._metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
     checkpoint['state_dict'] = noted
 
 
 def read_without_code() -> None:
-    """Makes mmengine read every checkpoint through our reader, for our own commands, and
-    annotations and proposals in YAML or pickle without running what they name."""
+    """Makes mmengine read every checkpoint through our reader, for our commands, and annotations
+    and proposals in YAML or pickle without running code."""
     register_handler(['yaml', 'yml'])(_PlainYaml)
     register_handler(['pkl', 'pickle'])(_PlainPickle)
     _read_through_us(
@@ -105,19 +105,19 @@ def read_without_code() -> None:
 
 
 def read_files_without_code() -> None:
-    """Makes mmengine read paths, URLs and ``moganet://NAME`` through our reader; names of other
-    models' weights, such as torchvision://resnet50, stay as they are."""
+    """Makes mmengine read paths, URLs and ``moganet://NAME`` through our reader; other schemes,
+    such as torchvision://resnet50, are unchanged."""
     _read_through_us(*_FILES, releases.SCHEME)
 
 
 def reads_files() -> bool:
-    """Whether mmengine reads paths through our reader now, and code is not trusted."""
+    """Whether mmengine currently uses our reader, and code is not trusted."""
     return CheckpointLoader._schemes.get('') is load_from_safe and not loading.is_trusting()
 
 
 @contextmanager
 def reading_without_code() -> Iterator[None]:
-    """:func:`read_files_without_code` for a while."""
+    """Context with :func:`read_files_without_code`."""
     before = CheckpointLoader._schemes.copy()
     read_files_without_code()
     try:
@@ -127,7 +127,7 @@ def reading_without_code() -> Iterator[None]:
 
 
 class _PlainYaml(YamlHandler):
-    """mmengine's, which by itself builds any object that a tag names."""
+    """mmengine's YAML handler with plain values; by itself it builds any object of a tag."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
         options.setdefault('Loader', getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
@@ -140,14 +140,14 @@ class _PlainYaml(YamlHandler):
 
 
 class _PlainPickle(PickleHandler):
-    """mmengine's, with the allow-list of :mod:`~moganet_dense.weights.unpickling`."""
+    """mmengine's pickle handler with the allow-list of :mod:`~moganet_dense.weights.unpickling`."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
         if loading.is_trusting():
             return super().load_from_fileobj(file, **options)
         try:
             return unpickling.load(file, **options)
-        except Exception as error:  # a pickle that is malformed raises many kinds
+        except Exception as error:  # a malformed pickle raises many types
             raise UserError(
                 'expected a pickle of arrays and plain containers, found other content '
                 f'({printable(error, 200)}); --trust-checkpoint reads it and runs its code'

@@ -19,7 +19,7 @@ _RELEASES = {
 }
 
 RELEASES = (*_RELEASES.values(), 'https://github.com/Westlake-AI/MogaNet/releases/')
-"""How URLs of published files begin, downstream models included."""
+"""Prefixes of the URLs of published files, including downstream models."""
 
 # short name, file, gate, published top-1 accuracy in % (None: not published)
 _FILES = {
@@ -69,10 +69,10 @@ class PublishedWeights:
     """One published file.
 
     Attributes:
-        name: short name; configs write ``moganet://`` and this.
-        url: where the file is.
-        family: official, openmixup or mmpretrain: how the file names its tensors.
-        gate: single or double: the function that the weights were trained with.
+        name: short name; configs use ``moganet://`` and this name.
+        url: URL of the file.
+        family: official, openmixup or mmpretrain: naming of its tensors.
+        gate: single or double: the gate used in training.
         top1: published ImageNet-1K accuracy in percent, or None.
     """
 
@@ -92,7 +92,7 @@ WEIGHTS = {
 
 
 def find(checkpoint: str) -> PublishedWeights | None:
-    """The published weights that a short name, URL or path stands for.
+    """The published weights of a short name, URL or path.
 
     Args:
         checkpoint: ``moganet://NAME``, a URL, or a path; the latter two are recognised by

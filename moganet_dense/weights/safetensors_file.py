@@ -1,8 +1,8 @@
-"""Files of the safetensors format, by its own library.
+"""Files of the safetensors format, read by its library.
 
-The library checks the header: no overlap, no hole, no bytes behind the last tensor
-(https://huggingface.co/docs/safetensors). What it lets pass, a key given twice, is refused here:
-two readers could take different ones.
+The library checks the header: no overlap, no hole, no bytes after the last tensor
+(https://huggingface.co/docs/safetensors). It accepts duplicate keys, which are refused here: two
+readers could use different ones.
 """
 
 import json
@@ -22,9 +22,9 @@ from .state_dicts import WeightsError
 
 
 def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:
-    """A checkpoint with the tensors under 'state_dict' and the file's texts under 'meta'.
+    """A checkpoint with the tensors under 'state_dict' and the file's metadata under 'meta'.
 
-    A text 'gate' is noted as our own checkpoints note it.
+    An entry 'gate' is stored as in our checkpoints.
 
     Raises:
         WeightsError: the file is truncated or malformed.
@@ -34,11 +34,12 @@ def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:
         with safe_open(path, 'pt') as file:
             meta = dict(file.metadata() or {})
             names = file.keys()
-            # copies: the library's tensors lie in the file, which may change under them
+            # copies: the library maps the file into memory, and it may change
             state = OrderedDict((name, file.get_tensor(name).clone()) for name in names)
     except (SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(
-            f'{path} is truncated or no safetensors file ({printable(error, 200)}); fetch it again'
+            f'{path} is truncated or not a safetensors file ({printable(error, 200)}); '
+            'download it again'
         ) from None
     if map_location is not None and not callable(map_location):
         for name, tensor in state.items():
@@ -52,8 +53,8 @@ def packed(state: Mapping[str, torch.Tensor], meta: Mapping[str, str]) -> bytes:
     """The bytes of a file.
 
     Args:
-        state: tensors by name; those that share memory are written each.
-        meta: texts for the header.
+        state: tensors by name; shared memory is written for each.
+        meta: strings for the header.
     """
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     seen: set[int] = set()
@@ -66,7 +67,7 @@ def packed(state: Mapping[str, torch.Tensor], meta: Mapping[str, str]) -> bytes:
 
 
 def _require_sane_header(path: Path) -> None:
-    """Looks through the header, of which the library has checked nothing yet."""
+    """Checks the header before the library does."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), 'little')
         if length > min(100_000_000, path.stat().st_size):  # the library's limit and error

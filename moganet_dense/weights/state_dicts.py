@@ -1,8 +1,8 @@
-"""State dicts inside checkpoint files, whoever wrote them, and the plain names of their tensors.
+"""State dicts in checkpoint files of any origin, and the plain names of their tensors.
 
-A training script puts the weights under a key of its own, and wrappers put theirs in front of every
-name: ``torch.save(dict(model=ddp.state_dict()))`` gives ``model`` and ``module.``. Pure functions
-of mappings.
+Training scripts store the weights under various keys, and wrappers add a prefix to every name:
+``torch.save(dict(model=ddp.state_dict()))`` gives ``model`` and ``module.``. Pure functions of
+mappings.
 """
 
 import re
@@ -13,25 +13,25 @@ from ..utils.errors import UserError
 
 
 class WeightsError(UserError, RuntimeError):
-    """A weight file that cannot be read, or that does not fit the model."""
+    """A weight file that cannot be read, or that does not match the model."""
 
 
 KEYS = ('state_dict', 'model', 'model_state_dict', 'model_state', 'module', 'network', 'net',
         'student', 'params', 'weights')  # fmt: skip
-"""Under which training scripts save weights, the usual ones first; others are found, too."""
+"""Keys under which training scripts save weights, the usual ones first; others are found, too."""
 
 _AVERAGED = re.compile(r'(^|[._])(ema|averaged?|swa|teacher|momentum_encoder)([._]|$)')
 """Keys and prefixes of an exponential moving average."""
 _WRAPPERS = re.compile(r'(?<![^.])(module|_orig_mod|_fsdp_wrapped_module'
                        r'|_checkpoint_wrapped_module)\.')  # fmt: skip
-"""What DistributedDataParallel, torch.compile, FSDP and activation checkpointing add to names."""
+"""Prefixes of DistributedDataParallel, torch.compile, FSDP and activation checkpointing."""
 
 
 class StateDict(NamedTuple):
     """Tensors in a file.
 
     Attributes:
-        key: under which they lie in the file; '' for the top level.
+        key: their key in the file; '' for the top level.
         tensors: by name.
     """
 
@@ -76,10 +76,10 @@ def state_dicts(checkpoint: Any) -> list[StateDict]:
 
 
 def main_state_dict(checkpoint: Any) -> StateDict:
-    """The raw weights of a whole model; its average where a file holds nothing else.
+    """The raw weights of a complete model, or its average if the file has nothing else.
 
     Raises:
-        WeightsError: there is neither.
+        WeightsError: there are none.
     """
     return state_dicts(checkpoint)[0]
 
@@ -94,12 +94,12 @@ def is_tensor(value: Any) -> bool:
 
 
 def unwrapped(state: Mapping[str, Any], everywhere: bool = False) -> dict[str, Any]:
-    """``state`` without what wrappers put into its names.
+    """``state`` without the prefixes of wrappers.
 
     Args:
         state: tensors by name.
-        everywhere: also inside of names, where a part of the model was wrapped; else in front
-            alone, since a model may have a child called ``module``.
+        everywhere: also inside names, if a part of the model was wrapped; else only at the start,
+            since a model may have a child called ``module``.
 
     Raises:
         WeightsError: two names become one.

@@ -1,8 +1,8 @@
-"""Receives one file over https: resumes what broke off, and gives up on a peer that is too slow.
+"""Downloads one file over https, completes interrupted downloads, and aborts slow ones.
 
-A peer that sends a byte a second never runs into a timeout of a socket. So a thread watches what
-arrives, from the connection on, and shuts a connection that falls below FLOOR in a minute or lasts
-longer than LONGEST.
+A peer that sends one byte per second never triggers a socket timeout. So a thread watches the
+received bytes, from the connection on, and closes a connection that gets less than FLOOR in a
+minute or lasts longer than LONGEST.
 """
 
 import json
@@ -25,29 +25,29 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from ..utils.atomic import write_text
 from ..utils.regular_files import megabytes, read_regular
 
-TIMEOUT = 30  # seconds without an answer
-MINUTE = 60.0  # seconds in which FLOOR bytes have to arrive
+TIMEOUT = 30  # seconds without a response
+MINUTE = 60.0  # seconds in which at least FLOOR bytes have to arrive
 FLOOR = 300_000
-LONGEST = 6 * 3600.0  # seconds that a download may take
+LONGEST = 6 * 3600.0  # maximum seconds of a download
 BLOCK = 1 << 18
 
 
 def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> None:
-    """Writes the file behind an address to ``path``.
+    """Downloads a URL to ``path``.
 
-    What broke off before is completed if the server says by its ETag that the file is the same;
-    what breaks off now stays if it can be completed.
+    A partial file is completed if the ETag of the server is unchanged, and kept after an
+    interruption if it can be completed.
 
     Args:
-        url: https address.
-        path: of the partial file; beside it lies a note of what it is part of.
+        url: https URL.
+        path: of the partial file; a file next to it stores its origin.
         name: for the progress bar.
-        allow: raises for an address that a redirect must not lead to.
+        allow: raises an error for forbidden redirects.
 
     Raises:
-        OSError: the server does not answer, sends no file or too slowly, does not say of which
-            size, or sends another size; or the file cannot be written.
-        URLError: the server cannot be reached, or answers with an error.
+        OSError: the server does not respond, sends no file or too slowly, or sends no size or
+            another one; or the file cannot be written.
+        URLError: the server cannot be reached, or responds with an error.
     """
     note = _Note.of(path)
     with _Watch() as watch, _kept_if_resumable(path, note):
@@ -74,14 +74,14 @@ def _copy(
     columns = '{task.description}', BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns) as progress:
         task = progress.add_task(name, total=size, completed=start)
-        while block := answer.read1(BLOCK):  # what is there, not what fills the block
+        while block := answer.read1(BLOCK):  # the received bytes, without filling the block
             file.write(block)
             watch.received += len(block)
             progress.advance(task, len(block))
 
 
 class _Note:
-    """What a partial file is part of: the server's mark of the file, and its size."""
+    """Origin of a partial file: the ETag of the server, and the full size."""
 
     def __init__(self, path: Path, have: int = 0, etag: str = '', size: int = 0) -> None:
         self.file = path.with_name(f'{path.name}.json')
@@ -89,7 +89,7 @@ class _Note:
 
     @classmethod
     def of(cls, path: Path) -> '_Note':
-        """The note beside a partial file; an empty one if there is none that fits."""
+        """The origin stored with a partial file; empty if there is no valid one."""
         note = cls(path)
         with suppress(OSError, ValueError, TypeError, KeyError):
             found = json.loads(read_regular(note.file, 10_000))
@@ -99,14 +99,14 @@ class _Note:
         return note
 
     def agree(self, answer: HTTPResponse) -> tuple[int, int]:
-        """Where the answer starts in the file, and the file's size.
+        """The offset of the response in the file, and the size of the file.
 
         Raises:
-            OSError: it is no file of a known size, or another part than was asked for.
+            OSError: the size is unknown, or another range than requested.
         """
         for header in ('Content-Encoding', 'Transfer-Encoding'):
             if (found := answer.headers.get(header, 'identity').lower()) != 'identity':
-                raise OSError(f'expected the file as it is and its size, found {header}: {found}')
+                raise OSError(f'expected the unencoded file and its size, found {header}: {found}')
         lengths = answer.headers.get_all('Content-Length') or [None]
         length = lengths[0] if len(set(lengths)) == 1 else ', '.join(lengths)
         whole = re.fullmatch('[0-9]{1,15}', length or '')
@@ -130,7 +130,7 @@ class _Note:
 
 
 def _is_strong(etag: Any) -> bool:
-    """Whether a mark stands for one sequence of bytes (RFC 9110, section 8.8.3)."""
+    """Whether an ETag is strong, for identical bytes (RFC 9110, section 8.8.3)."""
     return isinstance(etag, str) and bool(re.fullmatch(r'"[\x21\x23-\x7e]{1,500}"', etag))
 
 
@@ -160,11 +160,11 @@ def _require_room(folder: Path, size: int) -> None:
 
 
 class _Watch(threading.Thread):
-    """Shuts connections on which too little arrives.
+    """Closes connections that are too slow.
 
     Attributes:
-        received: bytes of the file until now.
-        reason: why a connection was shut; '' as long as none was.
+        received: bytes of the file so far.
+        reason: why a connection was closed; '' if none was.
     """
 
     def __init__(self) -> None:
@@ -184,17 +184,17 @@ class _Watch(threading.Thread):
             each.close()
 
     def connect(self, *args: Any, **options: Any) -> socket.socket:
-        """A connection that is watched before anything is said on it."""
+        """A connection that is watched from the start."""
         made = socket.create_connection(*args, **options)
-        self._sockets.append(made.dup())  # TLS takes the other one
+        self._sockets.append(made.dup())  # TLS uses the other one
         return made
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Turns what comes of a connection that was shut into the reason.
+        """Replaces the error of a closed connection with the reason.
 
         Raises:
-            OSError: the reason, where there is one.
+            OSError: the reason, if there is one.
         """
         try:
             yield
@@ -235,7 +235,7 @@ class _Handler(HTTPSHandler):
 
     def _connection(self, host: str, timeout: float) -> HTTPSConnection:
         found = HTTPSConnection(host, timeout=timeout, context=self.secure)
-        found._create_connection = self.watch.connect  # http.client's own place for it
+        found._create_connection = self.watch.connect  # the attribute of http.client for it
         return found
 
 

@@ -1,10 +1,9 @@
-"""Reads a pickle by an allow-list: what mmengine's own checkpoints hold beside tensors.
+"""Reads a pickle by an allow-list: the objects in mmengine's checkpoints besides tensors.
 
-Passed to :func:`torch.load` as ``pickle_module``. A pickle names functions and calls them; here a
-name stands for nothing but what the table below gives it, which makes numbers, arrays, plain
-containers, argparse's settings and mmengine's HistoryBuffer, and checks its arguments. State is set
-only on objects of these kinds
-(https://docs.python.org/3/library/pickle.html#restricting-globals).
+Passed to :func:`torch.load` as ``pickle_module``. A pickle calls functions by name; here only the
+names in the table below are resolved. They create numbers, arrays, plain containers, argparse's
+settings and mmengine's HistoryBuffer, and check their arguments. State is set only on objects of
+these types (https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
 
 import pickle
@@ -31,7 +30,7 @@ def _bytes(text: str, encoding: str) -> bytes:
 
 
 def _no_bytes(*items: Any) -> bytes:
-    """``b''``, of which alone a pickle says ``bytes()``."""
+    """``b''``, the only value that a pickle writes as ``bytes()``."""
     if items:
         _refuse('bytes')
     return b''
@@ -58,14 +57,14 @@ def _history() -> HistoryBuffer:
 
 
 def _method(owner: Any, name: str) -> str:
-    """Of a history, mmengine writes down its methods; they are not taken from the file."""
+    """mmengine stores the methods of a history; they are not read from the file."""
     if owner is not _history:
         _refuse('getattr')
     return name
 
 
 def _path(*parts: Any) -> str:
-    """A path as text, of the settings that a training script saves."""
+    """A path as a string, for the settings that a training script saves."""
     if not all(type(part) is str for part in parts):
         _refuse('pathlib.Path')
     return '/'.join(parts)
@@ -110,24 +109,26 @@ _BUILDERS = {
         ),
     ]
 }
-"""What may be called, by its name in the pickle."""
+"""Callable names."""
 
 _VALUES = {f'torch.{name}': getattr(torch, name) for name in (
     'bool', 'uint8', 'int8', 'int16', 'int32', 'int64', 'float16', 'bfloat16', 'float32', 'float64',
 )} | {'numpy.ndarray': np.ndarray}  # fmt: skip
-"""What may be named, not called."""
+"""Names that may be referenced, but not called."""
 
 
-class Unpickler(pickle._Unpickler):  # the one in Python: of its twin in C, less can be changed
-    """Calls and sets what the tables name, and nothing else."""
+class Unpickler(
+    pickle._Unpickler
+):  # the Python implementation, since the C one cannot be customised as much
+    """An unpickler restricted to the names of the tables."""
 
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What the tables give for a name.
+        """The object of a name in the tables.
 
         Raises:
-            pickle.UnpicklingError: nothing.
+            pickle.UnpicklingError: the name is not in the tables.
         """
         full = f'{module}.{name}'
         if full not in _BUILDERS and full not in _VALUES:
@@ -148,7 +149,7 @@ class Unpickler(pickle._Unpickler):  # the one in Python: of its twin in C, less
         _set_state(self.stack[-1], state)
 
     def load_refused(self) -> None:
-        _refuse('an instruction that only other files use')
+        _refuse('an unsupported instruction')
 
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_reduce
@@ -192,5 +193,5 @@ def _set_array(target: np.ndarray, state: Any) -> None:
 
 
 def load(file: Any, **options: Any) -> Any:
-    """As :func:`pickle.load`; torch asks for it."""
+    """As :func:`pickle.load`; required by torch."""
     return Unpickler(file, **options).load()

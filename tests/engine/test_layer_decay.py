@@ -131,7 +131,7 @@ def test_a_rule_can_be_chosen_by_name():
 @pytest.mark.parametrize(
     'options, said',
     [
-        (dict(rule='best'), 'rule is one of published, corrected'),
+        (dict(rule='best'), 'expected a rule of published, corrected'),
         (dict(decay_rate=1.5), '0 < decay_rate <= 1'),
         (dict(num_layers=6), "unknown .'num_layers'.; valid: decay_rate, rule"),
     ],

@@ -193,7 +193,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before_it(toy, tmp_pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
-        with pytest.raises(UserError, match='cannot write into .*epoch_1.pth is whole') as told:
+        with pytest.raises(UserError, match='cannot write into .*epoch_1.pth is complete') as told:
             toy('work', resume='auto', weight=100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

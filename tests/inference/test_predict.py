@@ -268,7 +268,9 @@ def test_after_an_error_what_was_seen_is_written(photos, capsys):
     files = [str(with_red(photos / f'{k}.png', 0, 0, 9, 9)) for k in range(4)]
     with pytest.raises(UserError) as caught:
         predict(Failing(), files, Path('out'))
-    assert str(caught.value).startswith('photos/2.png: the model fails on it (RuntimeError: out of')
+    assert str(caught.value).startswith(
+        'photos/2.png: the model fails on this image (RuntimeError: out of'
+    )
     assert '\n' not in str(caught.value)
     assert 'processed 2 images; results in out' in capsys.readouterr().err
     assert len(json.loads(Path('out/predictions.json').read_text())['images']) == 2
@@ -547,7 +549,7 @@ def test_images_of_one_name_have_boxes_of_their_own(photos):
     assert [found.boxes[0, 0] for found in written(frames)] == [1, 2]
     with_red(Path('elsewhere/x.png'), 0, 0, 2, 2)
     (told,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
-    assert told == 'elsewhere/x.png: set.json has several of this name; give paths as it does'
+    assert told == 'elsewhere/x.png: set.json has several of this name; pass paths as in the file'
 
 
 class Finder:
@@ -603,7 +605,7 @@ def test_boxes_that_are_none_are_told_by_image(photos):
         images=[], annotations=[], categories=[dict(id=1, name='dog'), dict(id=2, name='cat')]
     )
     Path('dogs.json').write_text(json.dumps(sets))
-    with pytest.raises(UserError, match="does not know the class 'person'"):
+    with pytest.raises(UserError, match="does not have the class 'person'"):
         WrittenBoxes('dogs.json', 0.3)
 
 
@@ -617,7 +619,7 @@ def test_answers_that_are_not_finite_are_no_answers(photos, capsys):
     lines = io.StringIO()
     code = predict(Lost(), ['photos/a.png'], None, lines, boxes=WholeImage())
     assert code == SKIPPED and not lines.getvalue()
-    assert 'a.png: the model answers with numbers that are not finite' in capsys.readouterr().err
+    assert 'a.png: the model returned values that are not finite' in capsys.readouterr().err
 
 
 def test_results_are_not_looked_at_again(photos):

@@ -257,7 +257,7 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
     cfg.test_dataloader.dataset = dict(
         type='CustomDataset', data_prefix='x', pipeline=cfg.test_dataloader.dataset.pipeline
     )
-    with pytest.raises(UserError, match='names of the classes are not known'):
+    with pytest.raises(UserError, match='class names are unknown'):
         load_model(cfg, 'random', device='cpu')
     cfg = small(POSE)
     cfg.model.head.out_channels = 16
@@ -272,7 +272,7 @@ def test_names_that_are_too_few_or_missing_are_an_error(models, tmp_path):
         (('nowhere.py', 'random'), 'no such config'),
         (
             (str(ROOT / DET),),
-            'no weights are given for .*; retinanet_moganet_xt has published ones',
+            'no weights for .*; retinanet_moganet_xt has published ones',
         ),
         (('faster_rcnn_moganet_s',), 'no weights are published for faster_rcnn_moganet_s'),
         ((str(ROOT / DET), 'faster_rcnn_moganet_s'), 'no weights are published for faster'),

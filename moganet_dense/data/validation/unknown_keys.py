@@ -25,6 +25,8 @@ _MORE = {  # keys that mmengine's builders remove before the class is called
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer', 'clip_grad'},
     'param_scheduler': {'convert_to_iter_based', 'by_epoch'},
     'train_cfg': {'by_epoch', 'type'},
+    'default_hooks': {'priority'},
+    'custom_hooks': {'priority'},
 }
 _LOADER = {
     'sampler',
