@@ -19,7 +19,7 @@ def narrow_model(config: Path) -> dict:
     """What to merge into the model of a config of arch xt."""
     heads = HEADS[config.stem.partition('_moganet')[0]]
     arch = dict(NARROW, _delete_=True)
-    return dict(backbone=dict(arch=arch, drop_path_rate=0.0, init_cfg=None), **heads)
+    return dict(backbone=dict(arch=arch, init_cfg=None), **heads)
 
 
 def narrow(config: Path, folder: Path, more: str = '') -> Path:

@@ -246,7 +246,7 @@ val = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 data = dict(data_root={root!r}, ann_file={file!r}, data_prefix=dict(img='train2017/'))
-model['backbone']['layer_scale_init_value'] = 1.0
+model['backbone'].update(layer_scale_init_value=1.0, drop_path_rate=0.0)
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
     dataset=dict(pipeline=train_pipeline, **data),
