@@ -153,6 +153,7 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.slow  # torch in a process of its own
 def test_registering_changes_how_paths_and_urls_are_read_and_building_a_model_nothing():
     """Names of others' weights are read as before; a constructor has no effect on the process."""
     code = (
