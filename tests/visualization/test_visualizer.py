@@ -81,7 +81,9 @@ def test_a_label_beyond_the_known_classes_is_drawn(visualizer, sample, tmp_path)
     file = tmp_path / 'drawn.png'
     visualizer.add_datasample('x', np.zeros((99, 99, 3), np.uint8), sample, out_file=str(file))
     drawn = cv2.imread(str(file))
-    assert drawn.shape == (99, 99, 3) and drawn.any()  # the image alone is black
+    assert (
+        drawn.shape == (99, 198, 3) and drawn.any()
+    )  # ground truth and result; the image is black
 
 
 def test_the_detectors_draw_with_it():
