@@ -36,6 +36,7 @@ _REGISTERED = (
     '.engine.nonfinite_loss',
     '.engine.patience',
     '.engine.plain_checkpoint',
+    '.engine.plain_images',
     '.engine.resume_check',
     '.engine.runner',
     '.engine.screen_hook',

@@ -36,7 +36,7 @@ def write_work_dir(path: Path, gain: float = 0.0, config: str = 'lr = 0.1\n') ->
             Table('AP by class', ['class', 'objects', 'AP'],
                   [[name, 3, 0.125 + gain] for name in names])
         ],
-        confusion=confusion('C', np.arange(16).reshape(4, 4), names, ('nothing there', 'missed')),
+        confusion=confusion('C', np.arange(16).reshape(4, 4), names, ('background', 'missed')),
         curves=[Curves('PR', {name: [(0, 1), (1, 0.5)] for name in names})],
         best=[Example(EVIL, 0.75, image, image)],
         ranking='quality',

@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 
 from moganet_dense.demo.connections import CONNECTIONS, Connection
-from moganet_dense.demo.model_cache import Choice, Shelf
+from moganet_dense.demo.model_cache import Choice, ModelCache
 from moganet_dense.demo.server import Server
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
 
@@ -95,7 +95,7 @@ class _Callable:
 def served(watched: Watched, allowed=()):
     """The port of a server that runs until the block ends."""
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
-    found = Server(Shelf(choices, watched.load), allowed)
+    found = Server(ModelCache(choices, watched.load), allowed)
     config = uvicorn.Config(
         found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
     )

@@ -547,7 +547,7 @@ def test_absent_imagenet_is_explained(tmp_path, monkeypatch):
     with pytest.raises(UserError, match='data not found: data/imagenet/val') as caught:
         evaluate(Job('configs/cls/moganet_t.py'), 'none.pth')
     assert 'expected for ImageNet-1k' in str(caught.value) and '--mini' not in str(caught.value)
-    with pytest.raises(UserError, match='--mini serves mmdet'):
+    with pytest.raises(UserError, match='--mini supports mmdet'):
         evaluate(Job('configs/cls/moganet_t.py', mini=True), 'none.pth')
 
 

@@ -20,6 +20,11 @@ def training_options(command):
             click.option('--lr', type=click.FloatRange(0, 1e3, min_open=True), help='The rate.'),
             click.option('--workers', type=click.IntRange(0, 1024), help='Loading processes.'),
             click.option(
+                '--augment',
+                type=click.Choice(['light', 'strong']),
+                help='Augmentation for detection; strong: mosaic and mixup.',
+            ),
+            click.option(
                 '--freeze',
                 type=click.Choice(options.FREEZES),
                 help='Do not train the stem, stages up to a number, or the backbone.',

@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,12 +45,30 @@ def read_config(path: str | os.PathLike) -> Config:
 
     register_or_warn()  # custom_imports has no effect if this package was imported before mmengine
     file = find_config(path)
+    _import_from(file.parent)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
         raise UserError(f'{path}: expected default_scope one of {list(SCOPES)}, found {scope!r}')
     return cfg
+
+
+def _import_from(folder: Path) -> None:
+    """Makes modules beside a config importable; those that are installed come first."""
+    if (place := str(folder.resolve())) not in sys.path:
+        sys.path.append(place)
+
+
+def own_modules(cfg: Config) -> list[Path]:
+    """Modules and packages beside a config that its ``custom_imports`` name."""
+    names = (cfg.get('custom_imports') or {}).get('imports') or []
+    folder = Path(cfg.filename or '.').resolve().parent
+    roots = dict.fromkeys(
+        name.partition('.')[0] for name in ([names] if isinstance(names, str) else names)
+    )
+    places = [place for root in roots for place in (folder / f'{root}.py', folder / root)]
+    return [place for place in places if place.is_file() or (place / '__init__.py').is_file()]
 
 
 def parse_options(texts: Sequence[str]) -> dict:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from ..utils.errors import UserError
 from . import schedules
+from .augment import set_augment
 from .image_size import set_image_size
 from .reading import settle_workers
 
@@ -26,6 +27,7 @@ class TrainingOptions:
         img_size: longer side of the images in pixels.
         lr: highest learning rate.
         workers: loading processes.
+        augment: of a detector: light or strong.
         freeze: a key of :data:`FROZEN_STAGES`.
         seed: of all that is random.
         ema: keep a moving average of the weights, which is validated and saved.
@@ -38,6 +40,7 @@ class TrainingOptions:
     lr: float | None = None
     workers: int | None = None
     freeze: str | None = None
+    augment: str | None = None
     seed: int | None = None
     ema: bool = False
     patience: int | None = None
@@ -78,6 +81,8 @@ def apply_training_options(
         yield schedules.set_rate(cfg, options.lr, processes)
     if options.epochs is not None:
         yield schedules.set_epochs(cfg, options.epochs, _steps(cfg, samples, processes))
+    if options.augment is not None:
+        yield set_augment(cfg, options.augment)
     if options.ema:
         yield set_average(cfg)
     if options.patience is not None:

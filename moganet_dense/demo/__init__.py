@@ -1,11 +1,11 @@
-"""A web page on which a model looks at images; docs/demo.md tells what it promises."""
+"""A web page that runs models on uploaded images; see docs/demo.md."""
 
 import os
 import socket
 from collections.abc import Sequence
 
 from ..utils.errors import UserError
-from .model_cache import Shelf
+from .model_cache import ModelCache
 
 
 def serve(
@@ -15,18 +15,18 @@ def serve(
     allow_hosts: Sequence[str] = (),
     cuda_graphs: bool = True,
 ) -> None:
-    """Serves the page until it is interrupted; writes no file of its own.
+    """Serves the page until it is interrupted; writes no files.
 
     Args:
-        models: see :meth:`Shelf.of`.
-        host: address, or name of it, to listen at.
-        port: 0 takes a free one; the address is printed.
+        models: see :meth:`ModelCache.of`.
+        host: address or host name to listen on.
+        port: 0 selects a free port; the URL is printed.
         cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
-        allow_hosts: names by which browsers reach the page, beside its address: of a proxy before
-            it, or of this machine in the network.
+        allow_hosts: further host names of the page, such as that of a proxy, or of this machine in
+            the network.
 
     Raises:
-        UserError: the libraries are missing, a model is not known, or the address is taken.
+        UserError: the libraries are missing, a model is unknown, or the address is in use.
     """
     try:
         import uvicorn
@@ -37,18 +37,18 @@ def serve(
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
     allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
-    app = Server(Shelf.of(models, cuda_graphs), allowed).app()
+    app = Server(ModelCache.of(models, cuda_graphs), allowed).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno > 0 else error.strerror  # of a name
-        raise UserError(f'cannot listen at {host}, port {port}: {reason}') from None
+        raise UserError(f'cannot listen on {host}, port {port}: {reason}') from None
     with listening:
         port = listening.getsockname()[1]
         print(f'open http://{f"[{host}]" if ":" in host else host}:{port}/', flush=True)
         if not _is_loopback(host):
-            print('anyone who reaches this machine can use the page: it asks for no password')
+            print('anyone who can reach this machine can use the page: it has no password')
         config = uvicorn.Config(
             app,
             http=Connection,

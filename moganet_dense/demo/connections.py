@@ -1,4 +1,4 @@
-"""Connections that have to ask: who connects and says nothing shuts nobody out."""
+"""Connections with a time limit: silent clients do not block others."""
 
 import asyncio
 import time
@@ -7,16 +7,18 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS = 100  # at once; a browser opens six
-SILENT = 40  # of them that have not asked yet; the oldest is closed for a new one
+SILENT = 40  # of them without a request yet; the oldest is closed for a new one
 SECONDS_TO_ASK = 10
-SECONDS_TO_BE_ANSWERED = 900  # 15 images may wait before it; who does not read is cut off
+SECONDS_TO_BE_ANSWERED = (
+    900  # up to 15 images may wait before it; clients that do not read are disconnected
+)
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which is closed if the head of a request does not arrive in time.
+    """uvicorn's connection, closed if the head of a request does not arrive in time.
 
-    uvicorn itself closes connections that are silent after a first request, but not before one, and
-    not during one.
+    uvicorn closes connections that are silent after a first request, but not before or during
+    one.
     """
 
     asked_until: asyncio.TimerHandle | None = None
@@ -28,7 +30,7 @@ class Connection(H11Protocol):
         if len(silent) >= SILENT:
             oldest = min(silent, key=lambda each: each.silent_since)
             oldest.transport.abort()
-            self.connections.discard(oldest)  # it counts no longer, from now on
+            self.connections.discard(oldest)  # it no longer counts
         self._await_request()
 
     def data_received(self, data: bytes) -> None:

@@ -1,8 +1,8 @@
-"""Decodes uploads in a process of its own, which is ended if it takes too long.
+"""Decodes uploads in a separate process, which is killed if it takes too long.
 
-A file of a few hundred kilobytes can keep a decoder busy for minutes: a progressive JPEG has as
-many passes over the image as it likes. A thread cannot be ended, a process can; and what a decoder
-does to its memory stays there.
+A file of a few hundred kilobytes can keep a decoder busy for minutes: a progressive JPEG may have
+any number of passes over the image. A process can be killed, a thread cannot; and memory corruption
+by a decoder does not reach the server.
 """
 
 import json
@@ -20,15 +20,15 @@ from ..utils.errors import UserError
 from .uploads import open_image
 
 SECONDS = 10
-STARTING = 120  # seconds that a new process may take until it listens
+STARTING = 120  # maximum seconds until a new process is ready
 MEMORY = 4 * 2**30  # address space of the process; an image of MAX_PIXELS takes 0.6 GB
 
 
 class Decoder:
-    """Images out of the bytes of files, one at a time.
+    """Decodes images from bytes, one at a time.
 
     Args:
-        seconds: that one may take.
+        seconds: time limit of one image.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -40,14 +40,14 @@ class Decoder:
         """As :func:`~moganet_dense.demo.uploads.open_image`.
 
         Raises:
-            UserError: as there; or it takes too long, or ends the process.
+            UserError: as there; or it takes too long, or crashes the process.
         """
         try:
             self._start()
             self._pipe.send_bytes(content)
             if not self._pipe.poll(self.seconds):
                 raise UserError(
-                    f'the image takes more than {self.seconds:g} seconds to decode; save it in '
+                    f'decoding the image takes more than {self.seconds:g} seconds; save it in '
                     'another program and try again'
                 )
             told = json.loads(self._pipe.recv_bytes())
@@ -57,14 +57,14 @@ class Decoder:
             raise
         except (EOFError, OSError):
             self.close()
-            raise UserError('the image cannot be decoded: its decoder has ended') from None
+            raise UserError('the image cannot be decoded: the decoder crashed') from None
         if 'error' in told:
             raise UserError(told['error'])
         image = np.frombuffer(pixels, np.uint8).reshape(told['shape'])
         return image, tuple(told['stored'])
 
     def close(self) -> None:
-        """Ends the process; the next image starts another."""
+        """Stops the process; the next image starts another one."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -91,14 +91,14 @@ class Decoder:
 
 
 def serve_pixels(handle: int) -> None:
-    """Answers until the other end is closed: what it found as JSON, and the pixels.
+    """Responds until the other end is closed: metadata as JSON, and the pixels.
 
     Args:
         handle: file descriptor of the pipe.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C and closes the pipe
     pipe = Connection(handle)
     with suppress(EOFError, OSError):
         pipe.send_bytes(b'ready')
@@ -107,7 +107,7 @@ def serve_pixels(handle: int) -> None:
             try:
                 image, stored = open_image(content)
             except (UserError, MemoryError) as error:
-                said = str(error) or 'the image needs more memory than it may take'
+                said = str(error) or 'the image needs more memory than allowed'
                 pipe.send_bytes(json.dumps(dict(error=said)).encode())
                 continue
             pipe.send_bytes(json.dumps(dict(shape=image.shape, stored=stored)).encode())

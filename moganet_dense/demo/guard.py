@@ -1,4 +1,4 @@
-"""What every response carries, and which requests are answered at all."""
+"""Security headers of every response, and the check of the origin of requests."""
 
 import ipaddress
 import re
@@ -27,19 +27,18 @@ LOOPBACK = ('localhost', '127.0.0.1', '::1')
 _HOST = re.compile(
     r'(\[[0-9a-fA-F:.]+\]|[0-9a-zA-Z](?:[0-9a-zA-Z.-]*[0-9a-zA-Z])?)(?::[0-9]{1,5})?'
 )
-"""A name or an address, in brackets if it has colons, and a port; nothing before or behind."""
+"""A name or an address, in brackets if it has colons, and a port; nothing before or after."""
 
 
 class Guard:
-    """Puts HEADERS on every response, and refuses what other sites' pages send here.
+    """Adds HEADERS to every response, and rejects requests of other sites.
 
-    A name that is not this server's in ``Host`` is how a foreign page reaches a server in here
-    (DNS rebinding); an ``Origin`` that is not the ``Host`` is how it sends without rebinding.
-    Answered are the address at which a request arrives, the names of this machine's loopback if it
-    arrives there, and the names that were allowed.
+    A foreign ``Host`` is a sign of DNS rebinding; an ``Origin`` other than the ``Host`` of a
+    request from another site without rebinding. Accepted are the address at which a request
+    arrives, the names of the loopback if it arrives there, and the allowed names.
 
     Args:
-        app: what answers, as ASGI has it.
+        app: the ASGI application.
         allowed: further names, see :func:`host_names`.
     """
 
@@ -63,21 +62,21 @@ class Guard:
             words = 'expected the address of this server as Host; allow a name by --allow-host'
             respond = error_response(421, words)
         elif origin is not None and origin not in (f'http://{host}', f'https://{host}'):
-            respond = error_response(403, "another site's page may not ask this server")
+            respond = error_response(403, 'requests from other sites are not allowed')
         await respond(scope, receive, send_guarded)
 
 
 def host_name(host: str) -> str:
-    """The name or address in a ``Host`` header, in small letters; '' if it is none."""
+    """The name or address in a ``Host`` header, in lower case; '' if it is malformed."""
     found = _HOST.fullmatch(host)
     return found[1].strip('[]').lower() if found else ''
 
 
 def host_names(names: Iterable[str]) -> set[str]:
-    """Names that ``--allow-host`` gives, as :func:`host_name` returns them.
+    """The names of ``--allow-host``, as returned by :func:`host_name`.
 
     Raises:
-        UserError: one is no name or address, such as a URL.
+        UserError: one is not a name or address, such as a URL.
     """
     found = set()
     for name in names:
@@ -95,7 +94,7 @@ def host_names(names: Iterable[str]) -> set[str]:
 
 
 def error_response(status: int, words: str) -> Response:
-    """An error for the page: a line."""
+    """An error response with one line for the page."""
     return JSONResponse(dict(error=words), status)
 
 

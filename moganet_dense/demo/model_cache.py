@@ -1,4 +1,4 @@
-"""The models that the page offers; they are loaded when they are first asked for."""
+"""The available models of the page, loaded on first use."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +16,13 @@ KEPT = 2  # models in memory: a pose estimator and its detector
 
 @dataclass(frozen=True)
 class Choice:
-    """A model on offer.
+    """An available model.
 
     Attributes:
-        name: as the page shows it.
+        name: shown on the page.
         task: 'detection' (with or without masks), 'segmentation', 'pose' or 'classification'.
-        model: a name of the zoo or the path of a config.
-        weights: a checkpoint; None: the published ones.
+        model: a model name or the path of a config.
+        weights: a checkpoint; None: the published weights.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Choice:
     weights: str | None = None
 
 
-class Shelf:
-    """Models by name, of which the last ones used are in memory.
+class ModelCache:
+    """Models by name; the most recently used are in memory.
 
     Args:
-        choices: what is on offer.
-        load: makes a predictor of a model and weights; None:
+        choices: the available models.
+        load: loads a predictor from a model and weights; None:
             :func:`~moganet_dense.inference.predictor.load_model`.
         cuda_graphs: see there.
     """
@@ -52,35 +52,35 @@ class Shelf:
         self._loaded: OrderedDict[str, Any] = OrderedDict()
 
     @classmethod
-    def of(cls, models: Sequence[str], cuda_graphs: bool = True) -> 'Shelf':
-        """A shelf from the command line.
+    def of(cls, models: Sequence[str], cuda_graphs: bool = True) -> 'ModelCache':
+        """The models of the command line.
 
         Args:
-            models: names of the zoo, configs each with a checkpoint after it, and work dirs;
-                none: all models whose weights are published.
+            models: model names, configs each followed by a checkpoint, and work dirs; none: all
+                models with published weights.
             cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
 
         Raises:
-            UserError: no such model or file, or it is named twice.
+            UserError: no such model or file, or it is given twice.
         """
         if not models:
             return cls(_published(), cuda_graphs=cuda_graphs)
         choices = [_choice(*pair) for pair in _pairs(models)]
         names = [choice.name for choice in choices]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f'the model {twice[0]} is named twice')
+            raise UserError(f'the model {twice[0]} is given twice')
         return cls(choices, cuda_graphs=cuda_graphs)
 
     def get(self, name: str) -> Any:
         """The predictor of this name; loads it if it is not in memory.
 
         Raises:
-            UserError: there is none of this name, or it cannot be loaded.
+            UserError: there is no such model, or it cannot be loaded.
         """
         if name not in self.choices:
-            raise UserError('the page offers no model of this name; load it again')
+            raise UserError('no such model on this page; reload the page')
         if name not in self._loaded:
-            while len(self._loaded) >= KEPT:  # before, so that there is room
+            while len(self._loaded) >= KEPT:  # first, to free memory
                 self._loaded.popitem(last=False)
             choice = self.choices[name]
             load = self._load or _load_model(self.cuda_graphs)
@@ -90,7 +90,7 @@ class Shelf:
 
 
 def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
-    from ..inference.predictor import load_model  # takes seconds: the page is there before
+    from ..inference.predictor import load_model  # takes seconds: the page is available before
 
     return partial(load_model, cuda_graphs=cuda_graphs)
 
@@ -100,13 +100,14 @@ def _published() -> list[Choice]:
         Choice(entry['Name'], task, entry['Name'])
         for scope, task in metafiles.SCOPES.items()
         for entry in metafiles.entries(scope)
-        if entry['Weights'] and scope != 'mmengine'  # video prediction takes no single image
+        if entry['Weights']
+        and scope != 'mmengine'  # video prediction does not run on a single image
     ]
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Model and checkpoint, '' where none is given: ``MODEL``, ``MODEL CHECKPOINT`` or, as it was
-    spelled before, ``MODEL=CHECKPOINT``."""
+    """Model and checkpoint, or '': ``MODEL``, ``MODEL CHECKPOINT`` or the earlier form
+    ``MODEL=CHECKPOINT``."""
     words = list(words)
     while words:
         model, _, weights = words.pop(0).partition('=')
@@ -116,12 +117,12 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_checkpoint(word: str) -> bool:
-    model = word.partition('=')[0]  # a name of the zoo, or CONFIG=CHECKPOINT, is another model
+    model = word.partition('=')[0]  # a model name or CONFIG=CHECKPOINT is another model
     return names_checkpoint(word) and not (model.endswith('.py') or metafiles.find(model))
 
 
 def _choice(model: str, weights: str) -> Choice:
-    """A model that is named on the command line."""
+    """A model of the command line."""
     if Path(model).is_dir():
         files = model_files(model, weights or None)
         return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))
@@ -129,7 +130,9 @@ def _choice(model: str, weights: str) -> Choice:
         for entry in metafiles.entries(scope):
             if entry['Name'] == model:
                 if not (weights or entry['Weights']):
-                    raise UserError(f'no weights are published for {model}; say {model} CHECKPOINT')
+                    raise UserError(
+                        f'no weights are published for {model}; pass {model} CHECKPOINT'
+                    )
                 name = f'{model} ({Path(weights).stem})' if weights else model
                 return Choice(name, task, model, _file(weights) if weights else None)
     if not Path(model).suffix:

@@ -1,4 +1,4 @@
-"""A result as the page gets it, and as it is downloaded: COCO's format where there is one."""
+"""Responses of the page and its downloads, in COCO format where possible."""
 
 import base64
 import zlib
@@ -12,16 +12,16 @@ from ..writer import categories, rows, run_lengths
 
 
 def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
-    """A result in plain data.
+    """A result as plain data.
 
     Args:
         result: of an image.
         size: its width and height.
 
     Returns:
-        what is downloaded: images, annotations and categories of COCO's format, or classes;
-        and under ``shown`` what the page needs besides: colours and, of a segmentation, how
-        certain each pixel is.
+        the download: images, annotations and categories in COCO format, or classes; and under
+        ``shown`` further data of the page: colours and, for segmentation, the confidence of each
+        pixel.
     """
     image = dict(id=1, width=size[0], height=size[1])
     if isinstance(result, Classification):
@@ -37,14 +37,14 @@ def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
-    """A class's row with where it is, and how certain that is on the mean."""
+    """The row of a class with its mask and mean confidence."""
     mask = result.labels == row['label']
     score = round(float(result.scores[mask].mean()), 5)
     return dict(row, score=score, segmentation=run_lengths(mask))
 
 
 def _colours(result: Detections | Poses, listed: list[dict]) -> dict[int, str]:
-    """Of each class in the image; of poses of each person, counted from 0."""
+    """Colours of the classes in the image; for poses of the people, counted from 0."""
     present = [row['category_id'] for row in listed]
     kinds = range(len(result)) if isinstance(result, Poses) else sorted(set(present))
     return {kind: _hex(colour) for kind, colour in zip(kinds, colours(len(kinds)), strict=True)}

@@ -21,34 +21,34 @@ from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
 from .decoder import Decoder
 from .guard import Guard, error_response
-from .model_cache import Shelf
+from .model_cache import ModelCache
 from .responses import answer
 from .uploads import MAX_BYTES
 
 PAGE = Path(__file__).parent / 'page'
 WAITING = 16  # requests at once, the one that runs among them
 SECONDS = 60  # for an image to arrive
-GONE = 499  # whom nobody hears: the page has asked something else since
-PERSON_SCORE = 0.3  # of people whose keypoints are looked for
+GONE = 499  # without a listener: the page has sent another request since
+PERSON_SCORE = 0.3  # threshold of person boxes for pose
 
 
 class Server:
-    """What answers the page.
+    """The ASGI application of the page.
 
     Args:
-        shelf: the models on offer.
-        allowed: names by which the page may be asked for, beside the address that it is at.
+        cache: the available models.
+        allowed: accepted host names, besides the address of the server.
     """
 
-    def __init__(self, shelf: Shelf, allowed: Iterable[str] = ()) -> None:
-        self.shelf, self.allowed = shelf, frozenset(allowed)
+    def __init__(self, cache: ModelCache, allowed: Iterable[str] = ()) -> None:
+        self.cache, self.allowed = cache, frozenset(allowed)
         self.decode = Decoder()
         self.in_flight = 0
         self.turn = asyncio.Lock()
         self.worker = ThreadPoolExecutor(max_workers=1)
 
     def app(self) -> Starlette:
-        """As ASGI has it."""
+        """The ASGI interface."""
         return Starlette(
             routes=[
                 Route('/models', self.models),
@@ -59,15 +59,15 @@ class Server:
         )
 
     async def models(self, request: Request) -> Response:
-        """The models on offer, and how large a file may be."""
-        listed = [dict(name=c.name, task=c.task) for c in self.shelf.choices.values()]
+        """The available models, and the maximum file size."""
+        listed = [dict(name=c.name, task=c.task) for c in self.cache.choices.values()]
         return JSONResponse(dict(models=listed, max_bytes=MAX_BYTES))
 
     async def predict(self, request: Request) -> Response:
-        """The answer of ``?model=`` about the image in the body.
+        """The prediction of ``?model=`` for the image in the body.
 
-        ``&detector=`` names the detector that finds the people for a pose estimator; without
-        it the image is one person's.
+        ``&detector=`` names the detector that finds people for a pose estimator; without it the
+        image shows one person.
         """
         if request.headers.get('content-type') != 'application/octet-stream':
             return error_response(415, 'expected an image as application/octet-stream')
@@ -80,7 +80,9 @@ class Server:
             return error_response(422, printable(reason_of(error)))
         except Exception:
             logging.getLogger('moganet_dense').exception('the model failed')
-            return error_response(500, 'the model failed on this image; the server has printed why')
+            return error_response(
+                500, 'the model failed on this image; see the output of the server'
+            )
         finally:
             self.in_flight -= 1
 
@@ -97,16 +99,16 @@ class Server:
             )
         asked = request.query_params
         run = (content, asked.get('model', ''), asked.get('detector'))
-        async with self.turn:  # the first to come is the first to have it
+        async with self.turn:  # first come, first served
             if await request.is_disconnected():
                 return Response(status_code=GONE)
             loop = asyncio.get_running_loop()
             return JSONResponse(await loop.run_in_executor(self.worker, self._look, *run))
 
     def _look(self, content: bytes, model: str, detector: str | None) -> dict[str, Any]:
-        """Runs in the worker's one thread: an image is decoded when its turn has come."""
+        """Runs in the only worker thread, which also decodes the image."""
         image, stored = self.decode(content)
-        predictor = self.shelf.get(model)
+        predictor = self.cache.get(model)
         options = {}
         if detector and predictor.task == 'pose':
             options['boxes'] = self._people(image, detector)
@@ -117,8 +119,8 @@ class Server:
         return dict(about, **answer(result, (image.shape[1], image.shape[0])))
 
     def _people(self, image: np.ndarray, detector: str) -> Detections:
-        finder = self.shelf.get(detector)
-        if self.shelf.choices[detector].task != 'detection' or 'person' not in finder.classes:
+        finder = self.cache.get(detector)
+        if self.cache.choices[detector].task != 'detection' or 'person' not in finder.classes:
             raise UserError(f'{detector} does not find people; choose another detector')
         return finder(image, order='rgb').where(PERSON_SCORE, 'person')
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import __version__
+from ..config.reading import own_modules
 from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
@@ -81,6 +83,19 @@ class DenseRunner(Runner):
             level = logging._nameToLevel[log_level] if isinstance(log_level, str) else log_level
             self.screen = screen if level <= logging.INFO else None
         return logger
+
+    def dump_config(self) -> None:
+        """As mmengine's; with the modules beside the config that it imports."""
+        super().dump_config()
+        for place in own_modules(self.cfg) if is_main_process() else ():
+            target = Path(self.work_dir, place.name)
+            if target.exists() and target.samefile(place):
+                continue
+            if place.is_dir():
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.copytree(place, target, ignore=ignored, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(place, target)
 
     def train(self) -> nn.Module:
         """As mmengine's; hooks are closed and the work dir is released after it."""

@@ -1,3 +1,3 @@
-"""COCO evaluation in C++, and what the report of a run records of an evaluation."""
+"""COCO evaluation in C++, and the records of evaluations for reports."""
 
-import mmengine  # noqa: F401  registers all of ours first, before a module here is half imported
+import mmengine  # noqa: F401  registers all of our classes before a module here is partially imported

@@ -1,4 +1,4 @@
-"""Labels: what mmpretrain's Accuracy gathered, as an :class:`Evaluation`."""
+"""Classification: results of mmpretrain's Accuracy as an :class:`Evaluation`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ POINTS = 100
 def evaluation(
     answers: Sequence[tuple[int, float, int]], names: Sequence[str], path: Callable[[int], str]
 ) -> Evaluation:
-    """What a report tells of a classification.
+    """The evaluation of a classifier for the report.
 
     Args:
-        answers: found class, its score and the true class of each image of the data set.
+        answers: predicted class, its score and the true class of each image.
         names: of the C classes.
-        path: the file of an image, by its place in the data set.
+        path: the file of an image, by its index in the data set.
     """
     found, certain, truth = (np.array(column) for column in zip(*answers, strict=True))
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -39,15 +39,16 @@ def evaluation(
         return Pair(Path(path(i)).name, *images)
 
     result = Evaluation(
-        'classification', ranking='certainty: the surest that are right, the surest that are wrong'
+        'classification',
+        ranking='confidence: the most confident correct and the most confident wrong',
     )
     result.tables = [_table(counts, names)]
     result.confusion = confusion('Confusion of classes', counts, names)
     result.curves = [
         Curves(
-            'Precision over recall of the first answer',
+            'Precision over recall of the top prediction',
             {'all classes': precision_recall(right, certain)},
-            note='Answers below a certainty are withheld; recall is of all images.',
+            note='Predictions below a confidence threshold are ignored; recall is over all images.',
         )
     ]
     result.show(extremes, draw, range(min(KEPT, len(answers))))
@@ -55,7 +56,7 @@ def evaluation(
 
 
 def precision_recall(right: np.ndarray, certain: np.ndarray) -> list[tuple[float, float]]:
-    """(recall, precision) as the certainty from which on answers are given falls."""
+    """(recall, precision) for decreasing confidence thresholds."""
     hits = right[np.argsort(-certain, kind='stable')].cumsum()
     places = np.unique(np.linspace(0, len(hits) - 1, POINTS).round().astype(int))
     return [(float(hits[i] / len(hits)), float(hits[i] / (i + 1))) for i in places]

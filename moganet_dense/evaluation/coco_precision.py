@@ -1,8 +1,8 @@
-"""What COCO's evaluation computed, taken from it while a metric runs it: no second evaluation.
+"""Precisions of a COCO evaluation, read while a metric runs, without a second evaluation.
 
-Metrics of mmdet and mmpose keep the summary alone. Sources: pycocotools and xtcocotools,
+Metrics of mmdet and mmpose keep only the summary. Sources: pycocotools and xtcocotools,
 ``COCOeval.accumulate``, whose ``eval['precision']`` is of (IoU or OKS threshold, recall, class,
-area, detections per image), -1 where a class has no object.
+area, detections per image), -1 if a class has no object.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Precision:
         self.recall = coco_eval.eval['recall'][:, :, 0, -1].copy()  # (T, K)
 
     def at(self, threshold: float) -> np.ndarray:
-        """(R, K): the precisions at one threshold, -1 where there is no object."""
+        """(R, K): the precisions at one threshold, -1 if there is no object."""
         return self.values[int(np.abs(self.thresholds - threshold).argmin())]
 
     def average(self, label: int, threshold: float | None = None) -> float | None:
@@ -41,7 +41,7 @@ class Precision:
         return number(found[found > -1].mean()) if (found > -1).any() else None
 
     def table(self, title: str, names: Sequence[str], objects: Sequence[int]) -> Table:
-        """AP by class, the classes without objects left out."""
+        """AP by class, without classes that have no objects."""
         rows = [
             [
                 name,
@@ -55,13 +55,13 @@ class Precision:
             if objects[k]
         ]
         left_out = len(names) - len(rows)
-        note = f'{left_out} classes without objects are left out.' if left_out else ''
+        note = f'{left_out} classes without objects are omitted.' if left_out else ''
         return Table(title, ['class', 'objects', 'AP', 'AP50', 'AP75', 'AR'], rows, note)
 
     def curves(
         self, title: str, what: str, names: Sequence[str], objects: Sequence[int]
     ) -> list[Curves]:
-        """Precision over recall: over classes at some thresholds, and of classes at 0.5."""
+        """Precision over recall: mean over classes at some thresholds, and per class at 0.5."""
         there = [k for k in range(len(names)) if objects[k]]
         if not there:
             return []

@@ -1,4 +1,4 @@
-"""Boxes and masks: what mmdet's CocoMetric gathered, as an :class:`Evaluation`."""
+"""Boxes and masks: results of mmdet's CocoMetric as an :class:`Evaluation`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from .coco_precision import Precision
 from .summary import KEPT, Evaluation, Extremes, Pair, confusion
 
 SCORE, IOU = 0.3, 0.5
-"""Predictions from this score on count as shown, and are right from this overlap on."""
+"""Score threshold of shown predictions, and IoU threshold of correct ones."""
 
 SHOWN = 30
-"""Predictions that are drawn into an image."""
+"""Maximum number of predictions drawn in an image."""
 
 _TITLES = {'bbox': 'Boxes', 'segm': 'Masks'}
 
@@ -27,8 +27,8 @@ def match(
 ) -> list[tuple[int, int, float]]:
     """Pairs of an object and a prediction that overlap by at least IOU, each used once.
 
-    Pairs of one class come first, then the others, each by their overlap: a prediction is
-    taken as a confusion only if it is not needed as a hit.
+    Pairs of one class come first, then the others, each by overlap, so a prediction counts as a
+    confusion only if it is not a hit.
 
     Args:
         truth: (G, 4), x1 y1 x2 y2.
@@ -54,7 +54,7 @@ def match(
 
 
 def overlaps(truth: np.ndarray, boxes: np.ndarray, crowd: bool = False) -> np.ndarray:
-    """(G, D): IoU, or for crowds the part of each box that lies in the region."""
+    """(G, D): IoU, or for crowds the share of each box inside the region."""
     shape = [np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]).astype(float) for b in (truth, boxes)]
     return coco_mask.iou(shape[1], shape[0], [crowd] * len(truth)).T
 
@@ -63,19 +63,19 @@ def quality(right: Sequence[float], missed: int, false: int) -> float:
     """Panoptic quality of an image (Kirillov et al. 2019): 1 for an image without anything.
 
     Args:
-        right: overlaps of the pairs of one class.
-        missed: objects without such a pair.
-        false: predictions without one.
+        right: IoU of the pairs of one class.
+        missed: number of objects without a pair.
+        false: number of predictions without a pair.
     """
     weight = len(right) + (missed + false) / 2
     return float(sum(right) / weight) if weight else 1.0
 
 
 class DetectionRecord:
-    """Gathers what is to be told, from the results of mmdet's CocoMetric.
+    """Collects the evaluation from the results of mmdet's CocoMetric.
 
     Args:
-        metric: after it has computed, when it holds the ground truth.
+        metric: after it has computed and loaded the ground truth.
         paths: image file by image id.
     """
 
@@ -91,11 +91,11 @@ class DetectionRecord:
     def evaluation(
         self, results: Iterable[tuple[dict, dict]], precisions: Iterable[Precision]
     ) -> Evaluation:
-        """What is told of all images.
+        """The evaluation of all images.
 
         Args:
-            results: pairs of ground truth and prediction, as the metric has them.
-            precisions: of the evaluations that the metric ran.
+            results: pairs of ground truth and prediction of the metric.
+            precisions: of the evaluations of the metric.
         """
         for _, prediction in results:
             self._add(prediction)
@@ -110,8 +110,8 @@ class DetectionRecord:
             'Confusion of boxes',
             self.counts,
             self.names,
-            ('nothing there', 'missed'),
-            f'Predictions of score {SCORE} and more, IoU {IOU} and more.',
+            ('background', 'missed'),
+            f'Predictions with score >= {SCORE} and IoU >= {IOU}.',
         )
         found.show(self.extremes, self._draw, self.first)
         return found
@@ -144,7 +144,7 @@ class DetectionRecord:
             self.first.append(prediction)
 
     def _truth(self, image: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes (G, 4), labels (G,) and whether each is a crowd, of an image."""
+        """Boxes (G, 4), labels (G,) and crowd flags of an image."""
         notes = self.annotations(image)
         boxes = np.array([note['bbox'] for note in notes], float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
@@ -152,7 +152,7 @@ class DetectionRecord:
         return boxes, labels, np.array([bool(note.get('iscrowd')) for note in notes], bool)
 
     def annotations(self, image: Any) -> list[dict]:
-        """Those of the classes that are evaluated."""
+        """The annotations of the evaluated classes."""
         notes = self.coco.imgToAnns.get(image, [])
         return [note for note in notes if note['category_id'] in self.label]
 

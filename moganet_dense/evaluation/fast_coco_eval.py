@@ -1,7 +1,7 @@
 """COCO's evaluation of boxes, masks and keypoints in C++ for the metrics of mmdet and mmpose.
 
 Both toolboxes match predictions and count them in Python, by pycocotools and xtcocotools.
-faster-coco-eval does it in C++, with the same numbers: tests/evaluation/test_fast_coco_eval.py.
+faster-coco-eval does it in C++ with the same results, see tests/evaluation/test_fast_coco_eval.py.
 """
 
 import functools
@@ -20,7 +20,7 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS, DefaultScope
 
 Listener = Callable[[BaseMetric, list, list[Any]], None]
-"""Gets a metric that has evaluated, the results of all processes, and its COCOevals."""
+"""Called with the metric after its evaluation, the results of all processes, and its COCOevals."""
 
 MODULES = {
     'mmdet': 'mmdet.evaluation.metrics.coco_metric',
@@ -35,9 +35,9 @@ _SHARE_OF_BOX = 0.53  # xtcocotools: area of a person whose annotation has none
 
 @METRICS.register_module()
 def FastCocoMetric(**options: Any) -> BaseMetric:
-    """The toolbox's ``CocoMetric``, with the same options and numbers, that evaluates in C++.
+    """The toolbox's ``CocoMetric`` with the same options and results, evaluated in C++.
 
-    Which toolbox it is of follows from the default scope. Without faster-coco-eval it evaluates
+    The default scope decides the toolbox. Without faster-coco-eval it evaluates
     as the toolbox does, after a warning. Its attribute ``listeners`` is a list of
     :data:`Listener` that are called after every evaluation, in the first process.
 
@@ -76,10 +76,10 @@ def metric_class(scope: str) -> type[BaseMetric]:
 
 @contextmanager
 def _evaluating_by_ours(module: ModuleType, seen: Callable[[Any], None]) -> Iterator[None]:
-    """Within, ``CocoMetric`` of a module uses our COCOeval and writes its JSON at once.
+    """Context in which ``CocoMetric`` of a module uses our COCOeval and a fast JSON writer.
 
-    The toolboxes take both from their module's globals (mmdet 3.3, mmpose 1.3), so these are
-    exchanged while a metric computes; a version that takes the evaluator as an option ends this.
+    The toolboxes read both from the globals of their module (mmdet 3.3, mmpose 1.3), so these are
+    replaced while a metric computes. Not needed once a version has an option for the evaluator.
     """
     before = dict(COCOeval=module.COCOeval, dump=module.dump)
     kind = module.COCOeval
@@ -87,7 +87,7 @@ def _evaluating_by_ours(module: ModuleType, seen: Callable[[Any], None]) -> Iter
         kind = in_cpp(kind)
     else:
         print_log(
-            'faster-coco-eval is not installed: COCO evaluation gives the same numbers and takes '
+            'faster-coco-eval is not installed: COCO evaluation gives the same results but takes '
             'several times as long; pip install faster-coco-eval',
             'current',
             level=logging.WARNING,
@@ -100,15 +100,15 @@ def _evaluating_by_ours(module: ModuleType, seen: Callable[[Any], None]) -> Iter
 
 
 def _dump(rows: Any, file: str, **_: Any) -> None:
-    """Writes the JSON that mmengine's ``dump`` would, but for blanks and the order of keys.
+    """Writes the same JSON as mmengine's ``dump``, except for whitespace and the order of keys.
 
-    json encodes in C what it encodes at once and without indentation, and in Python the rest.
+    json encodes in C if it encodes at once and without indentation, else in Python.
     """
     Path(file).write_text(dump(rows, file_format='json'), encoding='utf-8')
 
 
 def listened_to(kind: type, seen: Callable[[Any], None]) -> type:
-    """A ``COCOeval`` that is passed to ``seen`` once it has accumulated."""
+    """A ``COCOeval`` that is passed to ``seen`` after accumulation."""
 
     class Listened(kind):
         def accumulate(self, p: Any = None) -> None:
@@ -121,9 +121,9 @@ def listened_to(kind: type, seen: Callable[[Any], None]) -> type:
 def in_cpp(original: type) -> type:
     """``original``, the ``COCOeval`` of pycocotools or xtcocotools, with its loops in C++.
 
-    Arguments, parameters, summary and numbers stay those of ``original``; so does all that it
-    does for kinds of evaluation other than bbox, segm and keypoints. What is left empty are its
-    lists of single images, ``evalImgs`` and ``ious``.
+    Arguments, parameters, summary and results are those of ``original``; types other than bbox,
+    segm and keypoints are evaluated by ``original``. Its lists per image, ``evalImgs`` and
+    ``ious``, are empty.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -159,11 +159,11 @@ def _copy_params(source: Any, target: Any) -> None:
 
 
 def numbered(truths: dict, found: dict) -> tuple[dict, dict, dict]:
-    """Annotations and predictions with ids that evaluation cannot misread.
+    """Annotations and predictions with unambiguous ids.
 
-    pycocotools takes an annotation's id 0 for "not matched", and its C++ relative needs whole
-    numbers for ids of images. So annotations are numbered from 1, whatever their ids (0, negative,
-    text, missing, twice), and so are images, where an id is no number.
+    pycocotools treats the annotation id 0 as "not matched", and faster-coco-eval needs integer
+    image ids. So annotations are numbered from 1, whatever their ids (0, negative, strings,
+    missing, duplicate), and so are images if an id is not a number.
 
     Returns:
         both, and the number of each image by its id.
@@ -184,9 +184,8 @@ def numbered(truths: dict, found: dict) -> tuple[dict, dict, dict]:
 
 
 def _people(truths: dict, use_area: bool) -> dict:
-    """Annotated people as xtcocotools takes them: keypoints are counted, those without any are
-    left out. Where the area is missing or 0, the part of the box that mmpose's data sets take
-    stands for it."""
+    """Annotated people for xtcocotools: keypoints are counted, people without any are skipped. A
+    missing area or 0 is replaced by a share of the box, as in mmpose's data sets."""
     return truths | dict(
         annotations=[
             dict(
@@ -203,8 +202,8 @@ def _people(truths: dict, use_area: bool) -> dict:
 
 
 def area_of(person: dict, use_area: bool = True) -> float:
-    """Area of an annotated person in pixels, for keypoint similarity: as stated, or, where that
-    is missing or 0, 0.53 of the box, at least 1."""
+    """Area of an annotated person in pixels, for keypoint similarity: as annotated, or if
+    missing or 0, 0.53 of the box, at least 1."""
     area = person.get('area')
     if use_area and isinstance(area, (int, float)) and area > 0:
         return area
@@ -224,6 +223,6 @@ def _box(person: dict) -> list[float]:
 
 
 def _poses(found: dict) -> dict:
-    """Predicted poses as xtcocotools takes them: without those that have no keypoint."""
+    """Predicted poses for xtcocotools, without those that have no keypoint."""
     poses = found['annotations']
     return found | dict(annotations=[p for p in poses if any(v > 0 for v in p['keypoints'][2::3])])

@@ -1,4 +1,4 @@
-"""Keypoints: what COCO's evaluation holds in mmpose's CocoMetric, as an :class:`Evaluation`."""
+"""Keypoints: results of mmpose's CocoMetric as an :class:`Evaluation`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ from .fast_coco_eval import area_of
 from .summary import KEPT, Evaluation, Extremes, Pair, Table, confusion
 
 SCORE = 0.3
-"""Predictions that fit no person best are drawn from this score on."""
+"""Score threshold for drawing predictions that are not the best match of a person."""
 FOUND = 0.1
-"""Least OKS of a person whose keypoints are looked at for confusions."""
+"""Minimum OKS of a person to count confusions of keypoints."""
 
 
 def similarities(
@@ -36,7 +36,7 @@ def similarities(
 
 
 class KeypointRecord:
-    """Gathers what is to be told, from an evaluation that has accumulated.
+    """Collects the evaluation from an accumulated COCOeval.
 
     Args:
         coco_eval: xtcocotools' COCOeval of keypoints.
@@ -66,17 +66,17 @@ class KeypointRecord:
 
     def evaluation(self) -> Evaluation:
         people = sum(self._add(image) for image in self.images)
-        found = Evaluation('pose', ranking='mean OKS of the people, 0 for one that was not found')
+        found = Evaluation('pose', ranking='mean OKS of the people, 0 for missed ones')
         table = self.precision.table('Poses: AP over OKS', [self.category], [people])
         found.tables = [table, self._by_keypoint()]
         found.curves = self.precision.curves(
             'Poses: precision over recall', 'OKS', [self.category], [people]
         )
         found.confusion = confusion(
-            'Which keypoint lies nearest to the predicted one',
+            'Nearest annotated keypoint of each predicted one',
             self.nearest,
             self.names,
-            note=f'Annotated keypoints of people that were found with OKS {FOUND} and more.',
+            note=f'Annotated keypoints of people found with OKS >= {FOUND}.',
         )
         found.show(self.extremes, self._draw, self.first)
         return found
@@ -91,7 +91,7 @@ class KeypointRecord:
             'Keypoints: OKS by keypoint',
             ['keypoint', 'annotated', 'OKS', 'OKS >= 0.5'],
             rows,
-            "Each person's best prediction; a keypoint of a person that was not found counts as 0.",
+            "Each person's best prediction; keypoints of missed people count as 0.",
         )
 
     def _add(self, image: Any) -> int:
@@ -119,7 +119,7 @@ class KeypointRecord:
         return len(scores)
 
     def _best(self, image: Any, note: dict) -> tuple[float, np.ndarray, dict | None]:
-        """OKS and similarities of the prediction that fits a person best, and itself."""
+        """The best matching prediction of a person, with its OKS and similarities."""
         places = np.reshape(note['keypoints'], (-1, 3)).astype(float)
         there = places[:, 2] > 0
         best = 0.0, np.zeros(len(places)), None

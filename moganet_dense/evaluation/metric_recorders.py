@@ -1,9 +1,9 @@
-"""What a report needs of an evaluation, taken beside the toolboxes' metrics.
+"""Records evaluations for the report, next to the metrics of the toolboxes.
 
-Of COCO's metrics it is what :func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`
-passes to its listeners. Beside mmseg's IoUMetric and mmpretrain's Accuracy a metric of our own is
-put that gathers its part and adds no figure. Metrics of other kinds are unsupported: a report
-then has their figures.
+COCO metrics pass their data to the listeners of
+:func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`. Next to mmseg's IoUMetric and
+mmpretrain's Accuracy a metric of ours is added, which collects data and returns no values. Of other
+metrics a report shows only the values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ from .coco_precision import Precision
 from .summary import Evaluation
 
 Keep = Callable[[Callable[[], Evaluation]], None]
-"""Gets, after every evaluation and in the first process, what makes the :class:`Evaluation`; it
-takes care of errors."""
+"""Called after every evaluation, in the first process, with the function that creates the
+:class:`Evaluation`; handles its errors."""
 
 
 def record(evaluator: Evaluator, dataset: Any, keep: Keep) -> None:
-    """Makes ``keep`` get what is evaluated, by those of the metrics that are known."""
+    """Makes the supported metrics pass their evaluations to ``keep``."""
     for metric in list(evaluator.metrics):
         for kind in type(metric).__mro__:
             name = (kind.__module__.partition('.')[0], kind.__name__)
@@ -39,7 +39,7 @@ def _boxes(dataset: Any, keep: Keep) -> Callable:
 
     def listen(metric: BaseMetric, results: list, evaluated: list[Any]) -> None:
         def make() -> Evaluation:
-            # boxes of no class, as proposals are, have no table
+            # boxes without classes, such as proposals, have no table
             precisions = [Precision(found) for found in evaluated if found.params.useCats]
             paths = Paths(metric._coco_api, dataset)
             return DetectionRecord(metric, paths).evaluation(results, precisions)
@@ -61,12 +61,12 @@ def _keypoints(dataset: Any, keep: Keep) -> Callable:
 
 
 class _Companion(BaseMetric):
-    """A metric beside another one that gathers for the report, and adds no figure.
+    """A metric that collects data for the report next to another metric, and returns no values.
 
     Args:
-        metric: the other one.
-        dataset: what is evaluated.
-        keep: gets what makes the evaluation.
+        metric: the other metric.
+        dataset: the evaluated data set.
+        keep: called with the function that creates the evaluation.
     """
 
     def __init__(self, metric: BaseMetric, dataset: Any, keep: Keep) -> None:
@@ -78,7 +78,7 @@ class _Companion(BaseMetric):
         return {}
 
     def evaluate(self, size: int) -> dict:
-        """Gathers the parts of all processes; no figures."""
+        """Gathers the data of all processes; returns no values."""
         parts = all_gather_object(self.results)
         self.results = []
         if is_main_process():
@@ -86,12 +86,12 @@ class _Companion(BaseMetric):
         return {}
 
     def finish(self, parts: list[list], size: int) -> None:
-        """Passes on what the processes have gathered, of ``size`` samples in all."""
+        """Passes on the gathered data of ``size`` samples in total."""
         raise NotImplementedError
 
 
 class SegmentationRecorder(_Companion):
-    """Counts pixels beside mmseg's IoUMetric; results are one record."""
+    """Counts pixels next to mmseg's IoUMetric; results are one record."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         from .segmentation import SegmentationRecord
@@ -116,7 +116,7 @@ class SegmentationRecorder(_Companion):
 
 
 class ClassificationRecorder(_Companion):
-    """Notes answers beside mmpretrain's Accuracy; results are (found, certainty, true class)."""
+    """Records predictions next to mmpretrain's Accuracy: (predicted class, score, true class)."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
@@ -128,7 +128,7 @@ class ClassificationRecorder(_Companion):
     def finish(self, parts: list[list], size: int) -> None:
         from .classification import evaluation
 
-        # samples are dealt out in turn, and the last ones may be filled up
+        # samples are distributed in turn, and the last batch may be padded
         longest = max((len(part) for part in parts), default=0)
         rows = [part[i] for i in range(longest) for part in parts if i < len(part)][:size]
         if not rows:
@@ -149,7 +149,7 @@ _COMPANIONS = {
 
 
 class Paths:
-    """Files of images by their ids in a COCO annotation file, looked for when asked for."""
+    """Files of images by their ids in a COCO annotation file, read on first use."""
 
     def __init__(self, coco: Any, dataset: Any) -> None:
         self.coco = coco

@@ -1,4 +1,4 @@
-"""Label maps: gathered beside mmseg's IoUMetric, as an :class:`Evaluation`."""
+"""Label maps: collected next to mmseg's IoUMetric, as an :class:`Evaluation`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from .summary import KEPT, Curves, Evaluation, Extremes, Pair, Table, confusion,
 class SegmentationRecord:
     """Counts of pixels, and the label maps of a few images.
 
-    Memory: (C, C) integers, and label maps of 3 KEPT images at the size at which they are shown.
+    Memory: (C, C) integers, and label maps of 3 KEPT images at display size.
 
     Args:
         names: of the C classes.
         palette: C colours, or None.
-        ignored: the label that is no class.
+        ignored: the label of pixels without a class.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class SegmentationRecord:
         self.extremes, self.first = Extremes(), []
 
     def add(self, path: str, truth: torch.Tensor, found: torch.Tensor) -> None:
-        """Takes an image; ``truth`` and ``found`` are its label maps, (H, W)."""
+        """Adds an image; ``truth`` and ``found`` are its label maps, (H, W)."""
         truth = truth.to(found.device)
         counts = pixel_counts(truth, found, len(self.names), self.ignored)
         self.counts += counts
@@ -43,7 +43,7 @@ class SegmentationRecord:
             self.first.append((path, _small(truth), _small(found)))
 
     def merge(self, other: 'SegmentationRecord') -> None:
-        """Takes over what another process counted and kept."""
+        """Adds the counts and images of another process."""
         self.counts += other.counts
         self.extremes.merge(other.extremes)
 
@@ -57,7 +57,7 @@ class SegmentationRecord:
         figures = (true / total, iou, recall, precision)
         rows = [[self.names[k], *(number(figure[k]) for figure in figures)] for k in there]
         left_out = len(self.names) - len(there)
-        note = f'{left_out} classes that neither occur nor were predicted are left out.'
+        note = f'{left_out} classes that neither occur nor were predicted are omitted.'
         columns = ['class', 'of all pixels', 'IoU', 'recall', 'precision']
         evaluation = Evaluation('segmentation', ranking='mean IoU of the classes in the image')
         evaluation.tables = [Table('IoU by class', columns, rows, note if left_out else '')]

@@ -1,4 +1,4 @@
-"""What an evaluation found, in the form that the page shows whatever the task."""
+"""The summary of an evaluation, in one form for all tasks."""
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
@@ -10,18 +10,18 @@ import numpy as np
 from ..visualization.report_drawing import as_url, beside
 
 KEPT = 4
-"""Best images that are kept, and worst ones, and examples for the trackers."""
+"""Number of best images, of worst images, and of examples for the trackers."""
 CLASSES_SHOWN = 40
-"""Classes of a confusion matrix; of more, those with the most errors, and the others as one."""
+"""Maximum classes of a confusion matrix: those with the most errors, the others as one."""
 CONFUSIONS = 15
-"""Most frequent confusions that are listed."""
+"""Number of listed confusions."""
 LINES = 8
-"""Classes with a precision-recall curve of their own: those with the most objects."""
+"""Number of classes with a separate precision-recall curve: those with the most objects."""
 
 
 @dataclass
 class Table:
-    """Figures by class; the first column is the name, None a figure that is not defined."""
+    """Values by class; the first column is the name, None an undefined value."""
 
     title: str
     columns: list[str]
@@ -59,7 +59,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with what is in it, and with what was found; images of one size."""
+    """An image with its ground truth, and with its predictions; images of one size."""
 
     name: str
     truth: np.ndarray
@@ -80,7 +80,7 @@ class Example:
 
 @dataclass
 class Evaluation:
-    """All of it; plain data by :meth:`content`."""
+    """The complete summary; :meth:`content` returns plain data."""
 
     task: str
     tables: list[Table] = field(default_factory=list)
@@ -89,9 +89,9 @@ class Evaluation:
     best: list[Example] = field(default_factory=list)
     worst: list[Example] = field(default_factory=list)
     ranking: str = ''
-    """By what images are ranked."""
+    """Criterion by which images are ranked."""
     first: list[np.ndarray] = field(default_factory=list)
-    """The first images of the data set, truth beside prediction: for the trackers."""
+    """The first images of the data set, ground truth next to prediction, for the trackers."""
 
     def content(self) -> dict[str, Any]:
         """Plain data, without the first images."""
@@ -109,7 +109,7 @@ def _example(score: float, pair: Pair) -> Example:
 
 
 class Extremes:
-    """Keeps the best and the worst of what is offered, and no more than that.
+    """Keeps the best and the worst items.
 
     Args:
         kept: number of each.
@@ -124,7 +124,7 @@ class Extremes:
         """``make`` is called only if the item is to be kept."""
         self.count += 1
         item = None
-        # of equal ones the first are best and the last worst, so that they are not the same
+        # of equal ones the first are best and the last worst, so that they differ
         for heap, key in ((self.high, (score, -self.count)), (self.low, (-score, self.count))):
             if len(heap) == self.kept and key < heap[0][0]:
                 continue
@@ -143,7 +143,7 @@ class Extremes:
         return [item for (_, count), item in rows if count not in ours]
 
     def merge(self, other: 'Extremes') -> None:
-        """Takes over what another process kept."""
+        """Adds the items of another process."""
         for score, item in other.best() + other.worst():
             self.offer(score, lambda item=item: item)
 
@@ -155,13 +155,13 @@ def confusion(
     beyond: tuple[str, str] | None = None,
     note: str = '',
 ) -> Confusion:
-    """A confusion matrix for people: of the classes that occur, at most CLASSES_SHOWN.
+    """A readable confusion matrix of the classes that occur, at most CLASSES_SHOWN.
 
     Args:
         title: above it.
-        counts: (C, C), integers; the diagonal is right. With ``beyond`` (C + 1, C + 1).
+        counts: (C, C), integers; the diagonal is correct. With ``beyond`` (C + 1, C + 1).
         names: of the C classes.
-        beyond: names of the last row and column, for what is not there and for what was missed.
+        beyond: names of the last row and column, for background and for missed objects.
         note: below it.
     """
     rows, columns = ([*names, name] for name in beyond) if beyond else (names, names)
@@ -178,7 +178,9 @@ def confusion(
     shown = sorted(k for k in by_errors if occurs[k])
     if len(shown) > CLASSES_SHOWN:
         shown = sorted([k for k in by_errors if occurs[k]][: CLASSES_SHOWN - 1])
-        note = f'{note} The {len(shown)} classes with the most errors; the others are one.'.strip()
+        note = (
+            f'{note} The {len(shown)} classes with the most errors; the others are merged.'.strip()
+        )
     rest = [k for k in range(size) if occurs[k] and k not in set(shown)]
     groups = [[k] for k in shown] + ([rest] if rest else [])
     row_groups = groups + [[k] for k in range(size, counts.shape[0])]
@@ -194,5 +196,5 @@ def _names(groups: Iterable[Sequence[int]], names: Sequence[str]) -> list[str]:
 
 
 def number(value: float) -> float | None:
-    """A figure for JSON: None if it is not finite."""
+    """A value for JSON: None if it is not finite."""
     return float(value) if np.isfinite(value) else None

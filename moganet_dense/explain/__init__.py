@@ -1,6 +1,6 @@
-"""Why a model answers as it does about an image: maps, Grad-CAM, receptive fields, J(m).
+"""Explains the prediction of a model for an image: feature maps, Grad-CAM, receptive fields, J(m).
 
-What each is, with its source, is in docs/explain.md.
+docs/explain.md defines each, with its source.
 """
 
 import json
@@ -28,21 +28,21 @@ from .interactions import Strength, Value, interaction_strength
 from .receptive_field import receptive_fields, side_of
 
 PARTS = ('pyramid', 'grad-cam', 'receptive-field', 'interactions')
-GRID = 16  # patches along each side of the image that J(m) has for players, as in its paper
+GRID = 16  # patches along each side of the image, the players of J(m), as in its paper
 _MISSING = {'classification': (), 'pose': ('grad-cam', 'interactions')}
 SHARES = (0.5, 0.95)  # of a receptive field
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How much is drawn for J(m), see
+    """Sample sizes for J(m), see
     :func:`~moganet_dense.explain.interactions.interaction_strength`.
 
     Attributes:
-        orders: how many, evenly spread from 0 to n - 2.
-        pairs: of patches.
-        contexts: for a pair and an order.
-        seed: of the draws.
+        orders: number of orders, evenly spaced from 0 to n - 2.
+        pairs: number of pairs of patches.
+        contexts: number of contexts for each pair and order.
+        seed: of the sampling.
     """
 
     orders: int = 11
@@ -61,25 +61,24 @@ def explain(
     sampling: Sampling | None = None,
     device: str | None = None,
 ) -> Path:
-    """Writes images and explain.json about one image.
+    """Writes figures and explain.json for one image.
 
     Args:
-        model: a name of the zoo or the path of a config.
+        model: a model name or the path of a config.
         image: path of an image.
-        out: folder to write into; each file is there whole or not at all.
+        out: output folder; each file is written atomically.
         weights: see :func:`~moganet_dense.inference.predictor.load_model`.
-        name: of the class that is explained; None: the one that the model is most certain of
-            (segmentation: that fills most of the image).
-        parts: some of PARTS; none: all that the task has.
+        name: class to explain; None: the most confident one (segmentation: the largest one).
+        parts: some of PARTS; none: all parts of the task.
         sampling: for J(m).
-        device: as PyTorch has it.
+        device: PyTorch device.
 
     Returns:
         the path of explain.json.
 
     Raises:
-        UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not see
-            the class; a part that the task does not have.
+        UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not
+            find the class; the task does not have a part.
     """
     predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
@@ -110,14 +109,14 @@ def _parts(task: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Case:
-    """A model, an image, and the class that is explained.
+    """A model, an image, and the class to explain.
 
     Attributes:
         predictor: the model.
-        inputs: (1, 3, H, W), what the network is given.
-        sample: the toolbox's sample of it.
-        seen: (h, w, 3) uint8 RGB, the image in what the network is given; without padding.
-        result: what the model answers.
+        inputs: (1, 3, H, W), the network input.
+        sample: the data sample of the toolbox.
+        seen: (h, w, 3) uint8 RGB, the network input as an image, without padding.
+        result: the prediction.
         label: the class, None for pose.
     """
 
@@ -143,7 +142,7 @@ class Case:
 
     @property
     def name(self) -> str | None:
-        """Of the class."""
+        """Name of the class."""
         return None if self.label is None else self.predictor.classes[self.label]
 
     def content(self) -> dict[str, Any]:
@@ -152,7 +151,7 @@ class Case:
         return {'input_size': size, 'class': self.name}
 
     def box(self) -> np.ndarray | None:
-        """The object that is explained, x1 y1 x2 y2 in pixels of ``seen``; None: it is none."""
+        """The explained object, x1 y1 x2 y2 in pixels of ``seen``; None for other tasks."""
         if not isinstance(self.result, Detections):
             return None
         first = self.result.boxes[self.result.labels == self.label][0]
@@ -188,7 +187,7 @@ def _seen(predictor: Predictor, inputs: torch.Tensor, sample: Any) -> np.ndarray
 
 
 def _stages(backbone: MogaNet) -> tuple[Callable, tuple[int, ...]]:
-    """The backbone with the maps of all stages that it runs, and their strides."""
+    """The backbone with the maps of all computed stages, and their strides."""
     all_of_it = copy(backbone)  # shares the layers
     all_of_it.out_indices = tuple(range(backbone.out_indices[-1] + 1))
     return all_of_it, STRIDES[: backbone.out_indices[-1] + 1]
@@ -262,9 +261,9 @@ def _plain(found: Strength) -> dict[str, list]:
 
 
 def log_odds(model: torch.nn.Module, inputs: torch.Tensor, label: int) -> Value:
-    """v of a classifier: log p / (1 - p) of a class, of an image of which some patches are shown.
+    """v of a classifier: log p / (1 - p) of a class, for an image with some patches visible.
 
-    The others have the mean colour of the data, which is zero in what the network is given.
+    The others have the mean colour of the data, which is zero in the network input.
 
     Args:
         model: a classifier.

@@ -1,4 +1,4 @@
-"""The images of ``moganet-dense explain``, drawn with matplotlib."""
+"""The figures of ``moganet-dense explain``, drawn with matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ HEAT = 'inferno'
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all."""
+    """Writes a PNG atomically."""
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=110)
     write_whole(path, content.getvalue())
 
 
 def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]) -> Figure:
-    """The image, and of each map its strength (above) and its components (below).
+    """The image, and for each map its strength (top) and its components (bottom).
 
     Args:
         seen: (h, w, 3) uint8, RGB.
-        maps: (C, h_l, w_l) each; padding at the right and below is cut off.
+        maps: (C, h_l, w_l) each; padding at the right and bottom is cropped.
         strides: of the maps.
     """
     height, width = seen.shape[:2]
@@ -50,13 +50,13 @@ def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]
 def heat_over(
     seen: np.ndarray, heat: np.ndarray, name: str | None, box: np.ndarray | None
 ) -> Figure:
-    """The image, and a heat map of its size laid over it.
+    """The image, and a heatmap of its size as an overlay.
 
     Args:
         seen: (h, w, 3) uint8, RGB.
         heat: (h, w), 0 to 1.
         name: of the class.
-        box: of the object that is meant, x1 y1 x2 y2 in pixels; or None.
+        box: of the explained object, x1 y1 x2 y2 in pixels; or None.
     """
     height, width = seen.shape[:2]
     figure, axes = _grid(1, 2, height / width, width=4.0)
@@ -71,9 +71,9 @@ def heat_over(
 
 
 def receptive(fields: Sequence[np.ndarray], strides: Sequence[int], sides: Sequence[int]) -> Figure:
-    """Effective receptive fields, and the squares that hold half of each.
+    """Effective receptive fields, and the squares that contain half of each.
 
-    The colour is the square root of the gradient, for most of it is small.
+    The colour is the square root of the gradient, since most values are small.
     """
     height, width = fields[0].shape
     figure, axes = _grid(1, len(fields), height / width)

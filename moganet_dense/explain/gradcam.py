@@ -1,8 +1,8 @@
-"""Grad-CAM: where a class's score comes from, by the library pytorch-grad-cam.
+"""Grad-CAM: the image regions that determine the score of a class, by pytorch-grad-cam.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-Localization", ICCV 2017, https://arxiv.org/abs/1610.02391. What is ours is the score that is
-followed back, one for each task; docs/explain.md says why these.
+Localization", ICCV 2017, https://arxiv.org/abs/1610.02391. This module defines the
+score whose gradient is computed, one for each task; docs/explain.md has the reasons.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def grad_cam(model: nn.Module, score: Score, layers: Sequence[nn.Module], image:
     Args:
         model: in eval mode.
         layers: modules of it that return (1, C, h, w).
-        score: what is followed back; it runs ``model``.
+        score: the function whose gradient is computed; it runs ``model``.
         image: (1, 3, H, W), normalised.
 
     Returns:
@@ -40,7 +40,7 @@ def grad_cam(model: nn.Module, score: Score, layers: Sequence[nn.Module], image:
         ) from None
     with torch.enable_grad():
         cam = GradCAM(_Scored(model, score), list(layers))
-        cam.compute_input_gradient = True  # so that a model without trained weights has one, too
+        cam.compute_input_gradient = True  # so that a model without trained weights also has one
         try:
             found = cam(image, targets=[lambda output: output])
         finally:
@@ -50,7 +50,7 @@ def grad_cam(model: nn.Module, score: Score, layers: Sequence[nn.Module], image:
 
 
 class _Scored(nn.Module):
-    """A model that answers with a score alone, as the library wants it."""
+    """A model that returns only a score, as the library expects."""
 
     def __init__(self, model: nn.Module, score: Score) -> None:
         super().__init__()
@@ -62,12 +62,13 @@ class _Scored(nn.Module):
 
 
 def logit(model: nn.Module, label: int) -> Score:
-    """Of a classifier: the class's output before the softmax."""
+    """For a classifier: the output of the class before the softmax."""
     return lambda image: model(image, mode='tensor')[0, label]
 
 
 def area(model: nn.Module, label: int) -> Score:
-    """Of a segmentor: the class's outputs, summed over the pixels that are predicted as it."""
+    """For a segmentor: the outputs of the class, summed over the pixels that are predicted as
+    it."""
 
     def score(image: torch.Tensor) -> torch.Tensor:
         outputs = model(image, mode='tensor')[0]
@@ -77,9 +78,9 @@ def area(model: nn.Module, label: int) -> Score:
 
 
 def best_object(model: nn.Module, label: int, sample) -> Score:
-    """Of a detector: the class's highest output over the image.
+    """For a detector: the highest output of the class over the image.
 
-    A dense head's is the logit of its best anchor; a second stage's the probability of its
+    For a dense head it is the logit of the best anchor, for a second stage the probability of the
     best box.
 
     Args:

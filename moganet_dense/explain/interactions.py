@@ -1,8 +1,8 @@
-"""Multi-order interactions: how much two parts of an input do together that neither does alone.
+"""Multi-order interactions: the joint effect of two parts of an input beyond their separate ones.
 
 Deng, Ren, Zhang, Zhang, "Discovering and Explaining the Representation Bottleneck of DNNs",
 ICLR 2022, https://arxiv.org/abs/2111.06236, section 2; MogaNet's paper, section 3, draws J(m)
-of several networks. The definition, and what is sampled here, is in docs/explain.md.
+of several networks. docs/explain.md has the definition and the sampling.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,13 +47,13 @@ def interaction_strength(
         value: v, called with four sets for each context of a pair at a time.
         players: n, at least 2.
         orders: sizes m of the contexts S, each from 0 to n - 2.
-        pairs: pairs {i, j} drawn without repetition, at most n (n - 1) / 2; the same for
+        pairs: pairs {i, j} sampled without repetition, at most n (n - 1) / 2; the same for
             every order.
-        contexts: sets S drawn for a pair and an order.
-        seed: of the draws.
+        contexts: sets S sampled for each pair and order.
+        seed: of the sampling.
 
     Raises:
-        ValueError: an order that no context can have.
+        ValueError: an order out of range.
     """
     if wrong := [m for m in orders if not 0 <= m <= players - 2]:
         raise ValueError(f'orders: expected 0 to {players - 2}, found {wrong}')

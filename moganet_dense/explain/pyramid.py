@@ -1,15 +1,15 @@
-"""Two images of a feature map: how strong it is at each place, and what is alike in it."""
+"""Two views of a feature map: its norm at each position, and its principal components."""
 
 import numpy as np
 
 
 def strength(features: np.ndarray) -> np.ndarray:
-    """Length of the feature vector at each place: (C, h, w) to (h, w) float32."""
+    """Norm of the feature vector at each position: (C, h, w) to (h, w) float32."""
     return np.linalg.norm(features, axis=0).astype(np.float32)
 
 
 def components(features: np.ndarray) -> np.ndarray:
-    """The three principal components over places as red, green and blue: alike means alike.
+    """The three principal components as red, green and blue: similar features, similar colours.
 
     Args:
         features: (C, h, w).

@@ -1,4 +1,4 @@
-"""The effective receptive field: which input pixels move one unit of a map, and how much.
+"""The effective receptive field: the influence of each input pixel on one unit of a map.
 
 Luo, Li, Urtasun, Zemel, "Understanding the Effective Receptive Field in Deep Convolutional
 Neural Networks", NeurIPS 2016, https://arxiv.org/abs/1701.04128, section 2: the gradient of the
@@ -34,15 +34,15 @@ def receptive_fields(
 
 
 def middle_of(size: int, stride: int) -> int:
-    """The pixel, along an axis of ``size`` pixels, that the middle unit of a map is centred on.
+    """The centre pixel of the middle unit of a map along an axis of ``size`` pixels.
 
-    A 3x3 convolution of stride 2 and padding 1, as the backbone's, centres unit i on pixel 2 i.
+    A 3x3 convolution of stride 2 and padding 1, as in the backbone, centres unit i on pixel 2 i.
     """
     return -(-size // stride) // 2 * stride
 
 
 def side_of(field: np.ndarray, share: float, stride: int) -> int:
-    """Side, in pixels, of the smallest square around the unit that holds a share of its field.
+    """Side, in pixels, of the smallest square around the unit that contains a share of its field.
 
     Args:
         field: (H, W), as of :func:`receptive_fields`.

@@ -51,12 +51,12 @@ def export(
     """Writes a model, fused and with its post-processing, as one file.
 
     Args:
-        job: tells the config.
-        checkpoint: path, URL or name; it has to fit the model, key by key.
+        job: config and options.
+        checkpoint: path, URL or name; it has to match the model in every key.
         out: file to write.
         form: one of FORMATS.
-        shape: height and width that the file is held to; None: free.
-        backbone: write the backbone alone.
+        shape: fixed height and width; None: dynamic.
+        backbone: export only the backbone.
         int8: one of INT8: quantise an ONNX file.
         calibrate: folder of images for 'static'.
 
@@ -64,8 +64,8 @@ def export(
         the file, and its largest difference from PyTorch before it is quantised.
 
     Raises:
-        UserError: a mistake of the user, with its fix; or the file does not compute what PyTorch
-            does. Nothing is written then.
+        UserError: a mistake of the user, with its fix; or the outputs of the file differ from
+            PyTorch. Then nothing is written.
     """
     target = Path(out)
     require_writable(target)
@@ -82,22 +82,26 @@ def export(
     shape = _shape(cfg, graph, form, shape)
     notes = notes_of(cfg, str(job.config), model, names, shape)
     with as_line(target), _beside(target) as folder:
-        draft = Path(folder, 'draft.onnx' if form == 'onnx' else 'draft.pt2')  # as torch wants it
-        error = _write_checked(graph, plain, form, shape, notes, draft)
+        temporary = Path(
+            folder, 'temporary.onnx' if form == 'onnx' else 'temporary.pt2'
+        )  # as torch expects it
+        error = _write_checked(graph, plain, form, shape, notes, temporary)
         if int8:
             with one_line('the file cannot be quantised'):
-                quantise(draft, int8, images)
-                run_onnx(draft)(*(each.numpy() for each in _trials(graph, shape)[0]))
-        os.replace(draft, target)
+                quantise(temporary, int8, images)
+                run_onnx(temporary)(*(each.numpy() for each in _trials(graph, shape)[0]))
+        os.replace(temporary, target)
     what = 'before it was quantised it differed' if int8 else 'it differs'
     print_log(f'Wrote {out}; {what} from PyTorch by at most {error:.1e}', 'current')
     if form == 'torch-export' and isinstance(graph, DetectionGraph):
-        print_log('To load it, import torchvision first: it has the operators of boxes', 'current')
+        print_log(
+            'To load it, import torchvision first, which registers the box operators', 'current'
+        )
     return target, error
 
 
 def _beside(target: Path) -> tempfile.TemporaryDirectory:
-    """A folder for drafts on the disk that the file goes to."""
+    """A temporary folder on the disk of the output file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name}.')
 
@@ -108,18 +112,18 @@ def _write_checked(
     form: str,
     shape: tuple[int, int] | None,
     notes: dict,
-    draft: Path,
+    temporary: Path,
 ) -> float:
-    """Writes the draft and returns its largest difference from PyTorch."""
+    """Writes the temporary file and returns its largest difference from PyTorch."""
     trials = _trials(graph, shape)
     write = write_onnx if form == 'onnx' else write_torch_export
     with one_line(f'{type(graph).__name__[:-5]} cannot be written as {form}'):
-        write(graph, trials[0], shape is not None, notes, draft)
-    run_draft = run_onnx if form == 'onnx' else run_torch_export
+        write(graph, trials[0], shape is not None, notes, temporary)
+    run_temporary = run_onnx if form == 'onnx' else run_torch_export
     error = 0.0
     for inputs in trials:
         with low_threshold(graph, inputs) as score, one_line('the file cannot be run'):
-            run = run_draft(draft, score)
+            run = run_temporary(temporary, score)
             error = max(error, largest_difference(run, graph, plain, inputs))
     if not error <= TOLERANCE:
         raise UserError(
@@ -130,7 +134,7 @@ def _write_checked(
 
 
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
-    """Inputs of two sizes, or of two batches where height and width are held."""
+    """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
     generator = torch.Generator().manual_seed(0)
     shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
     return [
@@ -139,7 +143,7 @@ def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Ten
 
 
 def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:
-    """Height and width that the file is held to."""
+    """The fixed height and width."""
     if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
@@ -151,7 +155,7 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
         )
     if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
         raise UserError(
-            'torch.export holds a two-stage detector to one height and width; say --shape H W, or '
+            'torch.export needs a fixed size for a two-stage detector; pass --shape H W, or '
             'use --format onnx'
         )
     if isinstance(graph, PoseGraph):
@@ -160,16 +164,18 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
 
 
 def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
-    """Images that ranges are taken from."""
+    """The images that calibrate ranges."""
     if int8 and form != 'onnx':
         raise UserError(f'--int8 is for --format onnx, found {form}')
     if (int8 == 'static') != (folder is not None):
-        raise UserError('--int8 static and --calibrate DIR, a folder of images, go together')
+        raise UserError(
+            '--int8 static needs --calibrate DIR, a folder of images, and the other way round'
+        )
     if folder is None:
         return []
     images = [Path(source.file) for source in find([folder]) if not source.is_video]
     if not images:
         raise UserError(f'--calibrate: no images in {folder}')
     for image in images:
-        decode(image)  # what cannot be read is told before minutes are spent
+        decode(image)  # report unreadable images before the long calibration
     return images

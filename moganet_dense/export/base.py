@@ -1,8 +1,7 @@
-"""Whole models as one function of tensors, with the post-processing that their config asks for.
+"""Complete models as one function of tensors, with the post-processing of their config.
 
-Each graph is a module whose ``forward`` takes what ``inputs`` names and returns what
-``outputs`` names, in operations that ONNX and torch.export have. Weights stay those of the
-model; what is read of it are the toolboxes' own attributes.
+Each graph is a module whose ``forward`` takes the tensors of ``inputs`` and returns those of
+``outputs``, in operations supported by ONNX and torch.export. It shares the weights of the model.
 """
 
 from typing import ClassVar
@@ -15,12 +14,12 @@ IMAGES = {0: 'batch', 2: 'height', 3: 'width'}
 
 
 class Graph(nn.Module):
-    """What all graphs tell of themselves.
+    """The base of all graphs.
 
     Attributes:
-        inputs: their names, and the axes that are free, by name. ``images`` are (B, 3, H, W)
+        inputs: their names, and the dynamic axes by name. ``images`` are (B, 3, H, W)
             float32, normalised.
-        outputs: their names, and the axes that are free.
+        outputs: their names, and the dynamic axes.
     """
 
     inputs: ClassVar[dict[str, dict[int, str]]] = dict(images=IMAGES)

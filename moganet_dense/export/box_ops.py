@@ -1,8 +1,8 @@
-"""Choosing boxes in operations that ONNX has: what mmdet's heads do after their convolutions.
+"""Selection of boxes in ONNX operations: the post-processing of mmdet's heads.
 
-Sizes may be unknown while a graph is written, so nothing here asks whether there is a box, and
-nothing loops over images: boxes of a batch lie one after another, and ``image`` tells whose
-each is.
+Sizes may be unknown while a graph is written, so there are no branches on the number of boxes and
+no loops over images: the boxes of a batch are concatenated, and ``image`` has the index of the
+image of each.
 """
 
 import math
@@ -20,26 +20,26 @@ WIDEST = math.log(1000 / 16)
 
 
 def expect(module: Any, what: str, *kinds: str) -> None:
-    """Sees that a module is of exactly one of these classes, by name.
+    """Checks that a module is of exactly one of these classes, by name.
 
     Raises:
-        UserError: it is of another.
+        UserError: it is of another class.
     """
     if type(module).__name__ not in kinds:
         wanted = ' or '.join(kinds)
         raise UserError(
-            f'export writes a {what} of type {wanted}, this model has {type(module).__name__}'
+            f'export supports a {what} of type {wanted}, this model has {type(module).__name__}'
         )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How boxes are chosen: one part of mmdet's ``test_cfg``.
+    """Selection of boxes: one part of mmdet's ``test_cfg``.
 
     Attributes:
-        iou: of two boxes of a group that overlap by more, the better stays.
-        most: boxes of an image, at most.
-        before: candidates of a level, at most.
+        iou: threshold of NMS.
+        most: maximum number of boxes per image.
+        before: maximum number of candidates per level.
     """
 
     iou: float
@@ -51,30 +51,32 @@ class Choice:
         """Reads a ``test_cfg``.
 
         Raises:
-            UserError: it asks for what is not written here.
+            UserError: it has an unsupported option.
         """
         if cfg.nms.get('type', 'nms') != 'nms' or set(cfg.nms) - {'type', 'iou_threshold'}:
             raise UserError(
-                f"export writes nms=dict(type='nms', iou_threshold=...), found {cfg.nms}"
+                f"export supports nms=dict(type='nms', iou_threshold=...), found {cfg.nms}"
             )
         if cfg.get('min_bbox_size', 0) > 0:
-            raise UserError(f'export writes min_bbox_size=0, found {cfg.min_bbox_size}')
+            raise UserError(f'export supports min_bbox_size=0, found {cfg.min_bbox_size}')
         before = cfg.get('nms_pre', -1)
         return cls(float(cfg.nms.iou_threshold), cfg.max_per_img, before if before > 0 else 2**31)
 
 
 class Decoder(nn.Module):
-    """Boxes from anchors and deltas, as mmdet's DeltaXYWHBBoxCoder has them.
+    """Boxes from anchors and deltas, as by mmdet's DeltaXYWHBBoxCoder.
 
     Raises:
-        UserError: another coder, or options of it that no config of ours has.
+        UserError: another coder, or unsupported options.
     """
 
     def __init__(self, coder: Any) -> None:
         super().__init__()
         expect(coder, 'box coder', 'DeltaXYWHBBoxCoder')
         if coder.add_ctr_clamp or not coder.clip_border:
-            raise UserError('export writes box coders that clip at the border, and centres freely')
+            raise UserError(
+                'export supports box coders that clip boxes at the border and not their centres'
+            )
         self.register_buffer('means', torch.tensor(coder.means))
         self.register_buffer('stds', torch.tensor(coder.stds))
 
@@ -115,9 +117,9 @@ def rows(map: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def best(scores: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and places of the ``most`` highest of each row, or of all if there are fewer."""
+    """Values and indices of the ``most`` highest of each row, or all if there are fewer."""
     size = scores.shape[1]
-    if torch.jit.is_tracing():  # sizes are tensors then, and stay free in the graph
+    if torch.jit.is_tracing():  # sizes are tensors, and dynamic in the graph
         count = torch.minimum(torch.tensor(most), torch.as_tensor(size))
     else:
         count = torch.sym_min(most, size)
@@ -150,18 +152,18 @@ def suppress(
     sizes: torch.Tensor,
     choice: Choice,
 ) -> torch.Tensor:
-    """Indices of the boxes that stay, by falling score.
+    """Indices of the boxes kept by NMS, by decreasing score.
 
-    Boxes of different groups or images do not compete: they are moved apart, as mmdet does it
-    for the groups of one image.
+    Boxes of different groups or images do not suppress each other: they are shifted apart, as mmdet
+    does for the groups of one image.
 
     Args:
         boxes: (N, 4).
         scores: (N,).
         group: (N,), class or level of each.
-        image: (N,), its place in the batch.
+        image: (N,), index in the batch.
         sizes: (B, 2), height and width that boxes were clipped to.
-        choice: overlap that suppresses, and how many stay of an image.
+        choice: IoU threshold, and number of boxes kept per image.
     """
     apart = torch.stack([group, group + image], dim=1) * (sizes.max() + 1)
     kept = nms(boxes + apart.repeat(1, 2), scores, choice.iou)
@@ -171,7 +173,7 @@ def suppress(
 
 
 def pool(extractor: Any, maps: tuple[torch.Tensor, ...], rois: torch.Tensor) -> torch.Tensor:
-    """What mmdet's SingleRoIExtractor gives: each region from the level of its size.
+    """mmdet's SingleRoIExtractor: pools each region from the level of its size.
 
     Args:
         extractor: mmdet's.

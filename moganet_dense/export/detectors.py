@@ -20,10 +20,11 @@ from .box_ops import (  # fmt: skip
 
 
 class DetectionGraph(Graph):
-    """Boxes of all images in one list, in pixels of ``images``; by falling score.
+    """Boxes of all images in one list, in pixels of ``images``, by decreasing score.
 
     Inputs: images, and sizes (B, 2) float32, height and width before padding. Outputs: boxes
-    (N, 4), scores (N,), labels (N,) int64, and image (N,) int64, whose box it is.
+    (N, 4), scores (N,), labels (N,) int64, and image (N,) int64, the index of the image of each
+    box.
     """
 
     inputs: ClassVar = dict(images=IMAGES, sizes=BATCH)
@@ -35,7 +36,7 @@ class DetectionGraph(Graph):
         return images, sizes
 
     def all_scores(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Scores of everything that could be found, however low."""
+        """Scores of all candidates."""
         raise NotImplementedError
 
     def set_threshold(self, score: float) -> None:
@@ -51,7 +52,7 @@ class RetinaNetGraph(DetectionGraph):
         head = model.bbox_head
         expect(head, 'head', 'RetinaHead')
         if not head.use_sigmoid_cls:
-            raise UserError('export writes RetinaNet with use_sigmoid=True in loss_cls')
+            raise UserError('export supports RetinaNet with use_sigmoid=True in loss_cls')
         self.model, self.choice = model, Choice.of(head.test_cfg)
         self.decoder = Decoder(head.bbox_coder)
         self.register_buffer('threshold', torch.tensor(float(head.test_cfg.score_thr)))
@@ -68,7 +69,7 @@ class RetinaNetGraph(DetectionGraph):
         return self.candidates(images, sizes)[1]
 
     def candidates(self, images: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Boxes (B, N, 4), scores and labels (B, N) before any is left out."""
+        """Boxes (B, N, 4), scores and labels (B, N) before the selection."""
         head = self.model.bbox_head
         scores, deltas = head(self.model.extract_feat(images))
         parts = []
@@ -96,7 +97,7 @@ class TwoStageGraph(DetectionGraph):
         if not model.rpn_head.use_sigmoid_cls or any(
             head.custom_cls_channels for _, head in self.stages
         ):
-            raise UserError('export writes a sigmoid for proposals, and a softmax for classes')
+            raise UserError('export supports a sigmoid for proposals, and a softmax for classes')
         self.model, self.mask_stages = model, []
         if roi.with_mask:
             extractors, heads = listed(roi.mask_roi_extractor), listed(roi.mask_head)
@@ -151,8 +152,8 @@ class TwoStageGraph(DetectionGraph):
             classes = 1 if head.reg_class_agnostic else head.num_classes
             boxes = decoder(rois[:, None, 1:], deltas.unflatten(1, (classes, 4)), limits)
             boxes = boxes.expand(-1, head.num_classes, 4)
-            surest = own[:, :-1].argmax(1)  # the next stage starts from this class's box
-            rois = torch.cat([rois[:, :1], boxes[place, surest]], dim=1)
+            best_class = own[:, :-1].argmax(1)  # the next stage starts from this class's box
+            rois = torch.cat([rois[:, :1], boxes[place, best_class]], dim=1)
         return boxes, (sum(logits) / len(logits)).softmax(-1)[:, :-1], image
 
     def masks(

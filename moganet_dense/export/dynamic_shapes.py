@@ -1,4 +1,4 @@
-"""Layers of the toolboxes that a graph would hold to the size of its example, made free."""
+"""Replaces layers of the toolboxes that would fix a graph to the size of its example."""
 
 import torch
 import torch.nn as nn
@@ -19,7 +19,7 @@ class AveragePool(nn.Module):
         return self.weights(x, 2) @ x @ self.weights(x, 3).transpose(0, 1)
 
     def weights(self, x: torch.Tensor, axis: int) -> torch.Tensor:
-        """(bins, L): what each place counts for each bin."""
+        """(bins, L): the weight of each position in each bin."""
         length = x.shape[axis]
         place = torch.arange(length, device=x.device)
         i = torch.arange(self.bins, device=x.device).unsqueeze(1)
@@ -30,7 +30,7 @@ class AveragePool(nn.Module):
 
 
 def free_sizes(model: nn.Module) -> None:
-    """Replaces, in place, layers that a graph would hold to the size of its example.
+    """Replaces, in place, layers that would fix a graph to the size of its example.
 
     Adaptive pools become :class:`AveragePool`; mmseg's Upsample, which multiplies sizes in
     Python, becomes PyTorch's.
@@ -45,7 +45,7 @@ def free_sizes(model: nn.Module) -> None:
 
 
 def lengths(size: torch.Tensor) -> list[int]:
-    """Height and width that a tensor holds, as numbers that torch.export keeps free."""
+    """Height and width that a tensor holds, as numbers that torch.export keeps dynamic."""
     found = size.tolist()
     for length in found:
         torch._check(length >= 1)

@@ -20,17 +20,17 @@ from .parity import Run
 OPSET = 17
 """Version of ONNX's operators: the newest that PyTorch 2.1 writes."""
 TORCH_EXPORT = (2, 6)
-"""PyTorch since which torch.export has what is used here."""
+"""Minimum PyTorch version of the used functions of torch.export."""
 NOTES = 'moganet_dense.json'
 """Extra file of a torch.export archive that holds the metadata."""
 INSTALL = 'python -m pip install onnx onnxruntime'
 
 
 def require(form: str) -> None:
-    """Sees that what writes the format is there.
+    """Checks that the packages of the format are installed.
 
     Raises:
-        UserError: it is not.
+        UserError: one is missing.
     """
     if form == 'onnx':
         try:
@@ -53,8 +53,8 @@ def write_onnx(
     Args:
         graph: in eval mode.
         inputs: an example of them.
-        fixed: height and width of images are those of the example.
-        notes: metadata, texts by name.
+        fixed: fix height and width of images to those of the example.
+        notes: metadata, strings by name.
         path: of the file.
     """
     import onnx
@@ -63,7 +63,7 @@ def write_onnx(
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:  # since PyTorch 2.5
         options['dynamo'] = False  # the same exporter on both stacks, and no onnxscript
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the file is checked at other sizes
+        warnings.simplefilter('ignore')  # the file is checked with other sizes
         torch.onnx.export(
             graph, inputs, str(path), opset_version=OPSET, input_names=list(graph.inputs),
             output_names=list(graph.outputs), dynamic_axes=free_axes(graph, fixed), **options,
@@ -79,7 +79,7 @@ def write_onnx(
 
 
 def _name_sizes(outputs: Any, shapes: list[Sequence[int]], free: dict[str, dict]) -> None:
-    """Notes sizes of outputs that are not free, which the exporter loses on the way."""
+    """Restores fixed sizes of outputs, which the exporter loses."""
     for output, shape in zip(outputs, shapes, strict=True):
         own = free.get(output.name, {})
         for axis, dim in enumerate(output.type.tensor_type.shape.dim):
@@ -88,7 +88,7 @@ def _name_sizes(outputs: Any, shapes: list[Sequence[int]], free: dict[str, dict]
 
 
 def free_axes(graph: Graph, fixed: bool) -> dict[str, dict[int, str]]:
-    """The axes that are free, by input and output."""
+    """The dynamic axes by input and output."""
     axes = {**graph.inputs, **graph.outputs}
     if fixed:
         held = {'height', 'width'}
@@ -100,8 +100,8 @@ def free_axes(graph: Graph, fixed: bool) -> dict[str, dict[int, str]]:
 
 
 def run_onnx(path: Path, threshold: float | None = None) -> Run:
-    """Calls an ONNX file with arrays in the order of its inputs; a detector at another threshold,
-    which the file does not keep."""
+    """Calls an ONNX file with arrays in the order of its inputs; a detector with another threshold,
+    which is not stored in the file."""
     import onnxruntime
 
     content = path.read_bytes() if threshold is None else at_threshold(path, threshold)
@@ -137,7 +137,7 @@ def write_torch_export(
 
 
 def run_torch_export(path: Path, threshold: float | None) -> Run:
-    """Calls an archive of torch.export with arrays; a detector at another threshold."""
+    """Calls an archive of torch.export with arrays; a detector with another threshold."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         module = torch.export.load(path).module()
@@ -154,15 +154,15 @@ def run_torch_export(path: Path, threshold: float | None) -> Run:
 
 
 def quantise(path: Path, kind: str, images: list[Path]) -> None:
-    """Turns an ONNX file into its int8 form, in place.
+    """Quantises an ONNX file to int8, in place.
 
     Convolutions and matrix products by weights are quantised; weights per channel, in 7 bits,
     since sums of 8 overflow on CPUs without VNNI.
 
     Args:
         path: of a file with metadata.
-        kind: 'dynamic': ranges of activations are found anew for each image; 'static': they
-            are those of ``images``.
+        kind: 'dynamic': ranges of activations are computed for each image; 'static': from
+            ``images``.
         images: files to calibrate on.
     """
     import onnx
@@ -175,7 +175,7 @@ def quantise(path: Path, kind: str, images: list[Path]) -> None:
         extra_options=dict(MatMulConstBOnly=True),
     )
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
-    with _no_warnings_logged():  # a line for every bias, which is quantised all the same
+    with _no_warnings_logged():  # it logs a line for every bias, which is quantised anyway
         if kind == 'dynamic':
             quantize_dynamic(path, target, weight_type=QuantType.QUInt8, **options)
         else:

@@ -1,4 +1,4 @@
-"""Writes a checkpoint whose norms are folded into its convolutions."""
+"""Writes a fused checkpoint, with norms merged into convolutions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..utils.errors import UserError
 from ..weights import safetensors_file
 from ..weights.conversion import recorded_gate
 
-SAMPLE = (256, 192)  # height and width of the drawn image that both forms are compared on
+SAMPLE = (256, 192)  # height and width of the random image for the comparison of both forms
 TOLERANCE = 1e-4  # of the largest value of an output
 
 
@@ -25,12 +25,12 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
 
     Args:
         config: path of a config of any task, with MogaNet as its backbone.
-        checkpoint: path, URL or name; it has to fit the model, key by key.
+        checkpoint: path, URL or name; it has to match the model in every key.
         out: file to write; ``tools/test.py --deploy`` evaluates it.
 
     Raises:
-        UserError: a mistake of the user, with its fix; or both forms differ on a drawn image
-            by more than TOLERANCE. Nothing is written then.
+        UserError: a mistake of the user, with its fix; or both forms differ on a random image
+            by more than TOLERANCE. Then nothing is written.
     """
     require_writable(Path(out))
     cfg = read_config(config)
@@ -66,13 +66,13 @@ def _difference(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
 
 
 def noted(content: dict) -> dict[str, str]:
-    """What the header of a safetensors file tells beside the tensors: texts only."""
+    """The metadata of a safetensors file: strings only."""
     gate = recorded_gate(content)
     return dict(deployed='true', **(dict(gate=gate) if gate else {}))
 
 
 def _write(content: dict, path: Path) -> None:
-    """Saves a checkpoint, whole or not at all."""
+    """Saves a checkpoint atomically."""
     with as_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

@@ -33,7 +33,7 @@ class BackboneGraph(Graph):
 
 
 class ClassificationGraph(Graph):
-    """How probable each class is: scores (B, C), which sum up to 1."""
+    """Class probabilities: scores (B, C) with sum 1."""
 
     outputs: ClassVar = dict(scores=BATCH)
 
@@ -47,9 +47,9 @@ class ClassificationGraph(Graph):
 
 
 class SegmentationGraph(Graph):
-    """The class of every pixel, at the size that is asked for.
+    """The class of every pixel, at the requested size.
 
-    As in mmseg, logits are enlarged to the images, then to ``size`` (2,) int64, height and width.
+    As in mmseg, logits are resized to the images, then to ``size`` (2,) int64, height and width.
     """
 
     inputs: ClassVar = dict(images=IMAGES, size={})
@@ -59,7 +59,7 @@ class SegmentationGraph(Graph):
         super().__init__()
         if model.test_cfg.get('mode', 'whole') != 'whole' or model.out_channels < 2:
             raise UserError(
-                "export writes test_cfg=dict(mode='whole') and two classes or more, found "
+                "export supports test_cfg=dict(mode='whole') and two classes or more, found "
                 f'{dict(model.test_cfg)} and {model.out_channels}'
             )
         self.model = model
@@ -84,7 +84,7 @@ class PoseGraph(Graph):
 
     The peak of a heatmap, moved by a quarter towards the higher neighbour, as mmpose's
     MSRAHeatmap decodes it. With the flip test, if the config has it, of the mean of the
-    heatmaps and of those that the mirrored image has.
+    heatmaps of the image and of the mirrored image.
     """
 
     inputs: ClassVar = dict(images=BATCH)
@@ -97,10 +97,10 @@ class PoseGraph(Graph):
         expect(decoder, 'codec', 'MSRAHeatmap')
         if decoder.unbiased or test_cfg.get('output_keypoint_indices') is not None:
             raise UserError(
-                'export writes codecs with unbiased=False, and all keypoints of the head'
+                'export supports codecs with unbiased=False, and all keypoints of the head'
             )
         if (mode := test_cfg.get('flip_mode', 'heatmap')) != 'heatmap':
-            raise UserError(f"export writes flip_mode='heatmap' in test_cfg, found {mode!r}")
+            raise UserError(f"export supports flip_mode='heatmap' in test_cfg, found {mode!r}")
         self.model, self.flip_test = model, test_cfg.get('flip_test', False)
         self.shift = test_cfg.get('shift_heatmap', False)
         self.register_buffer('mirrored', torch.tensor(mirrored))
@@ -118,7 +118,7 @@ class PoseGraph(Graph):
             ahead, behind = (flat.gather(2, p.unsqueeze(2)).squeeze(2) for p in (ahead, behind))
             return (ahead - behind).sign()
 
-        # mmpose leaves the first two columns and the first row as they are, and so on
+        # as in mmpose, the first two columns and the first row are unchanged, and so on
         to_x = slope(1) * ((x > 1) & (x < width - 1) & (y > 0))
         to_y = slope(width) * ((y > 1) & (y < height - 1) & (x > 0))
         found = torch.stack([x + 0.25 * to_x, y + 0.25 * to_y], dim=2)
@@ -131,7 +131,9 @@ class PoseGraph(Graph):
             return self._of(images)
         both = self._of(torch.cat([images, images.flip(3)]))
         maps, other = both.reshape(2, -1, *both.shape[1:])
-        other = other.flip(3)[:, self.mirrored]  # a left hand is a right one in the mirror
+        other = other.flip(3)[
+            :, self.mirrored
+        ]  # a left hand becomes a right one in the mirrored image
         if self.shift:
             other = torch.cat([other[..., :1], other[..., :-1]], dim=3)
         return (maps + other) * 0.5
@@ -154,20 +156,22 @@ GRAPHS = dict(
 
 
 def graph_of(model: nn.Module, names: Names | None) -> Graph:
-    """The graph of a model fused, in eval mode.
+    """The graph of a fused model in eval mode.
 
     Args:
         model: it is changed: see :func:`~moganet_dense.export.dynamic_shapes.free_sizes`.
-        names: of its classes or keypoints; None: the graph of its backbone alone.
+        names: of its classes or keypoints; None: the graph of its backbone.
 
     Raises:
-        UserError: there is none for it, or it has an option that is not written.
+        UserError: the model or one of its options is not supported.
     """
     kind = type(model).__name__
     if names is None:
         graph = BackboneGraph(model)
     elif kind not in GRAPHS:
-        raise UserError(f'export writes {", ".join(GRAPHS)} or, with --backbone, any; found {kind}')
+        raise UserError(
+            f'export supports {", ".join(GRAPHS)} or, with --backbone, any; found {kind}'
+        )
     elif GRAPHS[kind] is PoseGraph:
         graph = PoseGraph(model, names.meta['flip_indices'])
     else:

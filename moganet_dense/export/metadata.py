@@ -1,4 +1,4 @@
-"""What an exported file notes about itself: docs/ship.md lists the keys."""
+"""Metadata of an exported file; docs/ship.md lists the keys."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ _PASSED = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations', 'PackDetInputs',
            'PackPoseInputs', 'PackInputs'}  # fmt: skip
 
 PILLOW = dict(edge='short', backend='pillow', interpolation='bicubic')
-"""The one way that classifiers' images are resized in the recipes, and by the runtime."""
+"""The interpolation of classifiers in the recipes, supported by the runtime."""
 WANTED = dict(
     mmdet={'scale'}, mmseg={'scale'}, mmpose={'padding', 'size'}, mmpretrain={'short', 'middle'}
 )
-"""What has to be in the test pipeline of each toolbox."""
+"""Required steps of the test pipeline of each toolbox."""
 
 
 def notes_of(
@@ -33,17 +33,17 @@ def notes_of(
     names: Names | None,
     shape: Sequence[int] | None,
 ) -> dict[str, Any]:
-    """Metadata of a file, in plain data.
+    """Metadata of a file as plain data.
 
     Args:
-        cfg: the model's config; its test pipeline is noted.
+        cfg: the model's config; its test pipeline is stored.
         config: its path.
         model: of the config.
-        names: of classes or keypoints; None: the backbone alone is written.
-        shape: height and width that the file is held to; None: free.
+        names: of classes or keypoints; None: only the backbone is exported.
+        shape: fixed height and width; None: dynamic.
 
     Raises:
-        UserError: the pipeline has a step that the runtime does not know.
+        UserError: the pipeline has an unsupported step.
     """
     resize, crop = _pipeline(cfg)
     notes = dict(
@@ -69,8 +69,8 @@ def notes_of(
 
 
 def cut_size(cfg: Config) -> tuple[int, int] | None:
-    """Height and width at which a config cuts out people, or the middle of an image; None: it
-    cuts nothing."""
+    """Height and width of the crops of people, or of the centre crop of a config; None: it does
+    not crop."""
     resize, crop = _pipeline(cfg)
     width, height = crop.get('size') or resize.get('middle') or (None, None)
     return (height, width) if width else None
@@ -85,7 +85,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
     found = cfg.model.get('data_preprocessor') or {}
     if not {'mean', 'std'} <= set(found) or found.get('test_cfg'):
         raise UserError(
-            'export notes mean and std of model.data_preprocessor, without a test_cfg; found '
+            'export supports mean and std of model.data_preprocessor, without a test_cfg; found '
             f'{sorted(found)}'
         )
     return dict(
@@ -97,7 +97,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
 
 
 def _pipeline(cfg: Config) -> tuple[dict, dict]:
-    """How images are resized, and how people are cut out."""
+    """Resizing of images and cropping of people."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     resize, crop = {}, {}
@@ -120,7 +120,7 @@ def _pipeline(cfg: Config) -> tuple[dict, dict]:
                 crop.update(size=_two(options['input_size']), udp=options.get('use_udp', False))
             case kind if kind not in _PASSED:
                 raise UserError(
-                    f'export does not know this step of the test pipeline: {_shown(step)}'
+                    f'export does not support this step of the test pipeline: {_shown(step)}'
                 )
     found, wanted = resize | crop, WANTED[cfg.default_scope]
     if not wanted <= set(found):

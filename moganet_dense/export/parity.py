@@ -22,9 +22,9 @@ from .graphs import BackboneGraph, ClassificationGraph, PoseGraph, SegmentationG
 
 TOLERANCE = 1e-4
 MASK_PIXELS = 1e-3
-"""Part of the pixels of a mask that may differ: those whose probability is the threshold."""
+"""Share of the pixels of a mask that may differ: those with a probability at the threshold."""
 CANDIDATES = 500
-"""Boxes that compete in a check, so that there are some, whatever was learned."""
+"""Number of candidate boxes of a check, independent of the training state."""
 
 Run = Callable[..., list[np.ndarray]]
 
@@ -37,12 +37,12 @@ def largest_difference(
 
     Args:
         run: the file's outputs for inputs as arrays.
-        graph: that was written.
+        graph: the exported graph.
         model: the toolbox's model with the same weights, unchanged.
         inputs: of the graph.
 
     Raises:
-        UserError: labels differ where PyTorch is certain, or boxes have no partner; outputs are not
+        UserError: labels differ where PyTorch is confident, or boxes have no match; outputs are not
             finite, or there are none to compare.
     """
     found = run(*(np.asarray(each) for each in inputs))
@@ -62,16 +62,14 @@ def largest_difference(
 
 
 def _require_finite(arrays: Iterable[np.ndarray], whose: str) -> None:
-    """NaN compares to nothing: a difference of NaN would pass as none."""
+    """Rejects NaN, whose comparison would always pass."""
     for array in arrays:
         if array.dtype.kind == 'f' and not np.isfinite(array).all():
-            raise UserError(
-                f'{whose} answers with numbers that are not finite; nothing was written'
-            )
+            raise UserError(f'{whose} returned values that are not finite; nothing was written')
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest error as a part of the largest value; infinite if the shapes differ."""
+    """Largest error relative to the largest value; infinite if the shapes differ."""
     if found.shape != wanted.shape:
         return float('inf')
     error = np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30)
@@ -81,10 +79,10 @@ def relative(found: np.ndarray, wanted: np.ndarray) -> float:
 def _of_labels(
     labels: np.ndarray, model: nn.Module, images: torch.Tensor, size: torch.Tensor
 ) -> float:
-    """How far below the highest logit the one of the label is, where they differ."""
+    """Difference between the highest logit and that of the label, where they differ."""
     worst, align = 0.0, model.decode_head.align_corners
     for own, sample in zip(labels, model.predict(images), strict=True):
-        logits = sample.seg_logits.data[None]  # mmseg enlarges them so, if told the size
+        logits = sample.seg_logits.data[None]  # mmseg resizes them like this, if it gets the size
         (logits,) = F.interpolate(logits, size.tolist(), mode='bilinear', align_corners=align)
         _require_finite([np.asarray(logits)], 'the model')
         if own.shape != tuple(logits.shape[1:]):
@@ -157,11 +155,11 @@ def matched(
 ) -> list[tuple[int, int]]:
     """Pairs of boxes, scores and labels that are the same within TOLERANCE, by index.
 
-    A box may be without a partner only at the cut, where an image has ``most`` boxes and its
-    score is that of the last, or if rounding decides whether it has an area at all.
+    A box may be unmatched only at the limit, if an image has ``most`` boxes and its score is that
+    of the last, or if rounding decides whether it has an area.
 
     Raises:
-        UserError: another has none.
+        UserError: another box is unmatched.
     """
     free, pairs = set(range(len(found[0]))), []
     for b in range(len(wanted[0])):
@@ -182,8 +180,8 @@ def matched(
     last = wanted[1].min() + TOLERANCE if len(wanted[1]) == most else -1
     if over := [score for score in alone if score > last]:
         raise UserError(
-            f'the file differs from PyTorch: of {len(wanted[0])} boxes {len(pairs)} have a partner '
-            f'of the same label, score and place within {TOLERANCE:.0e}, {len(over)} lack one; '
+            f'the file differs from PyTorch: of {len(wanted[0])} boxes {len(pairs)} have a match '
+            f'of the same label, score and position within {TOLERANCE:.0e}, {len(over)} have none; '
             'nothing was written'
         )
     return pairs
@@ -204,7 +202,7 @@ def _compare_masks(mine: list, theirs: np.ndarray, pairs: list, model: nn.Module
 def _predicted(
     model: nn.Module, images: torch.Tensor, sizes: torch.Tensor, threshold: float
 ) -> list[Any]:
-    """What the toolbox finds in each image."""
+    """The predictions of the toolbox for each image."""
     maps = model.extract_feat(images)
     metas = [
         dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0), batch_input_shape=shape)

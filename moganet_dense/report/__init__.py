@@ -1,3 +1,3 @@
-"""What a run did, for people, as one page: ``runs`` reads a work dir back, with what
-:mod:`~moganet_dense.report.record_hook` left there, ``page`` writes it as html.
+"""The report of a run as one page: ``runs`` reads a work dir with the files of
+:mod:`~moganet_dense.report.record_hook`, ``page`` writes the HTML.
 """

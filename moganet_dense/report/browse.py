@@ -1,8 +1,8 @@
-"""What the network is really fed: the first batches of a training, drawn with their targets.
+"""Draws the real network input: the first batches of a training with their targets.
 
-They are drawn by the training's own loader and seed (engine/resumable.py), put together and passed
-through the model's data preprocessor, and only then made visible again: padding, and what mixes
-images (mixup, cutmix), are seen, too.
+The batches come from the loader and seed of the training (engine/resumable.py) and pass through the
+data preprocessor of the model before they are drawn, so padding and mixing of images (mixup,
+cutmix) are visible, too.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ PAGE = 'index.html'
 
 
 def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
-    """Draws the first samples of the training that ``job`` would be.
+    """Draws the first training samples of a job.
 
     Args:
         job: as for training; without a seed in the config, seed 0.
-        number: of samples.
+        number: number of samples.
         out: folder; None: browse, in the work dir.
 
     Returns:
-        a page that shows all of them; the images lie beside it.
+        a page with all of them, next to the images.
 
     Raises:
         UserError: the config has nothing to train on, or its data cannot be read.
@@ -96,7 +96,7 @@ def _visible(inputs: torch.Tensor, preprocessor: Any) -> np.ndarray:
     """Undoes the normalisation: (N, H, W, 3), uint8, RGB."""
     if getattr(preprocessor, '_enable_normalize', False):
         inputs = inputs * preprocessor.std + preprocessor.mean
-    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's word; the pipelines load BGR
+    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's name; the pipelines load BGR
     if not (turned or getattr(preprocessor, '_channel_conversion', False)):
         inputs = inputs.flip(1)
     return inputs.permute(0, 2, 3, 1).round().clamp(0, 255).byte().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The report as one html file that asks no other host for anything."""
+"""The report as one HTML file without external requests."""
 
 import datetime
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from .plots import Plot, plot
 from .runs import Run, WorkDir
 
 CHANGED_SHOWN = 400
-"""Characters of a config's value that are shown."""
+"""Maximum number of characters shown of a config value."""
 
 
 def page(dirs: Sequence[WorkDir]) -> str:
-    """The page of a work dir, or of two beside each other."""
+    """The page of a work dir, or of two side by side."""
     template = environment().get_template('page.html')
     return template.render(
         title=' and '.join(d.name for d in dirs),
@@ -30,7 +30,7 @@ def page(dirs: Sequence[WorkDir]) -> str:
 
 
 def environment() -> Environment:
-    """Templates of this package; whatever is put into them is escaped."""
+    """Templates of this package; all values are escaped."""
     found = Environment(
         loader=PackageLoader('moganet_dense.report'),
         autoescape=True,
@@ -42,7 +42,7 @@ def environment() -> Environment:
 
 
 def figure(value: Any) -> str:
-    """A number for people; a dash for None."""
+    """A formatted number; a dash for None."""
     if value is None:
         return '–'
     if isinstance(value, (str, bool)):
@@ -53,7 +53,7 @@ def figure(value: Any) -> str:
 
 
 def _share(value: Any) -> str:
-    """How much of a bar is filled, in percent."""
+    """The filled share of a bar in percent."""
     in_range = isinstance(value, float) and 0 <= value <= 1
     return f'{100 * value:.1f}%' if in_range else '0%'
 
@@ -69,7 +69,7 @@ def _date(seconds: float | None) -> str:
 
 
 def _side(found: WorkDir) -> dict[str, Any]:
-    """What is told of one work dir."""
+    """The data of one work dir for the page."""
     run, trained = found.evaluated, found.trained
     shown = trained if trained and trained.facts else found.last
     return dict(
@@ -94,16 +94,16 @@ def _evaluated(run: Run) -> str:
 def _run(run: Run) -> dict[str, str]:
     facts = run.facts
     ended = facts.get('ended')
-    took = 'unknown: it did not end'
+    took = 'unknown: not finished'
     if ended and 'began' in facts:
         took = f'{(ended - facts["began"]) / 60:.1f} minutes'
     return dict(
         folder=run.folder.name,
         mode=run.mode,
-        command=' '.join(facts.get('command', [])) or 'not noted',
-        weights=facts.get('weights', 'not noted'),
-        commit=facts.get('commit', 'not noted'),
-        took=took if facts else 'not noted',
+        command=' '.join(facts.get('command', [])) or 'not recorded',
+        weights=facts.get('weights', 'not recorded'),
+        commit=facts.get('commit', 'not recorded'),
+        took=took if facts else 'not recorded',
     )
 
 
@@ -112,20 +112,22 @@ def _speed(found: WorkDir) -> list[tuple[str, str]]:
     run = found.trained
     if run and (times := [row['time'] for row in run.rows if 'lr' in row and 'time' in row]):
         middle = sorted(times)[len(times) // 2]
-        rows.append(('training', f'{figure(middle)} s an iteration (median of the log)'))
+        rows.append(('training', f'{figure(middle)} s per iteration (median of the log)'))
         waiting = [row['data_time'] for row in run.rows if 'lr' in row and 'data_time' in row]
         if waiting:
-            rows.append(('of it waiting for data', f'{sorted(waiting)[len(waiting) // 2]:.3f} s'))
+            rows.append(
+                ('of which waiting for data', f'{sorted(waiting)[len(waiting) // 2]:.3f} s')
+            )
         if (batch := run.facts.get('batch')) and middle > 0:
             images = batch * run.facts.get('processes', 1) / middle
-            rows.append(('images a second', f'{images:.1f}'))
+            rows.append(('images per second', f'{images:.1f}'))
     for shown in {id(r): r for r in (run, found.evaluated) if r}.values():
         for key, name in (('memory', 'memory of the process'), ('gpu_memory', 'GPU memory')):
             if value := shown.facts.get(key):
                 rows.append((f'{name}, {shown.mode}', f'{value:.0f} MB at most'))
     if found.evaluated and (evaluation := found.evaluated.evaluation).get('seconds'):
         count, seconds = evaluation.get('images', 0), evaluation['seconds']
-        words = f'{count} samples in {seconds:.1f} s, {count / seconds:.1f} a second'
+        words = f'{count} samples in {seconds:.1f} s, {count / seconds:.1f} per second'
         rows.append((f'{evaluation["mode"]} with metrics', words))
     if run and (parameters := run.facts.get('parameters')):
         rows.append(('parameters', f'{parameters / 1e6:.2f} M'))
@@ -181,7 +183,7 @@ def _precision(dirs: Sequence[WorkDir]) -> list[Plot]:
 
 
 def _class_changes(dirs: Sequence[WorkDir]) -> list[dict[str, Any]]:
-    """For tables that both sides have: main figure by class and its difference."""
+    """For tables of both sides: main value by class and its difference."""
     if len(dirs) != 2 or not all(d.evaluated for d in dirs):
         return []
     tables = [
@@ -204,7 +206,7 @@ def _class_changes(dirs: Sequence[WorkDir]) -> list[dict[str, Any]]:
 
 
 def _config_changes(dirs: Sequence[WorkDir]) -> list[tuple[str, str, str]]:
-    """What differs between the configs of two sides, read as text: nothing in them is run."""
+    """Differences between the configs of both sides, parsed as text without running them."""
     if len(dirs) != 2:
         return []
     from ..engine.run_info import differences
@@ -215,6 +217,6 @@ def _config_changes(dirs: Sequence[WorkDir]) -> list[tuple[str, str, str]]:
     try:
         first, second = map(parse, texts)
     except ValueError as error:
-        return [('(not compared)', f'a config is no text of mmengine: {error}', '')]
+        return [('(not compared)', f'a config is not text written by mmengine: {error}', '')]
     skipped = ('work_dir', 'launcher')
     return [row for row in differences(first, second) if row[0] not in skipped]

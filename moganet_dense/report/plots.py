@@ -1,4 +1,5 @@
-"""Curves as SVG for a page: matplotlib draws, the page's style sheet gives text its colour."""
+"""Curves as SVG for a page: drawn by matplotlib; the style sheet of the page sets the colour of
+text."""
 
 import io
 import itertools
@@ -11,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 COLORS = ('#3b82f6', '#f59e0b', '#10b981', '#ef4444', '#8b5cf6', '#ec4899', '#06b6d4', '#84cc16')
-"""Of the lines: seen on white and on black."""
+"""Colours of the lines, visible on white and black."""
 POINTS = 300
-"""Points of a line; of more, means of neighbours are drawn."""
+"""Maximum points of a line; longer ones are averaged over neighbours."""
 
-_TEXT = '#010203'  # stands for the colour of text until the SVG is written
+_TEXT = '#010203'  # placeholder for the colour of text in the SVG
 _STYLE = {
-    'svg.fonttype': 'none',  # text stays text
+    'svg.fonttype': 'none',  # text is stored as text
     'text.parse_math': False,
     'text.color': _TEXT,
     'axes.labelcolor': _TEXT,
@@ -45,7 +46,7 @@ class Plot:
     """A plot and its legend.
 
     Attributes:
-        title: for people.
+        title: above the plot.
         svg: the image, as the content of a page.
         legend: (name, colour) of the lines.
         note: below it.
@@ -117,7 +118,7 @@ def _svg(figure: Figure) -> str:
     text = stream.getvalue()
     text = text[text.index('<svg') :]
     text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
-    text = re.sub(r' id="[a-z0-9.]+_\d+"', '', text)  # nothing refers to them
+    text = re.sub(r' id="[a-z0-9.]+_\d+"', '', text)  # they are not referenced
     text = re.sub(r' (?:width|height)="[\d.]+pt"', '', text, count=2)
     text = re.sub(r'(font: [\d.]+px) [^;\"]*', r'\1 system-ui, sans-serif', text)
     text = re.sub(r'\n\s*', '\n', text)

@@ -1,8 +1,8 @@
-"""Notes what a run is and what its evaluations found, beside mmengine's logs.
+"""Records the metadata and evaluations of a run, next to mmengine's logs.
 
-Two files in the run's folder (work dir / time of start), each written whole or not at all:
-``run.json``, what was run with what, and ``evaluation.json``, the last evaluation. Only the first
-process writes, and nothing here can fail a run: what goes wrong is a warning of one line.
+Two files in the folder of the run (work dir / start time), each written atomically: ``run.json``,
+the metadata of the run, and ``evaluation.json``, the last evaluation. Only the first process
+writes, and errors here never stop a run: they are warnings of one line.
 """
 
 import json
@@ -34,7 +34,7 @@ class RecordHook(Hook):
     to the trackers.
 
     Args:
-        checkpoint: what is tested, where the runner does not load it itself.
+        checkpoint: the tested checkpoint, if the runner does not load it.
     """
 
     priority = 'LOW'  # after the metrics are logged
@@ -47,7 +47,7 @@ class RecordHook(Hook):
 
     def before_run(self, runner) -> None:
         if is_main_process():
-            with nonfatal('noting what is run'):
+            with nonfatal('recording the run'):
                 self.facts = dict(
                     command=[Path(sys.argv[0]).name, *sys.argv[1:]],
                     began=time.time(),
@@ -66,7 +66,7 @@ class RecordHook(Hook):
 
     def after_run(self, runner) -> None:
         if is_main_process() and self.facts:
-            with nonfatal('noting what was run'):
+            with nonfatal('recording the run'):
                 self.facts.update(ended=time.time(), **_memory())
                 _write(runner, RUN, self.facts)
         report_of_run(runner.work_dir)
@@ -92,7 +92,7 @@ class RecordHook(Hook):
         # not the loop itself: a cycle would keep the runner, and with it the loaders' processes
         if id(loop) != self.watched:
             self.watched = id(loop)
-            with nonfatal('looking at the metrics'):
+            with nonfatal('reading the metrics'):
                 record(loop.evaluator, loop.dataloader.dataset, self._keep)
 
     def _keep(self, make: Callable[[], Evaluation]) -> None:
@@ -102,7 +102,7 @@ class RecordHook(Hook):
     def _end(self, runner, mode: str, loader: Any, metrics: dict[str, Any] | None) -> None:
         if not is_main_process():
             return
-        with nonfatal('noting the evaluation'):
+        with nonfatal('recording the evaluation'):
             content = self.found.content() if self.found else {}
             place = dict(iteration=runner.iter, epoch=runner.epoch) if mode == 'val' else {}
             content.update(
@@ -117,7 +117,7 @@ class RecordHook(Hook):
 
 
 def _plain(value: Any) -> float | str | None:
-    """A figure for JSON; None for COCO's -1, which stands for none."""
+    """A value for JSON; None for COCO's -1, which means undefined."""
     try:
         return None if float(value) == -1 else number(float(value))
     except (TypeError, ValueError):
@@ -125,7 +125,7 @@ def _plain(value: Any) -> float | str | None:
 
 
 def _memory() -> dict[str, float]:
-    """Most memory of this process, in MB; of the first GPU, too, if there is one."""
+    """Peak memory of this process in MB, and of the first GPU if there is one."""
     found = dict(memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if torch.cuda.is_available():
         found['gpu_memory'] = torch.cuda.max_memory_allocated() / 2**20

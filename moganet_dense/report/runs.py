@@ -1,6 +1,7 @@
-"""Reads back what runs left in a work dir: mmengine's logs, and what ``hook`` noted.
+"""Reads the runs of a work dir: mmengine's logs and the files of ``record_hook``.
 
-All of it is data: the config is text, see ``config_text``, and files are held to ``schema``.
+Everything is read as data: the config is text, see ``config_text``, and files are checked by
+``schema``.
 """
 
 import json
@@ -20,10 +21,10 @@ MAX_LOG_BYTES = 64 * 2**20
 MAX_LOG_VALUES = 2_000_000
 MAX_LOG_NAMES = 300
 MAX_LINE = 100_000
-"""What a log may have: a million iterations, noted each tenth, have 700 000 values."""
+"""Limits of a log: a million iterations, logged every tenth, have 700 000 values."""
 
 RUN, EVALUATION = 'run.json', 'evaluation.json'
-"""What the hook of a run writes: what was run, and its last evaluation."""
+"""Files of the hook: metadata of the run, and its last evaluation."""
 
 Series = dict[str, list[tuple[float, float]]]
 """(step, value) by name."""
@@ -43,7 +44,7 @@ _ORDER = ('Loss', 'Accuracy in training', 'Learning rate', 'Gradient norm',
 
 @dataclass
 class Run:
-    """One start of train or test: its folder, and what is in it."""
+    """One start of train or test: its folder and content."""
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class WorkDir:
         return {title: series for title, series in found.items() if series}
 
     def validation(self) -> dict[str, Series]:
-        """Metrics by title, over epochs or iterations as they were logged."""
+        """Metrics by title, over epochs or iterations, as logged."""
         found: dict[str, Series] = {}
         for row in self._rows(lambda row: not _is_training(row)):
             for name, value in _figures(row):
@@ -104,8 +105,8 @@ class WorkDir:
     def _rows(self, wanted) -> list[dict[str, Any]]:
         """Rows of the last training, whatever the number of its starts.
 
-        What a start did again, since it resumed from before, replaces what was done; one that
-        did not resume replaces all.
+        After resuming, repeated iterations replace the earlier ones; a start without resuming
+        replaces all.
         """
         rows: list[dict[str, Any]] = []
         for run in self.runs:
@@ -119,7 +120,7 @@ class WorkDir:
 
 
 def read_work_dir(path: Path) -> WorkDir:
-    """What all runs of a work dir noted.
+    """All runs of a work dir.
 
     Raises:
         UserError: there is no run in it; or a file of a run cannot be read, or is not one.
@@ -135,7 +136,7 @@ def read_work_dir(path: Path) -> WorkDir:
     runs = [run for run in map(_read_run, folders) if run]
     if not runs:
         raise UserError(
-            f'{path}: expected a work dir of train or test, which holds '
+            f'{path}: expected a work dir of train or test, with '
             'TIMESTAMP/vis_data/scalars.json or TIMESTAMP/run.json; found none'
         )
     return WorkDir(path, runs)
@@ -164,7 +165,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a log: numbers by name; a last line that a kill truncated is skipped.
 
     Raises:
-        UserError: there are more than a log has.
+        UserError: there are more than a log may have.
     """
     kept, names = 0, set()
     for line in _text(path, MAX_LOG_BYTES).splitlines():
@@ -182,7 +183,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """The numbers of a line, if it is a row of a log; what is no number is not drawn."""
+    """The numbers of a line, if it is a row of a log; other values are ignored."""
     if len(line) > MAX_LINE:
         return None
     try:
@@ -196,7 +197,7 @@ def _row(line: str) -> dict[str, Any] | None:
 
 
 def _is_figure(value: Any) -> bool:
-    """Whether it is a number that can be drawn: finite, and no bool."""
+    """Whether it is a number that can be drawn: finite, and not a bool."""
     return type(value) in (int, float) and abs(value) < 1e18
 
 

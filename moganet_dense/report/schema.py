@@ -1,8 +1,8 @@
-"""What ``run.json`` and ``evaluation.json`` have to be, and how much of it.
+"""The schema of ``run.json`` and ``evaluation.json``, with size limits.
 
-A work dir may come from anybody. A rule is a function of a value and of its place in the file; it
-returns the value, or raises ValueError with what was expected and found. Keys without a rule are
-not read.
+A work dir may come from an untrusted source. A rule is a function of a value and of its path in the
+file; it returns the value, or raises ValueError with what was expected and found. Keys without a
+rule are ignored.
 """
 
 import json
@@ -18,14 +18,14 @@ Rule = Callable[[Any, str], Any]
 
 MAX_BYTES = 64 * 2**20
 MAX_VALUES = 1_000_000
-"""Of a file; Python needs about 60 bytes for each."""
+"""Maximum number of values in a file; Python needs about 60 bytes for each."""
 
 
 def read_record(path: Path, rule: Rule) -> dict[str, Any]:
     """The content of a JSON file that a run wrote; {} if there is none.
 
     Raises:
-        UserError: it cannot be read, or is other than ``rule`` says.
+        UserError: it cannot be read, or does not match ``rule``.
     """
     if not path.exists():
         return {}
@@ -38,15 +38,15 @@ def read_record(path: Path, rule: Rule) -> dict[str, Any]:
         raise UserError(f'{path} cannot be read: {error.strerror}') from None
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f'{path} is not what a run writes: {printable(error, 200)}; move it out of the work '
-            'dir and the report is made without it'
+            f'{path} was not written by a run: {printable(error, 200)}; move it out of the work '
+            'dir to create the report without it'
         ) from None
 
 
 def text(value: Any, place: str, limit: int = 10_000) -> str:
-    """A text; half characters, which cannot be written, become escapes."""
+    """A string; lone surrogates, which cannot be written, are escaped."""
     if not isinstance(value, str) or len(value) > limit:
-        _refuse(f'a text of at most {limit} characters', value, place)
+        _refuse(f'a string of at most {limit} characters', value, place)
     return value.encode(errors='backslashreplace').decode()
 
 
@@ -58,28 +58,28 @@ def number(value: Any, place: str) -> float:
 
 
 def count(value: Any, place: str) -> int:
-    """A whole number from 0 on."""
+    """An integer from 0 on."""
     if type(value) is not int or not 0 <= value < 10**18:
-        _refuse('a whole number from 0 on', value, place)
+        _refuse('an integer from 0 on', value, place)
     return value
 
 
 def seconds(value: Any, place: str) -> float:
-    """Seconds: of a clock since 1970, or that something took."""
+    """Seconds: a time since 1970, or a duration."""
     if not 0 <= number(value, place) < 1e11:
         _refuse('seconds from 0 on', value, place)
     return value
 
 
 def image_url(value: Any, place: str) -> str:
-    """An image that is in the file itself: a page must not fetch another."""
+    """An image embedded in the file: the page must not make external requests."""
     if not text(value, place, 16 * 2**20).startswith('data:image/'):
         _refuse('an image as data:image/...', value, place)
     return value
 
 
 def one_of(*allowed: str) -> Rule:
-    """One of some texts."""
+    """One of some strings."""
 
     def rule(value: Any, place: str) -> str:
         if value not in allowed:
@@ -90,7 +90,7 @@ def one_of(*allowed: str) -> Rule:
 
 
 def either(*rules: Rule) -> Rule:
-    """None, or what one of the rules takes."""
+    """None, or a value that matches one of the rules."""
 
     def rule(value: Any, place: str) -> Any:
         if value is None:
@@ -117,7 +117,7 @@ def items(each: Rule, most: int, least: int = 0) -> Rule:
 
 
 def names(each: Rule, most: int) -> Rule:
-    """An object with any texts as its keys."""
+    """An object with any strings as keys."""
 
     def rule(value: Any, place: str) -> dict[str, Any]:
         if not isinstance(value, dict) or len(value) > most:

@@ -1,4 +1,4 @@
-"""The report of a run: what is noted while it runs, and the page that is made of it."""
+"""Writes the report page of work dirs."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def report(work_dirs: Sequence[str | os.PathLike], out: str | os.PathLike | None
         the file.
 
     Raises:
-        UserError: a folder that is no work dir; a file that cannot be written.
+        UserError: a folder is not a work dir, or the file cannot be written.
     """
     from .page import page
     from .runs import read_work_dir

@@ -1,4 +1,4 @@
-"""Runs exported ONNX files with NumPy, OpenCV and onnxruntime alone: no torch, no toolbox.
+"""Runs exported ONNX files with NumPy, OpenCV and onnxruntime only: no torch, no toolbox.
 
     from moganet_dense.runtime import load
     model = load('retinanet.onnx')

@@ -1,10 +1,10 @@
-"""Finds tensors of an ONNX file whose values lie in other files.
+"""Finds tensors of an ONNX file whose values are in other files.
 
-An ONNX file may name any path for the values of a tensor; onnxruntime reads what lies there, and
-the model can return it. What ``moganet-dense export`` writes has all values inside. The file is
-walked as protobuf says (https://protobuf.dev/programming-guides/encoding), by the field numbers of
-onnx.proto3 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3): no package beside NumPy is
-needed for it.
+An ONNX file may name any path for the values of a tensor; onnxruntime reads that file, and the
+model can return its content. Files of ``moganet-dense export`` contain all values. The file is
+parsed as protobuf (https://protobuf.dev/programming-guides/encoding), by the field numbers of
+onnx.proto3 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3): no package besides NumPy is
+needed.
 """
 
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ _PARTS = {
     _SPARSE: {1: _TENSOR, 2: _TENSOR},
     _TENSOR: {},
 }
-"""Message: numbers of the fields that hold messages in which a tensor may be."""
+"""By message type: the fields with messages that may contain a tensor."""
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
 
 def has_external_data(content: bytes) -> bool:
-    """Whether a tensor of an ONNX file says that its values lie in another file.
+    """Whether a tensor of an ONNX file has its values in another file.
 
     Args:
         content: the file.
 
     Raises:
-        ValueError: it is no protobuf.
+        ValueError: it is not protobuf.
     """
     waiting = [(_MODEL, memoryview(content))]
     while waiting:
@@ -51,7 +51,7 @@ def has_external_data(content: bytes) -> bool:
 
 
 def _fields(body: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message: bytes as they are, others as a number."""
+    """Number and value of each field of a message: bytes unchanged, others as a number."""
     at = 0
     while at < len(body):
         tag, at = _varint(body, at)
@@ -71,7 +71,7 @@ def _fields(body: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(body: memoryview, at: int) -> tuple[int, int]:
-    """A number in seven bits per byte, lowest first, and where it ends."""
+    """A number in seven bits per byte, lowest first, and its end."""
     number = shift = 0
     while shift < 70:
         if at >= len(body):

@@ -8,14 +8,14 @@ def paste(
 ) -> np.ndarray:
     """Masks (N, height, width) bool: where the interpolated probability reaches the threshold.
 
-    A pixel's centre is looked up between the centres of the m x m places of its box; beyond
-    them lie zeros. This is what mmdet's FCNMaskHead does.
+    Interpolates between the centres of the m x m cells of a box, with zeros outside, as mmdet's
+    FCNMaskHead does.
 
     Args:
         probabilities: (N, m, m).
         boxes: (N, 4), x1 y1 x2 y2 in pixels of the image.
         size: height and width of the image.
-        threshold: least probability.
+        threshold: minimum probability.
     """
     masks = np.zeros((len(boxes), *size), bool)
     height, width = size
@@ -29,13 +29,13 @@ def paste(
 
 
 def _span(start: float, end: float, length: int) -> tuple[int, int]:
-    """First pixel and the one after the last that a box can reach."""
+    """The range of pixels that a box can cover."""
     first = max(0, int(np.floor(start)) - 1)
     return first, max(first, min(length, int(np.ceil(end)) + 1))
 
 
 def _weights(pixels: np.ndarray, start: float, end: float, places: int) -> np.ndarray:
-    """(pixels, places): linear interpolation from the places of a side to its pixels."""
+    """(pixels, places): linear interpolation from the cells of a side to its pixels."""
     extent = max(np.float32(end) - np.float32(start), np.float32(1e-6))
     at = (pixels.astype(np.float32) + 0.5 - start) / extent * places - 0.5
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(places))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A model out of an ONNX file that ``moganet-dense export`` wrote."""
+"""The model of an ONNX file written by ``moganet-dense export``."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from .person_crops import Cutter
 from .preprocessing import Fitted, Preparation
 
 FORMAT = 1
-"""Of the metadata; a file with another number is refused."""
+"""Version of the metadata; other versions are refused."""
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
@@ -35,17 +35,17 @@ CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 def load(
     path: str | os.PathLike, threads: int | None = None, device: str | None = None
 ) -> 'OnnxModel':
-    """The model in a file.
+    """Loads a model from a file.
 
     Args:
-        path: of a file that ``moganet-dense export --format onnx`` wrote.
-        threads: that it computes with on a CPU; None: one for each core.
-        device: 'cpu', 'cuda' or 'cuda:1'; None: the GPU if onnxruntime computes on GPUs, which
-            the distribution onnxruntime-gpu does. It computes there, or that is an error.
+        path: of a file written by ``moganet-dense export --format onnx``.
+        threads: CPU threads; None: one per core.
+        device: 'cpu', 'cuda' or 'cuda:1'; None: the GPU if onnxruntime supports GPUs (the
+            distribution onnxruntime-gpu). There is no fallback to another device.
 
     Raises:
-        UserError: no such file, none of ours, onnxruntime is not installed, or does not compute
-            on the device.
+        UserError: no such file, a foreign file, onnxruntime is not installed, or does not support
+            the device.
     """
     try:
         import onnxruntime
@@ -54,8 +54,8 @@ def load(
             'running ONNX files needs onnxruntime; python -m pip install onnxruntime'
         ) from None
     if not Path(path).is_file():
-        found = 'no file but a folder' if Path(path).is_dir() else 'no such file'
-        raise UserError(f'{found}: {path}; `moganet-dense export` writes what runs here')
+        found = 'expected a file, found a folder' if Path(path).is_dir() else 'no such file'
+        raise UserError(f'{found}: {path}; `moganet-dense export` writes such files')
     providers = _providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
@@ -64,7 +64,7 @@ def load(
         session = onnxruntime.InferenceSession(_content(path), options, providers=providers)
     except UserError:
         raise
-    except Exception as error:  # onnxruntime's have no common class
+    except Exception as error:  # errors of onnxruntime have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
         reason = printable(reason_of(error))
         raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
@@ -72,25 +72,25 @@ def load(
         raise UserError(
             f'device {device or "cuda"}: expected onnxruntime to compute on it, found '
             f'{", ".join(session.get_providers())}; install the CUDA and cuDNN that this '
-            'onnxruntime-gpu was built for, or say device cpu'
+            'onnxruntime-gpu was built for, or use device cpu'
         )
     texts = session.get_modelmeta().custom_metadata_map
     if texts.get('format') != str(FORMAT):
         raise UserError(
-            f'{path}: expected a file that `moganet-dense export` wrote (format={FORMAT}), '
+            f'{path}: expected a file written by `moganet-dense export` (format={FORMAT}), '
             f'found format={texts.get("format")}'
         )
     try:
         return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
-            f'{path}: expected the metadata that `moganet-dense export` writes, found others '
+            f'{path}: expected the metadata of `moganet-dense export`, found other metadata '
             f'({type(error).__name__}: {printable(error, 200)}); export it again'
         ) from None
 
 
 def _content(path: str | os.PathLike) -> bytes:
-    """The file, of which no part lies in another one."""
+    """The content of the file; refuses references to other files."""
     try:
         content = read_regular(path)
     except OSError as error:
@@ -101,14 +101,14 @@ def _content(path: str | os.PathLike) -> bytes:
         raise UserError(f'{path} cannot be read as ONNX: {error}; export it again') from None
     if external:
         raise UserError(
-            f'{path} is refused: it takes values from other files, whichever it names; '
+            f'{path} is refused: it reads values from any files that it names; '
             '`moganet-dense export` writes all into one file'
         )
     return content
 
 
 def _providers(device: str | None, offered: Sequence[str]) -> list:
-    """What onnxruntime is to compute with; parts that CUDA has not run on the CPU beside it."""
+    """The execution providers of onnxruntime; operators without CUDA support run on the CPU."""
     if device == 'cpu' or (device is None and CUDA not in offered):
         return [CPU]
     kind, colon, number = ('cuda' if device is None else device).partition(':')
@@ -123,7 +123,7 @@ def _providers(device: str | None, offered: Sequence[str]) -> list:
 
 
 class OnnxModel:
-    """Called on images as :class:`~moganet_dense.inference.predictor.Predictor` is.
+    """A model with the interface of :class:`~moganet_dense.inference.predictor.Predictor`.
 
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation', 'pose', 'classification' or
@@ -150,23 +150,21 @@ class OnnxModel:
         batch_size: int = 1,
         boxes: Any = None,
     ) -> Result | Pyramid | list:
-        """What the model sees in an image, or in each of a list.
+        """Predicts an image, or each image of a list.
 
         Args:
             images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
                 a list or tuple of them.
-            order: of arrays' channels, 'rgb' or 'bgr'.
-            batch_size: for pose, how many boxes go through the network at once; images of
-                other tasks go one by one.
-            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, or
-                Detections; with a list of images a list of these. None: the whole image is
-                one person's.
+            order: channel order of arrays, 'rgb' or 'bgr'.
+            batch_size: for pose, boxes per forward pass; other tasks run one image at a time.
+            boxes: for pose: boxes of people, (N, 4), x1 y1 x2 y2 in pixels, or Detections; for
+                a list of images a list of these. None: the whole image shows one person.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
 
         Raises:
-            UserError: an image cannot be read, or an argument does not fit.
+            UserError: an image cannot be read, or an argument is invalid.
         """
         if batch_size < 1:
             raise UserError(f'batch_size: expected at least 1, found {batch_size}')
@@ -177,7 +175,7 @@ class OnnxModel:
         given: Sequence = [None] * len(images) if boxes is None else boxes
         if len(given) != len(images):
             raise UserError(
-                f'boxes: expected {len(images)}, one array an image; found {len(given)}'
+                f'boxes: expected {len(images)}, one array per image; found {len(given)}'
             )
         return [
             self._look(as_bgr(image, order), own, batch_size)
@@ -185,7 +183,7 @@ class OnnxModel:
         ]
 
     def inputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network gets for an image, by name; of a pose estimator, as one person."""
+        """The network inputs for an image, by name; for pose the whole image as one person."""
         if self.cutter:
             pixels, _ = self.cutter.cut(image, boxes_of(None, image)[0])
             return dict(images=self.prepare.tensor(pixels))

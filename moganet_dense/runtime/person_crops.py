@@ -1,4 +1,4 @@
-"""People cut out of an image for a pose estimator, and their keypoints put back."""
+"""Crops of people for a pose estimator, and the inverse mapping of their keypoints."""
 
 from typing import Any, NamedTuple
 
@@ -7,11 +7,11 @@ import numpy as np
 
 
 class Crop(NamedTuple):
-    """Where a person was cut out.
+    """The region of a crop.
 
     Attributes:
-        centre: x and y of its middle, in pixels of the image.
-        extent: its width and height, there.
+        centre: x and y of its centre, in pixels of the image.
+        extent: its width and height in pixels of the image.
     """
 
     centre: np.ndarray
@@ -19,7 +19,7 @@ class Crop(NamedTuple):
 
 
 class Cutter:
-    """Cuts boxes out at the network's size, as mmpose's TopdownAffine does.
+    """Crops boxes at the input size of the network, as mmpose's TopdownAffine does.
 
     Args:
         notes: metadata ``crop`` of the file: size (width, height), padding, udp.
@@ -29,7 +29,7 @@ class Cutter:
         self.size, self.padding, self.udp = tuple(notes['size']), notes['padding'], notes['udp']
 
     def cut(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, Crop]:
-        """Pixels (height, width, 3) of a box, x1 y1 x2 y2, and where they are from."""
+        """Pixels (height, width, 3) of a box, x1 y1 x2 y2, and its region."""
         width, height = self.size
         centre = (box[2:] + box[:2]) * np.float32(0.5)
         w, h = (box[2:] - box[:2]) * np.float32(self.padding)
@@ -41,11 +41,12 @@ class Cutter:
         )
 
     def place(self, keypoints: np.ndarray, crop: Crop) -> np.ndarray:
-        """Keypoints (K, 2) of the cut-out in pixels of the image."""
+        """Maps keypoints (K, 2) of the crop to pixels of the image."""
         return keypoints / np.array(self.size) * crop.extent + crop.centre - 0.5 * crop.extent
 
     def _matrix(self, centre: np.ndarray, extent: np.ndarray) -> np.ndarray:
-        """(2, 3): from the image to the cut-out. With UDP corners of pixels' grids meet."""
+        """(2, 3): from the image to the crop. With UDP the corners of the pixel grids are
+        aligned."""
         if self.udp:
             factor = (np.array(self.size) - 1) / extent
             shift = factor * (0.5 * extent - centre)

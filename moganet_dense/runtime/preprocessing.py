@@ -1,4 +1,4 @@
-"""What a config's test pipeline does to an image, from what the file notes about it."""
+"""The preprocessing of the test pipeline, from the metadata of the file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fitted:
-    """An image as the network sees it.
+    """A resized image.
 
     Attributes:
         pixels: (H, W, 3) uint8, BGR, resized, not padded.
-        scale: factors of x and y that it was resized by; 1 if it was cut.
-        size: height and width of the image that was given.
+        scale: resize factors of x and y; 1 if it was cropped.
+        size: height and width of the input image.
     """
 
     pixels: np.ndarray
@@ -32,14 +32,14 @@ class Preparation:
     def __init__(self, notes: dict[str, Any]) -> None:
         self.resize, self.shape = notes['resize'], notes['shape']
         self.divisor, self.pad_value = notes['pad']['divisor'], notes['pad']['value']
-        self.fill = notes['task'] == 'segmentation'  # a margin would be labelled
+        self.fill = notes['task'] == 'segmentation'  # padding would be labelled
         self.flip = notes['order'] == 'rgb'
         self.mean, self.std = (
             np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
         )
 
     def fit(self, image: np.ndarray) -> Fitted:
-        """The image at the size that the network sees.
+        """The image at the input size of the network.
 
         Args:
             image: (H, W, 3) uint8, BGR.
@@ -55,7 +55,7 @@ class Preparation:
         return Fitted(pixels, (to_width / width, to_height / height), (height, width))
 
     def tensor(self, pixels: np.ndarray) -> np.ndarray:
-        """A fitted image, normalised and padded, (1, 3, H, W) float32."""
+        """A resized image, normalised and padded, (1, 3, H, W) float32."""
         channels = pixels[..., ::-1] if self.flip else pixels
         normalised = (channels.transpose(2, 0, 1).astype(np.float32) - self.mean) / self.std
         height, width = pixels.shape[:2]
@@ -77,7 +77,7 @@ class Preparation:
         return max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
 
     def _middle(self, image: np.ndarray, short: int) -> np.ndarray:
-        """The middle of an image whose shorter side becomes ``short``."""
+        """The centre crop of an image whose shorter side is resized to ``short``."""
         height, width = image.shape[:2]
         least = min(height, width)
         to_width, to_height = int(short * width / least), int(short * height / least)
@@ -90,9 +90,9 @@ class Preparation:
 def _bicubic(
     image: np.ndarray, width: int, height: int, window: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """The ``window``, left, top, right, bottom, of an image at another size, as Pillow resizes it:
-    classifiers are tested so. OpenCV's bicubic does not widen its filter to make images smaller."""
-    from PIL import Image  # classifiers alone need it
+    """The ``window``, left, top, right, bottom, of an image resized by Pillow, as in the test of
+    classifiers. OpenCV's bicubic does not widen its filter when downscaling."""
+    from PIL import Image  # only classifiers need it
 
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized.crop(window))

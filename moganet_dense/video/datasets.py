@@ -1,6 +1,6 @@
-"""Videos to predict: Moving MNIST and its kin, TaxiBJ, KITTI and Caltech Pedestrian.
+"""Data sets of video prediction: Moving MNIST and variants, TaxiBJ, KITTI and Caltech Pedestrian.
 
-Files lie as OpenSTL (https://github.com/chengtan9907/OpenSTL) lays them out. An item of each data
+The files have the layout of OpenSTL (https://github.com/chengtan9907/OpenSTL). An item of each data
 set is ``dict(inputs=(T, C, H, W), targets=(T', C, H, W))``, float32 in [0, 1]: T frames and the
 T' frames after them.
 """
@@ -21,10 +21,10 @@ Item = dict[str, torch.Tensor]
 
 
 class Videos(Dataset):
-    """Clips of one length, divided into the frames that are given and those to predict.
+    """Clips of one length, divided into input frames and frames to predict.
 
     Args:
-        in_frames: frames that are given.
+        in_frames: input frames.
         out_frames: frames to predict.
     """
 
@@ -45,17 +45,17 @@ class MovingDigits(Videos):
     """Moving MNIST (https://arxiv.org/abs/1502.04681) and Moving Fashion-MNIST.
 
     Two images of 28 x 28 move over 64 x 64 pixels, each along its own line, and bounce off the
-    edges. For training they are drawn anew at each access, by NumPy's global generator.
+    edges. For training they are drawn at each access with NumPy's global generator.
 
     Args:
         data_root: folder of the files.
-        images: ``train-images-idx3-ubyte.gz``: images that are moved. Clips are drawn from them.
+        images: ``train-images-idx3-ubyte.gz``: the moving images. Clips are drawn from them.
         sequences: ``mnist_test_seq.npy``, uint8 (frames, clips, H, W): the official clips for
             testing. Exactly one of ``images`` and ``sequences`` is given.
-        in_frames, out_frames: frames that are given and to predict.
-        image_size: side of the frames that are drawn.
+        in_frames, out_frames: input frames and frames to predict.
+        image_size: side of the drawn frames.
         num_digits: images in a drawn clip.
-        length: drawn clips of an epoch.
+        length: drawn clips per epoch.
 
     Raises:
         UserError: a file is missing, damaged, or too short.
@@ -114,9 +114,9 @@ def read_idx_images(path: Path) -> np.ndarray:
             size = count * height * width if known else 0
             pixels = file.read(size + 1)
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f'{path}: expected a gzipped file of images as MNIST has it') from error
+        raise UserError(f'{path}: expected a gzipped file of images in MNIST format') from error
     if not known:
-        raise UserError(f'{path}: expected a gzipped file of images as MNIST has it')
+        raise UserError(f'{path}: expected a gzipped file of images in MNIST format')
     if len(pixels) != size:
         raise UserError(f'{path}: expected {size} pixels, found another number; download it again')
     return np.frombuffer(pixels, np.uint8).reshape(count, height, width)
@@ -131,7 +131,7 @@ def read_sequences(path: Path, frames: int) -> np.ndarray:
     try:
         array = np.load(_present(path), mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f'{path}: expected an array as np.save writes it') from error
+        raise UserError(f'{path}: expected an array written by np.save') from error
     if array.ndim != 4 or array.dtype != np.uint8 or len(array) < frames:
         raise UserError(
             f'{path}: expected uint8 of shape (at least {frames} frames, clips, H, W), '
@@ -148,7 +148,7 @@ class TaxiBJ(Videos):
         data_root: folder of ``dataset.npz`` with X_train, Y_train, X_test, Y_test: float
             (N, 4, 2, 32, 32) in [-1, 1], read as (x + 1) / 2.
         split: 'train' or 'test'.
-        in_frames, out_frames: frames that are given and to predict.
+        in_frames, out_frames: input frames and frames to predict.
 
     Raises:
         UserError: the file is missing, damaged, or of another shape.
@@ -181,7 +181,7 @@ class KittiCaltech(Videos):
         data_root: folder of ``train_data.npy`` (frames, H, W, 3), floating point in [0, 1], and
             ``train_idx.npy``, first frame of each clip; ``test_data.npy``, ``test_idx.npy``.
         split: 'train' or 'test'.
-        in_frames, out_frames: frames that are given and to predict.
+        in_frames, out_frames: input frames and frames to predict.
 
     Raises:
         UserError: a file is missing, damaged, or of another shape.
@@ -196,7 +196,7 @@ class KittiCaltech(Videos):
             self.frames = np.load(_present(paths[0]), mmap_mode='r', allow_pickle=False)
             self.starts = np.load(_present(paths[1]), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(f'{paths[0]}: expected arrays as np.save writes them') from error
+            raise UserError(f'{paths[0]}: expected arrays written by np.save') from error
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3:
             raise UserError(f'{paths[0]}: expected (frames, H, W, 3), found {self.frames.shape}')
         last = len(self.frames) - in_frames - out_frames
@@ -216,7 +216,7 @@ class KittiCaltech(Videos):
 def _present(path: Path) -> Path:
     if not path.is_file():
         raise UserError(
-            f'data not found: {path}; docs/video.md says where to get it. '
-            'The configs of Moving MNIST also run on data that is made here: add --mini'
+            f'data not found: {path}; docs/video.md has the download. '
+            'The configs of Moving MNIST also run on drawn data: add --mini'
         )
     return path

@@ -15,8 +15,8 @@ WINDOW = 7
 """Side of SSIM's window."""
 
 DATA_RANGE = 2.0
-"""Range of values that SSIM's constants are made of. Frames are in [0, 1]; the published figures
-were computed by a scikit-image that takes floating point for [-1, 1]."""
+"""Data range of SSIM's constants. Frames are in [0, 1]; the published results were computed by a
+scikit-image version that assumes [-1, 1] for floating point."""
 
 
 def sum_of_squares(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,7 @@ def ssim(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 class VideoPredictionMetric(BaseMetric):
     """MSE, MAE, SSIM and PSNR of predicted frames, and the MSE of repeating the last frame.
 
-    ``copy_mse`` is what a network has to beat: the last frame that was given, repeated.
+    ``copy_mse`` is a baseline: the last input frame, repeated.
 
     Args:
         collect_device: 'cpu' or 'gpu': where processes gather their results.
@@ -82,7 +82,7 @@ class VideoPredictionMetric(BaseMetric):
         super().__init__(collect_device, prefix)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Takes the frames' errors of a batch of videos.
+        """Computes the errors of the frames of a batch of videos.
 
         Args:
             data_batch: not used.

@@ -1,4 +1,4 @@
-"""Predicts the next frames of videos and writes them beside the true ones."""
+"""Predicts the next frames of videos and writes them next to the true ones."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..utils.errors import UserError
 from .simvp import SimVP
 
 GAP = 4  # pixels between the rows and columns of a sheet
-ENLARGED = 128  # least height of a drawn frame
+ENLARGED = 128  # minimum height of a drawn frame
 
 
 def predict_videos(
@@ -25,23 +25,22 @@ def predict_videos(
     out: str | Path,
     device: str | torch.device = 'cpu',
 ) -> list[Path]:
-    """Predicts what follows the first frames of each video.
+    """Predicts the frames after the first frames of each video.
 
     A video may be a file or, as one clip, the images of a folder in the order of their names.
-    Frames are made grey where the model takes one channel, and resized so that both sides are
-    what the config's data has.
+    Frames are converted to grey if the model has one channel, and resized to the size of the
+    config's data.
 
     Args:
         cfg: a config of ``configs/video``.
         checkpoint: path, URL or name.
         inputs: videos, or folders of images.
-        out: folder for ``NAME.png``, a row of what was given, of what followed (where the video
-            goes on), and of what was predicted; and ``NAME.mp4``, the given frames followed by the
-            predicted ones.
-        device: where the model runs.
+        out: folder for ``NAME.png``, rows of input frames, true frames (if the video has them) and
+            predicted frames; and ``NAME.mp4``, the input frames followed by the predicted ones.
+        device: device of the model.
 
     Returns:
-        the files that were written.
+        the written files.
 
     Raises:
         UserError: a video cannot be read or is too short, or a file cannot be written.
@@ -63,10 +62,10 @@ def predict_videos(
 
 
 def side(cfg: Config) -> tuple[int, int]:
-    """Height and width of the frames that a config's data set has.
+    """Height and width of the frames of a config's data set.
 
     Raises:
-        UserError: a data set of another kind.
+        UserError: an unsupported data set.
     """
     dataset = cfg.test_dataloader.dataset
     sizes = dict(MovingDigits=(64, 64), TaxiBJ=(32, 32), KittiCaltech=(128, 160))
@@ -77,13 +76,13 @@ def side(cfg: Config) -> tuple[int, int]:
 
 
 def read_clip(source: str, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
-    """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames a second.
+    """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames per second.
 
     Raises:
-        UserError: it cannot be read, or has fewer frames than the model takes.
+        UserError: it cannot be read, or has fewer frames than the model needs.
     """
     if model.channels not in (1, 3):
-        raise UserError(f'videos have 1 or 3 channels, the model takes {model.channels}')
+        raise UserError(f'videos have 1 or 3 channels, the model has {model.channels}')
     clip, fps = [], 0.0
     for frame in _frames(source):
         image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
@@ -130,7 +129,7 @@ def write(
 
 
 def _image(frame: torch.Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] as (h, w, 3) uint8, enlarged to be seen."""
+    """(C, H, W) in [0, 1] as (h, w, 3) uint8, enlarged for display."""
     image = (frame.numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
     times = -(-ENLARGED // image.shape[0])
     image = image.repeat(times, 0).repeat(times, 1)

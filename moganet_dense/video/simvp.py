@@ -2,9 +2,9 @@
 
 SimVP (Gao et al., "SimVP: Simpler yet Better Video Prediction", CVPR 2022,
 https://arxiv.org/abs/2206.05099) is an encoder of each frame, a translator over all frames
-at once and a decoder of each frame. The MogaNet paper (section 5.4) puts its own blocks into
+at once and a decoder of each frame. The MogaNet paper (section 5.4) uses its blocks in
 the translator. Module and parameter names are those of OpenSTL's checkpoints
-(https://github.com/chengtan9907/OpenSTL, Apache-2.0), which fit without renaming.
+(https://github.com/chengtan9907/OpenSTL, Apache-2.0), which load without renaming.
 
 Notation: B batch, T frames, C channels of a frame, S channels of an encoded frame
 (``hid_S``), H and W height and width.
@@ -26,7 +26,7 @@ LOWEST_DROP_PATH = 1e-2
 
 
 class BasicConv2d(nn.Module):
-    """A convolution, twofold up-sampling by pixel shuffle if asked for, GroupNorm and SiLU."""
+    """A convolution, optional twofold up-sampling by pixel shuffle, GroupNorm and SiLU."""
 
     def __init__(
         self, channels: int, out_channels: int, kernel_size: int, stride: int, upsample: bool
@@ -150,7 +150,7 @@ class SimVP(BaseModel):
     """Predicts the next frames of a video from those before.
 
     Args:
-        in_frames: T, frames that the network reads and gives at a time.
+        in_frames: T, frames that the network reads and predicts at a time.
         out_frames: frames to predict; more than T are predicted T at a time, each from the
             predictions before it.
         channels: C of a frame.
@@ -233,7 +233,7 @@ class SimVP(BaseModel):
             inputs: (B, in_frames, C, H, W) in [0, 1].
             targets: (B, out_frames, C, H, W) in [0, 1]; needed by 'loss', passed on by 'predict'.
             mode: 'tensor' gives the prediction, 'loss' the mean squared error, 'predict' a list
-                with one dict per video: inputs, prediction, and target where there is one.
+                with one dict per video: inputs, prediction, and target if available.
 
         Raises:
             ValueError: another ``mode``; for the frames see :meth:`predict`.
@@ -253,7 +253,7 @@ class SimVP(BaseModel):
         raise ValueError(f"mode: expected 'tensor', 'loss' or 'predict', found {mode!r}")
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest) -> None:
-        """Takes OpenSTL's names too."""
+        """Accepts OpenSTL's names, too."""
         for name in [n for n in state_dict if n.startswith(prefix) and simvp_name(n) != n]:
             state_dict[simvp_name(name)] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -1,4 +1,4 @@
-"""Draws results into images, with OpenCV and NumPy alone."""
+"""Draws results on images, with OpenCV and NumPy only."""
 
 import colorsys
 import functools
@@ -10,7 +10,7 @@ import numpy as np
 from ..results import Classification, Detections, Poses, Result, Segmentation
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-TOP = 5  # classes that are written onto a classified image
+TOP = 5  # classes written on a classified image
 LISTED = 8  # classes in the legend of a segmentation, the largest first
 OPACITY = 0.5  # of masks
 SIDES = {'left': (0, 255, 0), 'right': (255, 128, 0), '': (51, 153, 255)}  # RGB, as mmpose's
@@ -20,8 +20,8 @@ Patch = tuple[int, int, int, int]
 
 
 def colours(count: int) -> np.ndarray:
-    """(count, 3) uint8, RGB: colours that differ from their neighbours', always the same."""
-    golden = 0.618033988749895  # steps around the hues that come near none before
+    """(count, 3) uint8, RGB: a fixed palette with different colours for neighbours."""
+    golden = 0.618033988749895  # steps around the hue circle that avoid earlier hues
     rows = [colorsys.hsv_to_rgb((0.05 + k * golden) % 1, 0.75, 0.95) for k in range(count)]
     return np.array(rows).reshape(-1, 3).dot(255).round().astype(np.uint8)
 
@@ -29,13 +29,13 @@ def colours(count: int) -> np.ndarray:
 def draw(
     image: np.ndarray, result: Result, score_thr: float = 0.3, *, with_scores: bool = True
 ) -> np.ndarray:
-    """A copy of an image with what a model saw in it.
+    """A copy of an image with the result drawn on it.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         result: of that image.
-        score_thr: objects and keypoints below it are left out.
-        with_scores: whether scores are written beside the names of objects.
+        score_thr: objects and keypoints below it are not drawn.
+        with_scores: whether to write scores next to class names.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -56,7 +56,7 @@ def _draw_detections(
 ) -> None:
     kept, table = found.where(score_thr), _bgr(colours(len(found.names)))
     thickness, tints = _thickness(canvas), [table[label] for label in kept.labels]
-    for i in reversed(range(len(kept))):  # the most certain on top
+    for i in reversed(range(len(kept))):  # the most confident on top
         if kept.masks is not None:
             _tint(canvas, kept.masks[i], tints[i], max(1, thickness - 1))
         x1, y1, x2, y2 = _whole(kept.boxes[i])
@@ -88,7 +88,7 @@ def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
     limbs = _limb_colours(found)
     for points, scores, box in zip(found.keypoints, found.scores, found.boxes, strict=True):
         size = max(box[2] - box[0], box[3] - box[1])
-        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # small people stay seen
+        thickness = max(1, min(_thickness(canvas), round(size / 80)))  # keep small people visible
         seen = scores >= score_thr
         for (a, b), colour in zip(found.skeleton, limbs, strict=True):
             if seen[a] and seen[b]:
@@ -100,7 +100,7 @@ def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:
 
 
 def _limb_colours(found: Poses) -> list[Colour]:
-    """Left and right apart, if the keypoints' names tell them, else each limb by its own, BGR."""
+    """Colours of left and right limbs by the names of the keypoints, else one per limb; BGR."""
     sides = [next((s for s in ('left', 'right') if n.startswith(s)), '') for n in found.names]
     if not any(sides):
         return _bgr(colours(len(found.skeleton)))
@@ -114,7 +114,7 @@ def _draw_classification(canvas: np.ndarray, found: Classification, score_thr: f
 
 
 def _bgr(table: Iterable) -> list[Colour]:
-    """Colours as OpenCV takes them."""
+    """Colours in OpenCV's format."""
     return [(int(b), int(g), int(r)) for r, g, b in table]
 
 
@@ -123,7 +123,7 @@ def _mixed(pixels: np.ndarray, colour: object) -> np.ndarray:
 
 
 def _whole(numbers: np.ndarray) -> tuple[int, ...]:
-    """The pixels nearest to places, kept where OpenCV can count."""
+    """The nearest pixels, clipped to OpenCV's range of coordinates."""
     return tuple(int(n) for n in np.clip(np.round(numbers), -30_000, 30_000))
 
 
@@ -132,7 +132,7 @@ def _thickness(canvas: np.ndarray) -> int:
 
 
 def _tint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, thickness: int) -> None:
-    """A mask, with an outline that keeps neighbours of one class apart."""
+    """A mask, with an outline that separates neighbours of one class."""
     canvas[mask] = _mixed(canvas[mask], colour)
     how = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
     outlines, _ = cv2.findContours(mask.astype(np.uint8), *how)
@@ -152,8 +152,7 @@ def _font(canvas: np.ndarray) -> float:
 
 
 def _patch(canvas: np.ndarray, text: str, x: int, y: int, below: bool) -> Patch:
-    """Where a text goes that stands on y, or hangs ``below`` it: x1 y1 x2 y2, inside the image
-    if it fits."""
+    """The box x1 y1 x2 y2 of a label above y, or ``below`` it, inside the image if it fits."""
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _font(canvas), 1)
     tall = height + base + 2
     x = max(0, min(x, canvas.shape[1] - width))
@@ -162,7 +161,7 @@ def _patch(canvas: np.ndarray, text: str, x: int, y: int, below: bool) -> Patch:
 
 
 def _common(patch: Patch, patches: list[Patch]) -> int:
-    """Pixels of a patch that others cover."""
+    """Number of pixels of a label covered by others."""
     x1, y1, x2, y2 = patch
     return sum(
         max(0, min(x2, right) - max(x1, left)) * max(0, min(y2, low) - max(y1, high))

@@ -1,6 +1,6 @@
-"""Targets and predictions drawn into images, for the report, the trackers and ``browse``.
+"""Targets and predictions drawn on images, for the report, the trackers and ``browse``.
 
-Images are RGB, uint8 of (height, width, 3); places are x, y in pixels. Every function returns
+Images are RGB, uint8 of (height, width, 3); coordinates are x, y in pixels. Every function returns
 a new image.
 """
 
@@ -18,22 +18,22 @@ from PIL import Image, ImageDraw, ImageFont
 SIDE = 480
 """Longest side, in pixels, of an image in a report."""
 ENLARGED = 3
-"""Most that a small image is enlarged, so that labels do not hide it."""
+"""Maximum enlargement of a small image, so that labels do not hide it."""
 
 HEIGHT = 15
-"""Of a label, in pixels."""
+"""Font size of labels in pixels."""
 
 Color = tuple[int, int, int]
 
 
 def color(index: int) -> Color:
-    """A colour of its own for each class: neighbours are far apart in hue."""
+    """The colour of a class; neighbours differ in hue."""
     red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.75, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def fitted(image: np.ndarray, side: int = SIDE) -> tuple[np.ndarray, float]:
-    """The image with its longest side at ``side``, about, and the factor of its new size."""
+    """The image with its longest side resized to about ``side``, and the resize factor."""
     factor = min(ENLARGED, side / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
@@ -73,7 +73,7 @@ def draw_masks(
 def draw_label_map(
     image: np.ndarray, labels: np.ndarray, palette: Sequence[Color], names: Sequence[str]
 ) -> np.ndarray:
-    """A class for each pixel as a tint, named at its largest region; what is no class is striped.
+    """A class for each pixel as a tint, named at its largest region; ignored pixels are striped.
 
     Args:
         image: (H, W, 3).
@@ -102,7 +102,7 @@ def draw_skeletons(
     seen: np.ndarray,
     links: Sequence[tuple[int, int]],
 ) -> np.ndarray:
-    """Keypoints (N, K, 2) of people and their links; those not ``seen``, (N, K) bool, are left out.
+    """Keypoints (N, K, 2) of people and their links; those not ``seen``, (N, K) bool, are skipped.
 
     A person has one colour; links are in its shade, keypoints are ringed dots.
     """
@@ -120,7 +120,7 @@ def draw_skeletons(
 
 
 def draw_heatmap(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Heat (h, w) of any size, 0 to 1, laid over the image."""
+    """Heat (h, w) of any size, 0 to 1, as an overlay."""
     heat = cv2.resize(heat.astype(np.float32), (image.shape[1], image.shape[0]))
     heat = np.clip(heat, 0, 1)[..., None]
     hot = cv2.applyColorMap(np.uint8(255 * heat[..., 0]), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -153,7 +153,7 @@ def as_url(image: np.ndarray) -> str:
 
 
 class _Pen:
-    """Writes labels: with a font that has more than ASCII, which OpenCV's lack."""
+    """Writes labels: with a Unicode font, which OpenCV lacks."""
 
     def __init__(self, image: np.ndarray) -> None:
         self.canvas = Image.fromarray(image)
@@ -181,7 +181,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _widest_spot(mask: np.ndarray) -> tuple[float, float] | None:
-    """The place of a region that is farthest from its edge; None if there is room for no text."""
+    """The point of a region farthest from its edge; None if there is no room for text."""
     room = cv2.distanceTransform(np.pad(np.uint8(mask), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(room.argmax(), room.shape)
     return (float(x), float(y)) if room[y, x] > 9 else None

@@ -26,8 +26,8 @@ def draw_target(scope: str, image: np.ndarray, sample: Any, meta: dict) -> np.nd
 
     Args:
         scope: mmdet, mmseg, mmpose or mmpretrain.
-        image: (H, W, 3), uint8, RGB: what the network sees.
-        sample: the toolbox's data sample, in places of that image.
+        image: (H, W, 3), uint8, RGB: the network input.
+        sample: the data sample of the toolbox, in coordinates of that image.
         meta: description of the data set: 'classes' and so on.
     """
     return _DRAWN[scope](image, sample, meta)
@@ -51,7 +51,7 @@ def _boxes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
 
 
 def _labels(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
-    """The image beside its label map; ignored pixels are striped."""
+    """The image next to its label map; ignored pixels are striped."""
     labels = sample.gt_sem_seg.data.squeeze().cpu().numpy().astype(np.int16)
     image, _ = fitted(image)
     labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
@@ -60,7 +60,8 @@ def _labels(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
 
 
 def _keypoints(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
-    """The person with the keypoints at the peaks of the target, beside the heat of all of them."""
+    """The person with the keypoints at the peaks of the target, next to the heatmap of all of
+    them."""
     heat = sample.gt_fields.heatmaps.cpu().numpy()  # (K, h, w)
     weights = np.ravel(np.asarray(sample.gt_instance_labels.keypoint_weights.cpu()))
     flat = heat.reshape(len(heat), -1)
@@ -74,7 +75,7 @@ def _keypoints(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
 
 
 def _classes(image: np.ndarray, sample: Any, meta: dict) -> np.ndarray:
-    """The image with its class, or the shares of the two that it was mixed of."""
+    """The image with its class, or the shares of the two mixed classes."""
     names = meta.get('classes')
     if 'gt_score' in sample:
         score = sample.gt_score.cpu().numpy()

@@ -1,7 +1,7 @@
 """A visualizer of mmengine that draws detections with OpenCV.
 
-mmdet's own renders a matplotlib figure for every box and text, which takes longer than running the
-model.
+mmdet's visualizer renders a matplotlib figure for every box and label, which takes longer than
+running the model.
 """
 
 from pathlib import Path
@@ -21,8 +21,8 @@ from .drawing import draw
 class DetectionVisualizer(Visualizer):
     """Draws the ground truth, and the predictions to the right of it.
 
-    In a config it takes the place of mmdet's ``DetLocalVisualizer``: boxes and masks are drawn,
-    and the call is the same.
+    In a config it replaces mmdet's ``DetLocalVisualizer``: it draws boxes and masks, and has the
+    same interface.
     """
 
     def add_datasample(
@@ -44,13 +44,13 @@ class DetectionVisualizer(Visualizer):
             name: of the image, for windows and backends.
             image: (H, W, 3) uint8, RGB.
             data_sample: mmdet's, with ``gt_instances``, ``pred_instances`` or both, in pixels of
-                ``image``; None: the image alone.
-            draw_gt: whether ground truth is drawn.
-            draw_pred: whether predictions are drawn.
-            show: whether a window shows it.
-            wait_time: seconds that the window stays; 0: until a key is pressed.
-            out_file: where it is written; None: it goes to the backends, unless shown.
-            pred_score_thr: predictions below it are left out.
+                ``image``; None: only the image.
+            draw_gt: whether to draw ground truth.
+            draw_pred: whether to draw predictions.
+            show: whether to show it in a window.
+            wait_time: seconds to show the window; 0: until a key is pressed.
+            out_file: output file; None: pass it to the backends, unless shown.
+            pred_score_thr: score threshold of predictions.
             step: of the backends.
         """
         canvas = np.ascontiguousarray(image.clip(0, 255).astype(np.uint8)[..., ::-1])

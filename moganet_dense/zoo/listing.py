@@ -1,4 +1,4 @@
-"""Tells what the metafiles say about the models; needs yaml alone, and torch to download."""
+"""Lists the models of the metafiles; needs only yaml, and torch for downloads."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ def facts() -> list[dict[str, Any]]:
 
 
 def facts_of(name: str) -> dict[str, Any]:
-    """Those of one model.
+    """The entry of one model.
 
     Raises:
-        UserError: there is none of this name; lists the nearest.
+        UserError: there is no such model; suggests similar names.
     """
     for model in facts():
         if model['name'] == name:
@@ -28,7 +28,7 @@ def facts_of(name: str) -> dict[str, Any]:
 
 
 def table() -> str:
-    """All models for people, a line each."""
+    """All models as text, one line each."""
     head = ('name', 'task', 'input', 'params M', 'GFLOPs', 'published', 'weights')
     lines = [head, *(_line(model) for model in facts())]
     widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
@@ -43,7 +43,7 @@ def table() -> str:
 
 
 def words(name: str) -> str:
-    """One model for people, a fact a line."""
+    """One model as text, one property per line."""
     model = facts_of(name)
     shown = dict(
         model,
@@ -56,15 +56,15 @@ def words(name: str) -> str:
 
 
 def download(name: str) -> Path:
-    """Fetches the published weights of a model, or of a backbone (``moganet://NAME``).
+    """Downloads the published weights of a model, or of a backbone (``moganet://NAME``).
 
     Raises:
-        UserError: no such name, none are published, or they cannot be fetched.
+        UserError: no such name, none are published, or the download fails.
     """
     url = name if name.startswith(releases.SCHEME) else facts_of(name)['weights']
     if url is None:
         raise UserError(f'no weights are published for {name}')
-    import mmengine  # noqa: F401  # first: it brings in the backbone, which imports what follows
+    import mmengine  # noqa: F401  # first: imports the backbone, which imports the modules below
 
     from ..weights.download import locate
 

@@ -92,7 +92,7 @@ def test_an_inferencer_does_not_take_its_config_from_a_checkpoint(place, marker)
     torch.save(dict(PLACES[place](program(marker)), state_dict={}), 'bad.pth')
     torch.load('bad.pth', weights_only=True)  # plain data for pickle
     with mmengine_loader.reading_without_code():
-        with pytest.raises(UserError, match=r'the config inside a checkpoint.*give model=CONFIG'):
+        with pytest.raises(UserError, match=r'the config inside a checkpoint.*pass model=CONFIG'):
             DetInferencer(weights='bad.pth', device='cpu')
         found = CheckpointLoader.load_checkpoint('bad.pth', 'cpu')
     assert not marker.exists() and 'gpu_ids' not in str(found)

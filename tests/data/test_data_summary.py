@@ -13,7 +13,7 @@ CLASSES = ['cat', 'dog']
 BOX = dict(area=8, iscrowd=0, image_id=1, category_id=3, bbox=[1, 1, 4, 4])
 ROWS = {
     'used': BOX,
-    'under one pixel': dict(BOX, bbox=[1, 1, 0.5, 4]),
+    'smaller than one pixel': dict(BOX, bbox=[1, 1, 0.5, 4]),
     'smaller than one pixel (are the boxes relative, 0 to 1?)': dict(
         BOX, bbox=[0.1, 0.1, 0.5, 0.4]
     ),

@@ -182,7 +182,7 @@ def test_a_classifier_and_the_examples(page):
 def test_files_that_are_refused(page, tmp_path):
     text = tmp_path / 'notes.png'
     text.write_text('no image')
-    page.upload(text, 'expected a JPEG, PNG or WebP image, found something else')
+    page.upload(text, 'expected a JPEG, PNG or WebP image, found another file')
     large = tmp_path / 'large.jpg'
     large.write_bytes(b'0' * (20 * 2**20 + 1))
     page.upload(large, 'too large: at most 20 MB')

@@ -25,7 +25,7 @@ from moganet_dense.demo import server as module
 from moganet_dense.demo.connections import CONNECTIONS
 from moganet_dense.demo.decoder import Decoder
 from moganet_dense.demo.guard import host_names
-from moganet_dense.demo.model_cache import KEPT, Shelf
+from moganet_dense.demo.model_cache import KEPT, ModelCache
 from moganet_dense.demo.uploads import MAX_BYTES
 from moganet_dense.utils.errors import UserError
 
@@ -153,7 +153,7 @@ def test_decoding_ends_in_time_and_the_next_image_is_decoded(monkeypatch):
     first = decode._process.pid
     os.kill(first, signal.SIGSTOP)  # as by an image that takes minutes
     decode.seconds = 0.1
-    with pytest.raises(UserError, match='takes more than 0.1 seconds to decode'):
+    with pytest.raises(UserError, match='takes more than 0.1 seconds'):
         decode(encoded(60, 40))
     assert decode._process is None
     decode.seconds = 60
@@ -312,15 +312,15 @@ def test_few_models_are_in_memory(port, watched):
 def test_the_models_of_the_command_line(tmp_path):
     (tmp_path / 'best.pth').touch()
     config = str(ROOT / 'configs/seg/upernet_moganet_t.py')
-    choices = Shelf.of(['retinanet_moganet_s', f'{config}={tmp_path}/best.pth']).choices
+    choices = ModelCache.of(['retinanet_moganet_s', f'{config}={tmp_path}/best.pth']).choices
     assert {name: choice.task for name, choice in choices.items()} == {
         'retinanet_moganet_s': 'detection',
         'upernet_moganet_t (best)': 'segmentation',
     }
     pair = [config, f'{tmp_path}/best.pth']
-    assert Shelf.of(['retinanet_moganet_s', *pair]).choices == choices
-    assert list(Shelf.of([*pair, 'retinanet_moganet_s']).choices) == [*choices][::-1]
-    published = Shelf.of([]).choices
+    assert ModelCache.of(['retinanet_moganet_s', *pair]).choices == choices
+    assert list(ModelCache.of([*pair, 'retinanet_moganet_s']).choices) == [*choices][::-1]
+    published = ModelCache.of([]).choices
     assert {choice.task for choice in published.values()} == {
         'detection', 'segmentation', 'pose', 'classification'
     }  # fmt: skip
@@ -332,13 +332,13 @@ def test_the_models_of_the_command_line(tmp_path):
         (['retinanet_moganet_s'] * 2, 'named twice'),
     ]:
         with pytest.raises(UserError, match=words):
-            Shelf.of(wrong)
+            ModelCache.of(wrong)
 
 
 def test_what_keeps_the_server_from_starting(monkeypatch):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f'cannot listen at 127.0.0.1, port {port}: Address'):
+        with pytest.raises(UserError, match=f'cannot listen on 127.0.0.1, port {port}: Address'):
             serve(['retinanet_moganet_s'], port=port)
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):

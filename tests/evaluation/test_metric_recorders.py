@@ -76,10 +76,10 @@ def test_boxes_by_hand(tmp_path, photo):
     result = DetectionRecord(metric, {1: photo, 2: photo}).evaluation(FOUND, precisions)
 
     # true cat, cat: 2; true dog, cat: 1; nothing there, cat: 1; the crowd is no object
-    assert result.confusion.rows == ['cat', 'dog', 'nothing there']
+    assert result.confusion.rows == ['cat', 'dog', 'background']
     assert result.confusion.columns == ['cat', 'dog', 'missed']
     assert result.confusion.counts == [[2, 0, 0], [1, 0, 0], [1, 0, 0]]
-    assert set(result.confusion.often) == {('dog', 'cat', 1), ('nothing there', 'cat', 1)}
+    assert set(result.confusion.often) == {('dog', 'cat', 1), ('background', 'cat', 1)}
     # cats by score: hit, hit, then false ones: recall 1 at precision 1. The dog is never found.
     ((cat, cats, *of_cat), (dog, dogs, *of_dog)) = result.tables[0].rows
     assert (cat, cats, dog, dogs) == ('cat', 2, 'dog', 1)
@@ -148,7 +148,7 @@ def test_labels_by_hand(photo):
         ['b', 2, 0.5, 1.0],
         ['c', 1, 1.0, 1.0],
     ]
-    # surest first: a right, b right, b wrong, c right
+    # most confident first: a right, b right, b wrong, c right
     right, certain = np.array([True, True, False, True]), np.array([0.9, 0.7, 0.6, 0.4])
     expected = [(0.25, 1.0), (0.5, 1.0), (0.5, 2 / 3), (0.75, 0.75)]
     assert np.allclose(precision_recall(right, certain), expected)

@@ -8,7 +8,7 @@ from fake_capture import FakeCapturer
 from small import small
 
 from moganet_dense import load_model
-from moganet_dense.demo.model_cache import Shelf
+from moganet_dense.demo.model_cache import ModelCache
 from moganet_dense.models import memory_format
 from moganet_dense.models.cuda_graphs import GRAPHS, GraphCache
 from moganet_dense.models.memory_format import channels_last_is_faster
@@ -46,9 +46,9 @@ def test_replayed_detections_are_the_same(detector, pixels):
 def test_it_can_be_turned_off():
     assert load_model(small(POSE), 'random', cuda_graphs=False).model.backbone.graph_cache is None
     made = []
-    shelf = Shelf.of(['retinanet_moganet_s=random'], cuda_graphs=False)
-    shelf._load = lambda *args: made.append(args)
-    assert shelf.cuda_graphs is False and shelf.get('retinanet_moganet_s (random)') is None
+    cache = ModelCache.of(['retinanet_moganet_s=random'], cuda_graphs=False)
+    cache._load = lambda *args: made.append(args)
+    assert cache.cuda_graphs is False and cache.get('retinanet_moganet_s (random)') is None
     assert made == [('retinanet_moganet_s', 'random')]
 
 

@@ -641,7 +641,7 @@ def test_results_are_not_looked_at_again(photos):
 def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone').mkdir()
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
-    with pytest.raises(UserError, match=r'no images or videos in phone; endings there: \.HEIC'):
+    with pytest.raises(UserError, match=r'no images or videos in phone; suffixes found: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
     for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
         with pytest.raises(UserError, match=told):

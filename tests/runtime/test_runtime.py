@@ -144,7 +144,7 @@ def test_other_files_are_one_line(tmp_path, capfd):
         ('none', 'no such file'),
         ('other', 'cannot be read as ONNX'),
         ('cut', 'cannot be read as ONNX'),
-        ('folder', 'no file but a folder'),
+        ('folder', 'expected a file, found a folder'),
         ('foreign', 'found format=None'),
         ('newer', 'found format=2'),
         ('poor', "found others (KeyError: 'classes'); export it again"),

@@ -97,7 +97,7 @@ def test_other_arrays_are_refused(tmp_path: Path):
         with pytest.raises(UserError, match='expected uint8 of shape'):
             MovingDigits(str(tmp_path), sequences=SEQUENCES)
     np.save(tmp_path / SEQUENCES, np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(UserError, match='as np.save writes it'):
+    with pytest.raises(UserError, match='written by np.save'):
         MovingDigits(str(tmp_path), sequences=SEQUENCES)
 
 

@@ -107,7 +107,7 @@ def test_a_certificate_that_is_not_trusted_or_of_another_host(cache, certificate
 # --- whole or not at all
 
 CUT = {
-    'breaks off': (Answer(BODY, sent=5000), 'expected 12800 bytes, received 5000'),
+    'is truncated': (Answer(BODY, sent=5000), 'expected 12800 bytes, received 5000'),
     'at once': (Answer(BODY, sent=0), 'expected 12800 bytes, received 0'),
     'says more': (Answer(BODY, headers={'Content-Length': '12801'}), '12801 bytes, received 12800'),
     'says nothing': (Answer(BODY, headers={'Content-Length': None}), 'found status 200, size None'),

@@ -32,7 +32,7 @@ def test_a_tensor_that_is_not_finite_is_refused_by_its_name(key, value):
     model, state = Model(), Model().state_dict()
     before = model.head.weight.clone()
     state[key].view(-1)[-1] = value
-    with pytest.raises(WeightsError, match=rf'1 tensors are not finite.*: {key}; take a check'):
+    with pytest.raises(WeightsError, match=rf'1 tensors are not finite.*: {key}; use a check'):
         load_strictly(model, state)
     assert torch.equal(model.head.weight, before)
 
@@ -78,7 +78,7 @@ def test_commands_refuse_it(tmp_path, capsys):
         ['deploy', name, str(file), str(tmp_path / 'b.pth')],
     ):
         assert main(command) == 1
-        assert f'not finite (NaN or infinity): {key}; take a checkpoint' in capsys.readouterr().err
+        assert f'not finite (NaN or infinity): {key}; use a checkpoint' in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == ['a.pth']
 
 
@@ -86,7 +86,7 @@ def test_commands_refuse_it(tmp_path, capsys):
 
 
 def test_outputs_that_are_not_finite_do_not_pass_as_equal():
-    with pytest.raises(UserError, match='the file answers with numbers that are not finite'):
+    with pytest.raises(UserError, match='the file returned values that are not finite'):
         parity.largest_difference(
             lambda *_: [np.array([NAN], np.float32)], None, None, (torch.ones(1),)
         )

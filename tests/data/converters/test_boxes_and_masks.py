@@ -93,7 +93,7 @@ def test_coco_of_cvat(tmp_path):
     assert turned.box == pytest.approx((5, 10, 30, 20))
     assert crowd.crowd and crowd.runs['counts'] == [0, 100, 4900]
     assert data.classes == ['tree', 'ball']
-    assert any('turned' in line for line in data.changed.lines())
+    assert any('rotated' in line for line in data.changed.lines())
     assert any('iscrowd=1' in line for line in data.changed.lines())
 
 

@@ -122,7 +122,7 @@ def test_several_classes_with_keypoints_are_asked_for(here, capsys):
     assert main(['init', 'set', '--name', 'mine']) == 1
     assert '--boxes-class' in capsys.readouterr().err
     assert main(['init', 'set', '--name', 'mine', '--boxes-class', 'tube']) == 0
-    assert 'left out: 1 annotations of no tube' in capsys.readouterr().out
+    assert 'skipped: 1 annotations of other classes than tube' in capsys.readouterr().out
     assert json.loads(Path('mine/train.json').read_text())['categories'][0]['name'] == 'tube'
 
 
@@ -133,7 +133,7 @@ def test_the_summary_is_what_training_reads(here, capsys):
     assert main(['init', 'set', '--name', 'mine']) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == 'found: YOLO, for detection'
-    assert 'left out: 1 lines whose class is none of 0 to 1' in said[2]
+    assert 'skipped: 1 lines whose class is none of 0 to 1' in said[2]
     assert 'train: 8 of 8 images, 8 of 8 instances, mostly 96 x 64' in said
     assert '  instances: tree 8, ball 0' in said and '  never occur: ball' in said
     assert 'val: 2 of 2 images, 2 of 2 instances, mostly 96 x 64' in said
@@ -148,7 +148,7 @@ def test_a_config_for_another_format_names_init(here, capsys):
     (here / 'configs').symlink_to(ROOT / 'configs')
     (here / 'old.py').write_text(text)
     assert main(['train', 'old.py']) == 1
-    assert 'set holds YOLO: `moganet-dense init set` makes a config' in capsys.readouterr().err
+    assert 'set holds YOLO: `moganet-dense init set` creates a config' in capsys.readouterr().err
 
 
 @pytest.mark.slow

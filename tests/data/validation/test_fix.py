@@ -118,7 +118,7 @@ def test_byte_order_mark_and_backslashes(tmp_path):
     (tmp_path / 'boxes.json').write_bytes(b'\xef\xbb\xbf' + json.dumps(content).encode())
     text, done = repaired_coco(tmp_path / 'boxes.json', tmp_path / 'images', [])
     assert json.loads(text)['images'][0]['file_name'] == './1.jpg'
-    assert set(done.counts) == {'byte order mark removed', 'backslashes in file names turned'}
+    assert set(done.counts) == {'byte order mark removed', 'backslashes in file names replaced'}
 
 
 def test_nothing_is_changed_where_nothing_is_wrong(tmp_path):

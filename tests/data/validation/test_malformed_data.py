@@ -268,7 +268,7 @@ def test_label_maps_are_all_looked_at(tmp_path):
 LABELS = {  # how a label map is spoiled; what is said of it
     'missing': (lambda f: f.unlink(), 'expected an image at .*, found none'),
     'empty': (lambda f: f.write_bytes(b''), 'an empty file'),
-    'cut': (lambda f: f.write_bytes(f.read_bytes()[:-20]), 'breaks off'),
+    'cut': (lambda f: f.write_bytes(f.read_bytes()[:-20]), 'is truncated'),
     'no image': (lambda f: f.write_bytes(b'<html>'), 'cannot be read .*cannot identify'),
     'too large': (lambda f: huge(f, 30000, 30000), 'cannot be read .*exceeds limit'),
     'of another size': (

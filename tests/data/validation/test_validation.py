@@ -231,10 +231,10 @@ def test_keypoints_that_do_not_match(tmp_path):
     assert 'found 5 (15 numbers) in annotation 7 of' in message
     message = finding(keypoints(tmp_path, names=['a', 'c', 'b']))
     assert "'a', 'c', 'b', found 'a', 'b', 'c' in the metainfo; use the order" in message
-    assert '0 such among 1 annotations: 1 without keypoints' in finding(keypoints(tmp_path, 0))
+    assert '0 usable of 1 annotations: 1 without keypoints' in finding(keypoints(tmp_path, 0))
     cfg = keypoints(tmp_path)
     cfg.train_dataloader.dataset.metainfo.sigmas = [0.05] * 17
-    assert 'expected 3 sigmas, one a keypoint of the metainfo, found 17' in finding(cfg)
+    assert 'expected 3 sigmas, one per keypoint of the metainfo, found 17' in finding(cfg)
 
 
 # --- the configs that ship, and the command line
