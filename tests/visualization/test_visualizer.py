@@ -83,7 +83,7 @@ def test_a_label_beyond_the_known_classes_is_drawn(visualizer, sample, tmp_path)
     drawn = cv2.imread(str(file))
     assert (
         drawn.shape == (99, 198, 3) and drawn.any()
-    )  # ground truth and result; the image is black
+    )  # two, of a black image
 
 
 def test_the_detectors_draw_with_it():
