@@ -146,6 +146,15 @@ AT_FIRST = {
 """Losses of an untrained model, for which all classes are alike, by their weights."""
 
 
+def with_few_regions(model: dict) -> None:
+    """A detector's second stage takes 64 regions in training, and 50 in testing."""
+    parts = (model.get('train_cfg') or {}).get('rcnn', [])
+    for part in parts if isinstance(parts, list) else [parts]:
+        part.sampler.num = 64
+    if parts:
+        model.test_cfg.rpn.max_per_img = 50
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('path', KINDS.values(), ids=stem)
 def test_model_has_a_loss_and_a_result(path, workspace):
@@ -153,9 +162,11 @@ def test_model_has_a_loss_and_a_result(path, workspace):
     cfg = Job(path, mini=True).read()
     assert cfg.default_scope in SCHEDULES
     import_modules_from_strings(**cfg.custom_imports)
+    with_few_regions(cfg.model)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
+        model.init_weights()
         loaders = (cfg.train_dataloader, cfg.val_dataloader)
         train, val = (DATASETS.build(loader.dataset) for loader in loaders)
         # the pooled 1 x 1 maps of UPerNet have no batch statistics over one sample
