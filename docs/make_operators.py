@@ -234,8 +234,7 @@ most are for point clouds, rotated boxes, text and image generation.
 To compile mmcv in the environment, with a C++ compiler and, for a GPU, `nvcc`:
 
 ```
-pip install "setuptools<82" wheel ninja
-pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall onedl-mmcv
+python -m moganet_mmcv_ops.compile_mmcv
 ```
 """
 

@@ -41,6 +41,7 @@ OFFLINE = re.compile(
     'NewConnectionError|NameResolutionError|Temporary failure in name|Max retries exceeded'
     '|Connection refused|Network is unreachable|ReadTimeout|ConnectTimeout|ProxyError'
 )
+COMPILE = HERE.parent / 'packages/mmcv-ops/src/moganet_mmcv_ops/compile_mmcv.py'
 HIDE_TORCH = "raise ModuleNotFoundError('hidden while mmcv builds without its C++ operators')\n"
 
 
@@ -179,6 +180,7 @@ class Environment:
         words: str,
         pip: list | Callable[[], tuple[list, str]],
         key: list,
+        script: Path | None = None,
         **environment: str,
     ) -> None:
         """``pip install``, unless that was done with the same key.
@@ -188,6 +190,7 @@ class Environment:
             words: what is installed, for people.
             pip: its arguments, or what works them out and ends ``words``.
             key: texts, and files whose content counts.
+            script: runs in place of ``pip install``, with the same arguments.
             **environment: variables for pip.
         """
         wanted = hashlib.sha256()
@@ -202,7 +205,8 @@ class Environment:
         say(words)
         self.remove_half_installed()
         start, at = time.monotonic(), self.log.stat().st_size
-        command = [self.python, '-m', 'pip', 'install', '--no-compile']
+        install = ['-m', 'pip', 'install', '--no-compile']
+        command = [self.python, *([script] if script else install)]
         note['steps'].pop(name, None)
         self.write(note)
         if self.call([*command, *pip], **environment):
@@ -228,8 +232,10 @@ class Environment:
             return f'the disk is full; free some space, then {again}'
         if OFFLINE.search(text):
             return f'the package index cannot be reached; with the network back, {again}'
+        compiler = re.search(r'\S+: (?:fatal )?error: .*', text)
         lines = [line for line in text.splitlines() if line.startswith('ERROR')]
-        return f'{lines[-1] if lines else "pip was ended"}; {again}'
+        found = compiler[0] if compiler else lines[-1] if lines else 'pip was ended'
+        return f'{found}; {again}'
 
 
 # --- the steps ---
@@ -296,12 +302,12 @@ def install_mmcv(env: Environment, requirement: str, compiled_for: str | None) -
     Not from pip's cache or a folder of wheels, where either form, for any torch, may lie.
     """
     name = requirement.split('==')[0]
-    arguments = ['--no-deps', '--no-build-isolation', '--no-cache-dir', '--force-reinstall']
-    arguments += ['--no-binary', name, requirement]
     if compiled_for is not None:
         words = f'compiling {name} with its operators (about 15 minutes on 2 cores)'
-        env.step('mmcv', words, arguments, [requirement, compiled_for], MMCV_WITH_OPS='1')
+        env.step('mmcv', words, [requirement], [requirement, compiled_for], script=COMPILE)
         return
+    arguments = ['--no-deps', '--no-build-isolation', '--no-cache-dir', '--force-reinstall']
+    arguments += ['--no-binary', name, requirement]
     with tempfile.TemporaryDirectory() as hidden:
         Path(hidden, 'torch.py').write_text(HIDE_TORCH)
         words = f'installing {name} as Python alone'

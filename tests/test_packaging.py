@@ -113,6 +113,20 @@ def test_pip_install_brings_what_exported_files_need_and_no_more(wheel, tmp_path
     assert done.stdout.endswith('python -m moganet_dense doctor --fix\n')
 
 
+@pytest.mark.parametrize('missing', ['torch', 'mmengine'])
+def test_a_name_of_the_package_without_its_stack_is_one_line(missing):
+    """No chain of tracebacks: where it was asked for, and one line that says what to install."""
+    code = f'import sys; sys.modules[{missing!r}] = None\nfrom moganet_dense import MogaNet'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count('Traceback') == 1
+    assert done.stderr.count('  File ') == 2  # the line that asked, and ours that tells
+    assert done.stderr.splitlines()[-1] == (
+        f'ImportError: moganet_dense.MogaNet needs {missing}, which is not installed: '
+        "pip install 'moganet_dense[train]'"
+    )
+
+
 def test_help_needs_no_torch(tmp_path):
     (tmp_path / 'torch.py').write_text("raise ImportError('not needed')")
     done = subprocess.run(

@@ -235,6 +235,21 @@ def test_an_interpreter_that_does_not_fit_is_one_line(checkout, tmp_path):
     assert not checkout.venv.exists()
 
 
+def test_a_compiler_s_error_is_named(checkout):
+    """mmcv that does not compile: not the last of pip's thousand lines, the compiler's first."""
+    wheels = checkout.folder / 'packages/mmcv-ops/src/moganet_mmcv_ops'
+    wheels.mkdir(parents=True)
+    (wheels / 'compile_mmcv.py').write_text(
+        'import sys\nprint("  error: subprocess-exited-with-error\\n'
+        '      /x/ATen.h:5:2: error: #error C++20 or later\\nERROR: Failed building wheel")\n'
+        'sys.exit(sys.argv[1] == "onedl-mmcv==2.3.6")\n'
+    )
+    (checkout.folder / 'requirements/onedl/train.txt').write_text('onedl-mmcv==2.3.6\n')
+    code, _, err = checkout.run(MMCV='compiled')
+    assert code == 1
+    assert err.startswith("error: step 'mmcv' failed: /x/ATen.h:5:2: error: #error C++20 or later;")
+
+
 # --- choices, by the functions ---
 
 

@@ -1,5 +1,9 @@
 _base_ = 'runtime.py'
 default_scope = 'mmpose'
+custom_imports = dict(
+    imports=['moganet_dense', 'moganet_dense.toolboxes.mmpose_transforms'],  # RandomShift029
+    allow_failed_imports=False,
+)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),

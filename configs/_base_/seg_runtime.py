@@ -1,7 +1,10 @@
 _base_ = 'runtime.py'
 default_scope = 'mmseg'
 custom_imports = dict(
-    imports=['moganet_dense', 'moganet_dense.toolboxes.mmseg'],  # the latter: LabelMapDataset
+    imports=[
+        'moganet_dense',
+        'moganet_dense.toolboxes.mmseg',  # LabelMapDataset, SegmentationVisualizer
+    ],
     allow_failed_imports=False,
 )
 env_cfg = dict(cudnn_benchmark=True)
@@ -21,5 +24,7 @@ default_hooks = dict(
 )
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 visualizer = dict(
-    type='SegLocalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+    type='SegmentationVisualizer',
+    name='visualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
 )

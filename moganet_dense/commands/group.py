@@ -10,6 +10,7 @@ from .options import spread
 
 COMMANDS = (
     'init',
+    'adopt',
     'train',
     'test',
     'predict',

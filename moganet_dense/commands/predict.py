@@ -112,8 +112,8 @@ def command(
     if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
         raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
     model, weights, inputs = _split(words, weights)
-    if (runtime or _by_ending(model)) == 'torch' and _predicts_frames(model):
-        return _next_frames(model, weights, inputs, out or 'predictions', device)
+    if (runtime or _by_ending(model)) == 'torch' and (own := _own_predictor(model)):
+        return _predict_by(own, model, weights, inputs, out or 'predictions', device)
 
     def load(name, weights):
         if (runtime or _by_ending(name)) == 'onnx':
@@ -153,8 +153,8 @@ def _by_ending(model):
     return 'onnx' if model.lower().endswith('.onnx') else 'torch'
 
 
-def _predicts_frames(model):
-    """Whether a config, model name or work dir is for video prediction."""
+def _own_predictor(model):
+    """What predicts by a config, model name or work dir of videos or of 3D poses; else None."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
     from ..config.reading import read_config
@@ -164,21 +164,29 @@ def _predicts_frames(model):
     elif Path(model).is_dir():
         model = saved_config(model)
     elif not model.endswith('.py'):
-        return False  # load_model raises the error
-    return read_config(model).default_scope == 'mmengine'
+        return None  # load_model raises the error
+    cfg = read_config(model)
+    if cfg.default_scope == 'mmengine':
+        from ..video.next_frames import predict_videos
+
+        return predict_videos
+    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+        from ..pose3d.predict_3d import predict_3d
+
+        return predict_3d
+    return None
 
 
-def _next_frames(model, weights, inputs, out, device):
-    """Predicts the frames that follow those of videos."""
+def _predict_by(predictor, model, weights, inputs, out, device):
+    """Predicts, and prints the files that were written."""
     from ..config.metafiles import published
     from ..config.model_files import saved_checkpoint, saved_config
     from ..config.reading import read_config
-    from ..video.next_frames import predict_videos
 
     if Path(model).is_dir():
         model, weights = saved_config(model), weights or saved_checkpoint(model)
     cfg, weights = read_config(model), str(weights or published(model))
-    for path in predict_videos(cfg, weights, inputs, out, device or 'cpu'):
+    for path in predictor(cfg, weights, inputs, out, device or 'cpu'):
         click.echo(path)
     return 0
 

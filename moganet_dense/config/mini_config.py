@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 from ..data.layouts import LAYOUTS, Layout, innermost
 from ..data.mini import SIZES, make_mini
 from ..utils.errors import UserError
+from .mini_figures import apply_mini_figures
 from .mini_video import apply_mini_video
 
 
@@ -48,8 +49,14 @@ PERSON_WIDTH = 96
 """Width in pixels of the crops of people. Like the height, it is a multiple of the coarsest stride,
 since heatmaps have to be a quarter of the input."""
 
+QUERIES = 100
+"""Most queries of a decoder that chooses them among places, of which small images have few."""
+
+LEFT_OUT = {'Albumentation', 'mmdet.Albu', 'Albu'}
+"""Steps of pipelines that need a package which is not among the requirements."""
+
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
-          'in_featuremap_size'}  # fmt: skip
+          'in_featuremap_size', 'random_size_range'}  # fmt: skip
 _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
 
 
@@ -62,6 +69,9 @@ def apply_mini(cfg: Config) -> None:
     scope = cfg.default_scope
     if scope == 'mmengine':
         apply_mini_video(cfg)
+        return
+    if cfg.get('train_dataloader') and cfg.train_dataloader.dataset.get('type') == 'Figures3D':
+        apply_mini_figures(cfg)
         return
     if scope not in SCHEDULES:
         raise UserError(f'--mini supports {", ".join(SCHEDULES)} configs, this one is {scope}')
@@ -85,6 +95,11 @@ def apply_mini(cfg: Config) -> None:
         for metric in metrics if isinstance(metrics, list) else [metrics]:
             if 'ann_file' in metric:
                 metric.ann_file = layout.mini_root + layout.metric_file
+    if scope == 'mmdet':
+        for option, value in [('pad_size_divisor', 32), ('pad_mask', True)]:  # crops of odd sizes
+            cfg.model.data_preprocessor.setdefault(option, value)
+    if cfg.model.get('num_queries', 0) > QUERIES:
+        cfg.model.num_queries = QUERIES
     for part in ('data_preprocessor', 'head'):
         if part in cfg.model:
             cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
@@ -108,14 +123,19 @@ def start_from_scratch(cfg: Config) -> None:
 
 
 def shrunk(node: Any, factor: float) -> Any:
-    """A copy of a part of a config with every image size multiplied by ``factor``."""
+    """A copy of a part of a config with every image size multiplied by ``factor``, without the
+    steps of LEFT_OUT."""
     if isinstance(node, dict):
         return ConfigDict(
             {k: _scaled(v, factor) if k in _SIZES else shrunk(v, factor) for k, v in node.items()}
         )
     if isinstance(node, (list, tuple)):
-        return type(node)(shrunk(item, factor) for item in node)
+        return type(node)(shrunk(item, factor) for item in node if not _left_out(item))
     return node
+
+
+def _left_out(step: Any) -> bool:
+    return isinstance(step, dict) and step.get('type') in LEFT_OUT
 
 
 def _scaled(value: Any, factor: float) -> Any:
@@ -153,7 +173,11 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     cfg.optim_wrapper.clip_grad = dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
     trunk = dict(lr_mult=schedule.backbone_lr)
-    cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=trunk))
+    shared = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('bypass_duplicate', False)
+    cfg.optim_wrapper.paramwise_cfg = dict(
+        custom_keys=dict(backbone=trunk),
+        bypass_duplicate=shared,  # of heads that share layers, as RTMDet's
+    )
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=schedule.warmup),
         dict(

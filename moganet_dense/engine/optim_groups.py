@@ -1,13 +1,16 @@
 """Optimizers with few parameter groups, fused on a GPU."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn as nn
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..models.moganet import MogaNet
 from ..utils.errors import UserError
 
 IMPLEMENTATION = ('fused', 'foreach')
@@ -37,6 +40,48 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if hasattr(optimizer, 'register_load_state_dict_pre_hook'):
             optimizer.register_load_state_dict_pre_hook(_fitted)
         return wrapper
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class BackboneDecayConstructor(GroupedOptimWrapperConstructor):
+    """Any recipe's options, and no weight decay for norms, layer scales and sigmas of MogaNet.
+
+    The published detectors and segmentors decay none of these. mmengine's ``custom_keys`` cannot
+    say so beside a rate for the backbone: of the keys that match a parameter only one acts.
+
+    Args:
+        optim_wrapper_cfg, paramwise_cfg: as for mmengine's default constructor.
+    """
+
+    def _validate_cfg(self) -> None:
+        self.paramwise_cfg = dict(dict(custom_keys={}), **self.paramwise_cfg)
+        super()._validate_cfg()
+
+    def add_params(
+        self,
+        params: list[dict],
+        module: nn.Module,
+        prefix: str = '',
+        is_dcn_module: bool | None = None,
+    ) -> None:
+        """Adds the groups of a model's parameters, one for each."""
+        super().add_params(params, module, prefix, is_dcn_module)
+        if not prefix:  # the whole model, after its parts
+            kept = {id(p) for net in module.modules() if isinstance(net, MogaNet)
+                    for p in _undecayed(net)}  # fmt: skip
+            for group in params:
+                if any(id(parameter) in kept for parameter in group['params']):
+                    group['weight_decay'] = 0.0
+
+
+def _undecayed(net: MogaNet) -> Iterator[nn.Parameter]:
+    """Parameters of norms, layer scales and sigmas."""
+    for module in net.modules():
+        if isinstance(module, (_BatchNorm, nn.GroupNorm)):
+            yield from module.parameters()
+    for name, parameter in net.named_parameters():
+        if 'scale' in name:
+            yield parameter
 
 
 def merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

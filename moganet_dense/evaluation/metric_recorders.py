@@ -1,9 +1,9 @@
 """Records evaluations for the report, next to the metrics of the toolboxes.
 
 COCO metrics pass their data to the listeners of
-:func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`. Next to mmseg's IoUMetric and
-mmpretrain's Accuracy a metric of ours is added, which collects data and returns no values. Of other
-metrics a report shows only the values.
+:func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`. Next to mmseg's IoUMetric,
+mmpretrain's Accuracy and our metrics of videos and 3D poses a metric of ours is added, which
+collects data and returns no values. Of other metrics a report shows only the values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -141,10 +141,59 @@ class ClassificationRecorder(_Companion):
         self.keep(lambda: evaluation([row[:3] for row in rows], names, path))
 
 
+class VideoRecorder(_Companion):
+    """Notes errors by frame beside our VideoPredictionMetric; results are one record."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .predicted_frames import VideoRecord
+
+        if not self.results:
+            self.results = [VideoRecord()]
+        for sample in data_samples:
+            self.results[0].add(sample)
+
+    def finish(self, parts: list[list], size: int) -> None:
+        records = [record for part in parts for record in part]
+
+        def merged() -> Evaluation:
+            for record in records[1:]:
+                records[0].merge(record)
+            return records[0].evaluation(size)
+
+        self.keep(merged)
+
+
+class Pose3DRecorder(_Companion):
+    """Notes errors by keypoint beside our Pose3DMetric; results are one record."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .poses_3d import Pose3DRecord
+
+        meta = self.dataset.metainfo
+        if not self.results:
+            names = meta['keypoint_id2name'].values()
+            self.results = [Pose3DRecord(names, meta['skeleton_links'], self.metric.root)]
+        for sample in data_samples:
+            truth, found = self.metric.points(sample)
+            self.results[0].add(sample['img_path'], truth, found)
+
+    def finish(self, parts: list[list], size: int) -> None:
+        records = [record for part in parts for record in part]
+
+        def merged() -> Evaluation:
+            for record in records[1:]:
+                records[0].merge(record)
+            return records[0].evaluation(size)
+
+        self.keep(merged)
+
+
 _LISTENERS = {('mmdet', 'CocoMetric'): _boxes, ('mmpose', 'CocoMetric'): _keypoints}
 _COMPANIONS = {
     ('mmseg', 'IoUMetric'): SegmentationRecorder,
     ('mmpretrain', 'Accuracy'): ClassificationRecorder,
+    ('moganet_dense', 'VideoPredictionMetric'): VideoRecorder,
+    ('moganet_dense', 'Pose3DMetric'): Pose3DRecorder,
 }
 
 

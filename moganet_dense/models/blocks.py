@@ -25,6 +25,7 @@ from .functional import (
     Gating,
     Gelu,
     Silu,
+    bias_of,
     conv1x1_of,
     convs_of,
     dilated_depthwise,
@@ -130,7 +131,7 @@ class ChannelAggregationFFN(nn.Module):
         # more row of the same matrix: no element-wise pass over the wide T
         scale, weight = self.sigma.scale, self.fc2.weight
         weights = torch.cat([weight * (1 + scale), self.decompose.weight])
-        biases = torch.cat([self.fc2.bias, self.decompose.bias])
+        biases = torch.cat([bias_of(self.fc2), bias_of(self.decompose)])
         y, d = conv1x1_of(Gelu(), t, weights, biases).split([self.fc2.out_channels, 1], dim=1)
         shift = (weight * scale).sum(1).view(1, -1, 1, 1)
         return torch.addcmul(y, shift, self.act(d), value=-1)
@@ -225,7 +226,7 @@ class MogaBlock(nn.Module):
         drop_rate: float,
         drop_path_rate: float,
         layer_scale_init_value: float,
-        norm_cfg: dict,
+        norm_cfg: Mapping,
     ) -> None:
         super().__init__()
         self.norm1 = build_norm(norm_cfg, channels)
@@ -284,7 +285,7 @@ class MogaBlock(nn.Module):
 class Stem(nn.Module):
     """First patch embed: two 3x3 convolutions of stride 2, (B, c, H, W) to a quarter."""
 
-    def __init__(self, in_channels: int, channels: int, norm_cfg: dict) -> None:
+    def __init__(self, in_channels: int, channels: int, norm_cfg: Mapping) -> None:
         super().__init__()
         half = channels // 2
         self.projection = nn.Sequential(
@@ -302,7 +303,7 @@ class Stem(nn.Module):
 class PatchEmbed(nn.Module):
     """Later patch embeds: a 3x3 convolution of stride 2 and a norm, to half the size."""
 
-    def __init__(self, in_channels: int, channels: int, norm_cfg: dict) -> None:
+    def __init__(self, in_channels: int, channels: int, norm_cfg: Mapping) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1)
         self.norm = build_norm(norm_cfg, channels)

@@ -7,8 +7,9 @@ more for any size.
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.logging import print_log
@@ -41,7 +42,7 @@ def compile_blocks(net: MogaNet, backend: str | Any = 'inductor') -> bool:
         return False
     for i in range(STAGES):
         compiled = CompiledStage(i + 1, backend)
-        for block in net.stage(i)[1]:
+        for block in cast(Iterable[MogaBlock], net.stage(i)[1]):
             block.compute = compiled
     return True
 
@@ -60,7 +61,9 @@ class CompiledStage:
         # each stage, or the channels of the next stage would count as sizes that vary.
         code, name = MogaBlock.computed.__code__, f'computed_in_stage_{number}'
         function = FunctionType(code.replace(co_name=name), MogaBlock.computed.__globals__, name)
-        self.compiled = torch.compile(function, fullgraph=True, backend=backend)
+        self.compiled: Callable[..., torch.Tensor] | None = torch.compile(
+            function, fullgraph=True, backend=backend
+        )
 
     def __deepcopy__(self, memo: dict) -> 'CompiledStage':
         """Copies of a model, as a moving average, share what is compiled."""

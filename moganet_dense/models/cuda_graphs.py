@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn as nn
@@ -52,7 +52,8 @@ class CudaCapturer:
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self.pool: Any = None
+        self.copied: Any = None
 
     def serves(self, x: torch.Tensor) -> bool:
         return x.device.type == 'cuda' and not torch.cuda.is_current_stream_capturing()
@@ -252,14 +253,15 @@ def weights_of(module: nn.Module) -> tuple:
     Written as a loop over plain dictionaries: it runs at every call, and ``parameters()`` takes
     several times as long.
     """
-    tensors, modules = [], [module]
+    tensors: list[torch.Tensor | None] = []
+    modules = [module]
     for each in modules:  # grows while it is read
         tensors += each._parameters.values()
         tensors += each._buffers.values()
         modules += [child for child in each._modules.values() if child is not None]
-    tensors = [tensor for tensor in tensors if tensor is not None]
-    places = tuple([tensor.data_ptr() for tensor in tensors])
+    there = [tensor for tensor in tensors if tensor is not None]
+    places = tuple([tensor.data_ptr() for tensor in there])
     try:
-        return places, tuple([tensor._version for tensor in tensors])
+        return places, tuple([tensor._version for tensor in there])
     except RuntimeError:  # tensors made in inference mode have no counter
         return places, ()

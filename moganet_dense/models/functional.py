@@ -8,9 +8,9 @@ Every gradient is written in differentiable operations, so that gradients of gra
 right, and computed in the precision that autocast chose for the forward pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn as nn
@@ -25,11 +25,13 @@ Tensors = tuple[torch.Tensor, ...]
 class Cheap(Protocol):
     """A function that is cheaper to compute again than to keep."""
 
-    def value(self, *arguments: torch.Tensor) -> torch.Tensor:
-        """Its value."""
+    @property
+    def value(self) -> Callable[..., torch.Tensor]:
+        """Its value, from its arguments."""
 
-    def gradient(self, grad: torch.Tensor, *arguments: torch.Tensor) -> Tensors:
-        """Gradient by each argument, from the one by the value."""
+    @property
+    def gradient(self) -> Callable[..., Tensors]:
+        """Gradient by each argument, from the one by the value and the arguments."""
 
 
 class Gelu:
@@ -117,14 +119,16 @@ class ConvsOf(Function):
     """See :func:`convs_of`; takes the weights, then the biases of the convolutions."""
 
     @staticmethod
-    def forward(ctx, cheap: Cheap, geometries: Sequence[Geometry], *tensors) -> Tensors:
+    def forward(
+        ctx: Any, cheap: Cheap, geometries: Sequence[Geometry], *tensors: torch.Tensor
+    ) -> Tensors:
         arguments, weights, biases = _unpacked(tensors, len(geometries))
         ctx.cheap, ctx.geometries = cheap, geometries
         ctx.save_for_backward(*arguments, *weights)
         return _convolved(cheap, geometries, arguments, weights, biases)
 
     @staticmethod
-    def backward(ctx, *grads: torch.Tensor):
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         count = len(ctx.geometries)
         saved = ctx.saved_tensors  # asked for once: checkpointing allows no more
         arguments, weights = saved[:-count], saved[-count:]
@@ -140,7 +144,7 @@ class ConvsOf(Function):
             to_value = part if to_value is None else to_value + part
             to_weights.append(_like(to_weight, weight))
             to_biases.append(_like(to_bias, weight))
-        to_arguments = [None] * len(arguments)
+        to_arguments: Iterable[torch.Tensor | None] = [None] * len(arguments)
         if to_value is not None:
             to_arguments = map(_like, ctx.cheap.gradient(to_value, *arguments), arguments)
         return None, None, *to_arguments, *to_weights, *to_biases
@@ -158,15 +162,13 @@ def convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d)
         value = cheap.value(*arguments)
         if value.dtype == arguments[0].dtype:  # else the convolutions have to be guarded too
             return tuple(conv(value) for conv in convs)
-    geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
-    weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
+    geometries, weights, biases = _parts(convs)
     return _apply(cheap, geometries, *arguments, *weights, *biases)
 
 
 def plain_convs_of(cheap: Cheap, arguments: Sequence[torch.Tensor], *convs: nn.Conv2d) -> Tensors:
     """The same as :func:`convs_of` in PyTorch's operations alone, which keep what they like."""
-    geometries = [Geometry(conv.padding, conv.groups) for conv in convs]
-    weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
+    geometries, weights, biases = _parts(convs)
     return _convolved(cheap, geometries, arguments, weights, biases)
 
 
@@ -190,9 +192,23 @@ def dilated_depthwise(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
     if x.device.type != 'cpu' or exporting():
         return conv(x)
     (n, _), (height, width) = conv.dilation, x.shape[2:]
-    at = Geometry((conv.padding[0] // n, conv.padding[1] // n), conv.groups)
-    (y,) = _apply(Interleaved(n), [at], x, conv.weight, conv.bias)
+    (at,), (weight,), (bias,) = _parts([conv])
+    at = at._replace(padding=(at.padding[0] // n, at.padding[1] // n))
+    (y,) = _apply(Interleaved(n), [at], x, weight, bias)
     return Interleaved(n).inverse(y, height, width)
+
+
+def bias_of(conv: nn.Conv2d) -> torch.Tensor:
+    """The bias of a convolution that has one."""
+    return cast(torch.Tensor, conv.bias)
+
+
+def _parts(
+    convs: Sequence[nn.Conv2d],
+) -> tuple[list[Geometry], list[torch.Tensor], list[torch.Tensor]]:
+    """Geometries, weights and biases of convolutions that have a bias."""
+    geometries = [Geometry(cast(tuple[int, int], conv.padding), conv.groups) for conv in convs]
+    return geometries, [conv.weight for conv in convs], [bias_of(conv) for conv in convs]
 
 
 def _apply(cheap: Cheap, geometries: Sequence[Geometry], *tensors: torch.Tensor) -> Tensors:
@@ -207,7 +223,13 @@ def _unpacked(tensors: Tensors, convs: int) -> tuple[Tensors, Tensors, Tensors]:
     return tensors[: -2 * convs], tensors[-2 * convs : -convs], tensors[-convs:]
 
 
-def _convolved(cheap, geometries, arguments, weights, biases) -> Tensors:
+def _convolved(
+    cheap: Cheap,
+    geometries: Sequence[Geometry],
+    arguments: Sequence[torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+) -> Tensors:
     value = cheap.value(*arguments)
     guarded = value.dtype != arguments[0].dtype  # then autocast must not undo it
     with torch.autocast(value.device.type, enabled=False) if guarded else nullcontext():

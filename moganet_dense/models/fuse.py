@@ -6,7 +6,7 @@ it. A norm is never moved into a padded convolution after it, since padding with
 between. docs/speed.md has the formulas.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn as nn
@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..utils.errors import UserError
 from .blocks import ChannelAggregationFFN, MogaBlock, MultiOrderGatedAggregation, PatchEmbed, Stem
-from .functional import convs_of
+from .functional import bias_of, convs_of
 from .kernels import compute_fused_block, fused_block_served
 
 
@@ -37,7 +37,7 @@ def affine_of(norm: nn.Module) -> Affine:
         DeployError: another norm, or one without running statistics: what it computes
             depends on the image.
     """
-    if not isinstance(norm, _BatchNorm) or norm.running_var is None:
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
         raise DeployError(
             f'the fused model needs batch norms with running statistics, found {norm}; '
             'evaluate this model as it is'
@@ -114,20 +114,19 @@ def deployed_patch_embed(embed: Stem | PatchEmbed) -> nn.Module:
     """The patch embed with each norm moved into the convolution before it."""
     if isinstance(embed, PatchEmbed):
         return conv_with_norm(embed.projection, embed.norm)
-    conv1, norm1, act, conv2, norm2 = embed.projection
+    conv1, norm1, act, conv2, norm2 = cast(Any, embed.projection)
     return nn.Sequential(conv_with_norm(conv1, norm1), act, conv_with_norm(conv2, norm2))
 
 
 def conv_with_norm(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
     """One convolution for ``norm(conv(x))`` in eval mode."""
     scale, shift = affine_of(norm)
-    folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
-    )
+    geometry: Any = (conv.kernel_size, conv.stride, conv.padding)
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, *geometry)
     folded.to(conv.weight)
     with torch.no_grad():
         folded.weight.copy_(conv.weight.double() * scale.view(-1, 1, 1, 1))
-        folded.bias.copy_(conv.bias.double() * scale + shift)
+        bias_of(folded).copy_(bias_of(conv).double() * scale + shift)
     return folded
 
 
@@ -142,7 +141,7 @@ def _flat(per_channel: torch.Tensor) -> torch.Tensor:
 
 def _matrix(conv: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight (out, in) and bias (out,) of a 1x1 convolution."""
-    return conv.weight.double().flatten(1), conv.bias.double()
+    return conv.weight.double().flatten(1), bias_of(conv).double()
 
 
 def _conv1x1(weight: torch.Tensor, bias: torch.Tensor | None, like: nn.Conv2d) -> nn.Conv2d:
@@ -151,7 +150,7 @@ def _conv1x1(weight: torch.Tensor, bias: torch.Tensor | None, like: nn.Conv2d) -
     conv = nn.Conv2d(width, out, 1, bias=bias is not None).to(like.weight)
     conv.weight.copy_(weight[:, :, None, None])
     if bias is not None:
-        conv.bias.copy_(bias)
+        bias_of(conv).copy_(bias)
     return conv
 
 

@@ -5,6 +5,8 @@ for a backbone is a pass over all of its weights an image, twice. Which order is
 depends on the shape of the map.
 """
 
+from typing import Any, cast
+
 import torch
 import torch.nn as nn
 
@@ -17,12 +19,16 @@ class PackedConv2d(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        size = conv.in_channels, conv.out_channels, conv.kernel_size
-        super().__init__(
-            *size, conv.stride, conv.padding, conv.dilation, conv.groups, device='meta'
+        kernel, stride, dilation = (
+            cast(tuple[int, int], each) for each in (conv.kernel_size, conv.stride, conv.dilation)
         )
+        super().__init__(
+            conv.in_channels, conv.out_channels, kernel, stride, cast(Any, conv.padding), dilation,
+            conv.groups, device='meta',
+        )  # fmt: skip
         self.weight, self.bias = conv.weight, conv.bias
-        self.packed = self.packed_for = None
+        self.packed: torch.Tensor | None = None
+        self.packed_for: tuple[Any, ...] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight, geometry = self.weight, (self.padding, self.stride, self.dilation, self.groups)

@@ -11,9 +11,10 @@ strictly.
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
@@ -25,6 +26,7 @@ from ..weights import loading  # names of them later: they may import this
 from .blocks import MogaBlock, PatchEmbed, Stem, build_norm
 from .checkpointing import checkpointed
 from .cuda_graphs import GRAPHS, GraphCache
+from .functional import bias_of
 from .fuse import DeployedBlock, DeployError, deployed_patch_embed
 from .mkldnn_prepack import pack_convs
 
@@ -86,7 +88,7 @@ def _rejects_unknown_options(init: Callable) -> Callable:
     valid = list(inspect.signature(init).parameters)[1:]
 
     @functools.wraps(init)
-    def checked(self, *args, **options):
+    def checked(self: Any, *args: Any, **options: Any) -> None:
         if unknown := sorted(set(options) - set(valid)):
             raise TypeError(f'{type(self).__name__}: unknown {unknown}; valid: {", ".join(valid)}')
         init(self, *args, **options)
@@ -95,7 +97,7 @@ def _rejects_unknown_options(init: Callable) -> Callable:
 
 
 @MODELS.register_module()
-class MogaNet(BaseModule):
+class MogaNet(BaseModule):  # type: ignore[misc]
     """MogaNet backbone: an image to maps of stride 4, 8, 16 and 32.
 
     Args:
@@ -138,6 +140,8 @@ class MogaNet(BaseModule):
         [(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]
     """
 
+    is_init: bool  # mmengine's
+
     @_rejects_unknown_options
     def __init__(
         self,
@@ -171,6 +175,7 @@ class MogaNet(BaseModule):
         last = sum(sizes['depths']) - 1
         drop_paths = (drop_path_rate * block / last for block in range(last + 1))
         for i, width in enumerate(sizes['embed_dims']):
+            patch_embed: nn.Module
             if i == 0:
                 patch_embed = Stem(in_channels, width, norm_cfg)
             else:
@@ -200,7 +205,7 @@ class MogaNet(BaseModule):
             if isinstance(module, nn.Conv2d):
                 fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
                 nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(bias_of(module))
 
     def init_weights(self) -> None:
         """Loads the weights that ``init_cfg`` names; else initialises as mmengine does.
@@ -214,18 +219,20 @@ class MogaNet(BaseModule):
             self.pretrained.load_into(self)
             self.is_init = True
 
-    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if hasattr(destination, '_metadata'):
             destination._metadata.setdefault(prefix[:-1], {})['gate'] = self.gate
 
-    def _load_from_state_dict(self, state_dict, prefix: str, local_metadata: dict, *rest) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Mapping, prefix: str, local_metadata: dict, *rest: Any
+    ) -> None:
         loading.check_gate(local_metadata.get('gate'), self)
         if names := [key for key in state_dict if key.startswith(prefix)]:
             loading.check_form(names, self.deployed)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
-    def stage(self, i: int) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
+    def stage(self, i: int) -> tuple[Stem | PatchEmbed, nn.ModuleList, nn.Module]:
         """Patch embed, blocks and final norm of stage ``i``, from 0 to 3."""
         return tuple(getattr(self, f'{part}{i + 1}') for part in ('patch_embed', 'blocks', 'norm'))
 
@@ -333,7 +340,8 @@ class MogaNet(BaseModule):
         patch_embed, blocks, norm = self.stage(i)
         norms = [None] * (len(blocks) - 1) + [norm]
         yield f'patch_embed{i + 1}', deployed_patch_embed(patch_embed)
-        yield f'blocks{i + 1}', nn.ModuleList(map(DeployedBlock, blocks, norms))
+        deployed = map(DeployedBlock, cast(Iterable[MogaBlock], blocks), norms)
+        yield f'blocks{i + 1}', nn.ModuleList(deployed)
         yield f'norm{i + 1}', nn.Identity()
 
     def _fixed(self) -> Iterator[nn.Module]:

@@ -14,7 +14,7 @@ def exporting() -> bool:
     """Whether the forward pass is being written down, for other programs to run."""
     is_exporting = getattr(torch.compiler, 'is_exporting', None)  # since PyTorch 2.6
     return (
-        torch.jit.is_tracing()
+        torch.jit.is_tracing()  # type: ignore[attr-defined]
         or torch.onnx.is_in_onnx_export()
         or bool(is_exporting and is_exporting())
     )

@@ -53,6 +53,7 @@ def has_external_data(content: bytes) -> bool:
 def _fields(body: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message: bytes unchanged, others as a number."""
     at = 0
+    value: int | memoryview
     while at < len(body):
         tag, at = _varint(body, at)
         field, kind = (tag & 0xFFFFFFFF) >> 3, tag & 7

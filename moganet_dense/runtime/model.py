@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -227,14 +227,14 @@ class OnnxModel:
 
     def _poses(self, image: np.ndarray, given: Any, batch_size: int) -> Poses:
         boxes, sure = boxes_of(given, image), getattr(given, 'scores', None)
+        cutter = cast(Cutter, self.cutter)
         keypoints, scores = [], []
         for start in range(0, len(boxes), batch_size):
-            cuts = [self.cutter.cut(image, box) for box in boxes[start : start + batch_size]]
+            cuts = [cutter.cut(image, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             found, certain = self.session.run(None, dict(images=batch))
-            keypoints += [
-                self.cutter.place(k, crop) for k, (_, crop) in zip(found, cuts, strict=True)
-            ]
+            placed = zip(found, cuts, strict=True)
+            keypoints += [cutter.place(k, crop) for k, (_, crop) in placed]
             scores += list(certain)
         count = len(self.classes)
         skeleton = tuple(map(tuple, self.notes['skeleton']))

@@ -53,7 +53,7 @@ class Cutter:
             return np.array([[factor[0], 0, shift[0]], [0, factor[1], shift[1]]], np.float32)
         width, height = self.size
         left = centre - [extent[0] * 0.5, 0]
-        source = np.float32([centre, left, left + [0, extent[0] * 0.5]])
+        source = np.array([centre, left, left + [0, extent[0] * 0.5]], np.float32)
         middle = [width * 0.5, height * 0.5]
-        target = np.float32([middle, [0, middle[1]], [0, middle[1] + width * 0.5]])
+        target = np.array([middle, [0, middle[1]], [0, middle[1] + width * 0.5]], np.float32)
         return cv2.getAffineTransform(source, target)

@@ -1,9 +1,12 @@
 """Models of configs, and the outputs of their parts."""
 
+import inspect
+
 import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
 
 from ..config.mini_config import start_from_scratch
 from ..utils.errors import one_line
@@ -33,7 +36,7 @@ def outputs(model: nn.Module, image: torch.Tensor) -> list:
         image: (1, 3, H, W), normalised. A two-stage detector's heads get regions of ones.
     """
     if not hasattr(model, 'roi_head'):
-        return [model(image, data_samples=None, mode='tensor')]
+        return _one_stage_outputs(model, image)
     maps = model.extract_feat(image)
     found, head = [maps, model.rpn_head(maps)], model.roi_head
     for count, part in [(BOXES, 'bbox'), (MASKS, 'mask')]:
@@ -43,6 +46,18 @@ def outputs(model: nn.Module, image: torch.Tensor) -> list:
             size = extractor.roi_layers[0].output_size
             found.append(part_head(image.new_ones(count, extractor.out_channels, *size)))
     return found
+
+
+def _one_stage_outputs(model: nn.Module, image: torch.Tensor) -> list:
+    """Those of models without regions; heads with queries ask for the image's shape."""
+    shape = tuple(image.shape[-2:])
+    meta = dict.fromkeys(('batch_input_shape', 'img_shape', 'ori_shape', 'pad_shape'), shape)
+    samples = [BaseDataElement(metainfo=meta) for _ in image]
+    head = getattr(model, 'decode_head', None)
+    if 'batch_data_samples' in inspect.signature(getattr(head, 'forward', print)).parameters:
+        return [head(model.extract_feat(image), samples)]  # mmseg's model passes no samples
+    asks = hasattr(model, 'forward_transformer') or hasattr(model, 'panoptic_head')
+    return [model(image, data_samples=samples if asks else None, mode='tensor')]
 
 
 def listed(modules: nn.Module | None) -> list[nn.Module]:

@@ -46,14 +46,18 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     """Parameters and multiply-adds of a model for one RGB image.
 
     Args:
-        model: of any task; it is moved to the meta device and loses its data.
+        model: of any task. Its parameters need no gradients any more, and it is moved to the meta
+            device, where it has no numbers; to the CPU, which computes, if it has deformable
+            attention or convolutions.
         shape: height and width of the image, in pixels.
 
     Raises:
         UserError: the model does not support an image of this shape.
     """
-    model = model.eval().to('meta')
-    image = torch.empty(1, 3, *shape, device='meta')
+    numbers = any(type(module).__name__ in _READ_NUMBERS for module in model.modules())
+    # the counter hooks inputs that need gradients, as learnt queries do
+    model = model.eval().requires_grad_(False).to('cpu' if numbers else 'meta')
+    image = torch.zeros(1, 3, *shape, device='cpu' if numbers else 'meta')
     with one_line(f'the model does not support an image of {shape[0]} x {shape[1]}'):
         return Complexity(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -61,6 +65,10 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
             backbone_flops=_count(lambda: model.backbone(image)),
             shape=shape,
         )
+
+
+_READ_NUMBERS = {'MultiScaleDeformableAttention', 'DeformConv2d', 'ModulatedDeformConv2d'}
+"""Modules that compute with numbers of tensors, which have none on the meta device."""
 
 
 def _of_a_norm(shape: Sequence[int], *_, **__) -> int:

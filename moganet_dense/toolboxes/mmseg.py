@@ -1,13 +1,20 @@
-"""mmseg's data set of label maps, with images of any suffix; configs import it by
-``custom_imports``."""
+"""mmseg's data set of label maps, with images of any suffix, and its visualizer, without a pass
+over the image for each class; configs bring them in by ``custom_imports``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+from mmengine.structures import PixelData
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, VISUALIZERS
+from mmseg.visualization import SegLocalVisualizer
 
 from ..data.sources import IMAGE_SUFFIXES
+from ..results import Segmentation
+from ..visualization.drawing import colours, write_legend
 
 
 @DATASETS.register_module()
@@ -52,6 +59,35 @@ class LabelMapDataset(BaseSegDataset):
         return [
             (image, target) for image, _, target in (line.partition('\t') for line in lines if line)
         ]
+
+
+@VISUALIZERS.register_module()
+class SegmentationVisualizer(SegLocalVisualizer):
+    """mmseg's, which draws a label map by one look-up and names its largest classes in a list.
+
+    mmseg itself makes a mask for each class and looks for its center: 60 images of ADE20K took
+    longer to draw than to segment.
+    """
+
+    def _draw_sem_seg(
+        self,
+        image: np.ndarray,
+        sem_seg: PixelData,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]] | None,
+        with_labels: bool = True,
+    ) -> np.ndarray:
+        """The image, (H, W, 3) RGB, under the colors of its classes; ignored pixels are black."""
+        labels = sem_seg.data.cpu().numpy().squeeze(0).astype(np.int64)
+        labels = np.where((labels >= 0) & (labels < len(classes)), labels, len(classes))
+        known = np.array(palette) if palette is not None else colours(len(classes))
+        table = np.concatenate([known[: len(classes)], [[0, 0, 0]]]).astype(np.uint8)
+        mixed = cv2.addWeighted(image, 1 - self.alpha, table[labels], self.alpha, 0)
+        if not with_labels:
+            return mixed
+        canvas = cv2.cvtColor(mixed, cv2.COLOR_RGB2BGR)
+        write_legend(canvas, Segmentation(labels, (*classes, 'ignored'), table))
+        return cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)
 
 
 def _paired(images: Path, labels: str | None) -> list[tuple[str, str]]:

@@ -12,10 +12,10 @@ from ..data.sources import Fault, find, frames
 from ..toolboxes.build import build
 from ..toolboxes.load import load
 from ..utils.errors import UserError
+from ..visualization.frame_sheets import frame_image, sheet
 from .simvp import SimVP
 
-GAP = 4  # pixels between the rows and columns of a sheet
-ENLARGED = 128  # minimum height of a drawn frame
+ENLARGED = 128  # least height of a drawn frame
 
 
 def predict_videos(
@@ -86,8 +86,9 @@ def read_clip(source: str, model: SimVP, size: tuple[int, int]) -> tuple[torch.T
     clip, fps = [], 0.0
     for frame in _frames(source):
         image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
-        if model.channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+        grey = model.channels == 1
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)
+        image = image[..., None] if grey else image
         clip.append(image.transpose(2, 0, 1))
         fps = frame.fps or fps
         if len(clip) == model.in_frames + model.out_frames:
@@ -113,11 +114,11 @@ def write(
         UserError: one of them cannot be written.
     """
     name.parent.mkdir(parents=True, exist_ok=True)
-    sheet, video = name.with_suffix('.png'), name.with_suffix('.mp4')
-    rows = [row for row in (given, truth, predicted) if len(row)]
-    if not cv2.imwrite(str(sheet), _sheet([[_image(f) for f in row] for row in rows])):
-        raise UserError(f'{sheet} cannot be written')
-    images = [_image(frame) for frame in torch.cat([given, predicted])]
+    drawn, video = name.with_suffix('.png'), name.with_suffix('.mp4')
+    rows = [[_bgr(frame) for frame in row] for row in (given, truth, predicted) if len(row)]
+    if not cv2.imwrite(str(drawn), sheet(rows)):
+        raise UserError(f'{drawn} cannot be written')
+    images = [_bgr(frame) for frame in torch.cat([given, predicted])]
     height, width = images[0].shape[:2]
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
     if not writer.isOpened():
@@ -125,25 +126,9 @@ def write(
     for image in images:
         writer.write(image)
     writer.release()
-    return [sheet, video]
+    return [drawn, video]
 
 
-def _image(frame: torch.Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] as (h, w, 3) uint8, enlarged for display."""
-    image = (frame.numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    times = -(-ENLARGED // image.shape[0])
-    image = image.repeat(times, 0).repeat(times, 1)
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-
-
-def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """Images in rows on white."""
-    height, width = rows[0][0].shape[:2]
-    columns = max(map(len, rows))
-    shape = (len(rows) * (height + GAP), columns * (width + GAP), 3)
-    sheet = np.full(shape, 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            top, left = i * (height + GAP), j * (width + GAP)
-            sheet[top : top + height, left : left + width] = image
-    return sheet
+def _bgr(frame: torch.Tensor) -> np.ndarray:
+    """A frame in RGB, or grey, as OpenCV writes images."""
+    return np.ascontiguousarray(frame_image(frame, ENLARGED)[..., ::-1])

@@ -79,6 +79,16 @@ def _texts(found: Detections) -> list[str]:
 
 def _draw_segmentation(canvas: np.ndarray, found: Segmentation, score_thr: float) -> None:
     canvas[:] = _mixed(canvas, found.palette[found.labels][..., ::-1])
+    write_legend(canvas, found)
+
+
+def write_legend(canvas: np.ndarray, found: Segmentation) -> None:
+    """Lists the largest classes of a segmentation, in their colors, at the top left.
+
+    Args:
+        canvas: (H, W, 3) uint8, BGR, written.
+        found: of that image.
+    """
     table, sizes = _bgr(found.palette), np.bincount(found.labels.ravel())
     largest = [k for k in np.argsort(-sizes)[:LISTED] if sizes[k] >= 0.01 * found.labels.size]
     _list(canvas, [(found.names[k], table[k]) for k in largest])

@@ -9,6 +9,7 @@ OpenMixup             state_dict, meta                    backbone. or bare; hea
 mmpretrain            state_dict                          backbone.; head.fc.*
 detector, segmentor,  state_dict, meta                    backbone.; neck and heads
 pose estimator
+birder                bare, or state                      other names, see ``birder_names``
 ====================  ==================================  =============================
 
 After the prefix the names are always those of our backbone. In files of other models, as of
@@ -20,6 +21,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from .birder_names import from_birder, is_birder
 from .state_dicts import (
     StateDict,
     WeightsError,
@@ -99,7 +101,7 @@ def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
     """Possible locations of the backbone; never empty."""
     states, found = state_dicts(checkpoint), []
     for state in states:
-        tensors = unwrapped(state.tensors, everywhere=True)
+        tensors = _plain(state.tensors, everywhere=True)
         if prefix is not None:
             start = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
             prefixes = {start} if any(key.startswith(start) for key in tensors) else set()
@@ -113,6 +115,12 @@ def _places(checkpoint: Any, prefix: str | None) -> list[_Place]:
         start = 'backbone.' if any(key.startswith('backbone.') for key in tensors) else ''
         return [_Place(states[0], unwrapped(states[0].tensors, everywhere=True), start)]
     return found
+
+
+def _plain(state: Mapping[str, Any], everywhere: bool = False) -> dict[str, Any]:
+    """Tensors without the names of wrappers, birder's under ours."""
+    tensors = unwrapped(state, everywhere)
+    return from_birder(tensors) if is_birder(tensors) else tensors
 
 
 def _only(places: list[_Place]) -> _Place:
@@ -184,7 +192,7 @@ def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     chosen = main_state_dict(checkpoint)
     if holds_average(checkpoint) and 'state_dict_ema' in checkpoint:
         chosen = StateDict('state_dict_ema', checkpoint['state_dict_ema'])
-    state = classifier_state(unwrapped(chosen.tensors))
+    state = classifier_state(_plain(chosen.tensors))
     old = 'keypoint_head.'
     return {
         ('head.' + k.removeprefix(old) if k.startswith(old) else simvp_name(k)): v

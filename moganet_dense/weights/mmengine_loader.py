@@ -19,6 +19,7 @@ from ..utils.errors import UserError
 from ..utils.printable import printable
 from . import loading, releases, unpickling
 from .conversion import holds_average, model_state
+from .download import locate
 from .state_dicts import WeightsError, main_state_dict
 
 _FILES = ('', 'http://', 'https://')
@@ -37,7 +38,7 @@ def load_from_safe(filename: str, map_location: Any = None, logger: Any = None) 
     Raises:
         WeightsError: it cannot be downloaded or read, or it is not a dict.
     """
-    checkpoint = loading.read_checkpoint(loading.locate(filename), map_location)
+    checkpoint = loading.read_checkpoint(locate(filename), map_location)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f'{filename}: expected a dict, found {type(checkpoint).__name__}')
     if not loading.is_trusting():
@@ -81,15 +82,17 @@ def without_config_texts(checkpoint: dict) -> None:
         (meta.get('dataset_meta') if isinstance(meta, dict) else None, ('from_file',)),
     )
     for place, keys in places:
-        for key in keys if isinstance(place, dict) else ():
-            place.pop(key, None)
+        if isinstance(place, dict):
+            for key in keys:
+                place.pop(key, None)
 
 
 def _note_gate(checkpoint: dict, gate: str) -> None:
     """Stores the gate of the backbone with the tensors, as our checkpoints do."""
     state = checkpoint.get('state_dict', checkpoint)
     noted = OrderedDict(state)  # a plain dict has no metadata
-    noted._metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
+    metadata = {**getattr(state, '_metadata', {}), 'backbone': dict(gate=gate)}
+    noted._metadata = metadata  # type: ignore[attr-defined]
     checkpoint['state_dict'] = noted
 
 
@@ -126,7 +129,7 @@ def reading_without_code() -> Iterator[None]:
         CheckpointLoader._schemes = before
 
 
-class _PlainYaml(YamlHandler):
+class _PlainYaml(YamlHandler):  # type: ignore[misc]
     """mmengine's YAML handler with plain values; by itself it builds any object of a tag."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
@@ -139,7 +142,7 @@ class _PlainYaml(YamlHandler):
             ) from None
 
 
-class _PlainPickle(PickleHandler):
+class _PlainPickle(PickleHandler):  # type: ignore[misc]
     """mmengine's pickle handler with the allow-list of :mod:`~moganet_dense.weights.unpickling`."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:

@@ -22,7 +22,7 @@ RELEASES = (*_RELEASES.values(), 'https://github.com/Westlake-AI/MogaNet/release
 """Prefixes of the URLs of published files, including downstream models."""
 
 # short name, file, gate, published top-1 accuracy in % (None: not published)
-_FILES = {
+_FILES: dict[str, list[tuple[str, str, str, float | None]]] = {
     'official': [
         ('xt_in1k_224', 'moganet_xtiny_sz224_8xbs128_ep300.pth.tar', 'single', 76.5),
         ('xt_in1k_256', 'moganet_xtiny_sz256_8xbs128_ep300.pth.tar', 'single', 77.2),

@@ -45,7 +45,8 @@ def read(path: Path, map_location: Any = 'cpu') -> dict[str, Any]:
         for name, tensor in state.items():
             state[name] = tensor.to(map_location)
     if 'gate' in meta:
-        state._metadata = {'backbone': dict(gate=meta['gate'])}
+        metadata = {'backbone': dict(gate=meta['gate'])}
+        state._metadata = metadata  # type: ignore[attr-defined]
     return dict(state_dict=state, meta=meta)
 
 

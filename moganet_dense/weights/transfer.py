@@ -107,18 +107,18 @@ class _Note:
         for header in ('Content-Encoding', 'Transfer-Encoding'):
             if (found := answer.headers.get(header, 'identity').lower()) != 'identity':
                 raise OSError(f'expected the unencoded file and its size, found {header}: {found}')
-        lengths = answer.headers.get_all('Content-Length') or [None]
-        length = lengths[0] if len(set(lengths)) == 1 else ', '.join(lengths)
-        whole = re.fullmatch('[0-9]{1,15}', length or '')
+        lengths = set(answer.headers.get_all('Content-Length') or [])
+        length = ', '.join(sorted(lengths))
+        whole = re.fullmatch('[0-9]{1,15}', length)
         if answer.status == 206 and self.have and whole:
             expected = f'bytes {self.have}-{self.size - 1}/{self.size}'
-            found = answer.headers.get('Content-Range')
-            if found != expected or int(length) != self.size - self.have:
-                raise OSError(f'expected {expected}, found {found} of {length} bytes')
+            part = answer.headers.get('Content-Range')
+            if part != expected or int(length) != self.size - self.have:
+                raise OSError(f'expected {expected}, found {part} of {length} bytes')
             return self.have, self.size
         if answer.status != 200 or not whole:
             raise OSError(
-                f'expected a file and its size, found status {answer.status}, size {length}'
+                f'expected a file and its size, found status {answer.status}, size {length or None}'
             )
         self.have, self.etag, self.size = 0, answer.headers.get('ETag', ''), int(length)
         if _is_strong(self.etag):
@@ -231,17 +231,20 @@ class _Handler(HTTPSHandler):
         self.watch = watch
 
     def https_open(self, req: Request) -> Any:
-        return self.do_open(self._connection, req)
+        return self.do_open(self._connection, req)  # type: ignore[arg-type]
 
     def _connection(self, host: str, timeout: float) -> HTTPSConnection:
         found = HTTPSConnection(host, timeout=timeout, context=self.secure)
-        found._create_connection = self.watch.connect  # the attribute of http.client for it
+        # the attribute of http.client for it
+        found._create_connection = self.watch.connect  # type: ignore[attr-defined]
         return found
 
 
 def _opener(watch: _Watch, allow: Callable[[str], None]) -> Any:
     class Redirects(HTTPRedirectHandler):
-        def redirect_request(self, req, fp, code, msg, headers, newurl):
+        def redirect_request(
+            self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+        ) -> Request | None:
             allow(newurl)
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 

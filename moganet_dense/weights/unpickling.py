@@ -36,13 +36,13 @@ def _no_bytes(*items: Any) -> bytes:
     return b''
 
 
-def _dtype(name: str, *_) -> np.dtype:
+def _dtype(name: str, *_: Any) -> np.dtype:
     if type(name) is not str or not re.fullmatch(r'[biuf][1248]|[US]\d{1,4}', name):
         _refuse(f'numpy.dtype {name!r}'[:80])
     return np.dtype(name)
 
 
-def _array(*_) -> np.ndarray:
+def _array(*_: Any) -> np.ndarray:
     return np.empty(0, 'u1')  # its state follows
 
 
@@ -122,7 +122,8 @@ class Unpickler(
 ):  # the Python implementation, since the C one cannot be customised as much
     """An unpickler restricted to the names of the tables."""
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
         """The object of a name in the tables.
@@ -189,7 +190,8 @@ def _set_array(target: np.ndarray, state: Any) -> None:
         or len(content) != prod(shape) * dtype.itemsize
     ):
         _refuse('numpy.ndarray of other content')
-    target.__setstate__((1, shape, dtype, bool(by_column), content))
+    found: Any = (1, shape, dtype, bool(by_column), content)
+    target.__setstate__(found)
 
 
 def load(file: Any, **options: Any) -> Any:

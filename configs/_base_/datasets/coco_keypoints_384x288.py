@@ -6,9 +6,10 @@ codec = dict(type='MSRAHeatmap', input_size=(288, 384), heatmap_size=(72, 96), s
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
+    dict(type='RandomShift029'),  # boxes as mmpose 0.29 drew them, in its order
     dict(type='RandomFlip', direction='horizontal'),
     dict(type='RandomHalfBody', prob=0.3),
-    dict(type='RandomBBoxTransform'),
+    dict(type='RandomScaleRotation029'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs'),

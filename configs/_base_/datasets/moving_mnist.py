@@ -1,24 +1,7 @@
 # Moving MNIST: 10 frames given, 10 to predict. Training clips are drawn on the fly.
-data_root = 'data/moving_mnist/'
-images = 'train-images-idx3-ubyte.gz'
-sequences = 'mnist_test_seq.npy'
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='MovingDigits', data_root=data_root, images=images),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='MovingDigits', data_root=data_root, sequences=sequences),
-)
+_base_ = 'video_frames.py'
+
+dataset = dict(type='MovingDigits', data_root='data/moving_mnist/')
+train_dataloader = dict(dataset=dict(**dataset, images='train-images-idx3-ubyte.gz'))
+val_dataloader = dict(dataset=dict(**dataset, sequences='mnist_test_seq.npy'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VideoPredictionMetric')
-test_evaluator = val_evaluator

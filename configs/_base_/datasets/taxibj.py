@@ -1,22 +1,7 @@
 # TaxiBJ: 4 frames of half an hour each given, 4 to predict.
-data_root = 'data/taxibj/'
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='TaxiBJ', data_root=data_root, split='train'),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='TaxiBJ', data_root=data_root, split='test'),
-)
+_base_ = 'video_frames.py'
+
+dataset = dict(type='TaxiBJ', data_root='data/taxibj/')
+train_dataloader = dict(dataset=dict(**dataset, split='train'))
+val_dataloader = dict(dataset=dict(**dataset, split='test'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VideoPredictionMetric')
-test_evaluator = val_evaluator

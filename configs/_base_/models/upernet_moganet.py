@@ -14,6 +14,8 @@ model = dict(
     ),
     # The published configs asked for SyncBN here, and their code built plain BN. To have it:
     # norm_cfg=dict(type='SyncBN').
+    # The authors' published logs say frozen_stages=1, their configs do not
+    # (https://github.com/Westlake-AI/MogaNet/issues/30); nothing is frozen here.
     backbone=dict(
         type='MogaNet',
         arch='s',

@@ -5,7 +5,9 @@ options of a class are read from the signatures of its bases, as far up as each 
 on.
 """
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +18,14 @@ from torch.utils.data import DataLoader
 from ...utils.suggest import closest, did_you_mean
 
 _ALWAYS = {'type', '_scope_', '_delete_'}
-_SKIPPED = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'init_cfg', 'plugins')
+_SKIPPED = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'init_cfg', 'plugins', 'dcn')
 """Config keys of layers, whose builders accept more options than the layers."""
 
 _REGISTRIES = ('MODELS', 'TASK_UTILS', 'DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'METRICS',
                'HOOKS', 'LOOPS', 'PARAM_SCHEDULERS', 'VISUALIZERS', 'LOG_PROCESSORS')  # fmt: skip
 _MORE = {  # keys that mmengine's builders remove before the class is called
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer', 'clip_grad'},
+    'model': {'bg_cls_weight'},  # of a loss, which heads like DETR's take
     'param_scheduler': {'convert_to_iter_based', 'by_epoch'},
     'train_cfg': {'by_epoch', 'type'},
     'default_hooks': {'priority'},
@@ -39,6 +42,7 @@ _LOADER = {
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _TOP = ('model', *_LOADERS, 'val_evaluator', 'test_evaluator', 'default_hooks', 'custom_hooks',
         'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'log_processor')  # fmt: skip
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _KEPT = {'CheckpointHook', 'AtomicCheckpointHook'}
 """Classes whose ``**kwargs`` are not options of configs."""
 
@@ -126,27 +130,44 @@ def _unknown(node: dict, known: set[str], path: str, whose: str) -> Iterator[str
 
 
 def parameters(kind: type) -> set[str] | None:
-    """Option names of a class; None if a base accepts any."""
+    """Names that a class takes; None if it, or a base, takes any."""
     found: set[str] = set()
     for base in kind.__mro__:
         if '__init__' not in vars(base):
             continue
         if base is object or base.__module__ == 'torch.nn.modules.module':
             break
-        signature = inspect.signature(base.__init__)
-        kinds = {p.kind for p in signature.parameters.values()}
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        found |= {n for n, p in signature.parameters.items() if p.kind in named} - {'self'}
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
-            return found
-        if len(kinds) == 1 and not _passes_on(base):
-            return None
-    return found if kind.__name__ in _KEPT and found else None
+        taken = inspect.signature(base.__init__).parameters.values()
+        found |= {p.name for p in taken if p.kind in _NAMED} - {'self'}
+        rest = [p.name for p in taken if p.kind is inspect.Parameter.VAR_KEYWORD]
+        use = _use_of(rest[0], base) if rest else 'super'
+        if use == 'itself':
+            return found if kind.__name__ in _KEPT else None
+        if not rest or use == 'nothing':
+            break
+    if any(len(base.__bases__) > 1 for base in kind.__mro__):  # it may call any of its bases
+        return found | _of_all_bases(kind)
+    return found
 
 
-def _passes_on(base: type) -> bool:
-    """Whether a constructor with ``**kwargs`` passes them to its base."""
+def _of_all_bases(kind: type) -> set[str]:
+    own = [
+        base.__init__ for base in kind.__mro__ if '__init__' in vars(base) and base is not object
+    ]
+    return {name for init in own for name in inspect.signature(init).parameters} - {'self'}
+
+
+def _use_of(rest: str, base: type) -> str:
+    """What a constructor does with its ``**rest``: 'super', 'nothing', or 'itself' for all else."""
     try:
-        return 'super().__init__(' in inspect.getsource(base.__init__)
-    except OSError:
-        return False
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base.__init__)))
+    except (OSError, SyntaxError):
+        return 'itself'
+    used = sum(isinstance(node, ast.Name) and node.id == rest for node in ast.walk(tree))
+    passed = sum(
+        keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == rest
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == '__init__'
+        for keyword in node.keywords
+    )
+    return 'nothing' if not used else 'super' if used == passed else 'itself'

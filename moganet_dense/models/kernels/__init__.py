@@ -4,6 +4,8 @@ The kernels are off unless the environment variable ``MOGANET_KERNELS`` is 1: th
 been measured on a GPU yet. docs/speed.md says what each of them moves.
 """
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 
-def reason_against_block(block: nn.Module) -> str | None:
+def reason_against_block(block: Any) -> str | None:
     """Why the kernels do not serve a MogaBlock; None where they do."""
     if block.mlp.drop.p > 0 and block.training:
         return 'dropout in the FFN, which draws on the wide map'
@@ -36,13 +38,13 @@ def reason_against_block(block: nn.Module) -> str | None:
     return None
 
 
-def block_served(block: nn.Module) -> bool:
+def block_served(block: Any) -> bool:
     """Whether the kernels serve a MogaBlock."""
     return reason_against_block(block) is None
 
 
 def compute_block(
-    block: nn.Module, x: torch.Tensor, kept_1: torch.Tensor | None, kept_2: torch.Tensor | None
+    block: Any, x: torch.Tensor, kept_1: torch.Tensor | None, kept_2: torch.Tensor | None
 ) -> torch.Tensor:
     """What a MogaBlock computes; see :func:`.block.compute_block`. Imports Triton."""
     from .block import compute_block
@@ -50,7 +52,7 @@ def compute_block(
     return compute_block(block, x, kept_1, kept_2)
 
 
-def fused_block_served(block: nn.Module, x: torch.Tensor) -> bool:
+def fused_block_served(block: Any, x: torch.Tensor) -> bool:
     """Whether the kernels serve a fused block: in inference, in the dtype of its weights."""
     return (
         implementation_for(x) is Implementation.KERNELS
@@ -61,7 +63,7 @@ def fused_block_served(block: nn.Module, x: torch.Tensor) -> bool:
     )
 
 
-def compute_fused_block(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def compute_fused_block(block: Any, x: torch.Tensor) -> torch.Tensor:
     """What a fused block computes; see :func:`.fused_form.compute_fused`. Imports Triton.
 
     The block keeps the turned taps of its convolutions until their weights change, unless by way

@@ -1,5 +1,7 @@
 """A block of the backbone by way of the kernels' operators."""
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 
@@ -10,13 +12,13 @@ _ops = torch.ops.moganet_dense
 
 
 def compute_block(
-    block: nn.Module, x: Tensor, kept_1: Tensor | None, kept_2: Tensor | None,
+    block: Any, x: Tensor, kept_1: Tensor | None, kept_2: Tensor | None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
     """What a MogaBlock computes for a map that :func:`.choice.reason_against` does not refuse.
 
     Args:
-        block: the block.
+        block: the block, a MogaBlock.
         x: its map, (B, C, H, W) in channels_last.
         kept_1: the factor that drop path drew for the first branch, (B, 1, 1, 1), or None.
         kept_2: for the second.

@@ -5,7 +5,7 @@ numbers a pixel: for Moga z, P, u0, the context, G and V (6, and x), for the FFN
 map H (1 + r, and x). U, A, T and t are computed again by kernels that read their arguments anyway.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 
@@ -166,7 +166,7 @@ def moga_backward(
 def ffn_forward(
     x: Tensor, z: Tensor, params: dict[str, Tensor], ready: Prepared, kept: Tensor | None,
     keep: bool, dtype: torch.dtype,
-) -> tuple[Tensor, ...]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """x + kept b CA(z): (y, H, d), the last two with ``keep``."""
     taps, channels = ready.taps_of()[3], x.shape[1]
     h = hidden_of(z, ready.wide, params['fc1.bias'])
@@ -214,7 +214,7 @@ def ffn_backward(
     return found | {
         'x': grad_x, 'norm.weight': norm_weight, 'norm.bias': norm_bias,
         'fc1.weight': product(rows(grad_h).t(), rows(z), full),
-        'fc1.bias': column_sums(of_tiles), 'raw': raw, 'flat': flat,
+        'fc1.bias': column_sums(cast(Tensor, of_tiles)), 'raw': raw, 'flat': flat,
     }  # fmt: skip
 
 
@@ -232,8 +232,9 @@ def scaled_weight_gradient(
     )
     launch(
         prepare.scaled_weight_gradient_kernel, (channels,),
-        raw, ready.last if ffn else weight, params['layer_scale'], flat, params[f'{name}.bias'],
-        ready.shift if ffn else flat, flat if of_images is None else of_images,
+        raw, weight if ready is None else ready.last, params['layer_scale'], flat,
+        params[f'{name}.bias'],
+        flat if ready is None else ready.shift, flat if of_images is None else of_images,
         scaled, scale, bias, shift, images, inner, channels,
         1 if of_images is None else len(of_images), HAS_SHIFT=ffn, SIZE=256,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """A fused block by way of the kernels, in inference: 9 launches, in float16 10."""
 
+from typing import Any
+
 import torch
-import torch.nn as nn
 
 from . import branches, calls
 from .launching import launches
@@ -10,11 +11,11 @@ from .parts import turned
 Tensor = torch.Tensor
 
 
-def compute_fused(block: nn.Module, x: Tensor, taps: tuple[Tensor, ...]) -> Tensor:
+def compute_fused(block: Any, x: Tensor, taps: tuple[Tensor, ...]) -> Tensor:
     """What a fused block computes for a map in the dtype of its weights.
 
     Args:
-        block: the block.
+        block: the block, a DeployedBlock.
         x: its map, (B, C, H, W) in channels_last.
         taps: of its depth-wise convolutions, from :func:`taps_of`.
     """
@@ -45,12 +46,12 @@ def compute_fused(block: nn.Module, x: Tensor, taps: tuple[Tensor, ...]) -> Tens
     return y
 
 
-def taps_of(block: nn.Module) -> tuple[Tensor, ...]:
+def taps_of(block: Any) -> tuple[Tensor, ...]:
     """Taps of a fused block's depth-wise convolutions, as its kernels read them."""
     return tuple(turned(weight.detach()) for weight in weights_of(block))
 
 
-def weights_of(block: nn.Module) -> tuple[Tensor, ...]:
+def weights_of(block: Any) -> tuple[Tensor, ...]:
     """Weights of a fused block's depth-wise convolutions."""
     value = block.value
     convs = (value.DW_conv0, value.DW_conv1, value.DW_conv2, block.dwconv)

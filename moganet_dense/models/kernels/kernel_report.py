@@ -157,8 +157,8 @@ def main(arch: str, dtype: str, capability: int, size: tuple[int, int, int] | No
     with tempfile.TemporaryDirectory() as folder:
         for found in compiled_launches(arch, DTYPES[dtype], capability, Path(folder), sizes):
             loads = ', '.join(f'{count} of {width}' for width, count in found.loads.items())
-            values = found._replace(loads=loads)
-            print('|', ' | '.join(map(str, values)), '|', flush=True)
+            values = found._asdict() | dict(loads=loads)
+            print('|', ' | '.join(map(str, values.values())), '|', flush=True)
 
 
 if __name__ == '__main__':

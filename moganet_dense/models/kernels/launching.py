@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ MULTIPROCESSORS = 132  # of an H100 or H200; elsewhere the shapes are merely les
 class Launch(NamedTuple):
     """A launch that is not made, but kept to be compiled; see ``kernel_report.py``."""
 
-    kernel: object
+    kernel: Any
     grid: tuple[int, ...]
     arguments: tuple
     constants: dict[str, object]

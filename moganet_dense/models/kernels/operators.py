@@ -6,6 +6,8 @@ torch.compile, checkpointing and FSDP treat them as any other. Gradients of grad
 the formulas.
 """
 
+from typing import cast
+
 import torch
 
 from . import branches, calls, formulas
@@ -117,7 +119,7 @@ def ffn(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.ffn_forward`."""
     x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, arguments)
     y, h, d = branches.ffn_forward(x, z, params, ready, factor, keep, dtype)
-    return (y, h, d) if keep else (y, x.new_empty(0), x.new_empty(0))
+    return (y, h, cast(Tensor, d)) if keep else (y, x.new_empty(0), x.new_empty(0))
 
 
 def _fake_ffn(*arguments):

@@ -82,25 +82,21 @@ def carafe_forward(
     routput: Tensor,
     rmasks: Tensor,
     output: Tensor,
-    kernel_size: int,
-    group_size: int,
-    scale_factor: int,
+    **sizes: int,
 ) -> None:
-    """As :func:`carafe_naive_forward`.
+    """As :func:`carafe_naive_forward`, with buffers for the backward.
 
     Args:
-        features: (B, C, H, W).
-        masks: (B, group_size·kernel_size², H·scale_factor, W·scale_factor).
+        features: see there.
+        masks: see there.
         rfeatures: as ``features``, written: a copy, for the backward.
         routput: not used.
         rmasks: not used.
-        output: (B, C, H·scale_factor, W·scale_factor), written.
-        kernel_size: side of the kernels, odd.
-        group_size: groups of channels with their own kernels.
-        scale_factor: of the upsampling.
+        output: see there.
+        **sizes: ``kernel_size``, ``group_size``, ``scale_factor``: see there.
     """
     rfeatures.copy_(features)
-    carafe_naive_forward(features, masks, output, kernel_size, group_size, scale_factor)
+    carafe_naive_forward(features, masks, output, **sizes)
 
 
 def carafe_backward(
@@ -113,29 +109,23 @@ def carafe_backward(
     rmask_grad: Tensor,
     bottom_grad: Tensor,
     mask_grad: Tensor,
-    kernel_size: int,
-    group_size: int,
-    scale_factor: int,
+    **sizes: int,
 ) -> None:
-    """As :func:`carafe_naive_backward`.
+    """As :func:`carafe_naive_backward`, with buffers.
 
     Args:
-        top_grad: as the output of the forward.
+        top_grad: see there.
         rfeatures: as the forward left it.
-        masks: as in the forward.
+        masks: see there.
         rtop_grad: not used.
         rbottom_grad_hs: not used.
         rbottom_grad: not used.
         rmask_grad: not used.
-        bottom_grad: as the features, written.
-        mask_grad: as ``masks``, written.
-        kernel_size: as in the forward.
-        group_size: as in the forward.
-        scale_factor: as in the forward.
+        bottom_grad: see there.
+        mask_grad: see there.
+        **sizes: as in the forward.
     """
-    carafe_naive_backward(
-        top_grad, rfeatures, masks, bottom_grad, mask_grad, kernel_size, group_size, scale_factor
-    )
+    carafe_naive_backward(top_grad, rfeatures, masks, bottom_grad, mask_grad, **sizes)
 
 
 def _split_output(output: Tensor, groups: int, scale: int) -> Tensor:

@@ -32,17 +32,7 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: int,
 ) -> None:
     """Convolution at positions moved by ``offset``.
 
@@ -53,20 +43,9 @@ def deform_conv_forward(
         output: (B, O, H', W'), written.
         columns: not used.
         ones: not used.
-        kW: width of the kernel.
-        kH: its height.
-        dW: horizontal stride.
-        dH: vertical stride.
-        padW: horizontal padding.
-        padH: vertical padding.
-        dilationW: horizontal dilation.
-        dilationH: vertical dilation.
-        group: of the convolution.
-        deformable_group: groups of input channels with their own offsets.
-        im2col_step: not used.
+        **sizes: see :func:`_geometry`.
     """
-    geometry = Geometry(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    output.copy_(_convolve(input, weight, offset, None, None, geometry).view_as(output))
+    output.copy_(_convolve(input, weight, offset, None, None, _geometry(**sizes)).view_as(output))
 
 
 def deform_conv_backward_input(
@@ -77,17 +56,7 @@ def deform_conv_backward_input(
     gradOffset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: int,
 ) -> None:
     """Gradients by the input and the offsets.
 
@@ -102,20 +71,9 @@ def deform_conv_backward_input(
         gradOffset: as ``offset``, written.
         weight: as in the forward.
         columns: written, resized.
-        kW: as in the forward.
-        kH: as in the forward.
-        dW: as in the forward.
-        dH: as in the forward.
-        padW: as in the forward.
-        padH: as in the forward.
-        dilationW: as in the forward.
-        dilationH: as in the forward.
-        group: as in the forward.
-        deformable_group: as in the forward.
-        im2col_step: as in the forward.
+        **sizes: as in the forward.
     """
-    geometry = Geometry(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    grads = _gradients(gradOutput, input, weight, offset, None, geometry)
+    grads = _gradients(gradOutput, input, weight, offset, None, _geometry(**sizes))
     gradInput.copy_(grads[0])
     gradOffset.copy_(grads[2])
     columns.resize_(weight.shape).copy_(grads[1])
@@ -128,18 +86,9 @@ def deform_conv_backward_parameters(
     gradWeight: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
+    *,
     scale: float,
-    im2col_step: int,
+    **sizes: int,
 ) -> None:
     """Adds the gradient by the weight, times ``scale``.
 
@@ -150,24 +99,13 @@ def deform_conv_backward_parameters(
         gradWeight: as the weight, added to.
         columns: the gradient, if :func:`deform_conv_backward_input` left it there; emptied.
         ones: not used.
-        kW: as in the forward.
-        kH: as in the forward.
-        dW: as in the forward.
-        dH: as in the forward.
-        padW: as in the forward.
-        padH: as in the forward.
-        dilationW: as in the forward.
-        dilationH: as in the forward.
-        group: as in the forward.
-        deformable_group: as in the forward.
         scale: factor.
-        im2col_step: as in the forward.
+        **sizes: as in the forward.
     """
+    geometry = _geometry(**sizes)
     if columns.shape == gradWeight.shape:
         grad = columns
-    else:
-        geometry = Geometry(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-        # the gradient by the weight does not depend on the weight
+    else:  # the gradient by the weight does not depend on the weight
         grad = _gradients(gradOutput, input, gradWeight, offset, None, geometry)[1]
     gradWeight.add_(grad.to(gradWeight.dtype), alpha=scale)
     columns.resize_(0)
@@ -182,17 +120,9 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **sizes: int,
 ) -> None:
     """Convolution at positions moved by ``offset``, each tap times ``mask``.
 
@@ -205,21 +135,10 @@ def modulated_deform_conv_forward(
         mask: (B, deformable_group·taps, H', W').
         output: (B, O, H', W'), written.
         columns: not used.
-        kernel_h: height of the kernel.
-        kernel_w: its width.
-        stride_h: vertical stride.
-        stride_w: horizontal stride.
-        pad_h: vertical padding.
-        pad_w: horizontal padding.
-        dilation_h: vertical dilation.
-        dilation_w: horizontal dilation.
-        group: of the convolution.
-        deformable_group: groups of input channels with their own offsets and masks.
         with_bias: whether ``bias`` is used.
+        **sizes: see :func:`_modulated_geometry`.
     """
-    geometry = Geometry(
-        stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group
-    )
+    geometry = _modulated_geometry(**sizes)
     result = _convolve(input, weight, offset, mask, bias if with_bias else None, geometry)
     output.copy_(result.view_as(output))
 
@@ -238,17 +157,9 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **sizes: int,
 ) -> None:
     """All gradients.
 
@@ -266,28 +177,57 @@ def modulated_deform_conv_backward(
         grad_offset: as ``offset``, written.
         grad_mask: as ``mask``, written.
         grad_output: (B, O, H', W').
-        kernel_h: as in the forward.
-        kernel_w: as in the forward.
-        stride_h: as in the forward.
-        stride_w: as in the forward.
-        pad_h: as in the forward.
-        pad_w: as in the forward.
-        dilation_h: as in the forward.
-        dilation_w: as in the forward.
-        group: as in the forward.
-        deformable_group: as in the forward.
         with_bias: as in the forward.
+        **sizes: as in the forward.
     """
-    geometry = Geometry(
-        stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group
-    )
-    grads = _gradients(grad_output, input, weight, offset, mask, geometry)
+    grads = _gradients(grad_output, input, weight, offset, mask, _modulated_geometry(**sizes))
     grad_input.copy_(grads[0])
     grad_weight.add_(grads[1].to(grad_weight.dtype))
     grad_offset.copy_(grads[2])
     grad_mask.copy_(grads[3])
     if with_bias:
         grad_bias.add_(grads[4].to(grad_bias.dtype))
+
+
+def _geometry(
+    *,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> Geometry:
+    """From mmcv's arguments, W horizontal and H vertical: the kernel's size, stride (d), padding,
+    dilation, groups of the convolution, groups of input channels with their own offsets.
+
+    The kernel's size is that of the weight; torchvision has no use for ``im2col_step``.
+    """
+    return Geometry(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+
+
+def _modulated_geometry(
+    *,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+) -> Geometry:
+    """As :func:`_geometry`, from the arguments of the second version."""
+    return Geometry(
+        stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group
+    )
 
 
 def _convolve(

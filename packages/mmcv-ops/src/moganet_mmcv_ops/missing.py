@@ -1,10 +1,11 @@
 """What stands for an operator that PyTorch and torchvision have no equivalent of."""
 
 from collections.abc import Callable
-from importlib import metadata
 
 import torch
 import torchvision
+
+COMPILE = 'python -m moganet_mmcv_ops.compile_mmcv'
 
 
 def missing_operator(name: str) -> Callable:
@@ -17,27 +18,11 @@ def missing_operator(name: str) -> Callable:
     def operator(*args, **kwargs):
         raise NotImplementedError(
             f'mmcv operator {name} needs a compiled mmcv, and this one has its operators from '
-            f'torchvision; with a C++ compiler (and nvcc for a GPU): {compile_command()}'
+            f'torchvision; with a C++ compiler (and nvcc for a GPU): {COMPILE}'
         )
 
     operator.__name__ = operator.__qualname__ = name
     return operator
-
-
-def compile_command() -> str:
-    """The command that compiles the mmcv that is installed, in this environment."""
-    requirement = 'onedl-mmcv'
-    for name in ('onedl-mmcv', 'mmcv'):
-        try:
-            requirement = f'{name}=={metadata.version(name)}'
-        except metadata.PackageNotFoundError:
-            continue
-        break
-    # without the cache: a wheel that was built without operators would come out of it
-    return (
-        'pip install "setuptools<82" wheel ninja && pip install --no-build-isolation '
-        f'--no-cache-dir --no-deps --force-reinstall {requirement}'
-    )
 
 
 def get_compiler_version() -> str:

@@ -10,18 +10,7 @@ from torch import Tensor
 COLLECT = 0
 
 
-def psamask_forward(
-    input: Tensor,
-    output: Tensor,
-    psa_type: int,
-    num_: int,
-    h_feature: int,
-    w_feature: int,
-    h_mask: int,
-    w_mask: int,
-    half_h_mask: int,
-    half_w_mask: int,
-) -> None:
+def psamask_forward(input: Tensor, output: Tensor, *, psa_type: int, **sizes: int) -> None:
     """From relative to absolute places.
 
     Args:
@@ -29,35 +18,17 @@ def psamask_forward(
         output: (B, H·W, H, W), written: by the other pixel, then the pixel of the mask (collect),
             or the other way round (distribute); 0 where no tap reaches.
         psa_type: 0 collect, 1 distribute.
-        num_: B.
-        h_feature: H.
-        w_feature: W.
-        h_mask: taps of the mask, vertically.
-        w_mask: horizontally.
-        half_h_mask: the tap of the pixel itself, vertically.
-        half_w_mask: horizontally.
+        **sizes: see :func:`_taps`.
     """
-    tap, reached = _taps(
-        h_feature, w_feature, h_mask, w_mask, half_h_mask, half_w_mask, input.device
-    )
-    masks = input.reshape(num_, h_mask * w_mask, -1)
-    absolute = masks.gather(1, tap.expand(num_, -1, -1)) * reached
+    tap, reached = _taps(input.device, **sizes)
+    absolute = input.flatten(2).gather(1, tap.expand(len(input), -1, -1)) * reached
     if psa_type != COLLECT:
         absolute = absolute.transpose(1, 2)
     output.copy_(absolute.reshape(output.shape))
 
 
 def psamask_backward(
-    grad_output: Tensor,
-    grad_input: Tensor,
-    psa_type: int,
-    num_: int,
-    h_feature: int,
-    w_feature: int,
-    h_mask: int,
-    w_mask: int,
-    half_h_mask: int,
-    half_w_mask: int,
+    grad_output: Tensor, grad_input: Tensor, *, psa_type: int, **sizes: int
 ) -> None:
     """The gradient by the masks.
 
@@ -65,43 +36,47 @@ def psamask_backward(
         grad_output: as the output of the forward.
         grad_input: as its input, written.
         psa_type: as in the forward.
-        num_: as in the forward.
-        h_feature: as in the forward.
-        w_feature: as in the forward.
-        h_mask: as in the forward.
-        w_mask: as in the forward.
-        half_h_mask: as in the forward.
-        half_w_mask: as in the forward.
+        **sizes: as in the forward.
     """
-    tap, reached = _taps(
-        h_feature, w_feature, h_mask, w_mask, half_h_mask, half_w_mask, grad_output.device
-    )
-    pixels = h_feature * w_feature
-    grad = grad_output.reshape(num_, pixels, pixels)
+    tap, reached = _taps(grad_output.device, **sizes)
+    grad = grad_output.flatten(2)
     if psa_type != COLLECT:
         grad = grad.transpose(1, 2)
-    masks = grad.new_zeros((num_, h_mask * w_mask, pixels))
-    masks.scatter_add_(1, tap.expand(num_, -1, -1), grad * reached)
+    masks = torch.zeros_like(grad_input).flatten(2)
+    masks.scatter_add_(1, tap.expand(len(grad), -1, -1), grad * reached)
     grad_input.copy_(masks.reshape(grad_input.shape))
 
 
 def _taps(
-    height: int,
-    width: int,
+    device: torch.device,
+    *,
+    num_: int,
+    h_feature: int,
+    w_feature: int,
     h_mask: int,
     w_mask: int,
-    half_h: int,
-    half_w: int,
-    device: torch.device,
+    half_h_mask: int,
+    half_w_mask: int,
 ) -> tuple[Tensor, Tensor]:
-    """For each other pixel and pixel, (H·W, H·W): the tap, and whether it is in the mask."""
-    y, x = torch.arange(height, device=device), torch.arange(width, device=device)
-    row = y[:, None] - y + half_h  # (H, H): other, own
-    column = x[:, None] - x + half_w
+    """For each other pixel and pixel, (H·W, H·W): the tap, and whether it is in the mask.
+
+    Args:
+        device: of both.
+        num_: B, which does not matter here.
+        h_feature: H.
+        w_feature: W.
+        h_mask: taps of the mask, vertically.
+        w_mask: horizontally.
+        half_h_mask: the tap of the pixel itself, vertically.
+        half_w_mask: horizontally.
+    """
+    y, x = torch.arange(h_feature, device=device), torch.arange(w_feature, device=device)
+    row = y[:, None] - y + half_h_mask  # (H, H): other, own
+    column = x[:, None] - x + half_w_mask
     row_fits = (row >= 0) & (row < h_mask)
     column_fits = (column >= 0) & (column < w_mask)
     tap = row.clamp(0, h_mask - 1)[:, None, :, None] * w_mask
     tap = tap + column.clamp(0, w_mask - 1)[None, :, None, :]
     reached = row_fits[:, None, :, None] & column_fits[None, :, None, :]
-    pixels = height * width
+    pixels = h_feature * w_feature
     return tap.reshape(pixels, pixels), reached.reshape(pixels, pixels)

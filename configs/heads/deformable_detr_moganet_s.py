@@ -1,0 +1,27 @@
+"""Deformable DETR, MogaNet-S, COCO boxes, 50 epochs.
+
+train      python tools/train.py configs/heads/deformable_detr_moganet_s.py
+test       python tools/test.py configs/heads/deformable_detr_moganet_s.py CHECKPOINT
+source     mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py
+           https://arxiv.org/abs/2010.04159
+published  none with MogaNet; not run at scale, not run here on the whole data set
+
+Learning rate 0.0002 and AdamW are the recipe's own.
+"""
+
+_base_ = ['mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', '../_base_/run_hooks.py']
+custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
+default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='MogaNet',
+        arch='s',
+        out_indices=(1, 2, 3),
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
+    ),
+    neck=dict(in_channels=[128, 320, 512]),
+)
+optim_wrapper = dict(constructor='BackboneDecayConstructor')
+train_cfg = dict(type='ResumableEpochLoop')

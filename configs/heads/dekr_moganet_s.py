@@ -1,0 +1,30 @@
+"""DEKR, MogaNet-S, COCO keypoints, 512 x 512, 140 epochs.
+
+train      python tools/train.py configs/heads/dekr_moganet_s.py
+test       python tools/test.py configs/heads/dekr_moganet_s.py CHECKPOINT
+source     mmpose::body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py
+           https://arxiv.org/abs/2104.02300
+published  none with MogaNet; not run at scale, not run here on the whole data set
+
+Learning rate 0.001 and Adam are the recipe's own.
+"""
+
+_base_ = [
+    'mmpose::body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py',
+    '../_base_/run_hooks.py',
+]
+custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
+default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='MogaNet',
+        arch='s',
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
+    ),
+    head=dict(in_channels=1024),
+)
+optim_wrapper = dict(constructor='BackboneDecayConstructor')
+train_cfg = dict(_delete_=True, type='ResumableEpochLoop', max_epochs=140, val_interval=10)

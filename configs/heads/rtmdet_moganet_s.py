@@ -1,0 +1,33 @@
+"""RTMDet-m, MogaNet-S, COCO boxes, 300 epochs.
+
+train      python tools/train.py configs/heads/rtmdet_moganet_s.py
+test       python tools/test.py configs/heads/rtmdet_moganet_s.py CHECKPOINT
+source     mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py
+           https://arxiv.org/abs/2212.07784
+published  none with MogaNet; not run at scale, not run here on the whole data set
+
+Learning rate 0.004 and AdamW are the recipe's own.
+"""
+
+_base_ = ['mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py', '../_base_/run_hooks.py']
+custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
+default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='MogaNet',
+        arch='s',
+        out_indices=(1, 2, 3),
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
+        norm_cfg=dict(type='SyncBN'),
+    ),
+    neck=dict(in_channels=[128, 320, 512]),
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+)
+optim_wrapper = dict(constructor='BackboneDecayConstructor')
+train_cfg = dict(type='ResumableEpochLoop')

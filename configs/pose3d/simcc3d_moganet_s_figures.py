@@ -1,0 +1,23 @@
+"""SimCC with depth (RTMW3D), MogaNet-S, drawn bodies, 128 x 128, 20 epochs.
+
+train      python tools/train.py configs/pose3d/simcc3d_moganet_s_figures.py
+test       python tools/test.py configs/pose3d/simcc3d_moganet_s_figures.py CHECKPOINT
+published  none: there is no official 3D result of MogaNet; not run here at this length
+"""
+
+_base_ = [
+    '../_base_/models/simcc3d_moganet.py',
+    '../_base_/datasets/figures3d.py',
+    '../_base_/schedules/adamw_cosine_20e.py',
+    '../_base_/pose_runtime.py',
+]
+custom_imports = dict(imports=['moganet_dense', 'moganet_dense.pose3d'], allow_failed_imports=False)
+model = dict(
+    head=dict(
+        out_channels=17,
+        input_size=_base_.codec.input_size,
+        in_featuremap_size=(4, 4),
+        decoder=_base_.codec,
+    )
+)
+default_hooks = dict(checkpoint=dict(interval=1, save_best='pose3d/MPJPE', rule='less'))

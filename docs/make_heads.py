@@ -1,0 +1,113 @@
+"""Writes docs/heads.md from configs/heads and the runs noted in docs/heads.json.
+
+python docs/make_heads.py                     the page
+python docs/make_heads.py run NAME [NAME...]  trains and tests by --mini, tries the export, notes it
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+RUNS = DOCS / 'heads.json'
+METRICS = ('coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
+
+HEAD = """\
+# Heads of today
+
+Written by `python docs/make_heads.py`; do not edit.
+
+Configs in `configs/heads` put MogaNet-T and -S under heads that people choose today. Each is a
+config of a toolbox and what changes in it, as [`moganet-dense adopt`](adopt.md) writes it: learning
+rate, schedule and augmentation are the head's own published recipe, without weight decay for the
+backbone's norms, layer scales and sigmas. **None was trained at scale**: there is no published
+result to compare with, and no weights.
+
+```bash
+moganet-dense train configs/heads/dino_moganet_s.py
+moganet-dense train configs/heads/atss_moganet_t.py --mini
+```
+
+GFLOPs are multiply-adds of one image of 800 x 1280 (detection), 512 x 2048 (segmentation) or the
+config's input (pose). The mini metric is that of `--mini`: some minutes on drawn images, which
+shows that a config trains and evaluates, and nothing about its accuracy; a dash: not run.
+
+"""
+
+
+def rows() -> list[list[str]]:
+    """A row for each config; counts models on the meta device."""
+    sys.path.insert(0, str(ROOT))
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.toolboxes.build import build
+    from moganet_dense.toolboxes.flops import complexity, usual_shape
+
+    runs = json.loads(RUNS.read_text()) if RUNS.exists() else {}
+    found = []
+    for path in sorted((ROOT / 'configs/heads').glob('*.py')):
+        cfg, run = read_config(path), runs.get(path.stem, {})
+        bottom_up = cfg.get('data_mode') == 'bottomup' and 'codec' in cfg
+        shape = tuple(cfg.codec.input_size[::-1]) if bottom_up else usual_shape(cfg)
+        size = complexity(build(cfg), shape)
+        title = path.read_text().partition('\n')[0].strip('"').rstrip('.')
+        found.append([
+            f'[{path.stem}](../{path.relative_to(ROOT).as_posix()})', title,
+            f'{size.parameters / 1e6:.1f}', f'{size.flops / 1e9:.1f}',
+            run.get('metric', '-'), run.get('export', '-'),
+        ])  # fmt: skip
+    return found
+
+
+def page() -> str:
+    """The text of docs/heads.md."""
+    titles = ['config', 'what', 'params M', 'GFLOPs', 'mini metric', 'export']
+    lines = [titles, ['---'] * len(titles), *rows()]
+    return HEAD + ''.join('| ' + ' | '.join(line) + ' |\n' for line in lines) + TAIL
+
+
+TAIL = """
+- Mask2Former panoptic has no `--mini`: the drawn data set has no panoptic maps.
+- RTMPose is SimCC: two classifications, of columns and of rows. RTMO and DEKR are bottom-up.
+- The maps of DEKR are those of all four stages, resized to stride 4 and concatenated, in place of
+  HRNet's.
+"""
+
+
+def run(names: list[str]) -> None:
+    """Trains, tests and exports by --mini; notes what was found."""
+    sys.path.insert(0, str(ROOT))
+    from moganet_dense.engine.job import Job
+    from moganet_dense.engine.train import test, train
+
+    for name in names:
+        config = str(ROOT / f'configs/heads/{name}.py')
+        with tempfile.TemporaryDirectory() as folder:
+            work_dir = train(Job(config, mini=True, work_dir=folder))
+            last = Path((work_dir / 'last_checkpoint').read_text().strip())
+            found = test(Job(config, mini=True, work_dir=folder), str(last))
+            entry = {'metric': _metric(found), 'export': _export(config, str(last), folder)}
+        runs = json.loads(RUNS.read_text()) if RUNS.exists() else {}
+        runs[name] = entry
+        RUNS.write_text(json.dumps(runs, indent=1, sort_keys=True) + '\n')
+        print(name, entry)
+
+
+def _metric(found: dict) -> str:
+    key = next(key for key in METRICS if key in found)
+    return f'{key.rpartition("/")[2]} {found[key]:.3g}'
+
+
+def _export(config: str, checkpoint: str, folder: str) -> str:
+    from moganet_dense.cli import main
+
+    code = main(['export', config, checkpoint, '--out', f'{folder}/model.onnx'])
+    return 'ONNX' if code == 0 else 'refused'
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['run']:
+        run(sys.argv[2:])
+    (DOCS / 'heads.md').write_text(page())
+    print(f'wrote {DOCS / "heads.md"}')

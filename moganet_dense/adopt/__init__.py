@@ -1,0 +1,1 @@
+"""Configs of the toolboxes with MogaNet in place of their backbone."""

@@ -1,0 +1,112 @@
+"""Errors of 3D poses, in millimetres.
+
+MPJPE: mean distance of keypoints after the roots are put upon each other. PA-MPJPE: after the
+rotation, translation and scale that fit best (Procrustes alignment). Both as in Ionescu et al.,
+Human3.6M, TPAMI 2014.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+
+
+def distances(prediction: np.ndarray, truth: np.ndarray, root: int = 0) -> np.ndarray:
+    """Distance of each keypoint (..., K) after the roots are put upon each other: (..., K, 3)."""
+    offsets = (prediction - prediction[..., root : root + 1, :]) - (
+        truth - truth[..., root : root + 1, :]
+    )
+    return np.linalg.norm(offsets, axis=-1)
+
+
+def aligned(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """``prediction`` (K, 3), turned (not mirrored), scaled and moved to fit ``truth`` best.
+
+    With A, B the centred poses and U S V^T the singular value decomposition of A^T B: R = U D V^T,
+    with D = diag(1, 1, det(U V^T)), and scale trace(S D) / |A|^2 (Umeyama, TPAMI 1991).
+    """
+    a, b = (pose - pose.mean(0) for pose in (prediction, truth))
+    u, s, vt = np.linalg.svd(a.T @ b)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    size = (a**2).sum()
+    scale = (s * signs).sum() / size if size else 1.0
+    return scale * a @ (u * signs) @ vt + truth.mean(0)
+
+
+def procrustes_distances(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distance of each keypoint (K,) after alignment: (K, 3)."""
+    return np.linalg.norm(aligned(prediction, truth) - truth, axis=-1)
+
+
+def to_camera(
+    places: np.ndarray, depths: np.ndarray, focal: float, center: Sequence[float], root: float
+) -> np.ndarray:
+    """Points (K, 3) in metres, in the camera's coordinates: x right, y down, z away.
+
+    Args:
+        places: (K, 2), in pixels of the image.
+        depths: (K,), relative to the root, in metres.
+        focal: focal length in pixels.
+        center: the principal point, in pixels.
+        root: depth of the root, in metres.
+    """
+    z = root + depths
+    return np.concatenate([(places - center) * z[:, None] / focal, z[:, None]], 1)
+
+
+@METRICS.register_module()
+class Pose3DMetric(BaseMetric):
+    """MPJPE and PA-MPJPE, and the MPJPE of a pose without depth.
+
+    The camera and the depth of the root are those of the truth, as is usual for poses relative to
+    the root. ``flat_MPJPE`` is the error of the true places in the image, all at the depth of the
+    root: what nobody gets below without seeing depth.
+
+    Args:
+        root: index of the root.
+        collect_device: 'cpu' or 'gpu': where processes gather their results.
+        prefix: before each metric's name.
+    """
+
+    default_prefix = 'pose3d'
+
+    def __init__(
+        self, root: int = 0, collect_device: str = 'cpu', prefix: str | None = None
+    ) -> None:
+        super().__init__(collect_device, prefix)
+        self.root = root
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Takes the errors of some figures.
+
+        Args:
+            data_batch: not used.
+            data_samples: with pred_instances.keypoints (1, K, 3), and as meta keypoints_3d (K, 3)
+                in metres, keypoints_2d (K, 2), focal, principal_pt and root_depth.
+        """
+        for sample in data_samples:
+            truth, found = self.points(sample)
+            flat = to_camera(
+                np.asarray(sample['keypoints_2d']), np.zeros(len(truth)), sample['focal'],
+                sample['principal_pt'], sample['root_depth'],
+            )  # fmt: skip
+            self.results.append(
+                {
+                    'MPJPE': 1000 * distances(found, truth, self.root).mean(),
+                    'PA-MPJPE': 1000 * procrustes_distances(found, truth).mean(),
+                    'flat_MPJPE': 1000 * distances(flat, truth, self.root).mean(),
+                }
+            )
+
+    @staticmethod
+    def points(sample: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """The true and the predicted pose of a figure, (K, 3) in metres, as the camera has them."""
+        found = np.asarray(sample['pred_instances']['keypoints'])[0]
+        camera = sample['focal'], sample['principal_pt'], sample['root_depth']
+        return np.asarray(sample['keypoints_3d']), to_camera(found[:, :2], found[:, 2], *camera)
+
+    def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
+        """Means over the figures."""
+        return {name: float(np.mean([row[name] for row in results])) for name in results[0]}

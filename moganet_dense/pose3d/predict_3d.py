@@ -1,0 +1,130 @@
+"""3D poses of images, drawn from two views and written as JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+
+from ..data.sources import Fault, find, frames
+from ..toolboxes.build import build
+from ..toolboxes.load import load
+from ..utils.atomic import as_line, write_text
+from ..utils.errors import UserError
+from ..visualization.report_drawing import draw_skeletons
+from ..visualization.skeletons_3d import draw_two_views
+from .drawn_figures import SKELETONS, Skeleton
+
+HEIGHT = 320
+"""Of the drawn images, in pixels."""
+
+
+def predict_3d(
+    cfg: Config,
+    checkpoint: str,
+    inputs: Sequence[str],
+    out: str | Path,
+    device: str | torch.device = 'cpu',
+) -> list[Path]:
+    """Finds the 3D pose of the figure in each image.
+
+    An image is taken as one figure that fills it. The camera is unknown: pixels are scaled so that
+    bones have the lengths of the skeleton, and depths are those that the network says.
+
+    Args:
+        cfg: a config whose head is a SimCC3DHead.
+        checkpoint: path, URL or name.
+        inputs: images, folders, globs or videos.
+        out: folder for ``NAME.png``, the image with its keypoints beside the pose from the front
+            and from the side; and ``poses_3d.json``, by image: keypoints in pixels, and points in
+            metres relative to the root (x right, y down, z away).
+        device: where the model runs.
+
+    Returns:
+        the files that were written.
+
+    Raises:
+        UserError: an image cannot be read, or a file not be written.
+    """
+    skeleton = SKELETONS[cfg.test_dataloader.dataset.get('kind', 'body')]
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        pipeline = Compose(
+            [step for step in cfg.test_dataloader.dataset.pipeline if step.type != 'GenerateTarget']
+        )
+    model = build(cfg).eval()
+    load(model, checkpoint)
+    model.to(device)
+    written, poses, out = [], {}, Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for frame in frames(find(inputs)):
+        if isinstance(frame, Fault):
+            raise UserError(frame.reason)
+        name = frame.source.name if frame.index is None else f'{frame.source.name}_{frame.index}'
+        keypoints, scores = _keypoints(model, pipeline, frame.image, skeleton)
+        points = to_metres(keypoints, skeleton)
+        poses[name] = dict(
+            keypoints=keypoints[:, :2].tolist(), scores=scores.tolist(), points=points.tolist()
+        )
+        written.append(out / f'{name}.png')
+        written[-1].parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(written[-1]), _drawn(frame.image, keypoints, points, skeleton)):
+            raise UserError(f'{written[-1]} cannot be written')
+    target = out / 'poses_3d.json'
+    with as_line(target):
+        write_text(target, json.dumps(dict(names=skeleton.names, poses=poses)))
+    return [*written, target]
+
+
+def to_metres(keypoints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Points (K, 3) relative to the root, in metres, without a camera.
+
+    With pixel lengths p_b, depth differences d_b and lengths L_b of the bones, a pixel has
+    sqrt(sum(max(L_b^2 - d_b^2, 0)) / sum(p_b^2)) metres.
+
+    Args:
+        keypoints: (K, 3), x and y in pixels, depth in metres.
+        skeleton: of the figure.
+    """
+    ends = np.array(skeleton.links)
+    bones = keypoints[ends[:, 1]] - keypoints[ends[:, 0]]
+    lengths = np.linalg.norm(skeleton.bones[ends[:, 1]], axis=1)
+    left = np.maximum(lengths**2 - bones[:, 2] ** 2, 0).sum()
+    scale = np.sqrt(left / max((bones[:, :2] ** 2).sum(), 1e-9))
+    return (keypoints - keypoints[0]) * (scale, scale, 1)
+
+
+def _keypoints(
+    model: torch.nn.Module, pipeline: Compose, image: np.ndarray, skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (K, 3) and scores (K,) of a whole image (H, W, 3), BGR."""
+    height, width = image.shape[:2]
+    box = np.array([[0, 0, width, height]], np.float32)
+    side = np.full((1, 2), max(width, height), np.float32)
+    sample = dict(
+        img=image, img_path='', id=0, img_id=0, img_shape=(height, width),
+        bbox=box, bbox_score=np.ones(1, np.float32), bbox_scale=side,
+        bbox_center=np.array([[width / 2, height / 2]], np.float32),
+        flip_indices=skeleton.flip_indices, keypoints_2d=None, keypoints_3d=None, focal=None,
+        principal_pt=None, root_depth=None,
+    )  # fmt: skip
+    batch = model.data_preprocessor(pseudo_collate([pipeline(sample)]), False)
+    with torch.no_grad():
+        (found,) = model(**batch, mode='predict')
+    return found.pred_instances.keypoints[0], found.pred_instances.keypoint_scores[0]
+
+
+def _drawn(
+    image: np.ndarray, keypoints: np.ndarray, points: np.ndarray, skeleton: Skeleton
+) -> np.ndarray:
+    """The image with its keypoints, and the pose from two views: BGR."""
+    factor = HEIGHT / image.shape[0]
+    shown = cv2.resize(image[..., ::-1], (round(image.shape[1] * factor), HEIGHT))
+    places = keypoints[None, :, :2] * factor
+    seen = np.ones(places.shape[:2], bool)
+    shown = draw_skeletons(shown, places, seen, skeleton.links)
+    return np.hstack([shown, draw_two_views([points], skeleton.links, HEIGHT)])[..., ::-1]

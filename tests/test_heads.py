@@ -1,0 +1,77 @@
+"""Heads of today on MogaNet: every config counted, and trained for a step on the mini data."""
+
+import pytest
+import torch
+from conftest import ROOT
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+from moganet_dense import ARCHITECTURES
+from moganet_dense.engine.job import Job
+from moganet_dense.utils.errors import UserError
+
+CONFIGS = sorted((ROOT / 'configs/heads').glob('*.py'))
+ON_MINI = [p for p in CONFIGS if p.stem.endswith('_t') and 'panoptic' not in p.stem]
+QUICK = {'atss_moganet_t', 'segformer_moganet_t', 'rtmpose_moganet_t'}
+
+
+def stem(path):
+    return path.stem
+
+
+def test_every_head_has_a_config_for_t_and_s():
+    heads = {path.stem[:-2] for path in CONFIGS}
+    assert {path.stem for path in CONFIGS} == {f'{head}_{a}' for head in heads for a in 'st'}
+    assert len(heads) == 15
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=stem)
+def test_header_names_the_source_and_the_recipe_is_the_sources(path):
+    text = path.read_text()
+    cfg = Config.fromfile(path)
+    arch = path.stem[-1]
+    source = text.partition('source     ')[2].split()[0]
+    theirs = Config.fromstring(f'_base_ = {source!r}', '.py')
+    assert 'not run at scale' in text and 'https://arxiv.org/abs/' in text
+    assert cfg.model.backbone.arch == arch
+    assert cfg.model.backbone.init_cfg.checkpoint == f'moganet://{arch}_in1k_224'
+    if theirs.optim_wrapper.optimizer.type != 'SGD':
+        assert cfg.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+        assert cfg.param_scheduler == theirs.param_scheduler
+    for key in ('max_epochs', 'max_iters'):
+        assert cfg.train_cfg.get(key) == theirs.train_cfg.get(key)
+    widths = [ARCHITECTURES[arch]['embed_dims'][k] for k in cfg.model.backbone.out_indices]
+    neck = cfg.model.get('neck') or {}
+    if 'in_channels' in neck:
+        assert neck.in_channels == widths
+
+
+@pytest.mark.parametrize(
+    'path', [pytest.param(p, marks=() if p.stem in QUICK else pytest.mark.slow) for p in ON_MINI],
+    ids=stem,
+)  # fmt: skip
+def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
+    cfg = Job(path, mini=True).read()
+    cfg.model.data_preprocessor.pop('batch_augments', None)  # they need a running loop
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+        train, val = (
+            DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader)
+        )
+        batch = pseudo_collate([train[0], train[1]])
+        losses = model.train()(**model.data_preprocessor(batch, True), mode='loss')
+        total, _ = model.parse_losses(losses)
+        total.backward()
+        with torch.no_grad():
+            batch = model.data_preprocessor(pseudo_collate([val[0]]), False)
+            (result,) = model.eval()(**batch, mode='predict')
+    assert torch.isfinite(total) and total > 0
+    assert not [n for n, p in model.backbone.named_parameters() if p.grad is None]
+    assert 'pred_sem_seg' in result or 'pred_instances' in result
+
+
+def test_the_mini_data_has_no_panoptic_maps(workspace):
+    with pytest.raises(UserError, match='this config reads CocoPanopticDataset'):
+        Job(ROOT / 'configs/heads/mask2former_panoptic_moganet_t.py', mini=True).read()
