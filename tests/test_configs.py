@@ -136,13 +136,9 @@ KINDS = {kind_of(path): path for path in sorted(DENSE, key=lambda path: 'moganet
 AT_FIRST = {
     'loss_rpn_cls': math.log(2),
     'loss_cls': math.log(81),
-    'loss_mask': math.log(2),
     's0.loss_cls': math.log(81),
     's1.loss_cls': 0.5 * math.log(81),
     's2.loss_cls': 0.25 * math.log(81),
-    's0.loss_mask': math.log(2),
-    's1.loss_mask': 0.5 * math.log(2),
-    's2.loss_mask': 0.25 * math.log(2),
     'decode.loss_ce': math.log(150),
     'aux.loss_ce': 0.4 * math.log(150),
 }
