@@ -23,8 +23,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.results import Detections, Poses
+from moganet_dense.results.coco_classes import CLASSES
 from moganet_dense.visualization.drawing import draw
 
 DOCS = Path(__file__).resolve().parent

@@ -215,7 +215,7 @@ def annotations(path: Path) -> object:
 
 
 def person_boxes(path: Path) -> object:
-    from moganet_dense.inference.predict import WrittenBoxes
+    from moganet_dense.inference.person_boxes import WrittenBoxes
 
     return WrittenBoxes(str(path), 0.0)
 

@@ -129,11 +129,11 @@ def coco_ap(model: Callable, images: list[Path]) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from moganet_dense.writer import rows
-
     truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
-    found = [dict(row, image_id=numbers[path.name]) for path in images for row in rows(model(path))]
+    found = [
+        dict(row, image_id=numbers[image.name]) for image in images for row in model(image).rows()
+    ]
     kinds, told = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
     for kind in kinds:
         evaluation = COCOeval(truth, truth.loadRes(found), kind)

@@ -51,6 +51,8 @@ def read_config(path: str | os.PathLike) -> Config:
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
         raise UserError(f'{path}: expected default_scope one of {list(SCOPES)}, found {scope!r}')
+    if (cfg.get('optim_wrapper') or {}).get('optimizer'):
+        cfg.optim_wrapper.setdefault('type', 'OptimWrapper')  # mmengine's default, left out by many
     return cfg
 
 

@@ -37,11 +37,15 @@ def read_whole(file: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise UserError(f'expected an image at {file}, found none ({reason})') from None
-    if not content:
-        raise UserError(f'{file}: expected an image, found an empty file; copy it again')
-    if breaks_off(content):
-        raise UserError(f'{file}: the image is truncated; copy it again or leave it out')
+    _require_whole(content, str(file), 'copy it again or leave it out')
     return content
+
+
+def _require_whole(content: bytes, name: str, advice: str) -> None:
+    if not content:
+        raise UserError(f'{name}: expected an image, found an empty file; {advice}')
+    if breaks_off(content):
+        raise UserError(f'{name}: the image is truncated; {advice}')
 
 
 def breaks_off(content: bytes) -> bool:
@@ -71,14 +75,27 @@ def decode(file: str | Path) -> np.ndarray:
     Raises:
         UserError: as :func:`read_whole`; or OpenCV cannot read it.
     """
-    content = read_whole(file)
+    return _decoded(read_whole(file), str(file))
+
+
+def decode_bytes(content: bytes) -> np.ndarray:
+    """An encoded image, as a file holds it, likewise.
+
+    Raises:
+        UserError: it is truncated, or no image that OpenCV reads.
+    """
+    _require_whole(content, f'{len(content)} bytes', 'read them again')
+    return _decoded(content, f'{len(content)} bytes')
+
+
+def _decoded(content: bytes, name: str) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than its limit, among others
         reason = ' '.join(str(error.err or error).split())
-        raise UserError(f'{file}: the image cannot be read ({reason})') from None
+        raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{file}: expected an image that OpenCV reads, found none')
+        raise UserError(f'{name}: expected an image that OpenCV reads, found none')
     return image
 
 

@@ -109,6 +109,11 @@ def _pipeline(cfg: Config) -> tuple[dict, dict]:
                 resize.update(scale=_two(options['scale']), keep_ratio=keep)
             case 'ResizeToMultiple' if set(options) <= {'size_divisor'}:
                 resize.update(multiple=options.get('size_divisor', 32))
+            case 'Pad' if set(options) <= {'size', 'pad_val'} and 'size' in options:
+                value = options.get('pad_val', 0)  # a number, or of images and of label maps
+                value = value.get('img', 0) if isinstance(value, Mapping) else value
+                value = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+                resize.update(pad_to=_two(options['size']), pad_with=value)
             case 'ResizeEdge' if options.items() >= PILLOW.items() and len(options) == 4:
                 resize.update(short=options['scale'])
             case 'CenterCrop' if set(options) == {'crop_size'}:

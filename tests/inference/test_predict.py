@@ -24,19 +24,14 @@ from small import small
 
 from moganet_dense import load_model
 from moganet_dense.cli import main
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.data.sources import Frame, find
-from moganet_dense.inference.predict import (
-    SKIPPED,
-    DetectedBoxes,
-    WholeImage,
-    WrittenBoxes,
-    predict,
-)
+from moganet_dense.inference.person_boxes import DetectedBoxes, WholeImage, WrittenBoxes
+from moganet_dense.inference.predict import SKIPPED, predict
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
+from moganet_dense.results.coco_classes import CLASSES
+from moganet_dense.results.polygons import run_lengths
 from moganet_dense.utils.errors import INTERRUPTED, UserError
 from moganet_dense.visualization.drawing import colours, draw
-from moganet_dense.writer import rows, run_lengths
 
 HERE = Path(__file__).parent
 RED = (0, 0, 255)  # BGR
@@ -95,9 +90,9 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     (cat,) = coco.getCatIds(['cat'])
     assert cat == 17 and len(coco.getCatIds()) == 80  # COCO's own number
     found = {coco.imgs[a['image_id']]['file_name']: a for a in coco.anns.values()}
-    assert found['photos/a.png']['bbox'] == [10, 20, 30, 15]
-    assert found['photos/more/b.png']['bbox'] == [0, 0, 8, 40]
-    assert coco.annToMask(found['photos/a.png']).sum() == 450 == found['photos/a.png']['area']
+    assert found['a.png']['bbox'] == [10, 20, 30, 15]
+    assert found['more/b.png']['bbox'] == [0, 0, 8, 40]
+    assert coco.annToMask(found['a.png']).sum() == 450 == found['a.png']['area']
     drawn = cv2.imread('photos/out/drawn/a.jpg')
     assert drawn.shape == (60, 80, 3)
     assert cv2.imread('photos/out/drawn/more/b.jpg') is not None
@@ -204,10 +199,15 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
     line = f'interrupted: processed {len(told)} images; results in out'
     assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
     content = json.loads(Path('out/predictions.json').read_text())
-    assert content['images'] == [
-        dict(id=i + 1, **{k: v for k, v in json.loads(row).items() if k != 'found'})
-        for i, row in enumerate(told)
-    ]
+    rows = [json.loads(row) for row in told]
+    assert [row['file_name'] for row in rows] == ['photos/a.png'] + ['clip.avi'] * (len(rows) - 1)
+    for image, row in zip(content['images'], rows, strict=True):
+        assert {k: image[k] for k in ('height', 'width')} == {
+            k: row[k] for k in ('height', 'width')
+        }
+        if 'frame' in row:
+            assert image['frame'] == row['frame'] and image['video'] == 'clip.avi'
+            assert image['file_name'] == f'clip.frames/{row["frame"]:06d}.jpg'
     assert frames_of('out/drawn/clip.mp4') == len(told) - 1
     assert not list(Path().rglob('*.part*'))
 
@@ -320,10 +320,10 @@ def test_without_rich_there_is_no_bar(photos, monkeypatch, capfd):
     for name in ('rich', 'rich.progress', 'rich.console'):
         monkeypatch.setitem(sys.modules, name, None)
     assert predict(RedBoxes(), [str(photos)], Path('out')) == SKIPPED
-    said = capfd.readouterr().err.splitlines()
-    assert [line.split(':')[0] for line in said] == [
-        'skipped', 'processed 2 images, skipped 1 file; results in out'
-    ]  # fmt: skip
+    skipped, summary = capfd.readouterr().err.splitlines()
+    assert skipped.startswith('skipped: photos/broken.jpg')
+    assert summary.startswith('processed 2 images, skipped 1 file; results in out; ')
+    assert summary.endswith(' images per second')
 
 
 def test_odd_files(photos, capfd):
@@ -426,7 +426,7 @@ def test_drawing_marks_the_place_and_leaves_the_image():
 
     cls = Classification(np.float32([0.2, 0.8]), 1, 'y', ('x', 'y'))
     assert (draw(image, cls) != 50).any()
-    assert rows(cls) == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
+    assert cls.rows() == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
 
 
 def test_labels_give_way_to_each_other():
@@ -643,7 +643,7 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
     with pytest.raises(UserError, match=r'no images or videos in phone; suffixes found: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
-    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
+    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found a NUL character')]:
         with pytest.raises(UserError, match=told):
             predict(RedBoxes(), [text], None)
 
@@ -744,7 +744,7 @@ def test_people_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
         (['docs/benchmarks', 'a.png'], 1, 'a work dir with the config of a training'),
-        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
+        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'needs a detector'),
     ],
 )
 def test_a_mistake_is_one_line(args, code, said, capfd):

@@ -303,7 +303,7 @@ def test_an_image_that_does_not_fit_is_one_line(models, pixels, tmp_path):
     model = models(DET)
     (tmp_path / 'a.txt').write_text('no image')
     for image, said in [
-        (pixels, 'say order='),
+        (pixels, 'pass order='),
         (pixels.astype(np.float32), 'found .*float32'),
         (np.zeros((4, 4, 4), np.uint8), r'found \(4, 4, 4\)'),
         (torch.zeros(3, 4, 4), 'found Tensor'),

@@ -147,7 +147,7 @@ def test_other_files_are_one_line(tmp_path, capfd):
         ('folder', 'expected a file, found a folder'),
         ('foreign', 'found format=None'),
         ('newer', 'found format=2'),
-        ('poor', "found others (KeyError: 'classes'); export it again"),
+        ('poor', "found other metadata (KeyError: 'classes'); export it again"),
         ('backbone', 'a backbone has no predictions'),
     ]:
         assert main(['predict', str(tmp_path / f'{name}.onnx'), 'a.jpg']) == 1

@@ -131,9 +131,18 @@ function show() {
   draw($('canvas'), found.width, found.height);
   const objects = visible();
   const all = found.objects.length;
-  const count = found.objects[0]?.box || !all ? `${objects.length} of ${all} shown. ` : '';
-  say(`${count}${found.told.model}, ${found.told.seconds.toFixed(2)} s.`);
+  say(`${summary(objects.length, all)}${found.told.model}, ${found.told.seconds.toFixed(2)} s.`);
   $('list').replaceChildren(...objects.map(row));
+}
+
+function summary(shown, all) {
+  if (!all) return 'The model finds nothing in this image. ';
+  if (!shown) {
+    const best = Math.max(...found.objects.map((object) => object.score));
+    const limit = threshold().toFixed(2);
+    return `Nothing above ${limit}; the best score is ${best.toFixed(2)}: lower the score. `;
+  }
+  return found.objects[0].box ? `${shown} of ${all} shown. ` : '';
 }
 
 function row(object) {
