@@ -55,8 +55,8 @@ CONFIGS = {
     MASKS: f'{DET_PIPELINE}model = dict({THIN}, {FEW})\n',
     CASCADE: f'{DET_PIPELINE}model = dict({THIN}, neck=dict(in_channels={WIDTHS}), {FEW})\n',
     SEM_FPN: f'{SEG_PIPELINE}model = dict({THIN})\n',
-    UPERNET: f'{SEG_PIPELINE}model = dict({THIN})\n',
-    POSE: f'model = dict({THIN})\n',
+    UPERNET: f'{SEG_PIPELINE}model = dict({THIN}, decode_head=dict(channels=64))\n',
+    POSE: f'model = dict({THIN}, head=dict(deconv_out_channels=(32, 32, 32)))\n',
     CLASSES: '',  # arch xt as a whole
 }
 
