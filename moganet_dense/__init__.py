@@ -28,6 +28,7 @@ _HOMES = {
 _REGISTERED = (
     '.visualization.visualizer',
     '.engine.layer_decay',  # and the backbone
+    '.models.multi_channel',
     '.engine.amp',
     '.engine.avg_factor',
     '.engine.ema',

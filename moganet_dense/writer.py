@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .data.image_array import visible
 from .data.sources import Frame
 from .results import Classification, Panoptic, Result, Segmentation
 from .results.coco_rows import categories
@@ -82,7 +83,7 @@ class Writer:
         Raises:
             UserError: a file cannot be written.
         """
-        self._draw(frame, _drawn(frame.image, result, self.score_thr))
+        self._draw(frame, _drawn(visible(frame.image), result, self.score_thr))
         name = (
             os.path.splitext(frame.file_name)[0] if frame.index is not None else frame.source.name
         )

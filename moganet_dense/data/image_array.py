@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..utils.errors import UserError
@@ -50,14 +51,55 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
     raise UserError(f'expected {KINDS}, found {type(image).__name__}')
 
 
-def _from_path(file: str) -> np.ndarray:
+def _from_path(file: str, color_type: str = 'color') -> np.ndarray:
     if not is_url(file) or Path(file).exists():
-        return decode(file)
+        return decode(file, color_type)
     with fetched(file, limit=IMAGE_BYTES) as path:
         try:
-            return decode(path)
+            return decode(path, color_type)
         except UserError as error:
             raise UserError(str(error).replace(str(path), file)) from None
+
+
+def as_read(image: Any, order: str | None = None, color_type: str = 'color') -> np.ndarray:
+    """An image as a loader with that ``color_type`` reads it from a file.
+
+    Args:
+        image: see :func:`as_bgr`; for 'unchanged' an array has the channels of the files.
+        order: see :func:`as_bgr`.
+        color_type: a key of :data:`~moganet_dense.data.image_io.COLOR_TYPES`.
+
+    Raises:
+        UserError: as :func:`as_bgr`.
+    """
+    if color_type == 'color':
+        return as_bgr(image, order)
+    if isinstance(image, (str, os.PathLike)):
+        return _from_path(os.fspath(image), color_type)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_bytes(bytes(image), color_type)
+    if color_type == 'unchanged' and isinstance(image, np.ndarray):
+        swapped = order == 'rgb' and image.ndim == 3 and image.shape[2] == 3
+        return np.ascontiguousarray(image[..., ::-1] if swapped else image)
+    if color_type == 'unchanged' and hasattr(image, 'getexif'):
+        pixels = np.asarray(image)
+        turned = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
+        return np.ascontiguousarray(pixels[..., turned] if turned else pixels)
+    if color_type == 'grayscale' and isinstance(image, np.ndarray) and image.ndim == 2:
+        return image
+    found = as_bgr(image, order)
+    return cv2.cvtColor(found, cv2.COLOR_BGR2GRAY) if color_type == 'grayscale' else found
+
+
+def visible(image: np.ndarray) -> np.ndarray:
+    """An image of any channels and depth as (H, W, 3) uint8, to be drawn on: the first three
+    channels, or the first one as grey."""
+    shown = image[..., None] if image.ndim == 2 else image
+    shown = shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)
+    if shown.dtype != np.uint8:
+        low, high = float(shown.min()), float(shown.max())
+        shown = (shown - low) * (255 / max(high - low, 1e-12))
+    return np.ascontiguousarray(shown.astype(np.uint8))
 
 
 def _from_array(image: np.ndarray, order: str | None) -> np.ndarray:

@@ -207,25 +207,25 @@ def _unique(name: str, taken: set[str]) -> str:
     return name
 
 
-def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
+def frames(sources: Sequence[Source], color_type: str = 'color') -> Iterator[Frame | Fault]:
     """The images of all sources; a fault in place of a source that cannot be read."""
     for source in sources:
         try:
-            yield from _frames_of(source)
+            yield from _frames_of(source, color_type)
         except UserError as error:
             yield Fault(source, str(error))
 
 
-def _frames_of(source: Source) -> Iterator[Frame]:
+def _frames_of(source: Source, color_type: str) -> Iterator[Frame]:
     if source.is_stream:
         capture = open_stream(source.file, source.allow_private)
         yield from _read(source, capture)
         return
     if not source.is_remote:
-        yield from _of_file(source, source.file)
+        yield from _of_file(source, source.file, color_type)
         return
     with remote.fetched(source.file, source.allow_private) as path, _named(source, path):
-        yield from _of_file(source, str(path))
+        yield from _of_file(source, str(path), color_type)
 
 
 @contextlib.contextmanager
@@ -237,9 +237,9 @@ def _named(source: Source, path: Path) -> Iterator[None]:
         raise UserError(str(error).replace(str(path), source.file)) from None
 
 
-def _of_file(source: Source, file: str) -> Iterator[Frame]:
+def _of_file(source: Source, file: str, color_type: str) -> Iterator[Frame]:
     if not is_video(file):
-        yield Frame(source, decode(file))
+        yield Frame(source, decode(file, color_type))
         return
     if not os.path.isfile(file):
         raise UserError(f'expected a video at {file}, found none')

@@ -137,10 +137,10 @@ def _write_checked(
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
     """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
     generator = torch.Generator().manual_seed(0)
+    channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
     shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
-    return [
-        graph.examples(torch.randn(count, 3, *size, generator=generator)) for count, *size in shapes
-    ]
+    sizes = [(count, channels, *size) for count, *size in shapes]
+    return [graph.examples(torch.randn(size, generator=generator)) for size in sizes]
 
 
 def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from .. import __version__
 from ..config.reading import SCOPES
+from ..data.color_type import color_type_of
 from ..data.layouts import innermost
 from ..inference.metainfo import Names
 from ..runtime.model import FORMAT
@@ -92,6 +93,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
         mean=list(found['mean']),
         std=list(found['std']),
         order='rgb' if found.get('bgr_to_rgb') or found.get('to_rgb') else 'bgr',
+        color_type=color_type_of(cfg),
         pad=dict(divisor=found.get('pad_size_divisor', 1), value=found.get('pad_value', 0)),
     )
 

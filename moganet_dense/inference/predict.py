@@ -95,7 +95,8 @@ def predict(
             _progress(sum(map(len, sources))) as (advance, tell),
             stop.hurrying(),
         ):
-            for chunk in _chunks(ahead(frames(sources), 2 * batch_size), batch_size):
+            read = frames(sources, getattr(model, 'color_type', 'color'))
+            for chunk in _chunks(ahead(read, 2 * batch_size), batch_size):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1

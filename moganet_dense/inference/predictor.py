@@ -16,7 +16,8 @@ from mmengine.registry import DefaultScope
 from ..config import metafiles
 from ..config.model_files import RANDOM, model_files, saved_config
 from ..config.reading import find_config, read_config
-from ..data.image_array import as_bgr
+from ..data.color_type import color_type_of
+from ..data.image_array import as_read
 from ..data.layouts import innermost
 from ..models import MogaNet
 from ..models.cuda_graphs import GRAPHS
@@ -108,6 +109,7 @@ class Predictor:
         classes: names that labels are indices into; of a pose estimator, its joints.
         model: the toolbox's model, in eval mode.
         cfg: its config.
+        color_type: how images are read, as its test pipeline says.
     """
 
     def __init__(self, model: nn.Module, cfg: Config, names: Names) -> None:
@@ -115,6 +117,7 @@ class Predictor:
         self.task = task_of(model, cfg)
         self.classes = names.classes
         self._prepare = _pipeline(cfg)
+        self.color_type = color_type_of(cfg)
 
     @property
     def device(self) -> torch.device:
@@ -179,7 +182,7 @@ class Predictor:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
             with the data sample of the toolbox.
         """
-        sample = self._sample(as_bgr(image, order))
+        sample = self._sample(as_read(image, order, self.color_type))
         return self.model.data_preprocessor(pseudo_collate([sample]), False)
 
     def _run(
@@ -193,7 +196,7 @@ class Predictor:
             raise UserError(
                 f'boxes: expected {len(images)}, one array per image; found {len(boxes)}'
             )
-        arrays = (as_bgr(image, order) for image in images)
+        arrays = (as_read(image, order, self.color_type) for image in images)
         if self.task != 'pose':
             samples = (self._sample(array) for array in arrays)
             return [self._answer(sample) for sample in self._forward(samples, batch_size)]
@@ -326,10 +329,6 @@ def _pipeline(cfg: Config) -> Compose:
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
-    for step in steps:
-        colour = step.get('color_type', 'color')
-        if _kind(step) in _LEFT_OUT and colour != 'color':
-            raise UserError(f'images are read in colour; the config has color_type={colour!r}')
     kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line('the test pipeline cannot be built'), scope:

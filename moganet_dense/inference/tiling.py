@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.image_array import as_bgr
+from ..data.image_array import as_read
 from ..results import Detections, Result, Segmentation, confident
 from ..results.box_masks import BoxMasks, Part, part_of
 from ..utils.errors import UserError
@@ -83,7 +83,7 @@ class Tiled:
         if isinstance(images, (list, tuple)):
             return [self(one, order=order, batch_size=batch_size, score_thr=score_thr)
                     for one in images]  # fmt: skip
-        image = as_bgr(images, order)
+        image = as_read(images, order, getattr(self.model, 'color_type', 'color'))
         run = self._labels if self.task == 'segmentation' else self._objects
         return confident(run(image, batch_size), score_thr)
 

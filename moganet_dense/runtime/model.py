@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..data.image_array import as_bgr
+from ..data.image_array import as_read
 from ..results import (
     Classification,
     Detections,
@@ -138,6 +138,7 @@ class OnnxModel:
         self.task: str = notes['task']
         self.classes = tuple(notes['classes'])
         self.prepare = Preparation(notes)
+        self.color_type: str = notes.get('color_type', 'color')  # older files have none
         self.cutter = Cutter(notes['crop']) if notes['crop'] else None
 
     def __repr__(self) -> str:
@@ -176,14 +177,17 @@ class OnnxModel:
         if boxes is not None and self.task != 'pose':
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if not isinstance(images, (list, tuple)):
-            return confident(self._look(as_bgr(images, order), boxes, batch_size), score_thr)
+            image = as_read(images, order, self.color_type)
+            return confident(self._look(image, boxes, batch_size), score_thr)
         given: Sequence = [None] * len(images) if boxes is None else boxes
         if len(given) != len(images):
             raise UserError(
                 f'boxes: expected {len(images)}, one array per image; found {len(given)}'
             )
         return [
-            confident(self._look(as_bgr(image, order), own, batch_size), score_thr)
+            confident(
+                self._look(as_read(image, order, self.color_type), own, batch_size), score_thr
+            )
             for image, own in zip(images, given, strict=True)
         ]
 

@@ -35,7 +35,7 @@ class Preparation:
         self.fill = notes['task'] == 'segmentation'  # padding would be labelled
         self.flip = notes['order'] == 'rgb'
         self.mean, self.std = (
-            np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
+            np.array(notes[key], np.float32).reshape(-1, 1, 1) for key in ('mean', 'std')
         )
 
     def fit(self, image: np.ndarray) -> Fitted:
@@ -58,6 +58,7 @@ class Preparation:
     def tensor(self, pixels: np.ndarray) -> np.ndarray:
         """A resized image, normalised and padded, (1, 3, H, W) float32."""
         channels = pixels[..., ::-1] if self.flip else pixels
+        channels = channels.reshape(*pixels.shape[:2], -1)  # grey has no axis of channels
         normalised = (channels.transpose(2, 0, 1).astype(np.float32) - self.mean) / self.std
         height, width = pixels.shape[:2]
         full = self.shape or [-(-n // self.divisor) * self.divisor for n in (height, width)]

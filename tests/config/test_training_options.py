@@ -123,6 +123,7 @@ def test_batch_and_epochs_together():
     """8 of 16 images: 320 000 iterations; then 10 epochs of 100 images are 13 each, 130."""
     cfg, lines = changed(SEG, samples=100, batch_size=8, epochs=10)
     assert cfg.train_cfg.max_iters == 130 and cfg.param_scheduler[1].end == 130
+    assert cfg.train_cfg.val_interval == 13  # a tenth of an epoch would be 13 times as often
     assert cfg.param_scheduler[0].end == 1  # 3000 * 130 / 320 000 = 1.2
     assert [line.split(':')[0] for line in lines] == ['--batch-size 8', '--epochs 10']
 
