@@ -114,7 +114,7 @@ def _metric(found: dict) -> str:
 def _export(config: str, checkpoint: str, folder: str) -> str:
     from moganet_dense.cli import main
 
-    code = main(['export', config, checkpoint, '--out', f'{folder}/model.onnx'])
+    code = main(['export', config, checkpoint, '--mini', '--out', f'{folder}/model.onnx'])
     return 'ONNX' if code == 0 else 'refused'
 
 

@@ -364,7 +364,7 @@ def test_weights_alone_cannot_be_resumed_from(workspace, wrong):
 
 
 @pytest.mark.slow
-def test_half_precision_on_the_cpu_and_the_deploy_form(workspace, cli, wrong):
+def test_half_precision_on_the_cpu_and_the_fused_model(workspace, cli, wrong):
     config = narrow(POSE, workspace)
     small = [f'{loader}_dataloader.dataset.indices=4' for loader in ('train', 'val', 'test')]
     small += ['train_cfg.max_epochs=1', 'train_cfg.val_interval=5']

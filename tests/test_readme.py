@@ -67,7 +67,7 @@ def test_it_is_short():
     assert len(PAGE.splitlines()) < 150
 
 
-def test_every_command_is_told_of_and_there():
+def test_every_command_is_reported_of_and_there():
     named = {line.split()[1] for line in ROWS}
     assert named <= set(COMMANDS)
 

@@ -38,8 +38,8 @@ def adopt(name: str, arch: str, out: str | None = None, trial: bool = True) -> I
         raise UserError(f'{target} exists; give another name by --out')
     with one_line(f'{name} does not fit'):
         changes = swap(cfg, arch)
-    base = None if '::' in name else str(Path(name).resolve())
-    text = adopted_text(name, cfg, changes, target, base)
+        base = None if '::' in name else str(Path(name).resolve())
+        text = adopted_text(name, cfg, changes, target, base)
     said = ''
     if trial:
         with one_line(f'{name} does not fit'):

@@ -267,13 +267,13 @@ def test_mistakes_are_one_line(tmp_path, capfd, arguments, message):
     torch.save(build(Config.fromfile(config)).state_dict(), tmp_path / 'w.pth')
     out = tmp_path / 'new' / 'model.onnx'
     assert main(['export', config, str(tmp_path / 'w.pth'), str(out), *arguments]) == 1
-    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith('error')]
-    assert len(told) == 1 and message in told[0]
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith('error')]
+    assert len(errors) == 1 and message in errors[0]
     assert not out.parent.exists()
 
 
 @pytest.mark.parametrize('command', ['export', 'deploy'])
-def test_where_nothing_can_be_written_is_told_first(tmp_path, capfd, command):
+def test_where_nothing_can_be_written_is_reported_first(tmp_path, capfd, command):
     (tmp_path / 'file').write_text('x')
     for out in (tmp_path, tmp_path / 'file' / 'model.onnx'):
         assert main([command, 'no config', 'none.pth', str(out)]) == 1

@@ -125,6 +125,6 @@ def test_a_stage_that_fails_computes_as_before(warnings):
     torch.testing.assert_close(net.norm2.running_mean, plain.norm2.running_mean)
 
 
-def test_the_deploy_form_is_refused():
+def test_the_fused_model_is_refused():
     with pytest.raises(ValueError, match='the backbone is fused'):
         compile_blocks(MogaNet(ARCH).eval().switch_to_deploy())

@@ -417,9 +417,9 @@ def test_psa_mask_by_hand(kind):
 
 
 def test_an_operator_that_is_not_here_says_how_to_get_it():
-    with pytest.raises(NotImplementedError) as told:
+    with pytest.raises(NotImplementedError) as raised:
         OURS.knn_forward(1, two=2)
-    text = str(told.value)
+    text = str(raised.value)
     assert '\n' not in text and text.startswith('mmcv operator knn_forward needs a compiled mmcv')
     assert text.endswith(': python -m moganet_mmcv_ops.compile_mmcv')
     with pytest.raises(AttributeError):

@@ -99,13 +99,13 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
     (person,) = json.loads(done.stdout)['found']  # of the detector's two, the one that is sure
     assert len(person['keypoints']) == 51 and not (tmp_path / 'predictions').exists()
 
-    for arguments, code, told in [
+    for arguments, code, expected in [
         (['zoo'], 1, 'error: this needs yaml, which is not installed'),
         (['predict', pose, 'empty', '--boxes', 'whole'], 1, 'error: no images or videos in'),
         (['predict', pose, photograph], 2, 'error: a model of pose needs --boxes'),
     ]:
         done = subprocess.run([*script, *arguments], **run)
-        assert done.returncode == code and done.stderr.startswith(told), done.stderr
+        assert done.returncode == code and done.stderr.startswith(expected), done.stderr
         assert len(done.stderr.splitlines()) == 1
     done = subprocess.run([*script, 'predict', pose, photograph, '--fly'], **run)
     assert done.returncode == 2 and 'No such option' in done.stderr and '--fly' in done.stderr
@@ -140,7 +140,7 @@ def test_other_files_are_one_line(tmp_path, capfd):
     tiny_detector(tmp_path / 'newer.onnx', dict(NOTES, format=2))
     tiny_detector(tmp_path / 'poor.onnx', {'format': 1, 'task': 'detection'})
     tiny_detector(tmp_path / 'backbone.onnx', dict(NOTES, task='backbone'))
-    for name, told in [
+    for name, expected in [
         ('none', 'no such file'),
         ('other', 'cannot be read as ONNX'),
         ('cut', 'cannot be read as ONNX'),
@@ -152,7 +152,7 @@ def test_other_files_are_one_line(tmp_path, capfd):
     ]:
         assert main(['predict', str(tmp_path / f'{name}.onnx'), 'a.jpg']) == 1
         said = capfd.readouterr().err
-        assert told in said and len(said.splitlines()) == 1, said
+        assert expected in said and len(said.splitlines()) == 1, said
 
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
@@ -197,7 +197,7 @@ def fake(tmp_path, monkeypatch):
     return load_with
 
 
-def test_it_computes_where_it_is_told_or_on_the_gpu_there_is(fake):
+def test_it_computes_where_it_is_reported_or_on_the_gpu_there_is(fake):
     both, nothing = [CUDA, CPU], ['AzureExecutionProvider', CPU]
     assert fake(nothing, [CPU]).asked == [CPU]
     assert fake(both, [CPU], device='cpu').asked == [CPU]

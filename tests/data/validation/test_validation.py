@@ -53,7 +53,7 @@ def test_class_names_that_do_not_match(tmp_path, classes, said):
     assert message.startswith('train_dataloader: expected') and re.search(said, message)
 
 
-def test_built_in_names_may_go_on_where_the_file_ends(tmp_path):
+def test_built_in_names_may_continue_where_the_file_ends(tmp_path):
     """COCO's 80 start with person, bicycle, car."""
     first = [dict(id=3, name='person'), dict(id=5, name='bicycle')]
     write_coco(tmp_path, categories=first)
