@@ -32,6 +32,7 @@ def hub() -> Any:
     """
     try:
         import huggingface_hub
+        from huggingface_hub import HfApi, snapshot_download  # noqa: F401  imported at first use
     except ImportError as error:
         raise UserError(f'models of the hub need huggingface_hub ({error}): {INSTALL}') from None
     return huggingface_hub

@@ -37,7 +37,11 @@ def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
 
 @contextmanager
 def naming(chunk: list[Frame | Fault]) -> Iterator[None]:
-    """Replaces an error of the model with one line that names the images."""
+    """Replaces an error of the model with one line that names the images.
+
+    Raises:
+        UserError: there was one.
+    """
     try:
         yield
     except UserError:

@@ -53,7 +53,11 @@ class Classifier(nn.Module):
         self.reset_classifier(num_classes, global_pool)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new classifier for other classes."""
+        """A new classifier for other classes.
+
+        Raises:
+            ValueError: a pooling other than 'avg' or ''.
+        """
         if global_pool not in (None, '', 'avg'):
             raise ValueError(f"global_pool: expected 'avg' or '', found {global_pool!r}")
         self.num_classes = num_classes
