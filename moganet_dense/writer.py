@@ -70,7 +70,7 @@ class Writer:
     ) -> None:
         self.folder, self.score_thr = folder, score_thr
         self.formats, self.outlines = formats, outlines
-        self._told: list[tuple[dict, list[dict]]] = []  # of each image: about it, and its rows
+        self._rows: list[tuple[dict, list[dict]]] = []  # per image: its entry and its rows
         self._table: list[list] = []
         self._columns: list[str] = []
         self._image_folder: str | None = None
@@ -94,7 +94,7 @@ class Writer:
             _write_coloured(self.folder / 'palette' / f'{name}.png', labels, result.palette)
         else:
             rows = result.rows(self.score_thr, outlines=self.outlines)
-            self._told.append((about(frame), rows))
+            self._rows.append((about(frame), rows))
         panoptic = result if isinstance(result, Panoptic) else getattr(result, 'panoptic', None)
         if panoptic is not None:
             pixels = np.ascontiguousarray(panoptic.to_png()[..., ::-1])
@@ -156,22 +156,22 @@ class Writer:
         elif 'coco' not in self.formats or self._last is None:
             return
         elif isinstance(self._last, Classification):
-            listed = [dict(image, classes=best) for image, best in self._told]
+            listed = [dict(image, classes=best) for image, best in self._rows]
             _write_json(self.folder / 'predictions.json', listed)
         else:
             _write_json(self.folder / 'predictions.json', self._coco())
 
     def _coco(self) -> dict[str, Any]:
-        ids = _image_ids([image for image, _ in self._told])
-        told = list(zip(ids, self._told, strict=True))
-        images = [dict(id=i, **image) for i, (image, _) in told]
+        ids = _image_ids([image for image, _ in self._rows])
+        numbered = list(zip(ids, self._rows, strict=True))
+        images = [dict(id=i, **image) for i, (image, _) in numbered]
         if isinstance(self._last, Panoptic):
             rows = [
                 dict(image_id=i, segments_info=own, file_name=_with_png(image['file_name']))
-                for i, (image, own) in told
+                for i, (image, own) in numbered
             ]
         else:
-            rows = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
+            rows = [dict(image_id=i, **row) for i, (_, own) in numbered for row in own]
             rows = [dict(id=k + 1, **row) for k, row in enumerate(rows)]
         info = {} if self._image_folder is None else dict(image_folder=self._image_folder)
         return dict(info=info, images=images, annotations=rows, categories=categories(self._last))

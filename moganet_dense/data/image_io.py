@@ -44,11 +44,11 @@ def read_whole(file: str | Path) -> bytes:
 def _require_whole(content: bytes, name: str, advice: str) -> None:
     if not content:
         raise UserError(f'{name}: expected an image, found an empty file; {advice}')
-    if breaks_off(content):
+    if is_truncated(content):
         raise UserError(f'{name}: the image is truncated; {advice}')
 
 
-def breaks_off(content: bytes) -> bool:
+def is_truncated(content: bytes) -> bool:
     """Whether the end of a JPEG or PNG is missing, which decoders ignore.
 
     Data after the end of a JPEG, such as the video of a motion photo, is ignored.

@@ -249,16 +249,16 @@ def _of_file(source: Source, file: str, color_type: str) -> Iterator[Frame]:
         yield frame
     if count == 0:
         raise UserError(f'{file}: expected a video that OpenCV reads, found none')
-    told = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    if count < 0.9 * told - 2:  # headers may estimate it
+    stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if count < 0.9 * stated - 2:  # headers may be estimates
         raise UserError(
-            f'{file}: the video is truncated after {count} of {told:.0f} frames; copy it again'
+            f'{file}: the video is truncated after {count} of {stated:.0f} frames; copy it again'
         )
 
 
 def _read(source: Source, capture: cv2.VideoCapture) -> Iterator[Frame]:
-    told, index = capture.get(cv2.CAP_PROP_FPS), 0
-    fps = told if 0.1 <= told <= 1000 else 25.0  # headers without one hold others
+    rate, index = capture.get(cv2.CAP_PROP_FPS), 0
+    fps = rate if 0.1 <= rate <= 1000 else 25.0  # headers without a rate have other values
     while True:
         whole, image = capture.read()
         if not whole:

@@ -25,12 +25,13 @@ from ..utils.printable import printable
 from ..writer import Writer, about
 from .look import look_at, naming
 from .person_boxes import PERSON, Boxes
+from .tally import Tally
 from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: success, but some files were skipped."""
 WAITING = 4
-"""Results that wait to be drawn and written while the network goes on."""
+"""Maximum number of results that wait for drawing and writing."""
 
 
 def predict(
@@ -57,12 +58,12 @@ def predict(
         model: of any task.
         inputs: files, folders, globs, videos, URLs, cameras; '-' stands for the lines of standard
             input.
-        out: folder for what :class:`~moganet_dense.writer.Writer` writes, or None.
-        lines: gets a line of JSON for every image, or None.
-        batch_size: images, or for pose boxes, that go through the network at once.
+        out: output folder of :class:`~moganet_dense.writer.Writer`, or None.
+        lines: stream for one line of JSON per image, or None.
+        batch_size: images, or boxes for pose, per forward pass.
         score_thr: objects below it are neither drawn nor written; keypoints are not drawn.
-        boxes: for pose: where the people are.
-        classes: objects of others are left out; (): none are.
+        boxes: for pose: source of the boxes of people.
+        classes: keep only objects of these classes; (): keep all.
         track: number the objects of a video, see :class:`~moganet_dense.inference.tracking.Tracks`.
         formats: of :data:`moganet_dense.writer.FORMATS`.
         outlines: write masks as polygons.
@@ -82,10 +83,10 @@ def predict(
     sources = find(list(_with_standard_input(inputs)), out, allow_private)
     if not sources:
         there = endings(inputs)
-        told = f'; suffixes found: {there}' if there else ''
-        raise UserError(f'no images or videos in {" ".join(inputs)}{told}')
+        suffixes = f'; suffixes found: {there}' if there else ''
+        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
     skipped, behind = 0, _Behind(None)
-    stop, start = _Stop(), time.perf_counter()
+    stop, start, tally = _Stop(), time.perf_counter(), Tally(score_thr)
     tracks = Tracks(model.task) if track else None
     try:
         with (
@@ -107,6 +108,7 @@ def predict(
                     if tracks:
                         result = tracks.numbered(frame, result, score_thr)
                     behind.add(frame, result)
+                    tally.add(result)
                     if lines:
                         rows = result.rows(score_thr, outlines=outlines)
                         _print(dict(_line_about(frame), found=rows), lines)
@@ -118,6 +120,8 @@ def predict(
     finally:
         if behind.count or skipped or stop.received:  # else an error was printed
             seconds = time.perf_counter() - start
+            for line in tally.lines():
+                print(printable(line), file=sys.stderr)
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 
@@ -130,7 +134,7 @@ def _line_about(frame: Frame) -> dict[str, Any]:
 
 
 class _Behind:
-    """Writes results in a thread, in their order, while the network goes on.
+    """Writes results in a thread, in order, in parallel with the network.
 
     Args:
         writer: a :class:`~moganet_dense.writer.Writer`; None: nothing is written.
@@ -275,14 +279,15 @@ def _print(line: dict[str, Any], lines: IO[str]) -> None:
 
 
 def _print_summary(
-    looked: int, skipped: int, interrupted: bool, out: Path | None, seconds: float
+    processed: int, skipped: int, interrupted: bool, out: Path | None, seconds: float
 ) -> None:
-    told = 'interrupted: ' if interrupted else ''
-    told += f'processed {_count(looked, "image")}'
-    told += f', skipped {_count(skipped, "file")}' if skipped else ''
-    told += f'; results in {printable(out)}' if out and looked else ''
-    told += f'; {looked / seconds:.2g} images per second' if looked > 1 and not interrupted else ''
-    print(told, file=sys.stderr)
+    line = 'interrupted: ' if interrupted else ''
+    line += f'processed {_count(processed, "image")}'
+    line += f', skipped {_count(skipped, "file")}' if skipped else ''
+    line += f'; results in {printable(out)}' if out and processed else ''
+    if processed > 1 and not interrupted:
+        line += f'; {processed / seconds:.2g} images per second'
+    print(line, file=sys.stderr)
 
 
 def _count(number: int, what: str) -> str:
@@ -306,5 +311,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[int], Any], Callable[[str]
     columns = *columns, bars.TimeRemainingColumn()
     # in a file or a pipe the last state of the bar would be one more line
     with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        told = partial(console.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        yield partial(progress.advance, progress.add_task('images', total=total)), told
+        print_line = partial(
+            console.print, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
+        yield partial(progress.advance, progress.add_task('images', total=total)), print_line

@@ -106,7 +106,7 @@ class Predictor:
     Attributes:
         task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'panoptic
             segmentation', 'pose' or 'classification': what the model returns.
-        classes: names that labels are indices into; of a pose estimator, its joints.
+        classes: names that labels are indices into; of a pose estimator, its keypoints.
         model: the toolbox's model, in eval mode.
         cfg: its config.
         color_type: how images are read, as its test pipeline says.
@@ -217,14 +217,14 @@ class Predictor:
 
     def _pose(
         self,
-        joints: list[tuple],
+        found: list[tuple],
         boxes: np.ndarray,
         sure: np.ndarray | None,
         size: tuple[int, int],
     ) -> Poses:
         count = len(self.classes)
-        keypoints = np.array([places for places, _ in joints], np.float32).reshape(-1, count, 2)
-        scores = np.array([heights for _, heights in joints], np.float32).reshape(-1, count)
+        keypoints = np.array([places for places, _ in found], np.float32).reshape(-1, count, 2)
+        scores = np.array([heights for _, heights in found], np.float32).reshape(-1, count)
         return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure, size=size)
 
     def _sample(self, image: np.ndarray, box: np.ndarray | None = None) -> dict:

@@ -1,5 +1,5 @@
-"""The backbone for people outside OpenMMLab: made and described as timm makes and describes its
-own (https://huggingface.co/docs/timm/feature_extraction), with torch and mmengine alone."""
+"""The backbone with the interface of timm (https://huggingface.co/docs/timm/feature_extraction),
+for use outside OpenMMLab; needs only torch and mmengine."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ PRETRAINED_CFG = dict(
     crop_pct=0.9,
     interpolation='bicubic',
 )
-"""How images are prepared, values from 0 to 1, RGB: what the weights were trained with."""
+"""Normalisation of images used in training; values from 0 to 1, RGB."""
 
 
 class FeatureInfo(list):
@@ -36,7 +36,8 @@ class FeatureInfo(list):
 
 
 class Backbone(nn.Module):
-    """A MogaNet that returns its maps as timm's models do; made by :func:`create_backbone`.
+    """A MogaNet that returns its feature maps like timm's models; created by
+    :func:`create_backbone`.
 
     Attributes:
         net: the backbone.
@@ -65,10 +66,10 @@ class Backbone(nn.Module):
         return self.feature_info[-1]['num_chs']
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor] | torch.Tensor:
-        """Maps of the chosen stages, (B, C_i, h_i, w_i), or the last of them alone.
+        """Maps of the chosen stages, (B, C_i, h_i, w_i), or only the last of them.
 
         Args:
-            x: images, (B, in_chans, H, W), normalised as ``pretrained_cfg`` says.
+            x: images, (B, in_chans, H, W), normalised as in ``pretrained_cfg``.
         """
         maps = self.net(x)
         return list(maps) if self.features_only else maps[-1]
@@ -91,11 +92,11 @@ def create_backbone(
 
     Args:
         arch: xt, t, s, b, l, xl, or a long name.
-        features_only: return a list of maps; else the last map alone, as timm's
+        features_only: return a list of maps; else only the last map, as timm's
             ``forward_features``.
         pretrained: True for the published ImageNet-1K weights of that size; the name of others
             (``moganet_dense.weights.releases`` lists them), a path or a URL. Files are read without
-            running code and have to fit whole.
+            running code and have to match completely.
         out_indices: stages whose maps are returned, increasing, from 0 (stride 4) to 3
             (stride 32); negative ones count from the end.
         in_chans: channels of the images. With pretrained weights of three channels, see
@@ -104,7 +105,7 @@ def create_backbone(
 
     Raises:
         ValueError: an argument that is not valid.
-        WeightsError: the weights cannot be fetched, or do not fit.
+        WeightsError: the weights cannot be downloaded, or do not match.
     """
     options = dict(
         out_indices=[i + STAGES if -STAGES <= i < 0 else i for i in out_indices],

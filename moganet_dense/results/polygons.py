@@ -25,7 +25,7 @@ def run_lengths(
     columns, rows = np.diff(padded, axis=0).T.nonzero()  # where runs of a column begin and end
     edges = (corner[0] + columns.astype(np.int64)) * size[0] + corner[1] + rows
     starts, ends = edges[0::2], edges[1::2]
-    apart = np.ones(len(edges), bool)  # a run goes on from the foot of a column to the next's head
+    apart = np.ones(len(edges), bool)  # a run continues from the end of a column to the next one
     if len(starts):
         touching = ends[:-1] == starts[1:]
         apart[2::2], apart[1:-1:2] = ~touching, ~touching

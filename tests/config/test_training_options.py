@@ -140,7 +140,7 @@ def test_rate_takes_the_lowest_along():
     assert cfg.optim_wrapper.optimizer.lr == 3e-4 and cfg.param_scheduler[0].end == 4000
 
 
-def test_another_batch_than_the_rate_is_for_is_told_with_its_option():
+def test_another_batch_than_the_rate_is_for_is_reported_with_its_option():
     cfg = Config.fromfile(ROOT / DET)
     assert rate_for_other_batch(cfg) == (
         'warning: the rate 0.0001 is for batches of 16, this training has 2; --batch-size 2 scales '

@@ -37,7 +37,7 @@ def test_heads_of_queries_are_known_by_their_class():
 
 
 class Detector(nn.Module):
-    """Returns what it is told to."""
+    """Returns the given results."""
 
     def __init__(self, child: str, **returned) -> None:
         super().__init__()

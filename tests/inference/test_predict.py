@@ -1,4 +1,4 @@
-"""predict: what comes out as files, held against pycocotools, OpenCV and images drawn here."""
+"""predict: what comes out as files, compared with pycocotools, OpenCV and images drawn here."""
 
 import io
 import json
@@ -102,7 +102,7 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     assert not list(Path().rglob('*.part*'))
 
 
-def test_an_image_that_the_model_does_not_take_is_passed_over(photos, capsys):
+def test_an_image_that_the_model_does_not_take_is_skipped(photos, capsys):
     class Choosy(RedBoxes):
         def look(self, image: np.ndarray) -> Detections:
             if min(image.shape[:2]) < 10:
@@ -190,16 +190,16 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
         stderr=subprocess.PIPE,
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, [ROOT, ROOT / 'tests', HERE]))),
     )  # fmt: skip
-    told = [process.stdout.readline() for _ in range(3)]
+    lines = [process.stdout.readline() for _ in range(3)]
     process.send_signal(number)
     rest, said = process.communicate(timeout=60)
-    told += rest.splitlines()
+    lines += rest.splitlines()
     assert process.returncode == INTERRUPTED == 130
-    assert 3 <= len(told) < 10 and 'Traceback' not in said
-    line = f'interrupted: processed {len(told)} images; results in out'
+    assert 3 <= len(lines) < 10 and 'Traceback' not in said
+    line = f'interrupted: processed {len(lines)} images; results in out'
     assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
     content = json.loads(Path('out/predictions.json').read_text())
-    rows = [json.loads(row) for row in told]
+    rows = [json.loads(row) for row in lines]
     assert [row['file_name'] for row in rows] == ['photos/a.png'] + ['clip.avi'] * (len(rows) - 1)
     for image, row in zip(content['images'], rows, strict=True):
         assert {k: image[k] for k in ('height', 'width')} == {
@@ -208,7 +208,7 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
         if 'frame' in row:
             assert image['frame'] == row['frame'] and image['video'] == 'clip.avi'
             assert image['file_name'] == f'clip.frames/{row["frame"]:06d}.jpg'
-    assert frames_of('out/drawn/clip.mp4') == len(told) - 1
+    assert frames_of('out/drawn/clip.mp4') == len(lines) - 1
     assert not list(Path().rglob('*.part*'))
 
 
@@ -523,8 +523,10 @@ def test_people_of_a_coco_file(photos):
     # a data set that numbers people otherwise, of the frames of a video
     images = [dict(id=k + 1, file_name='clip.avi', frame=k) for k in range(2)]
     rows = [dict(image_id=2, category_id=4, bbox=[10, 10, 20, 20]), BOXES[0] | dict(image_id=1)]
-    told = [dict(id=1, name='dog'), dict(id=4, name='person')]
-    Path('set.json').write_text(json.dumps(dict(images=images, annotations=rows, categories=told)))
+    categories = [dict(id=1, name='dog'), dict(id=4, name='person')]
+    Path('set.json').write_text(
+        json.dumps(dict(images=images, annotations=rows, categories=categories))
+    )
     written, source = WrittenBoxes('set.json', 0.3), find(['clip.avi'])[0]
     first, second, third = written([Frame(source, None, k, 25) for k in range(3)])
     assert len(first) == 0 and second.boxes.tolist() == [[10, 10, 30, 30]]
@@ -537,7 +539,7 @@ def test_people_of_a_coco_file(photos):
 
 
 def test_images_of_one_name_have_boxes_of_their_own(photos):
-    """What predict writes of two folders is told apart by their paths."""
+    """What predict writes of two folders is distinguished by their paths."""
     files = [f'photos/{folder}/x.png' for folder in 'ab']
     for file in files:
         with_red(Path(file), 0, 0, 2, 2)
@@ -548,8 +550,8 @@ def test_images_of_one_name_have_boxes_of_their_own(photos):
     frames = [Frame(source, None) for source in find(files)]
     assert [found.boxes[0, 0] for found in written(frames)] == [1, 2]
     with_red(Path('elsewhere/x.png'), 0, 0, 2, 2)
-    (told,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
-    assert told == 'elsewhere/x.png: set.json has several of this name; pass paths as in the file'
+    (fault,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
+    assert fault == 'elsewhere/x.png: set.json has several of this name; pass paths as in the file'
 
 
 class Finder:
@@ -564,7 +566,7 @@ class Finder:
         return [Detections(boxes, np.float32([0.9, 0.8]), np.array([0, 0]), CLASSES)] * len(images)
 
 
-def test_images_that_a_detector_does_not_take_are_passed_over(photos, capsys):
+def test_images_that_a_detector_does_not_take_are_skipped(photos, capsys):
     with_red(photos / 'thin.png', 0, 0, 20, 2, size=(80, 5))
     files = [f'photos/{name}.png' for name in ('a', 'thin', 'more/b')]
     boxes = DetectedBoxes(Finder(), 0.3, 2)
@@ -574,7 +576,7 @@ def test_images_that_a_detector_does_not_take_are_passed_over(photos, capsys):
     assert [row['bbox'] for row in content['annotations']] == [[10, 10, 20, 30]] * 2
 
 
-def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
+def test_frames_that_are_skipped_leave_videos_apart(photos, capsys):
     for name in ('one', 'two'):
         writer = cv2.VideoWriter(f'{name}.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
         for _ in range(5):
@@ -591,7 +593,7 @@ def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
         assert sum(iter(lambda video=drawn: video.read()[0], False)) == count
 
 
-def test_boxes_that_are_none_are_told_by_image(photos):
+def test_boxes_that_are_none_are_reported_by_image(photos):
     for x in (float('nan'), 1e39):
         listed = [BOXES[0] | dict(bbox=[x, 1, 40, 80])]
         Path('found.json').write_text(json.dumps(listed))
@@ -643,12 +645,12 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
     with pytest.raises(UserError, match=r'no images or videos in phone; suffixes found: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
-    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found a NUL character')]:
-        with pytest.raises(UserError, match=told):
+    for text, expected in [('', 'found an empty text'), ('a.png\0b.png', 'found a NUL character')]:
+        with pytest.raises(UserError, match=expected):
             predict(RedBoxes(), [text], None)
 
 
-def test_a_truncated_video_is_told(photos, capsys):
+def test_a_truncated_video_is_reported(photos, capsys):
     writer = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
     for _ in range(20):
         writer.write(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8))
@@ -701,7 +703,7 @@ def test_a_checkpoint_after_the_config_and_a_work_dir_in_place_of_both(photos, r
         command = ['predict', *model, 'photos/a.png', *rest, '--json', '--conf', '0']
         assert main(command) == 0
         found.append(capfd.readouterr().out.splitlines()[-1])
-    assert len(json.loads(found[0])['found']) > 0
+    assert len(json.loads(found[0])['found']) == 100
     assert found[0] == found[1] == found[2]
     assert main(['predict', *saved, *rest]) == 2
     assert 'expected INPUT' in capfd.readouterr().err
@@ -711,10 +713,10 @@ def test_json_alone_is_on_standard_output(photos, random_model, capfd):
     config, *rest = random_model('configs/pose/topdown_moganet_xt_256x192.py')
     command = ['predict', config, 'photos/a.png', 'photos/broken.jpg', *rest, '--json']
     assert main([*command, '--boxes', 'whole', '--batch-size', '2']) == SKIPPED
-    told = capfd.readouterr()
-    (line,) = told.out.splitlines()
+    captured = capfd.readouterr()
+    (line,) = captured.out.splitlines()
     assert len(json.loads(line)['found'][0]['keypoints']) == 51
-    assert 'skipped: photos/broken.jpg' in told.err and not Path('predictions').exists()
+    assert 'skipped: photos/broken.jpg' in captured.err and not Path('predictions').exists()
     assert main(command) == 2  # pose without boxes
     assert 'a model of pose needs --boxes' in capfd.readouterr().err
 

@@ -209,7 +209,7 @@ def test_the_pyramid_is_the_backbones(models, pixels):
         assert feature.dtype == np.float32
 
 
-def test_the_deploy_form_sees_the_same(models, pixels, tmp_path):
+def test_the_fused_model_sees_the_same(models, pixels, tmp_path):
     plain = models(DET)
     torch.save({'state_dict': plain.model.state_dict()}, tmp_path / 'w.pth')
     deployed = load_model(small(DET), tmp_path / 'w.pth', device='cpu', deploy=True)

@@ -136,7 +136,7 @@ def test_supervision():
     assert len(FOUND[:0].to_supervision()) == 0
 
 
-def test_without_supervision_its_installation_is_told(monkeypatch):
+def test_without_supervision_its_installation_is_named(monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'supervision', None)
     with pytest.raises(UserError, match='python -m pip install supervision'):
         FOUND.to_supervision()
