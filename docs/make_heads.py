@@ -16,11 +16,11 @@ RUNS = DOCS / 'heads.json'
 METRICS = ('coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
 
 HEAD = """\
-# Heads of today
+# Current heads
 
 Written by `python docs/make_heads.py`; do not edit.
 
-Configs in `configs/heads` put MogaNet-T and -S under heads that people choose today. Each is a
+Configs in `configs/heads` combine MogaNet-T and -S with current heads. Each is a
 config of a toolbox and what changes in it, as [`moganet-dense adopt`](adopt.md) writes it: learning
 rate, schedule and augmentation are the head's own published recipe, without weight decay for the
 backbone's norms, layer scales and sigmas. **None was trained at scale**: there is no published

@@ -1,8 +1,8 @@
-"""What changes in a config when MogaNet takes the place of its backbone.
+"""The changes of a config when MogaNet replaces its backbone.
 
-The old backbone is built and run on a small image, so that the strides and channels of its maps
-are known; MogaNet gives maps of the same strides, and every part that reads them gets the new
-number of channels.
+The old backbone is built and run on a small image to get the strides and channels of its maps.
+MogaNet returns maps of the same strides, and every part that reads them gets the new number of
+channels.
 """
 
 import copy
@@ -45,7 +45,7 @@ class Swap:
         model: changes of the model, as a config has them.
         preprocessor: changes of the data preprocessor.
         out_indices: stages of MogaNet that are read.
-        notes: what the reader should know, one sentence each.
+        notes: remarks for the header, one sentence each.
     """
 
     model: dict[str, Any]

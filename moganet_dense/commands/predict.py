@@ -25,39 +25,39 @@ from . import options
     show_default=True,
     help='Score threshold for drawing and writing.',
 )
-@click.option('--classes', metavar='NAME,NAME', help='Objects of other classes are left out.')
-@click.option('--track', is_flag=True, help='Number the objects of a video, by ByteTrack.')
+@click.option('--classes', metavar='NAME,NAME', help='Keep only objects of these classes.')
+@click.option('--track', is_flag=True, help='Track the objects of a video with ByteTrack.')
 @click.option(
     '--tile',
     type=click.IntRange(64),
     metavar='PIXELS',
-    help='Run the model on tiles of a large image, and merge what they give.',
+    help='Run the model on tiles of a large image, and merge the results.',
 )
 @click.option(
     '--overlap',
     type=click.FloatRange(0, 0.9),
     default=0.2,
     show_default=True,
-    help='Part of a tile that its neighbour covers, too.',
+    help='Overlap of neighbouring tiles, as a share of their size.',
 )
 @click.option(
     '--format',
     'formats',
     multiple=True,
     type=click.Choice(['coco', 'csv', 'yolo', 'labelme']),
-    help='Of the results, beside drawn images; more than one may be given. Default: coco.',
+    help='Output format, in addition to drawn images; may be repeated. Default: coco.',
 )
 @click.option(
     '--masks',
     type=click.Choice(['rle', 'polygons']),
     default='rle',
     show_default=True,
-    help='How predictions.json holds masks.',
+    help='Format of masks in predictions.json.',
 )
 @click.option(
     '--allow-private',
     is_flag=True,
-    help='Let URLs lead to addresses of private networks, and be http.',
+    help='Allow URLs in private networks, and http.',
 )
 @click.option(
     '--boxes',

@@ -1,4 +1,4 @@
-"""Length, batch and rate of a training: what else in a config follows from them.
+"""Length, batch size and learning rate of a training, and the dependent options of a config.
 
 Units: schedules of mmengine count epochs (``by_epoch``, the default) or iterations, loops count one
 of both (``max_epochs``, ``max_iters``).
@@ -131,7 +131,7 @@ def rate_for_other_batch(cfg: Config, processes: int = 1) -> str:
 
 
 def require_schedule(cfg: Config, option: str) -> None:
-    """Sees that there is something to scale.
+    """Checks that there is something to scale.
 
     Raises:
         UserError: the loop counts nothing, or there are several optimizers.

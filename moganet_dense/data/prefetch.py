@@ -10,10 +10,10 @@ _END = object()
 
 
 def ahead(items: Iterable[Item], size: int) -> Iterator[Item]:
-    """The items, in their order, of which up to ``size`` are computed before they are asked for.
+    """Yields the items in order; up to ``size`` are computed ahead in a thread.
 
-    What computing them raises is raised here. OpenCV decodes without Python's lock, so that it runs
-    beside the network.
+    Their errors are raised here. OpenCV decodes without Python's lock, so it runs in parallel with
+    the network.
     """
     queue: Queue[Any] = Queue(max(1, size))
     left = threading.Event()

@@ -1,9 +1,9 @@
-"""Images and videos behind URLs: fetched within limits, and checked before any connection.
+"""Images and videos at URLs: downloads with limits, checked before any connection.
 
-``https://`` is fetched from public addresses, with the certificate verified. A list of URLs may be
-somebody else's, who could point it at servers of your own network: private addresses, and plain
-``http://``, have to be allowed by the user. The connection goes to the address that was checked,
-also after a redirect.
+``https://`` is downloaded from public addresses with a verified certificate. A list of URLs may
+come from an untrusted source and point to servers in the own network, so the user has to allow
+private addresses and plain ``http://``. The connection uses the checked address, also after a
+redirect.
 """
 
 import ipaddress
@@ -53,7 +53,7 @@ def check(url: str, allow_private: bool) -> tuple[SplitResult, str]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UserError(f'{printable(url)} is no URL ({error})') from None
+        raise UserError(f'{printable(url)} is not a URL ({error})') from None
     scheme = parts.scheme.lower()
     if scheme not in (*FILES, *STREAMS) or not host or not url.isprintable():
         raise UserError(
@@ -62,7 +62,7 @@ def check(url: str, allow_private: bool) -> tuple[SplitResult, str]:
         )
     if scheme == 'http' and not allow_private:
         raise UserError(
-            f'{url} is refused: over http others can read and change it; use https, or '
+            f'{url} is refused: http can be read and changed in transit; use https, or '
             '--allow-private for servers of your own (in Python fetch it and pass its bytes)'
         )
     if _is_literal(host):
@@ -114,7 +114,7 @@ def fetched(url: str, allow_private: bool = False, limit: int = VIDEO_BYTES) -> 
             with open(target, 'wb') as file:
                 _fetch(url, allow_private, file, limit)
         except (OSError, HTTPException, ssl.SSLError) as error:
-            raise UserError(f'{url} cannot be fetched: {reason_of(error)}') from None
+            raise UserError(f'{url} cannot be downloaded: {reason_of(error)}') from None
         yield target
 
 
@@ -123,7 +123,7 @@ def _fetch(url: str, allow_private: bool, file: IO[bytes], limit: int) -> None:
     for _ in range(REDIRECTS + 1):
         parts, address = check(url, allow_private)
         if parts.scheme.lower() not in FILES:
-            raise UserError(f'{given} leads to {url}, which is no file')
+            raise UserError(f'{given} leads to {url}, which is not a file')
         connection = _connection(parts, address)
         try:
             path = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
@@ -133,11 +133,11 @@ def _fetch(url: str, allow_private: bool, file: IO[bytes], limit: int) -> None:
                 url = urljoin(url, answer.getheader('Location', ''))
                 continue
             if answer.status != 200:
-                raise UserError(f'{url} cannot be fetched: {answer.status} {answer.reason}')
+                raise UserError(f'{url} cannot be downloaded: {answer.status} {answer.reason}')
             return _receive(answer, given, file, limit, deadline)
         finally:
             connection.close()
-    raise UserError(f'{given} cannot be fetched: more than {REDIRECTS} redirects')
+    raise UserError(f'{given} cannot be downloaded: more than {REDIRECTS} redirects')
 
 
 def _connection(parts: SplitResult, address: str) -> HTTPConnection:
@@ -170,7 +170,7 @@ def _receive(answer: HTTPResponse, url: str, file: IO[bytes], limit: int, deadli
         if count > limit:
             raise UserError(f'{url} is refused: more than {limit:,} bytes')
         if time.monotonic() > deadline:
-            raise UserError(f'{url} cannot be fetched: it takes more than {LONGEST:.0f} s')
+            raise UserError(f'{url} cannot be downloaded: it takes more than {LONGEST:.0f} s')
         file.write(part)
     if expected is not None and count < expected:
         raise UserError(f'{url} is truncated after {count:,} of {expected:,} bytes')

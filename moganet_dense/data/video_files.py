@@ -1,4 +1,4 @@
-"""Which files are videos, by their content, and what reads videos, cameras and streams."""
+"""Detects videos by their content, and opens videos, cameras and streams."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from ..utils.regular_files import open_regular
 from .remote import TIMEOUT, check
 
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
-"""Endings of videos that are taken from a folder; a file that is named may have any."""
+"""Suffixes of the videos read from a folder; a file passed by name may have any."""
 
 _STILL = (b'avif', b'avis', b'heic', b'heix', b'mif1', b'msf1')
 """Brands of ISO media files that are images."""
@@ -37,14 +37,14 @@ def is_video(file: str | Path) -> bool:
 
 
 def open_file(file: str) -> cv2.VideoCapture:
-    """What reads a video. Of a name that is not UTF-8 it reads nothing: OpenCV would crash; nor of
-    what is no file: it would wait for a FIFO."""
+    """The reader of a video. It is empty for a name that is not UTF-8, on which OpenCV crashes, and
+    for anything but a regular file: a FIFO would block."""
     named = file.encode(errors='replace').decode() == file
     return cv2.VideoCapture(file) if named and os.path.isfile(file) else cv2.VideoCapture()
 
 
 def open_stream(text: str, allow_private: bool) -> cv2.VideoCapture:
-    """What reads a camera, by its number, or a stream, by its URL.
+    """The reader of a camera, by its number, or of a stream, by its URL.
 
     Raises:
         UserError: it is refused, see :func:`~moganet_dense.data.remote.check`, or cannot be
@@ -52,8 +52,9 @@ def open_stream(text: str, allow_private: bool) -> cv2.VideoCapture:
     """
     if not text.isdecimal():
         check(text, allow_private)
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # OpenCV tells on its own why; in several lines, for every backend
+    log = getattr(cv2.utils, 'logging', cv2)  # OpenCV 5, and 4
+    before = log.getLogLevel()
+    log.setLogLevel(0)  # OpenCV prints why it fails in several lines, for every backend
     try:
         if text.isdecimal():
             capture, what = cv2.VideoCapture(int(text)), f'camera {text}'
@@ -62,7 +63,7 @@ def open_stream(text: str, allow_private: bool) -> cv2.VideoCapture:
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
             capture, what = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), text
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)
     if not capture.isOpened():
         raise UserError(f'{what} cannot be opened; is it connected, and not in use?')
     return capture

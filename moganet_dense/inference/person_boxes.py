@@ -1,4 +1,4 @@
-"""Where the objects are whose keypoints are looked for: as ``predict --boxes`` takes it."""
+"""The source of the boxes for pose: ``predict --boxes``."""
 
 import json
 import os

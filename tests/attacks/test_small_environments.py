@@ -70,7 +70,13 @@ def test_output_that_cannot_be_written(stdout, code, said, tmp_path):
 @pytest.mark.parametrize('stdout', ['closed', 'left', 'full'])
 def test_training_does_not_need_its_output(stdout, tmp_path):
     config = write_config(tmp_path, length=1)
-    done = run_command(['train', str(config), '--work-dir', str(tmp_path / 'work')], stdout)
+
+    def print_more() -> None:
+        module, whole = moganet_dense.engine.train, moganet_dense.engine.train.train
+        module.train = lambda *job, **how: (print('begins', flush=True), whole(*job, **how))[1]
+
+    arguments = ['train', str(config), '--work-dir', str(tmp_path / 'work')]
+    done = run_command(arguments, stdout, before=print_more)
     assert done.code == 0 and not done.errors
     assert done.err.count('standard output is lost') == (stdout != 'closed')
     assert (tmp_path / 'work/epoch_1.pth').is_file()

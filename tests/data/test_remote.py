@@ -27,7 +27,7 @@ def clip(path: Path) -> bytes:
 
 
 REFUSED = {
-    'http://example.org/a.jpg': 'over http others can read and change it',
+    'http://example.org/a.jpg': 'http can be read and changed in transit',
     'https://127.0.0.1/a.jpg': 'address of a private network',
     'https://localhost:9/a.jpg': 'address of a private network',
     'https://[::1]/a.jpg': 'address of a private network',

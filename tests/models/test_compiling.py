@@ -37,6 +37,7 @@ def step(net, size: int) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
+@pytest.mark.slow  # 13 graphs
 def test_a_stage_compiles_once_and_once_more_for_any_size():
     """fullgraph is on: a graph break would be an error, and the stage not compiled."""
     net = MogaNet(ARCH, drop_path_rate=0.2).train()
