@@ -22,7 +22,7 @@ from tiny_onnx import tiny_detector
 from toy import write_config
 
 import moganet_dense.engine.train
-import moganet_dense.report.page  # noqa: F401
+import moganet_dense.report.page
 from moganet_dense.cli import main
 from moganet_dense.engine.signals import _start_worker
 
