@@ -1,7 +1,8 @@
-"""Writes docs/heads.md from configs/heads and the runs noted in docs/heads.json.
+"""Writes docs/heads.md from configs/heads and what is noted in docs/heads.json.
 
-python docs/make_heads.py                     the page
-python docs/make_heads.py run NAME [NAME...]  trains and tests by --mini, tries the export, notes it
+python docs/make_heads.py                 the page
+python docs/make_heads.py count NAME ...  counts parameters and multiply-adds, and notes them
+python docs/make_heads.py run NAME ...    trains and tests by --mini, tries the export, and notes it
 """
 
 import json
@@ -15,11 +16,11 @@ RUNS = DOCS / 'heads.json'
 METRICS = ('coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
 
 HEAD = """\
-# Heads of today
+# Current heads
 
 Written by `python docs/make_heads.py`; do not edit.
 
-Configs in `configs/heads` put MogaNet-T and -S under heads that people choose today. Each is a
+Configs in `configs/heads` combine MogaNet-T and -S with current heads. Each is a
 config of a toolbox and what changes in it, as [`moganet-dense adopt`](adopt.md) writes it: learning
 rate, schedule and augmentation are the head's own published recipe, without weight decay for the
 backbone's norms, layer scales and sigmas. **None was trained at scale**: there is no published
@@ -38,26 +39,41 @@ shows that a config trains and evaluates, and nothing about its accuracy; a dash
 
 
 def rows() -> list[list[str]]:
-    """A row for each config; counts models on the meta device."""
+    """A row for each config, of what is noted."""
+    found, notes = [], noted()
+    for path in sorted((ROOT / 'configs/heads').glob('*.py')):
+        note = notes.get(path.stem, {})
+        title = path.read_text().partition('\n')[0].strip('"').rstrip('.')
+        link = f'[{path.stem}](../{path.relative_to(ROOT).as_posix()})'
+        figures = [note.get(name, '-') for name in ('parameters', 'flops', 'metric', 'export')]
+        found.append([link, title, *figures])
+    return found
+
+
+def noted() -> dict[str, dict[str, str]]:
+    """What is noted of each config, by its name."""
+    return json.loads(RUNS.read_text()) if RUNS.exists() else {}
+
+
+def note(name: str, **found: str) -> None:
+    """Notes figures of a config."""
+    notes = noted()
+    notes[name] = {**notes.get(name, {}), **found}
+    RUNS.write_text(json.dumps(notes, indent=1, sort_keys=True) + '\n')
+    print(name, found, flush=True)
+
+
+def count(names: list[str]) -> None:
+    """Counts parameters and multiply-adds."""
     sys.path.insert(0, str(ROOT))
     from moganet_dense.config.reading import read_config
     from moganet_dense.toolboxes.build import build
     from moganet_dense.toolboxes.flops import complexity, usual_shape
 
-    runs = json.loads(RUNS.read_text()) if RUNS.exists() else {}
-    found = []
-    for path in sorted((ROOT / 'configs/heads').glob('*.py')):
-        cfg, run = read_config(path), runs.get(path.stem, {})
-        bottom_up = cfg.get('data_mode') == 'bottomup' and 'codec' in cfg
-        shape = tuple(cfg.codec.input_size[::-1]) if bottom_up else usual_shape(cfg)
-        size = complexity(build(cfg), shape)
-        title = path.read_text().partition('\n')[0].strip('"').rstrip('.')
-        found.append([
-            f'[{path.stem}](../{path.relative_to(ROOT).as_posix()})', title,
-            f'{size.parameters / 1e6:.1f}', f'{size.flops / 1e9:.1f}',
-            run.get('metric', '-'), run.get('export', '-'),
-        ])  # fmt: skip
-    return found
+    for name in names:
+        cfg = read_config(ROOT / f'configs/heads/{name}.py')
+        size = complexity(build(cfg), usual_shape(cfg))
+        note(name, parameters=f'{size.parameters / 1e6:.1f}', flops=f'{size.flops / 1e9:.1f}')
 
 
 def page() -> str:
@@ -87,11 +103,7 @@ def run(names: list[str]) -> None:
             work_dir = train(Job(config, mini=True, work_dir=folder))
             last = Path((work_dir / 'last_checkpoint').read_text().strip())
             found = test(Job(config, mini=True, work_dir=folder), str(last))
-            entry = {'metric': _metric(found), 'export': _export(config, str(last), folder)}
-        runs = json.loads(RUNS.read_text()) if RUNS.exists() else {}
-        runs[name] = entry
-        RUNS.write_text(json.dumps(runs, indent=1, sort_keys=True) + '\n')
-        print(name, entry)
+            note(name, metric=_metric(found), export=_export(config, str(last), folder))
 
 
 def _metric(found: dict) -> str:
@@ -102,12 +114,12 @@ def _metric(found: dict) -> str:
 def _export(config: str, checkpoint: str, folder: str) -> str:
     from moganet_dense.cli import main
 
-    code = main(['export', config, checkpoint, '--out', f'{folder}/model.onnx'])
+    code = main(['export', config, checkpoint, '--mini', '--out', f'{folder}/model.onnx'])
     return 'ONNX' if code == 0 else 'refused'
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['run']:
-        run(sys.argv[2:])
+    if sys.argv[1:]:
+        {'count': count, 'run': run}[sys.argv[1]](sys.argv[2:])
     (DOCS / 'heads.md').write_text(page())
     print(f'wrote {DOCS / "heads.md"}')

@@ -1,12 +1,13 @@
-"""Draws docs/photographs.jpg: boxes, masks, skeletons and label maps of real photographs.
+"""Draws docs/photographs.jpg: boxes, masks, skeletons and label maps of real photographs; and its
+first row as docs/detection.jpg.
 
 MOGANET_TEST_DATA=data python docs/make_photographs.py    # about half an hour on a CPU
 
-It needs the photographs of the tests, coco4 and ade3, in the folder that MOGANET_TEST_DATA names,
-or that is given. No published weights are needed: three models learn these very images by heart,
-from scratch, and `predict` looks at them again. Models that are in work_dirs/photographs already
-are not trained anew. Only the photograph in SHOWN may be copied and changed (CC BY 2.0); of the
-others the image shows what was predicted, on nothing.
+It needs the photographs of the tests, coco4 and ade3, in the folder MOGANET_TEST_DATA or the folder
+passed as argument. No published weights are needed: three models are trained from scratch on these
+images, and `predict` runs on them. Models in work_dirs/photographs are not trained again. Only the
+photograph SHOWN may be copied and changed (CC BY 2.0); of the others only the predictions are
+drawn.
 """
 
 import json
@@ -23,8 +24,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.results import Detections, Poses
+from moganet_dense.results.coco_classes import CLASSES
 from moganet_dense.visualization.drawing import draw
 
 DOCS = Path(__file__).resolve().parent
@@ -52,7 +53,7 @@ MASK_RCNN = """
 size = (224, 160)
 load = [dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale=size, keep_ratio=True)]
-told = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+loading = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
 pack = [dict(type='PackDetInputs')]
 model = dict(
     backbone=backbone,
@@ -65,11 +66,11 @@ model = dict(
 data = dict(data_root={root!r}, data_prefix=dict(img='images/'), ann_file={people!r})
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, batch_sampler=None,
-    dataset=dict(data, pipeline=load + told + resize + pack),
+    dataset=dict(data, pipeline=load + loading + resize + pack),
 )
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + resize + told + pack),
+    dataset=dict(data, pipeline=load + resize + loading + pack),
 )
 test_evaluator = dict(ann_file={root!r} + {people!r})
 optim_wrapper = dict(
@@ -110,7 +111,7 @@ SEM_FPN = """
 size = (224, 160)
 load = [dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale=size, keep_ratio=False)]
-told = [dict(type='LoadAnnotations')]
+loading = [dict(type='LoadAnnotations')]
 pack = [dict(type='PackSegInputs')]
 model = dict(
     backbone=backbone,
@@ -123,11 +124,11 @@ data = dict(
 )
 train_dataloader = dict(
     batch_size=3, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + told + resize + pack),
+    dataset=dict(data, pipeline=load + loading + resize + pack),
 )
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
-    dataset=dict(data, pipeline=load + resize + told + pack),
+    dataset=dict(data, pipeline=load + resize + loading + pack),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
 train_cfg = dict(max_iters={steps})
@@ -263,6 +264,7 @@ def main(photographs: Path) -> None:
     gap = np.full((GAP, WIDTH, 3), 255, np.uint8)
     image = np.vstack([part for strip in rows for part in (strip, gap)][:-1])
     cv2.imwrite(str(OUT), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    cv2.imwrite(str(DOCS / 'detection.jpg'), rows[0], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     print(f'wrote {OUT}: {image.shape[1]} x {image.shape[0]}, {OUT.stat().st_size / 1e3:.0f} kB')
 
 

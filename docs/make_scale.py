@@ -1,7 +1,7 @@
 """Computes docs/scale.json, and writes the tables of docs/scale.md from it.
 
 python docs/make_scale.py --compute    # minutes: counts the models and times the pipelines
-python docs/make_scale.py              # writes the tables anew
+python docs/make_scale.py              # rewrites the tables
 """
 
 import argparse

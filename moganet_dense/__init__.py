@@ -28,6 +28,7 @@ _HOMES = {
 _REGISTERED = (
     '.visualization.visualizer',
     '.engine.layer_decay',  # and the backbone
+    '.models.multi_channel',
     '.engine.amp',
     '.engine.avg_factor',
     '.engine.ema',
@@ -75,6 +76,13 @@ def register() -> None:
     for name in _REGISTERED:
         importlib.import_module(name, __name__)
     importlib.import_module('.toolboxes.registration', __name__).register()
+    register_names_in_timm()
+
+
+def register_names_in_timm() -> None:
+    """Makes ``timm.create_model('moganet_small')`` work, where timm has been imported."""
+    if 'timm' in sys.modules:
+        importlib.import_module('.models.timm_models', __name__).register_in_timm()
 
 
 @functools.cache
@@ -88,3 +96,5 @@ def register_or_warn() -> None:
 
 if 'mmengine' in sys.modules:
     register_or_warn()
+else:
+    register_names_in_timm()

@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None, run: Callable[[Sequence[str]], int] 
     except UserError as error:
         if os.environ.get(TRACEBACK):
             raise
-        rank, told = os.environ.get('RANK', '0'), f'error: {printable_lines(error)}'
-        print(f'rank {rank}: {told}' if rank != '0' else told, file=sys.stderr)
+        rank, line = os.environ.get('RANK', '0'), f'error: {printable_lines(error)}'
+        print(f'rank {rank}: {line}' if rank != '0' else line, file=sys.stderr)
         return 2 if isinstance(error, WrongUsage) else 1
     except ModuleNotFoundError as error:
         if os.environ.get(TRACEBACK) or (error.name or '').startswith('moganet_dense'):

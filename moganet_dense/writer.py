@@ -1,119 +1,122 @@
-"""Writes results as files that other programs read: COCO's JSON, label maps, drawn images.
+"""Writes results as files that other programs read: COCO's JSON, tables, label files of YOLO and
+LabelMe, label maps, drawn images.
 
 Needs only NumPy and OpenCV. Files are written atomically.
 """
 
 import contextlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from .data.coco_classes import category_ids
+from .data.image_array import visible
 from .data.sources import Frame
-from .results import Classification, Detections, Poses, Result, Segmentation
+from .results import Classification, Panoptic, Result, Segmentation
+from .results.coco_rows import categories
+from .results.text_tables import table
 from .utils.atomic import as_line, write_whole
 from .utils.errors import UserError
 from .visualization.drawing import draw
+from .visualization.reduced import reduced
 
-TOP = 5
-"""Number of classes listed for a classified image."""
-
-SEEN = 0.2
-"""Keypoints below this score do not count for a person's score, as in mmpose: their mean score
-times the score of the box."""
-
-
-def rows(result: Result, score_thr: float = 0.0) -> list[dict[str, Any]]:
-    """A result as plain data, one dict per object, person or class.
-
-    Objects and people are annotations in COCO format with a ``score``: boxes x y width height in
-    pixels, masks as compressed RLE, keypoints x y score. A segmentation lists the classes that
-    occur with their pixel counts, a classification the five best classes.
-
-    Args:
-        result: of one image.
-        score_thr: objects below it are skipped.
-    """
-    kinds = {
-        Detections: _of_detections,
-        Poses: _of_poses,
-        Segmentation: _of_segmentation,
-        Classification: _of_classification,
-    }
-    return kinds[type(result)](result, score_thr)
-
-
-def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """A mask, (H, W) bool, as COCO's compressed run lengths.
-
-    Runs go down the columns, starting with the background. From the fourth on, each is stored as
-    its difference to the run two before; numbers have five bits per character, lowest first, with a
-    sixth for "more follows" (pycocotools, maskApi.c, rleToString).
-    """
-    flat = np.concatenate([[False], mask.ravel(order='F')])
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    runs = np.diff(np.concatenate([[0], edges, [mask.size]]))
-    runs[3:] -= np.diff(np.concatenate([[0], edges, [mask.size]]))[1:-2]
-    text = ''.join(map(_in_five_bits, runs.tolist()))
-    return dict(size=list(mask.shape), counts=text)
-
-
-def _in_five_bits(number: int) -> str:
-    text, more = '', True
-    while more:
-        bits, number = number & 31, number >> 5
-        more = number != (-1 if bits & 16 else 0)
-        text += chr(bits + 32 * more + 48)
-    return text
-
+FORMATS = ('coco', 'csv', 'yolo', 'labelme')
+"""What results are written as."""
 
 JPEG_SIDE = 65500
-"""Maximum side in pixels of libjpeg."""
+"""Pixels that libjpeg takes along a side."""
+LARGE = 50_000_000
+"""Pixels from which on an image is drawn smaller, so that its copies fit into memory."""
+LARGE_SIDE = 8000
+"""Pixels of the longer side then."""
 
 
 class Writer:
-    """Writes results to a folder: drawn images at once, files about all images at the end, also
-    after an error or Ctrl-C.
+    """Puts results into a folder: what is about one image at once, what is about all at the end,
+    also of one that an error or Ctrl-C brings about.
 
     ======================  =====================================================
     drawn/NAME.jpg, .mp4    the image or video with the results
-    predictions.json        COCO format, with scores; for a classifier a list
-    labels/NAME.png         for segmentation: the class index of each pixel; for a video
+    predictions.json        COCO's format, with scores; of a classifier a list
+    predictions.csv         with ``csv``: a row for each object, person or class
+    labels/NAME.txt         with ``yolo``: a line for each object or person
+    labelme/NAME.json       with ``labelme``: as LabelMe saves it
+    labels/NAME.png         of a segmentation: the index of each pixel's class; of a video
                             NAME.frames/NUMBER.png
-    palette/NAME.png        the same in the colours of the classes
-    classes.json            their index, name and colour
+    palette/NAME.png        the same in the classes' colours
+    panoptic/NAME.png       of a panoptic map: segments as COCO's panoptic files have them
+    classes.json            index, name and colour of a segmentation's classes
     ======================  =====================================================
+
+    Args:
+        folder: where they go.
+        score_thr: objects below it are neither drawn nor written.
+        formats: of :data:`FORMATS`.
+        outlines: write masks as polygons, not as run lengths.
     """
 
-    def __init__(self, folder: Path, score_thr: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        score_thr: float,
+        formats: Sequence[str] = ('coco',),
+        outlines: bool = False,
+    ) -> None:
         self.folder, self.score_thr = folder, score_thr
+        self.formats, self.outlines = formats, outlines
         self._rows: list[tuple[dict, list[dict]]] = []  # per image: its entry and its rows
+        self._table: list[list] = []
+        self._columns: list[str] = []
+        self._image_folder: str | None = None
         self._last: Result | None = None
         self._video: _Video | None = None
 
     def add(self, frame: Frame, result: Result) -> None:
-        """Draws a result and stores its rows.
+        """Draws a result and keeps what it says.
 
         Raises:
             UserError: a file cannot be written.
         """
-        self._draw(frame, draw(frame.image, result, self.score_thr))
+        self._draw(frame, _drawn(visible(frame.image), result, self.score_thr))
+        name = (
+            os.path.splitext(frame.file_name)[0] if frame.index is not None else frame.source.name
+        )
         if isinstance(result, Segmentation):
-            name = frame.source.name
-            name += '' if frame.index is None else f'.frames/{frame.index:06d}'
             kind = np.uint8 if len(result.names) <= 256 else np.uint16
-            _write_png(self.folder / 'labels' / f'{name}.png', result.labels.astype(kind))
-            colours = result.palette[result.labels][..., ::-1]
-            _write_png(self.folder / 'palette' / f'{name}.png', np.ascontiguousarray(colours))
+            labels = result.labels.astype(kind, copy=False)
+            _write_png(self.folder / 'labels' / f'{name}.png', labels)
+            _write_coloured(self.folder / 'palette' / f'{name}.png', labels, result.palette)
         else:
-            self._rows.append((about(frame), rows(result, self.score_thr)))
+            rows = result.rows(self.score_thr, outlines=self.outlines)
+            self._rows.append((about(frame), rows))
+        panoptic = result if isinstance(result, Panoptic) else getattr(result, 'panoptic', None)
+        if panoptic is not None:
+            pixels = np.ascontiguousarray(panoptic.to_png()[..., ::-1])
+            _write_png(self.folder / 'panoptic' / f'{name}.png', pixels)
+        self._write_texts(frame, result, name)
+        self._image_folder = frame.source.folder or self._image_folder
         self._last = result
+
+    def _write_texts(self, frame: Frame, result: Result, name: str) -> None:
+        """The other formats, of one image."""
+        if 'csv' in self.formats and hasattr(result, 'to_table'):
+            self._columns, rows = result.to_table(self.score_thr)
+            self._table += [[frame.file_name, *row] for row in rows]
+        if 'yolo' in self.formats and hasattr(result, 'to_yolo'):
+            text = result.to_yolo(self.score_thr)
+            write_whole(self.folder / 'labels' / f'{name}.txt', text.encode())
+        if 'labelme' in self.formats and hasattr(result, 'to_labelme'):
+            target = self.folder / 'labelme' / f'{name}.json'
+            image = os.path.abspath(frame.source.file) if frame.index is None else frame.file_name
+            place = os.path.relpath(image, target.parent) if os.path.isabs(image) else image
+            limit = () if isinstance(result, Segmentation) else (self.score_thr,)
+            _write_json(target, result.to_labelme(place, *limit))
 
     def __enter__(self) -> 'Writer':
         """Checks the folder before anything is computed.
@@ -141,25 +144,37 @@ class Writer:
                 self._write_about_all()
 
     def _write_about_all(self) -> None:
+        if 'csv' in self.formats and self._columns:
+            text = table(['file_name', *self._columns], self._table)
+            write_whole(self.folder / 'predictions.csv', text.encode())
         if isinstance(self._last, Segmentation):
-            table = [
+            classes = [
                 dict(id=k, name=name, colour=self._last.palette[k].tolist())
                 for k, name in enumerate(self._last.names)
             ]
-            _write_json(self.folder / 'classes.json', table)
+            _write_json(self.folder / 'classes.json', classes)
+        elif 'coco' not in self.formats or self._last is None:
+            return
         elif isinstance(self._last, Classification):
             listed = [dict(image, classes=best) for image, best in self._rows]
             _write_json(self.folder / 'predictions.json', listed)
-        elif self._last is not None:
+        else:
             _write_json(self.folder / 'predictions.json', self._coco())
 
     def _coco(self) -> dict[str, Any]:
         ids = _image_ids([image for image, _ in self._rows])
-        told = list(zip(ids, self._rows, strict=True))
-        images = [dict(id=i, **image) for i, (image, _) in told]
-        annotations = [dict(image_id=i, **row) for i, (_, own) in told for row in own]
-        annotations = [dict(id=k + 1, **row) for k, row in enumerate(annotations)]
-        return dict(images=images, annotations=annotations, categories=categories(self._last))
+        numbered = list(zip(ids, self._rows, strict=True))
+        images = [dict(id=i, **image) for i, (image, _) in numbered]
+        if isinstance(self._last, Panoptic):
+            rows = [
+                dict(image_id=i, segments_info=own, file_name=_with_png(image['file_name']))
+                for i, (image, own) in numbered
+            ]
+        else:
+            rows = [dict(image_id=i, **row) for i, (_, own) in numbered for row in own]
+            rows = [dict(id=k + 1, **row) for k, row in enumerate(rows)]
+        info = {} if self._image_folder is None else dict(image_folder=self._image_folder)
+        return dict(info=info, images=images, annotations=rows, categories=categories(self._last))
 
     def _draw(self, frame: Frame, image: np.ndarray) -> None:
         if frame.index is None:
@@ -213,19 +228,22 @@ class _Video:
 
 
 def about(frame: Frame) -> dict[str, Any]:
-    """File, size and, in a video, index of an image."""
+    """File, size and, in a video, place of an image, as in COCO's ``images``."""
     height, width = frame.image.shape[:2]
-    place = {} if frame.index is None else dict(frame=frame.index)
-    return dict(file_name=frame.source.file, height=height, width=width, **place)
+    place = {} if frame.index is None else dict(video=frame.source.relative, frame=frame.index)
+    return dict(file_name=frame.file_name, height=height, width=width, **place)
 
 
-def categories(result: Detections | Poses) -> list[dict[str, Any]]:
-    """The categories in COCO format; for poses the class of the objects, with its keypoints."""
-    if isinstance(result, Poses):
-        skeleton = [[a + 1, b + 1] for a, b in result.skeleton]  # COCO counts keypoints from 1
-        return [dict(id=1, name=result.category, keypoints=list(result.names), skeleton=skeleton)]
-    ids = category_ids(result.names)
-    return [dict(id=i, name=name) for i, name in zip(ids, result.names, strict=True)]
+def _with_png(file_name: str) -> str:
+    return f'{os.path.splitext(file_name)[0]}.png'
+
+
+def _drawn(image: np.ndarray, result: Result, score_thr: float) -> np.ndarray:
+    """An image with its results; of a large one a smaller copy."""
+    height, width = image.shape[:2]
+    if height * width < LARGE:
+        return draw(image, result, score_thr)
+    return draw(*reduced(image, result, LARGE_SIDE / max(height, width)), score_thr)
 
 
 def _write_json(path: Path, content: Any) -> None:
@@ -237,8 +255,22 @@ def _write_png(path: Path, image: np.ndarray) -> None:
     write_whole(path, content.tobytes())
 
 
+def _write_coloured(path: Path, labels: np.ndarray, palette: np.ndarray) -> None:
+    """Labels in their colours; of large images as a PNG with a palette, which takes a third of the
+    memory and looks the same."""
+    if labels.size < LARGE or labels.dtype != np.uint8:
+        _write_png(path, np.ascontiguousarray(palette[labels][..., ::-1]))
+        return
+    from PIL import Image
+
+    image, content = Image.fromarray(labels), io.BytesIO()
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    image.save(content, 'PNG')
+    write_whole(path, content.getvalue())
+
+
 def _within(side: int, image: np.ndarray) -> np.ndarray:
-    """An image, downscaled if its longer side exceeds ``side``."""
+    """A image, made smaller where its longer side is over that."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
@@ -248,63 +280,13 @@ def _within(side: int, image: np.ndarray) -> np.ndarray:
 
 
 def _image_ids(images: Iterable[dict]) -> list[int]:
-    """Image ids: the number in the file name if all names are numbers, as in COCO; else counted."""
+    """COCO names its files by their number: so do files that all are; others are counted."""
+    images = list(images)
     stems = [Path(image['file_name']).stem for image in images]
-    if all(stem.isascii() and stem.isdigit() for stem in stems):
+    if all(stem.isascii() and stem.isdigit() for stem in stems) and not any(
+        'frame' in image for image in images
+    ):
         ids = [int(stem) for stem in stems]
         if len(set(ids)) == len(ids):
             return ids
     return list(range(1, len(stems) + 1))
-
-
-def _of_detections(found: Detections, score_thr: float) -> list[dict]:
-    kept, ids = found.where(score_thr), category_ids(found.names)
-    listed = []
-    for i in range(len(kept)):
-        x1, y1, x2, y2 = (round(float(n), 2) for n in kept.boxes[i])
-        width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-        row = dict(
-            category_id=ids[kept.labels[i]],
-            bbox=[x1, y1, width, height],
-            area=round(width * height, 2),
-            iscrowd=0,
-            score=round(float(kept.scores[i]), 5),
-        )
-        if kept.masks is not None:
-            mask = kept.masks[i]
-            row.update(segmentation=run_lengths(mask), area=int(mask.sum()))
-        listed.append(row)
-    return listed
-
-
-def _of_poses(found: Poses, score_thr: float) -> list[dict]:
-    sure = np.ones(len(found)) if found.box_scores is None else found.box_scores
-    listed = []
-    for i in range(len(found)):
-        keypoints = np.column_stack([found.keypoints[i], found.scores[i]])
-        x1, y1, x2, y2 = (round(float(n), 2) for n in found.boxes[i])
-        seen = found.scores[i][found.scores[i] > SEEN]
-        score = float(sure[i] * seen.mean()) if len(seen) else 0.0
-        listed.append(dict(
-            category_id=1,
-            keypoints=[round(float(n), 3) for n in keypoints.ravel()],
-            num_keypoints=int((found.scores[i] >= score_thr).sum()),
-            bbox=[x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
-            area=round((x2 - x1) * (y2 - y1), 2),
-            iscrowd=0,
-            score=round(score, 5),
-        ))  # fmt: skip
-    return listed
-
-
-def _of_segmentation(found: Segmentation, score_thr: float) -> list[dict]:
-    sizes = np.bincount(found.labels.ravel(), minlength=len(found.names))
-    order = [int(k) for k in np.argsort(-sizes) if sizes[k]]
-    return [dict(label=k, name=found.names[k], pixels=int(sizes[k])) for k in order]
-
-
-def _of_classification(found: Classification, score_thr: float) -> list[dict]:
-    best = [int(k) for k in np.argsort(-found.scores)[:TOP]]
-    return [
-        dict(label=k, name=found.names[k], score=round(float(found.scores[k]), 5)) for k in best
-    ]

@@ -87,7 +87,7 @@ def sparse(ending: str, head: bytes = b'') -> Callable[[Path, int], Path]:
 
 
 def large_storage(folder: Path, size: int) -> Path:
-    """A pickle of before 1.6 that announces a large tensor and breaks off."""
+    """A pickle of before 1.6 that announces a large tensor and is truncated."""
     file = folder / 'legacy.pth'
     torch.save(torch.zeros(1), file, _use_new_zipfile_serialization=False)
     whole = file.read_bytes()
@@ -215,7 +215,7 @@ def annotations(path: Path) -> object:
 
 
 def person_boxes(path: Path) -> object:
-    from moganet_dense.inference.predict import WrittenBoxes
+    from moganet_dense.inference.person_boxes import WrittenBoxes
 
     return WrittenBoxes(str(path), 0.0)
 

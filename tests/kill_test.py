@@ -1,11 +1,11 @@
-"""Kills a training with SIGKILL, again and again, and holds what comes out against one that
-was left alone: ``python tests/kill_test.py --kills 300``.
+"""Kills a training repeatedly with SIGKILL and compares the result with an undisturbed training:
+``python tests/kill_test.py --kills 300``.
 
-The toolboxes are imported once, in a parent; every training is a fork of it. Every second
-kill waits until a file is being written (a draft lies in the folder) and strikes at once or a
-random time later; the others strike at a random time. After each, the last checkpoint
-has to be whole and not older than the one before; at the end the weights have to be, bit for
-bit, those of a training that nobody killed.
+The toolboxes are imported once, in a parent; every training is a fork of it. Every second kill
+waits until a file is being written (there is a temporary file in the folder) and then kills at once
+or after a random time; the others kill at a random time. After each kill the last checkpoint has to
+be complete and not older than the one before. At the end the weights have to be bitwise identical
+to those of a training that was not killed.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 """The paper's formulas on a MogaNet's parameters, one operation a line: what the backbone's
-forms are held against, and what the benchmark calls plain.
+forms are compared with, and what the benchmark calls plain.
 
 Independent of how moganet_dense.models computes: only parameters, norms and DropPath of the
 modules are used. Equations: https://arxiv.org/abs/2211.03295, sections 4.2 and 4.3.

@@ -72,6 +72,21 @@ def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
     assert 'pred_sem_seg' in result or 'pred_instances' in result
 
 
+def test_the_page_is_what_is_noted_and_the_notes_are_what_is_counted():
+    import make_heads
+
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.toolboxes.build import build
+    from moganet_dense.toolboxes.flops import complexity, usual_shape
+
+    assert (ROOT / 'docs/heads.md').read_text() == make_heads.page()
+    for name in QUICK:
+        cfg = read_config(ROOT / f'configs/heads/{name}.py')
+        found, note = complexity(build(cfg), usual_shape(cfg)), make_heads.noted()[name]
+        assert f'{found.parameters / 1e6:.1f}' == note['parameters']
+        assert f'{found.flops / 1e9:.1f}' == note['flops']
+
+
 def test_the_mini_data_has_no_panoptic_maps(workspace):
     with pytest.raises(UserError, match='this config reads CocoPanopticDataset'):
         Job(ROOT / 'configs/heads/mask2former_panoptic_moganet_t.py', mini=True).read()

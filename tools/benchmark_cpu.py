@@ -44,7 +44,7 @@ PEERS = {
 }
 
 
-BACKBONES = {  # of whole models: config, and the widths that necks and heads are told
+BACKBONES = {  # of whole models: config, and the widths of the inputs of necks and heads
     'ConvNeXt-T': (
         dict(type='mmpretrain.ConvNeXt', arch='tiny', gap_before_final_norm=False),
         [96, 192, 384, 768],
@@ -75,7 +75,7 @@ class Plain(nn.Module):
 
 
 def forms(arch: str, training: bool) -> dict[str, tuple[nn.Module, torch.memory_format]]:
-    """Our forms by name, each with its layout; the first is what the others are held to."""
+    """Our forms by name, each with its layout; the first is the reference of the others."""
     net = fill(MogaNet(arch)).train(training)
     found = {
         'plain': (Plain(net), FIRST),

@@ -3,7 +3,7 @@
     python tools/measure_shipping.py parity onnx [CONFIG ...]          # random weights
     python tools/measure_shipping.py parity torch-export [CONFIG ...]  # minutes each
     python tools/measure_shipping.py int8 CONFIG CHECKPOINT  # trained with --mini, on mini
-    python tools/measure_shipping.py cold CONFIG CHECKPOINT PICTURE  # against the full stack
+    python tools/measure_shipping.py cold CONFIG CHECKPOINT IMAGE  # against the full stack
 
 ``parity`` exports each config, by default those of EXPORTED, as the command does, and prints the
 difference that the exporter found. ``int8`` exports float32, dynamic and static files with
@@ -129,18 +129,18 @@ def coco_ap(model: Callable, images: list[Path]) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from moganet_dense.writer import rows
-
     truth = COCO(ANNOTATIONS)
     numbers = {image['file_name']: image['id'] for image in truth.dataset['images']}
-    found = [dict(row, image_id=numbers[path.name]) for path in images for row in rows(model(path))]
-    kinds, told = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
+    found = [
+        dict(row, image_id=numbers[image.name]) for image in images for row in model(image).rows()
+    ]
+    kinds, values = ['bbox', 'segm'][: 1 + ('segmentation' in found[0])], []
     for kind in kinds:
         evaluation = COCOeval(truth, truth.loadRes(found), kind)
         with contextlib.redirect_stdout(sys.stderr):
             evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
-        told.append(float(evaluation.stats[0]))
-    return told
+        values.append(float(evaluation.stats[0]))
+    return values
 
 
 def mean_iou(model: Callable, images: list[Path]) -> list[float]:
@@ -184,8 +184,8 @@ def cold(config: str, checkpoint: str, image: str) -> None:
         for name, python in [('ONNX', bare), ('full', sys.executable)]:
             code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
             site = subprocess.run([python, '-c', code], capture_output=True, text=True, check=True)
-            told = ', '.join(f'{s:.1f}' for s in sorted(seconds[python]))
-            print(f'| {name} | {weight(Path(site.stdout.strip())):.0f} | {told} |')
+            values = ', '.join(f'{s:.1f}' for s in sorted(seconds[python]))
+            print(f'| {name} | {weight(Path(site.stdout.strip())):.0f} | {values} |')
         print(json.dumps(dict(file_MB=round(file.stat().st_size / 1e6, 1))))
 
 

@@ -1,4 +1,4 @@
-"""Reads a toolbox's config, puts MogaNet into it, tries it, writes it."""
+"""Reads a config of a toolbox, replaces its backbone with MogaNet, tests it, and writes it."""
 
 import difflib
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ def adopt(name: str, arch: str, out: str | None = None, trial: bool = True) -> I
         name: ``mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py``, or the path of a config.
         arch: size of MogaNet.
         out: the file; None: the config's name and ``_moganet_ARCH``, in the current folder.
-        trial: train a step on random images before anything is written.
+        trial: run one training step on random images before anything is written.
 
     Yields:
-        what was done, a line each.
+        the steps done, one line each.
 
     Raises:
         UserError: there is no such config, it does not fit, or the file exists.
@@ -38,8 +38,8 @@ def adopt(name: str, arch: str, out: str | None = None, trial: bool = True) -> I
         raise UserError(f'{target} exists; give another name by --out')
     with one_line(f'{name} does not fit'):
         changes = swap(cfg, arch)
-    base = None if '::' in name else str(Path(name).resolve())
-    text = adopted_text(name, cfg, changes, target, base)
+        base = None if '::' in name else str(Path(name).resolve())
+        text = adopted_text(name, cfg, changes, target, base)
     said = ''
     if trial:
         with one_line(f'{name} does not fit'):

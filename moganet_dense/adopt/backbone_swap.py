@@ -1,8 +1,8 @@
-"""What changes in a config when MogaNet takes the place of its backbone.
+"""The changes of a config when MogaNet replaces its backbone.
 
-The old backbone is built and run on a small image, so that the strides and channels of its maps
-are known; MogaNet gives maps of the same strides, and every part that reads them gets the new
-number of channels.
+The old backbone is built and run on a small image to get the strides and channels of its maps.
+MogaNet returns maps of the same strides, and every part that reads them gets the new number of
+channels.
 """
 
 import copy
@@ -21,12 +21,8 @@ from ..utils.errors import UserError, one_line
 SIDE = 224
 """Of the image, in pixels: divisible by the strides and by the windows of transformers."""
 
-PRETRAINED = dict(xt='xt_in1k_224', t='t_in1k_224', s='s_in1k_224', b='b_in1k_224',
-                  l='l_in1k_224', xl='xl_in21k_224')  # fmt: skip
-"""Published weights that each size starts from."""
-
-DROP_PATH = dict(xt=0.05, t=0.1, s=0.1, b=0.2, l=0.3, xl=0.3)
-"""Stochastic depth of the published detectors; for xt half of that of T."""
+DROP_PATH = dict(xt=0.05, t=0.1, s=0.1, b=0.2, l=0.3, xl=0.4)
+"""Stochastic depth of each size in MogaNet's detectors, of xl in its segmentor."""
 
 PREPROCESSOR = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 """RGB statistics that the published weights were trained with."""
@@ -49,7 +45,7 @@ class Swap:
         model: changes of the model, as a config has them.
         preprocessor: changes of the data preprocessor.
         out_indices: stages of MogaNet that are read.
-        notes: what the reader should know, one sentence each.
+        notes: remarks for the header, one sentence each.
     """
 
     model: dict[str, Any]
@@ -75,7 +71,7 @@ def swap(cfg: Config, arch: str) -> Swap:
         arch=arch,
         out_indices=stages,
         drop_path_rate=DROP_PATH[arch],
-        init_cfg=dict(type='Pretrained', checkpoint=f'moganet://{PRETRAINED[arch]}'),
+        init_cfg=dict(type='Pretrained', checkpoint=f'moganet://{arch}_in1k_224'),
     )
     if 'SyncBN' in str(part['backbone'].get('norm_cfg')):
         backbone['norm_cfg'] = dict(type='SyncBN')

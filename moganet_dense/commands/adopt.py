@@ -20,13 +20,13 @@ def command(config, arch, out, no_trial) -> None:
 
     CONFIG is a name of mmdet, mmseg, mmpose or mmpretrain, or the path of a config. Channels,
     published weights, normalisation, weight decay and, where the recipe has SGD, the optimizer
-    are set; what was changed and why is said in the file.
+    are set; the file lists the changes and the reasons.
 
     \b
     moganet-dense adopt mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py
     moganet-dense adopt mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py --arch t
     """
-    with redirect_stdout(sys.stderr):  # what the toolboxes print
+    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..adopt.adoption import adopt
 
         lines = list(adopt(config, arch, out, not no_trial))

@@ -14,14 +14,22 @@ from . import options
     metavar='NAME',
     help='Also accept requests for this host name; may be repeated.',
 )
+@click.option(
+    '--allow-embed',
+    'embedders',
+    multiple=True,
+    metavar='ORIGIN',
+    help='Let this site, as https://example.org, show the page in a frame; * for all; may be '
+    'repeated.',
+)
 @options.no_cuda_graphs
-def command(models, host, port, allow_hosts, no_cuda_graphs) -> None:
+def command(models, host, port, allow_hosts, embedders, no_cuda_graphs) -> None:
     """Start a web page that runs models on your images.
 
-    CONFIG is a model name from the zoo, a config and its CHECKPOINT, or a work dir. Pass several
-    to choose between them on the page. Without any, the page offers all models with published
-    weights and downloads them on first use. Only this machine can open the page unless you pass
-    --host.
+    CONFIG is a model name from the zoo, a config and its CHECKPOINT, a work dir, or a FILE.onnx
+    that `export` wrote, which needs no torch. Pass several to choose between them on the page.
+    Without any, the page offers all models with published weights and downloads them on first use.
+    Only this machine can open the page unless you pass --host.
 
     \b
     moganet-dense demo retinanet_moganet_s upernet_moganet_t
@@ -30,4 +38,4 @@ def command(models, host, port, allow_hosts, no_cuda_graphs) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port, allow_hosts, cuda_graphs=not no_cuda_graphs)
+    serve(models, host, port, allow_hosts, not no_cuda_graphs, embedders)

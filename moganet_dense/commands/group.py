@@ -22,6 +22,7 @@ COMMANDS = (
     'report',
     'deploy',
     'export',
+    'push',
     'flops',
     'doctor',
 )

@@ -25,6 +25,40 @@ from . import options
     show_default=True,
     help='Score threshold for drawing and writing.',
 )
+@click.option('--classes', metavar='NAME,NAME', help='Keep only objects of these classes.')
+@click.option('--track', is_flag=True, help='Track the objects of a video with ByteTrack.')
+@click.option(
+    '--tile',
+    type=click.IntRange(64),
+    metavar='PIXELS',
+    help='Run the model on tiles of a large image, and merge the results.',
+)
+@click.option(
+    '--overlap',
+    type=click.FloatRange(0, 0.9),
+    default=0.2,
+    show_default=True,
+    help='Overlap of neighbouring tiles, as a share of their size.',
+)
+@click.option(
+    '--format',
+    'formats',
+    multiple=True,
+    type=click.Choice(['coco', 'csv', 'yolo', 'labelme']),
+    help='Output format, in addition to drawn images; may be repeated. Default: coco.',
+)
+@click.option(
+    '--masks',
+    type=click.Choice(['rle', 'polygons']),
+    default='rle',
+    show_default=True,
+    help='Format of masks in predictions.json.',
+)
+@click.option(
+    '--allow-private',
+    is_flag=True,
+    help='Allow URLs in private networks, and http.',
+)
 @click.option(
     '--boxes',
     metavar='DETECTOR|FILE.json|whole',
@@ -76,6 +110,13 @@ def command(
     out,
     json,
     score_thr,
+    classes,
+    track,
+    tile,
+    overlap,
+    formats,
+    masks,
+    allow_private,
     boxes,
     boxes_weights,
     boxes_thr,
@@ -123,10 +164,15 @@ def command(
 
     lines = sys.stdout if json else None
     folder = Path(out) if out else None if json else Path('predictions')
-    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
-        from ..inference.predict import people, predict
+    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
+        from ..inference.person_boxes import people
+        from ..inference.predict import predict
 
         loaded = load(model, weights)
+        if tile:
+            from ..inference.tiling import Tiled
+
+            loaded = Tiled(loaded, tile, overlap)
         where = people(
             loaded.task,
             boxes,
@@ -135,7 +181,20 @@ def command(
             lambda: load(boxes, boxes_weights),
             boxes_class,
         )
-        return predict(loaded, inputs, folder, lines, batch_size, score_thr, where)
+        return predict(
+            loaded,
+            inputs,
+            folder,
+            lines,
+            batch_size,
+            score_thr,
+            where,
+            classes=classes.split(',') if classes else (),
+            track=track,
+            formats=formats or ('coco',),
+            outlines=masks == 'polygons',
+            allow_private=allow_private,
+        )
 
 
 def _split(words, weights):

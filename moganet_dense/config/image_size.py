@@ -1,4 +1,4 @@
-"""``--img-size``: every size in a config that follows from the one that is trained in."""
+"""``--img-size``: changes the training size, and all dependent sizes of a config."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -49,6 +49,12 @@ PERSON_WIDTH = 96
 """Width in pixels of the crops of people. Like the height, it is a multiple of the coarsest stride,
 since heatmaps have to be a quarter of the input."""
 
+BOTTOM_UP_WIDTH = 128
+"""Width in pixels of whole images, of pose estimators that find the people themselves."""
+
+COARSEST = 32
+"""Stride of the coarsest map that necks enlarge."""
+
 QUERIES = 100
 """Most queries of a decoder that chooses them among places, of which small images have few."""
 
@@ -81,11 +87,12 @@ def apply_mini(cfg: Config) -> None:
         make_mini()
         return
     if 'codec' in cfg:
-        schedule = replace(schedule, shrink=PERSON_WIDTH / cfg.codec.input_size[0])
+        width = BOTTOM_UP_WIDTH if _is_bottom_up(cfg) else PERSON_WIDTH
+        schedule = replace(schedule, shrink=width / cfg.codec.input_size[0])
     for name, split in _LOADERS.items():
         if not cfg.get(name):
             continue
-        cfg[name] = shrunk(cfg[name], schedule.shrink)
+        cfg[name] = _padded(shrunk(cfg[name], schedule.shrink))
         cfg[name].update(num_workers=1, persistent_workers=True)
         for dataset in innermost(cfg[name].dataset):
             _retarget(dataset, layout, split)
@@ -103,6 +110,8 @@ def apply_mini(cfg: Config) -> None:
     for part in ('data_preprocessor', 'head'):
         if part in cfg.model:
             cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
+    if cfg.get('custom_hooks'):  # a hook may switch to another pipeline
+        cfg.custom_hooks = _padded(shrunk(cfg.custom_hooks, schedule.shrink))
     start_from_scratch(cfg)
     backbone = cfg.model.get('backbone') or {}
     if backbone.get('type') == 'MogaNet':
@@ -132,6 +141,25 @@ def shrunk(node: Any, factor: float) -> Any:
     if isinstance(node, (list, tuple)):
         return type(node)(shrunk(item, factor) for item in node if not _left_out(item))
     return node
+
+
+def _padded(node: Any) -> Any:
+    """A part of a config whose padding to a fixed size is to whole strides of the coarsest map, as
+    necks that enlarge by two need it."""
+    if isinstance(node, dict):
+        found = ConfigDict({key: _padded(value) for key, value in node.items()})
+        if str(found.get('type', '')).endswith('Pad') and isinstance(found.get('size'), tuple):
+            found['size'] = tuple(-(-side // COARSEST) * COARSEST for side in found['size'])
+        return found
+    if isinstance(node, (list, tuple)):
+        return type(node)(_padded(item) for item in node)
+    return node
+
+
+def _is_bottom_up(cfg: Config) -> bool:
+    """Whether a pose estimator sees whole images."""
+    parts = innermost(cfg.train_dataloader.dataset)
+    return any(part.get('data_mode') == 'bottomup' for part in parts)
 
 
 def _left_out(step: Any) -> bool:
@@ -170,7 +198,7 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
         cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
     cfg.optim_wrapper.optimizer.lr = schedule.lr
     cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule.batch_size)
-    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
+    cfg.optim_wrapper.clip_grad = cfg.optim_wrapper.get('clip_grad') or dict(max_norm=10)
     cfg.optim_wrapper.pop('constructor', None)
     trunk = dict(lr_mult=schedule.backbone_lr)
     shared = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('bypass_duplicate', False)

@@ -16,6 +16,8 @@ from . import metafiles
 from .metafiles import SCOPES, package_root
 from .registered_types import require_registered
 
+_ANY_CHANNELS = 'MultiChannelDataPreprocessor'
+
 
 def find_config(path: str | os.PathLike) -> Path:
     """The config file at ``path``, or else the one of the package by path or model name.
@@ -51,7 +53,21 @@ def read_config(path: str | os.PathLike) -> Config:
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
         raise UserError(f'{path}: expected default_scope one of {list(SCOPES)}, found {scope!r}')
+    _settle_channels(cfg)
+    if (cfg.get('optim_wrapper') or {}).get('optimizer'):
+        cfg.optim_wrapper.setdefault('type', 'OptimWrapper')  # mmengine's default, left out by many
     return cfg
+
+
+def _settle_channels(cfg: Config) -> None:
+    """Lets a data preprocessor have a mean for each of any number of channels."""
+    settings = (cfg.get('model') or {}).get('data_preprocessor') or {}
+    mean = settings.get('mean')
+    many = isinstance(mean, (list, tuple)) and len(mean) not in (1, 3)
+    # mmpretrain's takes any number
+    theirs = cfg.default_scope in ('mmdet', 'mmseg', 'mmpose') and settings.get('type')
+    if many and theirs not in (False, None, _ANY_CHANNELS):
+        settings.update(base=settings.type, type=_ANY_CHANNELS)
 
 
 def _import_from(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Length, batch and rate of a training: what else in a config follows from them.
+"""Length, batch size and learning rate of a training, and the dependent options of a config.
 
 Units: schedules of mmengine count epochs (``by_epoch``, the default) or iterations, loops count one
 of both (``max_epochs``, ``max_iters``).
@@ -57,7 +57,7 @@ def set_epochs(cfg: Config, epochs: int, steps: int | None) -> str:
         cfg.train_cfg.max_iters = after
         _stretch(cfg.get('param_scheduler'), after / before, None)
         what = f'{epochs} x {steps} = {after} iterations, not {before}'
-    _set_intervals(cfg, after / before, after)
+    _set_intervals(cfg, after / before, after, steps or 1)
     at = ', '.join(_described(cfg))
     return f'--epochs {epochs}: {what}{"; " * bool(at)}{at}; validation each ' + (
         f'{cfg.train_cfg.get("val_interval", 1)} {unit}'
@@ -131,7 +131,7 @@ def rate_for_other_batch(cfg: Config, processes: int = 1) -> str:
 
 
 def require_schedule(cfg: Config, option: str) -> None:
-    """Sees that there is something to scale.
+    """Checks that there is something to scale.
 
     Raises:
         UserError: the loop counts nothing, or there are several optimizers.
@@ -161,11 +161,14 @@ def _stretch(schedulers: Any, factor: float, by_epoch: bool | None) -> None:
             schedule['milestones'] = sorted(points)
 
 
-def _set_intervals(cfg: Config, factor: float, length: int) -> None:
-    """Intervals of validation and checkpoints, and hooks that act at a point of the training."""
+def _set_intervals(cfg: Config, factor: float, length: int, least: int = 1) -> None:
+    """Intervals of validation and checkpoints, and hooks that act at a point of the training.
+
+    ``least``: shortest interval: an epoch, in the loop's unit.
+    """
 
     def scaled(value: int) -> int:
-        return min(length, max(1, round(value * factor)))
+        return min(length, max(least, round(value * factor)))
 
     if 'val_interval' in cfg.train_cfg:
         cfg.train_cfg.val_interval = scaled(cfg.train_cfg.val_interval)

@@ -1,4 +1,4 @@
-"""Options of a training that people know, as changes of a config."""
+"""Common training options as changes of a config."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ def set_average(cfg: Config) -> str:
         UserError: the weights are sharded.
     """
     if cfg.get('fsdp'):
-        raise UserError('--ema and --fsdp do not go together: shards are not averaged')
+        raise UserError('--ema and --fsdp cannot be combined: shards are not averaged')
     hooks = cfg.get('custom_hooks') or []
     if any(hook.get('type') == 'EMAHook' for hook in hooks):
         return '--ema: the config has an EMAHook already'
@@ -141,7 +141,7 @@ def set_average(cfg: Config) -> str:
 
 
 def set_patience(cfg: Config, validations: int) -> str:
-    """Ends a training whose metric gets no better.
+    """Stops a training whose metric no longer improves.
 
     Raises:
         UserError: there is no validation, or the config does not say by which metric.

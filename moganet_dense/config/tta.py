@@ -27,9 +27,9 @@ def set_tta(cfg: Config) -> str:
     if scope == 'mmpose' and (cfg.model.get('test_cfg') or {}).get('flip_test'):
         return '--tta: the config averages over flipped images already (flip_test)'
     if scope not in _MODELS:
-        raise UserError(f'--tta serves detection, segmentation and classification, not {scope}')
+        raise UserError(f'--tta supports detection, segmentation and classification, not {scope}')
     if (cfg.model.get('roi_head') or {}).get('mask_head') and 'tta_model' not in cfg:
-        raise UserError('--tta merges boxes, not masks: leave it out for models with a mask_head')
+        raise UserError('--tta merges boxes, not masks: remove it for models with a mask_head')
     dataset = cfg.test_dataloader.dataset
     if 'tta_pipeline' in cfg:
         dataset.pipeline = cfg.tta_pipeline

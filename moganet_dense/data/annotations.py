@@ -149,7 +149,7 @@ def decode_runs(text: Any) -> list[int] | None:
     """Run lengths from COCO's encoded string; None if it is malformed.
 
     Six bits per character from '0' on: five of the number, lowest first, and one that marks that
-    more follow; from the third number on, the difference to the number two before is stored
+    more follow; from the fourth number on, the difference to the number two before is stored
     (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, rleFrString).
     """
     if not isinstance(text, str):

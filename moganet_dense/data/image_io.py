@@ -37,14 +37,18 @@ def read_whole(file: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise UserError(f'expected an image at {file}, found none ({reason})') from None
-    if not content:
-        raise UserError(f'{file}: expected an image, found an empty file; copy it again')
-    if breaks_off(content):
-        raise UserError(f'{file}: the image is truncated; copy it again or leave it out')
+    _require_whole(content, str(file), 'copy it again or leave it out')
     return content
 
 
-def breaks_off(content: bytes) -> bool:
+def _require_whole(content: bytes, name: str, advice: str) -> None:
+    if not content:
+        raise UserError(f'{name}: expected an image, found an empty file; {advice}')
+    if is_truncated(content):
+        raise UserError(f'{name}: the image is truncated; {advice}')
+
+
+def is_truncated(content: bytes) -> bool:
     """Whether the end of a JPEG or PNG is missing, which decoders ignore.
 
     Data after the end of a JPEG, such as the video of a motion photo, is ignored.
@@ -65,20 +69,46 @@ def _has_jpeg_end(content: bytes) -> bool:
     return False
 
 
-def decode(file: str | Path) -> np.ndarray:
-    """An image as the toolboxes see it: uint8 of (height, width, 3), rotated by its EXIF tag.
+COLOR_TYPES = {
+    'color': cv2.IMREAD_COLOR,
+    'grayscale': cv2.IMREAD_GRAYSCALE,
+    'unchanged': cv2.IMREAD_UNCHANGED,
+}
+"""``color_type`` of the toolboxes' loaders, as OpenCV reads it."""
+
+
+def decode(file: str | Path, color_type: str = 'color') -> np.ndarray:
+    """An image as the toolboxes see it.
+
+    Args:
+        file: its path.
+        color_type: 'color': (height, width, 3) uint8, BGR, rotated by its EXIF tag; 'grayscale':
+            (height, width) uint8; 'unchanged': as many channels and bits as the file has.
 
     Raises:
         UserError: as :func:`read_whole`; or OpenCV cannot read it.
     """
-    content = read_whole(file)
+    return _decoded(read_whole(file), str(file), color_type)
+
+
+def decode_bytes(content: bytes, color_type: str = 'color') -> np.ndarray:
+    """An encoded image, as a file holds it, likewise.
+
+    Raises:
+        UserError: it is truncated, or no image that OpenCV reads.
+    """
+    _require_whole(content, f'{len(content)} bytes', 'read them again')
+    return _decoded(content, f'{len(content)} bytes', color_type)
+
+
+def _decoded(content: bytes, name: str, color_type: str) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), COLOR_TYPES[color_type])
     except cv2.error as error:  # more pixels than its limit, among others
         reason = ' '.join(str(error.err or error).split())
-        raise UserError(f'{file}: the image cannot be read ({reason})') from None
+        raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{file}: expected an image that OpenCV reads, found none')
+        raise UserError(f'{name}: expected an image that OpenCV reads, found none')
     return image
 
 

@@ -1,7 +1,10 @@
-"""Inputs of ``predict`` as a stream of images: files, folders, globs and videos."""
+"""What people point a model at, as images one after another: files, folders, globs, videos, URLs,
+streams and cameras."""
 
+import contextlib
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,39 +14,63 @@ import cv2
 import numpy as np
 
 from ..utils.errors import UserError
+from . import remote
 from .image_io import decode
+from .video_files import VIDEOS, is_video, open_file, open_stream
 
 IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
-VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
-"""Suffixes of the images read from a folder; a file passed by name may have any."""
-PRODUCTS = ('drawn', 'labels', 'palette')
+"""Endings of what is taken from a folder, beside those of videos; a file that is named may have
+any."""
+PRODUCTS = ('drawn', 'labels', 'palette', 'panoptic')
 """Folders of images among the results."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An input file.
+    """A file to look at, a URL, or a camera.
 
     Attributes:
-        file: its path, as given or found.
-        name: name of its results: its path relative to the given folder, without suffix, and
-            with a number if it is not unique.
+        file: its path, as given or found; a URL; the number of a camera.
+        name: what its results are called: its path below the folder that was given, without
+            its ending, and with a number if another has the same.
+        folder: that it was found in, if one was given; of several folders the one around them.
+        allow_private: whether it may be at an address of a private network.
     """
 
     file: str
     name: str
+    folder: str | None = None
+    allow_private: bool = False
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a URL or a camera."""
+        return self.is_stream or remote.is_url(self.file)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a camera, or a stream that has no end of its own."""
+        return remote.is_stream(self.file) and not os.path.exists(self.file)
 
     @property
     def is_video(self) -> bool:
-        return Path(self.file).suffix.lower() in VIDEOS
+        """Whether it is a video file, by its content."""
+        return not self.is_remote and is_video(self.file)
+
+    @property
+    def relative(self) -> str:
+        """Its path below ``folder``, if it was found in one; else as it was given."""
+        if self.folder is None:
+            return self.file
+        return Path(os.path.relpath(self.file, self.folder)).as_posix()
 
     def __len__(self) -> int:
-        """Number of images in it, according to its header."""
-        return (
-            max(1, int(_capture(self.file).get(cv2.CAP_PROP_FRAME_COUNT))) if self.is_video else 1
-        )
+        """Images in it, as far as its header says."""
+        if not self.is_video:
+            return 1
+        return max(1, int(open_file(self.file).get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +89,14 @@ class Frame:
     index: int | None = None
     fps: float = 0.0
 
+    @property
+    def file_name(self) -> str:
+        """What it is called among results: the file below the folder that was given; of a video
+        ``NAME.frames/NUMBER.jpg``, from 0."""
+        if self.index is None:
+            return self.source.relative
+        return f'{self.source.name}.frames/{self.index:06d}.jpg'
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -71,28 +106,52 @@ class Fault:
     reason: str
 
 
-def find(inputs: Sequence[str], results: Path | None = None) -> list[Source]:
-    """The files of the inputs, in order, each once; files of a folder and its subfolders sorted by
-    name.
+def find(
+    inputs: Sequence[str], results: Path | None = None, allow_private: bool = False
+) -> list[Source]:
+    """The files that inputs stand for, in their order, each once; those of a folder, and of the
+    folders in it, by name.
 
     Args:
-        inputs: files, folders and globs. A missing file is listed, too; reading it
-            fails.
-        results: folder that results go to: results in it are skipped, unless they are
-            passed by name.
+        inputs: files, folders, globs, URLs, and numbers of cameras. A file that is not there is
+            listed, too: reading it tells.
+        results: folder that results go to: images in it that are results are left out, unless
+            they are named.
+        allow_private: whether URLs may lead to private networks, and be http.
 
     Raises:
         UserError: an input is empty, or contains NUL.
     """
-    found: dict[str, tuple[str, str]] = {}  # by absolute path: file and name
+    found: dict[str, tuple[str, str, str | None]] = {}  # by absolute path: file, name, folder
     for given in inputs:
         if not given or '\0' in given:
             what = 'a NUL character (from find -print0?)' if given else 'an empty text'
             raise UserError(f'expected a file, folder or glob, found {what}')
-        for file, name in _meant_by(given, _products(results)):
-            found.setdefault(os.path.abspath(file), (file, name))
-    names: set[str] = set()
-    return [Source(file, _unique(name, names)) for file, name in found.values()]
+        if not os.path.exists(given) and (remote.is_url(given) or given.isdecimal()):
+            found.setdefault(given, (given, _remote_name(given), None))
+            continue
+        for file, name, folder in _meant_by(given, _products(results)):
+            found.setdefault(os.path.abspath(file), (file, name, folder))
+    around, names = _around({row[2] for row in found.values()} - {None}), set()
+    return [
+        Source(file, _unique(name, names), folder and around, allow_private)
+        for file, name, folder in found.values()
+    ]
+
+
+def _around(folders: set[str]) -> str | None:
+    """The folder around all folders that were given."""
+    if len(folders) < 2:
+        return next(iter(folders), None)
+    return os.path.commonpath([os.path.abspath(folder) for folder in folders])
+
+
+def _remote_name(text: str) -> str:
+    if text.isdecimal():
+        return f'camera_{text}'
+    path = re.split('[?#]', text.partition('://')[2])[0].rstrip('/')
+    stem = os.path.splitext(path.rpartition('/')[2])[0] if '/' in path else path
+    return re.sub(r'[^\w.-]', '_', stem)[-100:].lstrip('.') or 'url'
 
 
 def endings(inputs: Sequence[str]) -> str:
@@ -102,16 +161,25 @@ def endings(inputs: Sequence[str]) -> str:
     return ', '.join(found)
 
 
-def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str]]:
-    """Files, and the names of their results."""
+def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str, str | None]]:
+    """Files, what their results are called, and the folder that was given."""
     named = os.path.exists(given)
     matches = [] if named else sorted(glob.glob(given, recursive=True))
+    fixed = None if named or not matches else _fixed_part(given)
     for path in map(Path, matches or [given]):
         if path.is_dir():
             for file in _within(path, products):
-                yield str(file), file.relative_to(path).with_suffix('').as_posix()
+                name = file.relative_to(path).with_suffix('').as_posix()
+                yield str(file), name, fixed or str(path)
         elif named or not _is_among(path, products):
-            yield str(path), path.stem
+            yield str(path), path.stem, fixed
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder of a glob, before its first placeholder."""
+    parts = Path(pattern).parts
+    count = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return str(Path(*parts[:count])) if count else '.'
 
 
 def _products(results: Path | None) -> list[Path]:
@@ -139,42 +207,61 @@ def _unique(name: str, taken: set[str]) -> str:
     return name
 
 
-def frames(sources: Sequence[Source]) -> Iterator[Frame | Fault]:
+def frames(sources: Sequence[Source], color_type: str = 'color') -> Iterator[Frame | Fault]:
     """The images of all sources; a fault in place of a source that cannot be read."""
     for source in sources:
         try:
-            if source.is_video:
-                yield from _video(source)
-            else:
-                yield Frame(source, decode(source.file))
+            yield from _frames_of(source, color_type)
         except UserError as error:
             yield Fault(source, str(error))
 
 
-def _video(source: Source) -> Iterator[Frame]:
-    if not os.path.isfile(source.file):
-        raise UserError(f'expected a video at {source.file}, found none')
-    capture = _capture(source.file)
-    rate, index = capture.get(cv2.CAP_PROP_FPS), 0
-    fps = rate if 0.1 <= rate <= 1000 else 25.0  # headers without a rate have other values
-    while True:
-        done, image = capture.read()
-        if not done:
-            break
-        yield Frame(source, image, index, fps)
-        index += 1
-    if index == 0:
-        raise UserError(f'{source.file}: expected a video that OpenCV reads, found none')
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    if index < 0.9 * count - 2:  # headers may be estimates
+def _frames_of(source: Source, color_type: str) -> Iterator[Frame]:
+    if source.is_stream:
+        capture = open_stream(source.file, source.allow_private)
+        yield from _read(source, capture)
+        return
+    if not source.is_remote:
+        yield from _of_file(source, source.file, color_type)
+        return
+    with remote.fetched(source.file, source.allow_private) as path, _named(source, path):
+        yield from _of_file(source, str(path), color_type)
+
+
+@contextlib.contextmanager
+def _named(source: Source, path: Path) -> Iterator[None]:
+    """Names the URL in errors that name the temporary file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), source.file)) from None
+
+
+def _of_file(source: Source, file: str, color_type: str) -> Iterator[Frame]:
+    if not is_video(file):
+        yield Frame(source, decode(file, color_type))
+        return
+    if not os.path.isfile(file):
+        raise UserError(f'expected a video at {file}, found none')
+    capture, count = open_file(file), 0
+    for frame in _read(source, capture):
+        count += 1
+        yield frame
+    if count == 0:
+        raise UserError(f'{file}: expected a video that OpenCV reads, found none')
+    stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if count < 0.9 * stated - 2:  # headers may be estimates
         raise UserError(
-            f'{source.file}: the video is truncated after {index} of {count:.0f} frames; '
-            'copy it again'
+            f'{file}: the video is truncated after {count} of {stated:.0f} frames; copy it again'
         )
 
 
-def _capture(file: str) -> cv2.VideoCapture:
-    """The reader of a video. It is empty for a name that is not UTF-8, on which OpenCV crashes, and
-    for anything but a regular file: a FIFO would block."""
-    named = file.encode(errors='replace').decode() == file
-    return cv2.VideoCapture(file) if named and os.path.isfile(file) else cv2.VideoCapture()
+def _read(source: Source, capture: cv2.VideoCapture) -> Iterator[Frame]:
+    rate, index = capture.get(cv2.CAP_PROP_FPS), 0
+    fps = rate if 0.1 <= rate <= 1000 else 25.0  # headers without a rate have other values
+    while True:
+        whole, image = capture.read()
+        if not whole:
+            return
+        yield Frame(source, image, index, fps)
+        index += 1

@@ -14,6 +14,7 @@ def serve(
     port: int = 7860,
     allow_hosts: Sequence[str] = (),
     cuda_graphs: bool = True,
+    embedders: Sequence[str] = (),
 ) -> None:
     """Serves the page until it is interrupted; writes no files.
 
@@ -22,8 +23,9 @@ def serve(
         host: address or host name to listen on.
         port: 0 selects a free port; the URL is printed.
         cuda_graphs: see :func:`~moganet_dense.inference.predictor.load_model`.
-        allow_hosts: further host names of the page, such as that of a proxy, or of this machine in
-            the network.
+        allow_hosts: names by which browsers reach the page, beside its address: of a proxy before
+            it, or of this machine in the network.
+        embedders: sites that may show the page in a frame, as a notebook's; '*': all.
 
     Raises:
         UserError: the libraries are missing, a model is unknown, or the address is in use.
@@ -32,12 +34,14 @@ def serve(
         import uvicorn
 
         from .connections import CONNECTIONS, Connection
-        from .guard import host_name, host_names
+        from .guard import host_name, host_names, origins
         from .server import Server
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}: pip install 'moganet_dense[demo]'") from None
     allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
-    app = Server(ModelCache.of(models, cuda_graphs), allowed).app()
+    cache = ModelCache.of(models, cuda_graphs)
+    cache.require_libraries()
+    app = Server(cache, allowed, origins(embedders)).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)

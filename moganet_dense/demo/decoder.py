@@ -50,18 +50,18 @@ class Decoder:
                     f'decoding the image takes more than {self.seconds:g} seconds; save it in '
                     'another program and try again'
                 )
-            told = json.loads(self._pipe.recv_bytes())
-            pixels = self._pipe.recv_bytes() if 'shape' in told else b''
+            response = json.loads(self._pipe.recv_bytes())
+            pixels = self._pipe.recv_bytes() if 'shape' in response else b''
         except UserError:
             self.close()
             raise
         except (EOFError, OSError):
             self.close()
             raise UserError('the image cannot be decoded: the decoder crashed') from None
-        if 'error' in told:
-            raise UserError(told['error'])
-        image = np.frombuffer(pixels, np.uint8).reshape(told['shape'])
-        return image, tuple(told['stored'])
+        if 'error' in response:
+            raise UserError(response['error'])
+        image = np.frombuffer(pixels, np.uint8).reshape(response['shape'])
+        return image, tuple(response['stored'])
 
     def close(self) -> None:
         """Stops the process; the next image starts another one."""

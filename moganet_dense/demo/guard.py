@@ -14,7 +14,7 @@ from ..utils.printable import printable
 HEADERS = {
     'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    'frame-ancestors {frames}',
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'cross-origin-opener-policy': 'same-origin',
@@ -40,10 +40,18 @@ class Guard:
     Args:
         app: the ASGI application.
         allowed: further names, see :func:`host_names`.
+        embedders: sites that may show the page in a frame, see :func:`origins`; (): none.
     """
 
-    def __init__(self, app: Any, allowed: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: Any, allowed: Iterable[str] = (), embedders: Iterable[str] = ()
+    ) -> None:
         self.app, self.allowed = app, frozenset(allowed)
+        frames = ' '.join(embedders) or "'none'"
+        self.headers = [
+            (name.encode(), text.replace('{frames}', frames).encode())
+            for name, text in HEADERS.items()
+        ]
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         if scope['type'] != 'http':
@@ -51,8 +59,7 @@ class Guard:
 
         async def send_guarded(message: dict) -> None:
             if message['type'] == 'http.response.start':
-                ours = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
-                message = dict(message, headers=[*message.get('headers', []), *ours])
+                message = dict(message, headers=[*message.get('headers', []), *self.headers])
             await send(message)
 
         request = Request(scope)
@@ -64,6 +71,22 @@ class Guard:
         elif origin is not None and origin not in (f'http://{host}', f'https://{host}'):
             respond = error_response(403, 'requests from other sites are not allowed')
         await respond(scope, receive, send_guarded)
+
+
+def origins(texts: Iterable[str]) -> list[str]:
+    """Origins that ``--allow-embed`` gives, such as ``https://example.org:8888``; ``*``: all.
+
+    Raises:
+        UserError: one is none.
+    """
+    found = list(texts)
+    for text in found:
+        scheme, _, rest = text.partition('://')
+        if text != '*' and (scheme not in ('http', 'https') or not _HOST.fullmatch(rest)):
+            raise UserError(
+                f'--allow-embed: expected an origin as https://example.org or *, found {text!r}'
+            )
+    return found
 
 
 def host_name(host: str) -> str:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,19 @@ class Choice:
     Attributes:
         name: shown on the page.
         task: 'detection' (with or without masks), 'segmentation', 'pose' or 'classification'.
-        model: a model name or the path of a config.
-        weights: a checkpoint; None: the published weights.
+        model: a name of the zoo, the path of a config, or a FILE.onnx.
+        weights: a checkpoint; None: the published ones, or of an exported file its own.
     """
 
     name: str
     task: str
     model: str
     weights: str | None = None
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it is a file that ``export`` wrote."""
+        return self.model.lower().endswith('.onnx')
 
 
 class ModelCache:
@@ -71,6 +77,19 @@ class ModelCache:
             raise UserError(f'the model {twice[0]} is given twice')
         return cls(choices, cuda_graphs=cuda_graphs)
 
+    def require_libraries(self) -> None:
+        """Checks that what runs the models is installed, before the page is open.
+
+        Raises:
+            UserError: a model needs PyTorch, which is not there.
+        """
+        needing = [choice.name for choice in self.choices.values() if not choice.is_exported]
+        if needing and not self._load and find_spec('torch') is None:
+            raise UserError(
+                f'{needing[0]} needs torch, which is not installed: pip install '
+                "'moganet_dense[train]'; a FILE.onnx needs none"
+            )
+
     def get(self, name: str) -> Any:
         """The predictor of this name; loads it if it is not in memory.
 
@@ -83,10 +102,20 @@ class ModelCache:
             while len(self._loaded) >= KEPT:  # first, to free memory
                 self._loaded.popitem(last=False)
             choice = self.choices[name]
-            load = self._load or _load_model(self.cuda_graphs)
-            self._loaded[name] = load(choice.model, choice.weights)
+            self._loaded[name] = self._loader(choice)(choice.model, choice.weights)
         self._loaded.move_to_end(name)
         return self._loaded[name]
+
+    def _loader(self, choice: Choice) -> Callable[..., Any]:
+        if self._load:
+            return self._load
+        return _load_exported if choice.is_exported else _load_model(self.cuda_graphs)
+
+
+def _load_exported(file: str, weights: None) -> Any:
+    from ..runtime import load
+
+    return load(file)
 
 
 def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
@@ -122,7 +151,14 @@ def _is_checkpoint(word: str) -> bool:
 
 
 def _choice(model: str, weights: str) -> Choice:
-    """A model of the command line."""
+    """A model that is named on the command line."""
+    if model.lower().endswith('.onnx'):
+        if weights:
+            raise UserError(f'{model}: an exported file takes no checkpoint, found {weights}')
+        task = _load_exported(model, None).task
+        if task == 'backbone':
+            raise UserError(f'{model}: expected a model with predictions, found a backbone alone')
+        return Choice(Path(model).stem, task.replace('instance segmentation', 'detection'), model)
     if Path(model).is_dir():
         files = model_files(model, weights or None)
         return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))

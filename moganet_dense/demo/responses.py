@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..results import Classification, Detections, Poses, Result, Segmentation
+from ..results import Classification, Detections, Panoptic, Poses, Result, Segmentation
+from ..results.coco_rows import categories
+from ..results.polygons import run_lengths
 from ..visualization.drawing import colours
-from ..writer import categories, rows, run_lengths
 
 
 def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
@@ -24,16 +25,27 @@ def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
         pixel.
     """
     image = dict(id=1, width=size[0], height=size[1])
+    if isinstance(result, Panoptic):
+        result = _as_segmentation(result)
     if isinstance(result, Classification):
-        return dict(images=[image], classes=rows(result), shown={})
+        return dict(images=[image], classes=result.rows(), shown={})
     if isinstance(result, Segmentation):
-        found = [_area(result, row) for row in rows(result)]
+        found = [_area(result, row) for row in result.rows()]
         table = {row['label']: _hex(result.palette[row['label']]) for row in found}
         shown = dict(colours=table, certainty=_packed(result.scores))
         return dict(images=[image], classes=found, shown=shown)
-    listed = [dict(id=k + 1, image_id=1, **row) for k, row in enumerate(rows(result))]
+    listed = [dict(id=k + 1, image_id=1, **row) for k, row in enumerate(result.rows())]
     found = dict(images=[image], annotations=listed, categories=categories(result))
     return dict(found, shown=dict(colours=_colours(result, listed)))
+
+
+def _as_segmentation(found: Panoptic) -> Segmentation:
+    """The classes of a panoptic map; pixels of no segment as one more class."""
+    labels = found.labels
+    names, palette = (*found.names, 'no segment'), np.vstack([found.palette, [[0, 0, 0]]])
+    labels = np.where(labels < 0, len(found.names), labels)
+    scores = np.ones(labels.shape, np.float32)
+    return Segmentation(labels, names, palette.astype(np.uint8), scores)
 
 
 def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:

@@ -38,10 +38,13 @@ class Server:
     Args:
         cache: the available models.
         allowed: accepted host names, besides the address of the server.
+        embedders: sites that may show the page in a frame.
     """
 
-    def __init__(self, cache: ModelCache, allowed: Iterable[str] = ()) -> None:
-        self.cache, self.allowed = cache, frozenset(allowed)
+    def __init__(
+        self, cache: ModelCache, allowed: Iterable[str] = (), embedders: Iterable[str] = ()
+    ) -> None:
+        self.cache, self.allowed, self.embedders = cache, frozenset(allowed), tuple(embedders)
         self.decode = Decoder()
         self.in_flight = 0
         self.turn = asyncio.Lock()
@@ -55,7 +58,7 @@ class Server:
                 Route('/predict', self.predict, methods=['POST']),
                 Mount('/', StaticFiles(directory=PAGE, html=True)),
             ],
-            middleware=[Middleware(Guard, allowed=self.allowed)],
+            middleware=[Middleware(Guard, allowed=self.allowed, embedders=self.embedders)],
         )
 
     async def models(self, request: Request) -> Response:

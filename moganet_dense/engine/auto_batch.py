@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, FUNCTIONS, MODELS
 from ..utils.errors import UserError, one_line
 
 SHARE = 0.8
-"""Part of the memory that a step may take: images differ in size, and allocators need room."""
+"""Share of the memory for a step: images differ in size, and allocators need a margin."""
 
 MOST = 512
 """Larger batches train no faster."""

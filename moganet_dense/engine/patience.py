@@ -1,4 +1,4 @@
-"""Ends a training whose metric gets no better."""
+"""Stops a training whose metric no longer improves."""
 
 from typing import Any
 

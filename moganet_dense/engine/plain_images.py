@@ -1,4 +1,4 @@
-"""The last epochs of a training see images as they are, not mixed."""
+"""The last epochs of a training use images without mixing."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is trained with what, in a few lines."""
+"""The summary of a training in a few lines."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -47,7 +47,7 @@ def verbose(cfg: Config) -> None:
 
 class Screen:
     """Standard output of the first process; nothing from the others, and nothing once it is gone:
-    a training goes on when its terminal or ``head`` leaves.
+    a training continues when its terminal or ``head`` leaves.
 
     Attributes:
         console: of rich.

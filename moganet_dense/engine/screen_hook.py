@@ -59,7 +59,7 @@ class ScreenHook(Hook):
             self._start(runner)
 
     def _start(self, runner) -> None:
-        """Begins an epoch, or goes on after a validation."""
+        """Begins an epoch, or continues after a validation."""
         if _by_epoch(runner):
             title = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
             self.gauge.begin(title, len(runner.train_dataloader))

@@ -158,7 +158,8 @@ def _check(cfg: Config) -> Summary:
     """Compares config and data before anything is written; prints the used and dropped data."""
     with one_line('the data cannot be checked'):
         summary = check_before_training(cfg)
-    print('\n'.join(map(printable, summary.lines())))
+    for line in summary.lines():
+        print(printable(line))
     return summary
 
 

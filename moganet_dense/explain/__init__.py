@@ -182,6 +182,8 @@ def _seen(predictor: Predictor, inputs: torch.Tensor, sample: Any) -> np.ndarray
     height, width = inputs.shape[2:]
     if 'detection' in predictor.task or predictor.task.startswith('instance'):
         height, width = sample.metainfo['img_shape'][:2]  # without padding
+    bgr = len(image) > 3  # of three, the preprocessor has made RGB
+    image = image[[2, 1, 0]] if bgr else image if len(image) == 3 else image[:1].expand(3, -1, -1)
     image = image[:, :height, :width].permute(1, 2, 0).clamp(0, 255)
     return np.asarray(image.round().byte().cpu())
 

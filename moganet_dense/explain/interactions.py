@@ -1,4 +1,4 @@
-"""Multi-order interactions: the joint effect of two parts of an input beyond their separate ones.
+"""Multi-order interactions: the effect of two parts of an input together, beyond each alone.
 
 Deng, Ren, Zhang, Zhang, "Discovering and Explaining the Representation Bottleneck of DNNs",
 ICLR 2022, https://arxiv.org/abs/2111.06236, section 2; MogaNet's paper, section 3, draws J(m)

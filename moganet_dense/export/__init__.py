@@ -1,6 +1,7 @@
 """Models as files that run without this package: ONNX and torch.export."""
 
 import copy
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from .formats import (  # fmt: skip
     write_onnx,
     write_torch_export,
 )
-from .graphs import PoseGraph, graph_of
+from .graphs import AxisPoseGraph, PoseGraph, graph_of
 from .metadata import cut_size, notes_of
 from .parity import TOLERANCE, largest_difference, low_threshold
 
@@ -136,10 +137,10 @@ def _write_checked(
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
     """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
     generator = torch.Generator().manual_seed(0)
+    channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
     shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
-    return [
-        graph.examples(torch.randn(count, 3, *size, generator=generator)) for count, *size in shapes
-    ]
+    sizes = [(count, channels, *size) for count, *size in shapes]
+    return [graph.examples(torch.randn(size, generator=generator)) for size in sizes]
 
 
 def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:
@@ -158,7 +159,7 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
             'torch.export needs a fixed size for a two-stage detector; pass --shape H W, or '
             'use --format onnx'
         )
-    if isinstance(graph, PoseGraph):
+    if isinstance(graph, (PoseGraph, AxisPoseGraph)):
         return own
     return tuple(shape) if shape else None
 
@@ -176,6 +177,13 @@ def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
     images = [Path(source.file) for source in find([folder]) if not source.is_video]
     if not images:
         raise UserError(f'--calibrate: no images in {folder}')
-    for image in images:
-        decode(image)  # report unreadable images before the long calibration
-    return images
+    readable = []
+    for image in images:  # before the long calibration
+        try:
+            decode(image)
+            readable.append(image)
+        except UserError as error:
+            print_log(f'skipped: {error}', 'current', logging.WARNING)
+    if not readable:
+        raise UserError(f'--calibrate: none of {len(images)} images in {folder} can be read')
+    return readable

@@ -111,6 +111,17 @@ def anchors_of(generator: Any, level: int, map: torch.Tensor) -> torch.Tensor:
     return (torch.stack([x, y, x, y], dim=-1) + base).reshape(-1, 4)
 
 
+def points_of(generator: Any, level: int, map: torch.Tensor) -> torch.Tensor:
+    """Points of a level's map (B, C, h, w), (h w, 2): x y, as mmdet's MlvlPointGenerator."""
+    height, width = map.shape[2:]
+    step_x, step_y = generator.strides[level]
+    x = (torch.arange(width, device=map.device).to(map) + generator.offset) * step_x
+    y = (torch.arange(height, device=map.device).to(map) + generator.offset) * step_y
+    x = x.view(1, -1).expand(height, width)
+    y = y.view(-1, 1).expand(height, width)
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
 def rows(map: torch.Tensor, width: int) -> torch.Tensor:
     """(B, A width, h, w) as (B, h w A, width): a row for each anchor, in their order."""
     return map.permute(0, 2, 3, 1).reshape(map.shape[0], -1, width)

@@ -44,46 +44,6 @@ class DetectionGraph(Graph):
         self.threshold.fill_(score)
 
 
-class RetinaNetGraph(DetectionGraph):
-    """mmdet's RetinaNet."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        head = model.bbox_head
-        expect(head, 'head', 'RetinaHead')
-        if not head.use_sigmoid_cls:
-            raise UserError('export supports RetinaNet with use_sigmoid=True in loss_cls')
-        self.model, self.choice = model, Choice.of(head.test_cfg)
-        self.decoder = Decoder(head.bbox_coder)
-        self.register_buffer('threshold', torch.tensor(float(head.test_cfg.score_thr)))
-
-    def forward(self, images: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        boxes, scores, labels = self.candidates(images, sizes)
-        extent = boxes[..., 2:] - boxes[..., :2]
-        image, place = torch.where((scores > self.threshold) & (extent > 0).all(-1))
-        found = boxes[image, place], scores[image, place], labels[image, place]
-        kept = suppress(*found, image, sizes, self.choice)
-        return *(part[kept] for part in found), image[kept]
-
-    def all_scores(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        return self.candidates(images, sizes)[1]
-
-    def candidates(self, images: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Boxes (B, N, 4), scores and labels (B, N) before the selection."""
-        head = self.model.bbox_head
-        scores, deltas = head(self.model.extract_feat(images))
-        parts = []
-        for level, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
-            anchors = anchors_of(head.prior_generator, level, score)
-            parts.append(
-                candidates_of_level(
-                    score, delta, anchors, head.cls_out_channels, self.choice.before
-                )
-            )
-        scores, labels, anchors, deltas = (torch.cat(p, dim=1) for p in zip(*parts, strict=True))
-        return self.decoder(anchors, deltas, sizes.unsqueeze(1)), scores, labels
-
-
 class TwoStageGraph(DetectionGraph):
     """mmdet's Faster R-CNN, and Cascade R-CNN, whose stages each start from the boxes of the one
     before; with masks (N, m, m), probabilities in each box, of Mask and Cascade Mask R-CNN."""

@@ -208,7 +208,7 @@ class _Calibration:
 
         model = load(path)
         self.inputs: Iterator[dict[str, Any]] = (
-            model.inputs(decode(str(image))) for image in images
+            model.inputs(decode(str(image), model.color_type)) for image in images
         )
 
     def get_next(self) -> dict[str, Any] | None:

@@ -37,7 +37,8 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
     adopt_gate(cfg, checkpoint)
     model = build(cfg).eval()
     content = load(model, checkpoint)
-    image = torch.randn(1, 3, *SAMPLE, generator=torch.Generator().manual_seed(0))
+    channels = cfg.model.get('backbone', {}).get('in_channels', 3)
+    image = torch.randn(1, channels, *SAMPLE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = list(_tensors(outputs(model, image)))
         switch(model)

@@ -1,6 +1,7 @@
 """Backbones, classifiers, segmentors and pose estimators as graphs, and the graph of any model;
 see :mod:`~moganet_dense.export.base`."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,12 +10,14 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from ..inference.metainfo import Names
+from ..inference.model_task import sums_queries
 from ..inference.pixel_classes import label_pixels, label_traced
 from ..utils.errors import UserError
 from .base import BATCH, IMAGES, Graph
 from .box_ops import expect
-from .detectors import RetinaNetGraph, TwoStageGraph
+from .detectors import TwoStageGraph
 from .dynamic_shapes import free_sizes, lengths
+from .single_stage import SingleStageGraph
 
 
 class BackboneGraph(Graph):
@@ -57,12 +60,17 @@ class SegmentationGraph(Graph):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        if model.test_cfg.get('mode', 'whole') != 'whole' or model.out_channels < 2:
+        if model.test_cfg.get('mode', 'whole') != 'whole':
             raise UserError(
-                "export supports test_cfg=dict(mode='whole') and two classes or more, found "
-                f'{dict(model.test_cfg)} and {model.out_channels}'
+                f"export supports test_cfg=dict(mode='whole'), found {dict(model.test_cfg)}"
+            )
+        if sums_queries(model.decode_head):
+            raise UserError(
+                'export does not support heads of queries, as Mask2Former; with --backbone the '
+                f'backbone alone; found {type(model.decode_head).__name__}'
             )
         self.model = model
+        self.binary = model.out_channels == 1  # the other class is what a sigmoid leaves
         free_sizes(model)
 
     def examples(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -74,9 +82,17 @@ class SegmentationGraph(Graph):
         logits = head(self.model.extract_feat(images))
         corners, shape = head.align_corners, images.shape[2:]
         logits = F.interpolate(logits, shape, mode='bilinear', align_corners=corners)
+        if self.binary:
+            logits = torch.cat([torch.full_like(logits, threshold_logit(head)), logits], dim=1)
         if torch.jit.is_tracing():
             return label_traced(logits, size, corners)
         return label_pixels(logits, *lengths(size), corners)[0]
+
+
+def threshold_logit(head: nn.Module) -> float:
+    """The logit whose sigmoid is the threshold of a head with one output: mmseg labels what is
+    above."""
+    return math.log(head.threshold / (1 - head.threshold))
 
 
 class PoseGraph(Graph):
@@ -142,12 +158,54 @@ class PoseGraph(Graph):
         return self.model.head(self.model.extract_feat(images))
 
 
+class AxisPoseGraph(Graph):
+    """Keypoints as :class:`PoseGraph`, of heads that classify x and y (SimCC, RTMPose).
+
+    Each axis has a score for every bin; the keypoint is where both are highest, its score the lower
+    of the two maxima, as mmpose's SimCCLabel decodes it.
+    """
+
+    inputs: ClassVar = dict(images=BATCH)
+    outputs: ClassVar = dict(keypoints=BATCH, scores=BATCH)
+
+    def __init__(self, model: nn.Module, mirrored: Sequence[int]) -> None:
+        super().__init__()
+        expect(model.head, 'pose head', *AXIS_HEADS)
+        expect(model.head.decoder, 'codec', 'SimCCLabel')
+        if getattr(model.head.decoder, 'use_dark', False):
+            raise UserError('export supports SimCCLabel with use_dark=False')
+        self.model, self.flip_test = model, model.test_cfg.get('flip_test', False)
+        self.split = float(model.head.decoder.simcc_split_ratio)
+        self.register_buffer('mirrored', torch.tensor(mirrored))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = self._of(images)
+        if self.flip_test:
+            other_x, other_y = self._of(images.flip(3))
+            x = (x + other_x.flip(2)[:, self.mirrored]) * 0.5
+            y = (y + other_y[:, self.mirrored]) * 0.5
+        (high_x, at_x), (high_y, at_y) = x.max(2), y.max(2)
+        scores = torch.minimum(high_x, high_y)
+        found = torch.stack([at_x, at_y], dim=2).to(scores)
+        found = torch.where(scores.unsqueeze(2) > 0, found, torch.full_like(found, -1.0))
+        return found / self.split, scores
+
+    def _of(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.model.head(self.model.extract_feat(images))
+
+
+AXIS_HEADS = ('SimCCHead', 'RTMCCHead')
+
 GRAPHS = dict(
     EncoderDecoder=SegmentationGraph,
     TopdownPoseEstimator=PoseGraph,
     ImageClassifier=ClassificationGraph,
     MogaNetClassifier=ClassificationGraph,
-    RetinaNet=RetinaNetGraph,
+    RetinaNet=SingleStageGraph,
+    ATSS=SingleStageGraph,
+    FCOS=SingleStageGraph,
+    GFL=SingleStageGraph,
+    RTMDet=SingleStageGraph,
     FasterRCNN=TwoStageGraph,
     MaskRCNN=TwoStageGraph,
     CascadeRCNN=TwoStageGraph,
@@ -173,7 +231,8 @@ def graph_of(model: nn.Module, names: Names | None) -> Graph:
             f'export supports {", ".join(GRAPHS)} or, with --backbone, any; found {kind}'
         )
     elif GRAPHS[kind] is PoseGraph:
-        graph = PoseGraph(model, names.meta['flip_indices'])
+        by_axis = type(model.head).__name__ in AXIS_HEADS
+        graph = (AxisPoseGraph if by_axis else PoseGraph)(model, names.meta['flip_indices'])
     else:
         graph = GRAPHS[kind](model)
     return graph.eval().requires_grad_(False)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from .. import __version__
 from ..config.reading import SCOPES
+from ..data.color_type import color_type_of
 from ..data.layouts import innermost
 from ..inference.metainfo import Names
 from ..runtime.model import FORMAT
@@ -92,6 +93,7 @@ def _preprocessor(cfg: Config) -> dict[str, Any]:
         mean=list(found['mean']),
         std=list(found['std']),
         order='rgb' if found.get('bgr_to_rgb') or found.get('to_rgb') else 'bgr',
+        color_type=color_type_of(cfg),
         pad=dict(divisor=found.get('pad_size_divisor', 1), value=found.get('pad_value', 0)),
     )
 
@@ -109,6 +111,11 @@ def _pipeline(cfg: Config) -> tuple[dict, dict]:
                 resize.update(scale=_two(options['scale']), keep_ratio=keep)
             case 'ResizeToMultiple' if set(options) <= {'size_divisor'}:
                 resize.update(multiple=options.get('size_divisor', 32))
+            case 'Pad' if set(options) <= {'size', 'pad_val'} and 'size' in options:
+                value = options.get('pad_val', 0)  # a number, or of images and of label maps
+                value = value.get('img', 0) if isinstance(value, Mapping) else value
+                value = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+                resize.update(pad_to=_two(options['size']), pad_with=value)
             case 'ResizeEdge' if options.items() >= PILLOW.items() and len(options) == 4:
                 resize.update(short=options['scale'])
             case 'CenterCrop' if set(options) == {'crop_size'}:

@@ -18,7 +18,14 @@ from ..runtime.masks import paste
 from ..utils.errors import UserError
 from .base import Graph
 from .detectors import DetectionGraph
-from .graphs import BackboneGraph, ClassificationGraph, PoseGraph, SegmentationGraph
+from .graphs import (
+    AxisPoseGraph,
+    BackboneGraph,
+    ClassificationGraph,
+    PoseGraph,
+    SegmentationGraph,
+    threshold_logit,
+)
 
 TOLERANCE = 1e-4
 MASK_PIXELS = 1e-3
@@ -55,7 +62,7 @@ def largest_difference(
         return relative(found[0], np.stack(wanted))
     if isinstance(graph, SegmentationGraph):
         return _of_labels(found[0], model, *inputs)
-    if isinstance(graph, PoseGraph):
+    if isinstance(graph, (PoseGraph, AxisPoseGraph)):
         return _of_keypoints(found, model, images, graph.mirrored.tolist())
     assert isinstance(graph, DetectionGraph)
     return _of_boxes(found, graph, model, *inputs)
@@ -82,7 +89,9 @@ def _of_labels(
     """Difference between the highest logit and that of the label, where they differ."""
     worst, align = 0.0, model.decode_head.align_corners
     for own, sample in zip(labels, model.predict(images), strict=True):
-        logits = sample.seg_logits.data[None]  # mmseg resizes them like this, if it gets the size
+        logits = _two_classes(
+            sample.seg_logits.data[None], model.decode_head
+        )  # mmseg resizes them like this, if it gets the size
         (logits,) = F.interpolate(logits, size.tolist(), mode='bilinear', align_corners=align)
         _require_finite([np.asarray(logits)], 'the model')
         if own.shape != tuple(logits.shape[1:]):
@@ -91,6 +100,15 @@ def _of_labels(
         behind = (logits.max(0).values - chosen).max() / logits.abs().max()
         worst = max(worst, behind.item())
     return worst
+
+
+def _two_classes(logits: torch.Tensor, head: nn.Module) -> torch.Tensor:
+    """Logits of a model; where it has a single output, for which mmseg returns the probability,
+    those of both classes."""
+    if logits.shape[1] > 1:
+        return logits
+    logits = torch.logit(logits, 1e-7)
+    return torch.cat([torch.full_like(logits, threshold_logit(head)), logits], dim=1)
 
 
 def _of_keypoints(

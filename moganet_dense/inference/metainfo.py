@@ -63,8 +63,10 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
                 'metainfo in test_dataloader.dataset to those of the model'
             )
     if cfg.default_scope == 'mmseg' and meta.get('palette') is None:
-        told = _of_data_set(cfg)  # same classes, same colours
-        meta = dict(meta, palette=told.get('palette') if find(told) == classes else None)
+        configured = _of_data_set(cfg)  # same classes, same colours
+        meta = dict(
+            meta, palette=configured.get('palette') if find(configured) == classes else None
+        )
     skeleton = tuple((int(a), int(b)) for a, b in meta.get('skeleton_links') or ())
     return Names(classes, _palette(meta, len(classes)), skeleton, meta)
 

@@ -62,3 +62,26 @@ def certainty(
         part = F.interpolate(part, size, mode='bilinear', align_corners=align_corners)
         total += (part - highest.unsqueeze(1)).exp_().sum(1)
     return 1 / total
+
+
+def share(
+    sums: torch.Tensor, highest: torch.Tensor, align_corners: bool, at_once: int = AT_ONCE
+) -> torch.Tensor:
+    """The probability of each pixel's class, (B, height, width), where a model adds up queries.
+
+    Each query of Mask2Former adds the probability of a class times that of its mask (section 3.1 of
+    https://arxiv.org/abs/2107.06278), so that the sums of a pixel are probabilities, unless several
+    queries claim it: then their sum is over 1, and the share counts.
+
+    Args:
+        sums: (B, C, h, w), not negative.
+        highest: what :func:`label_pixels` returned.
+        align_corners: as there.
+        at_once: as there.
+    """
+    total, size = torch.zeros_like(highest), highest.shape[1:]
+    for first in range(0, sums.shape[1], at_once):
+        part = sums[:, first : first + at_once]
+        part = F.interpolate(part, size, mode='bilinear', align_corners=align_corners)
+        total += part.sum(1)
+    return highest / total.clamp(min=1)

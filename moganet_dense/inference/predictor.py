@@ -16,18 +16,31 @@ from mmengine.registry import DefaultScope
 from ..config import metafiles
 from ..config.model_files import RANDOM, model_files, saved_config
 from ..config.reading import find_config, read_config
-from ..data.image_array import as_bgr
+from ..data.color_type import color_type_of
+from ..data.image_array import as_read
 from ..data.layouts import innermost
 from ..models import MogaNet
 from ..models.cuda_graphs import GRAPHS
 from ..models.memory_format import channels_last_is_faster
-from ..results import Classification, Detections, Poses, Pyramid, Result, Segmentation, boxes_of
+from ..results import (
+    Classification,
+    Detections,
+    Panoptic,
+    Poses,
+    Pyramid,
+    Result,
+    Segmentation,
+    boxes_of,
+    confident,
+)
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, switch, to_channels_last
 from ..utils.errors import UserError, one_line
+from .hub import from_hub, is_hub_name
 from .metainfo import Names, names_of
-from .pixel_classes import certainty, label_pixels
+from .model_task import PANOPTIC, panoptic_map, sums_queries, task_of
+from .pixel_classes import certainty, label_pixels, share
 
 _BUILDING = threading.Lock()
 """The toolboxes build in a scope that is global to all threads."""
@@ -47,7 +60,8 @@ def load_model(
 
     Args:
         name_or_config: a model name (``moganet-dense zoo`` lists them), the path of a config, a
-            config, or a work dir with its saved config. Configs are Python and run as code.
+            config, or a work dir with its saved config: Python, which runs as code; or
+            ``hf:owner/name``, a model on the Hugging Face Hub, whose config is plain data.
         weights: path or URL of a checkpoint, ``moganet://NAME``, or a model name. They are read
             without running code and have to match the model in every key. None: the published
             weights of the name, or the best checkpoint of a work dir, else its last. 'random': no
@@ -90,18 +104,20 @@ class Predictor:
     """A model of any task, created by :func:`load_model`.
 
     Attributes:
-        task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'pose' or
-            'classification'.
+        task: 'detection', 'instance segmentation', 'segmentation' (semantic), 'panoptic
+            segmentation', 'pose' or 'classification': what the model returns.
         classes: names that labels are indices into; of a pose estimator, its keypoints.
         model: the toolbox's model, in eval mode.
         cfg: its config.
+        color_type: how images are read, as its test pipeline says.
     """
 
     def __init__(self, model: nn.Module, cfg: Config, names: Names) -> None:
         self.model, self.cfg, self.names = model, cfg, names
-        self.task = _task(model, cfg)
+        self.task = task_of(model, cfg)
         self.classes = names.classes
         self._prepare = _pipeline(cfg)
+        self.color_type = color_type_of(cfg)
 
     @property
     def device(self) -> torch.device:
@@ -112,6 +128,11 @@ class Predictor:
         kind = type(self.model).__name__
         return f'Predictor({self.task}, {kind}, {len(self.classes)} names, {self.device})'
 
+    def to(self, device: str | torch.device) -> 'Predictor':
+        """Moves the model to another device, in place; returns it."""
+        self.model.to(_device(device))
+        return self
+
     def __call__(
         self,
         images: Any,
@@ -119,27 +140,32 @@ class Predictor:
         order: str | None = None,
         batch_size: int = 1,
         boxes: Any = None,
+        score_thr: float = 0.0,
     ) -> Result | list[Result]:
-        """Predicts an image, or each image of a list.
+        """What the model sees in an image, or in each of a list.
 
         Args:
-            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
-                a list or tuple of them.
-            order: channel order of arrays, 'rgb' or 'bgr'.
-            batch_size: images, or boxes for pose, per forward pass. Only consecutive images of
-                one size are batched, so that no image is padded because of another.
-            boxes: for pose: boxes of people, (N, 4), x1 y1 x2 y2 in pixels, or Detections; for
-                a list of images a list of these. None: the whole image shows one person.
+            images: path, URL, bytes, array, tensor or PIL image, see
+                :func:`~moganet_dense.data.image_array.as_bgr`; or a list or tuple of them.
+            order: of arrays' channels, 'rgb' or 'bgr'.
+            batch_size: how many go through the network at once; for pose, how many boxes. Only
+                neighbours of one size do, so that no image is padded for another's sake.
+            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, (N, 5) with
+                scores, one of them, or Detections; with a list of images a list of these. None:
+                the whole image is one person's.
+            score_thr: of a detector, objects below it are left out.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
 
         Raises:
-            UserError: an image cannot be read, or an argument is invalid.
+            UserError: an image cannot be read, or an argument does not fit.
         """
         if isinstance(images, (list, tuple)):
-            return self._run(images, order, batch_size, boxes)
-        return self._run([images], order, batch_size, None if boxes is None else [boxes])[0]
+            found = self._run(images, order, batch_size, boxes)
+            return [confident(each, score_thr) for each in found]
+        boxes = None if boxes is None else [boxes]
+        return confident(self._run([images], order, batch_size, boxes)[0], score_thr)
 
     def features(self, image: Any, *, order: str | None = None) -> Pyramid:
         """The feature maps of the backbone for one image, see ``__call__``."""
@@ -156,7 +182,7 @@ class Predictor:
             inputs: (1, 3, H, W) float32, resized, padded and normalised; data_samples: a list
             with the data sample of the toolbox.
         """
-        sample = self._sample(as_bgr(image, order))
+        sample = self._sample(as_read(image, order, self.color_type))
         return self.model.data_preprocessor(pseudo_collate([sample]), False)
 
     def _run(
@@ -170,7 +196,7 @@ class Predictor:
             raise UserError(
                 f'boxes: expected {len(images)}, one array per image; found {len(boxes)}'
             )
-        arrays = (as_bgr(image, order) for image in images)
+        arrays = (as_read(image, order, self.color_type) for image in images)
         if self.task != 'pose':
             samples = (self._sample(array) for array in arrays)
             return [self._answer(sample) for sample in self._forward(samples, batch_size)]
@@ -178,26 +204,28 @@ class Predictor:
         return self._poses(arrays, given, batch_size)
 
     def _poses(self, images: Iterable, given: Sequence, batch_size: int) -> list[Poses]:
-        """One :class:`Poses` per image; the boxes of all images are batched together."""
-        boxes: list[np.ndarray] = []
+        """One :class:`Poses` a image; the boxes of all go through the network together."""
+        boxes: list[tuple] = []  # boxes and their scores, and the size of the image
 
         def samples() -> Iterator[dict]:
             for image, own in zip(images, given, strict=True):
-                boxes.append(boxes_of(own, image))
-                yield from (self._sample(image, box) for box in boxes[-1])
+                boxes.append((*boxes_of(own, image), image.shape[:2]))
+                yield from (self._sample(image, box) for box in boxes[-1][0])
 
-        found = [_keypoints(sample) for sample in self._forward(samples(), batch_size)]
-        rest = iter(found)
-        return [
-            self._pose([next(rest) for _ in own], own, getattr(source, 'scores', None))
-            for own, source in zip(boxes, given, strict=True)
-        ]
+        rest = iter([_keypoints(sample) for sample in self._forward(samples(), batch_size)])
+        return [self._pose([next(rest) for _ in own[0]], *own) for own in boxes]
 
-    def _pose(self, found: list[tuple], boxes: np.ndarray, sure: np.ndarray | None) -> Poses:
+    def _pose(
+        self,
+        found: list[tuple],
+        boxes: np.ndarray,
+        sure: np.ndarray | None,
+        size: tuple[int, int],
+    ) -> Poses:
         count = len(self.classes)
         keypoints = np.array([places for places, _ in found], np.float32).reshape(-1, count, 2)
         scores = np.array([heights for _, heights in found], np.float32).reshape(-1, count)
-        return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure)
+        return Poses(keypoints, scores, boxes, self.classes, self.names.skeleton, sure, size=size)
 
     def _sample(self, image: np.ndarray, box: np.ndarray | None = None) -> dict:
         """An image after the test pipeline of the config, without loading."""
@@ -227,11 +255,25 @@ class Predictor:
             scores = np.asarray(sample.pred_score.float().cpu())
             best = int(scores.argmax())
             return Classification(scores, best, self.classes[best], self.classes)
+        panoptic = self._panoptic(sample)
+        if self.task == PANOPTIC:
+            return panoptic
         found = sample.pred_instances.cpu().numpy()
         masks = found.masks.astype(bool) if 'masks' in found else None
         boxes, scores = (np.asarray(part, np.float32) for part in (found.bboxes, found.scores))
         labels = np.asarray(found.labels, np.int64)
-        return Detections(boxes.reshape(-1, 4), scores, labels, self.classes, masks)
+        size = tuple(sample.ori_shape[:2])
+        order = slice(None) if (np.diff(scores) <= 0).all() else np.argsort(-scores, kind='stable')
+        return Detections(
+            boxes.reshape(-1, 4), scores, labels, self.classes, masks, size, panoptic=panoptic
+        )[order]
+
+    def _panoptic(self, sample: Any) -> Panoptic | None:
+        """The panoptic map, where the model returns one; its numbers count from 1 on."""
+        if 'pred_panoptic_seg' not in sample:
+            return None
+        (codes,) = np.asarray(sample.pred_panoptic_seg.sem_seg.cpu())
+        return panoptic_map(codes, self.classes, self.names)
 
     def _labels(self, sample: Any) -> Segmentation:
         logits = sample.seg_logits.data[None]
@@ -241,7 +283,8 @@ class Predictor:
         else:
             corners = self.model.align_corners
             labels, highest = label_pixels(logits, *sample.image_size, corners)
-            scores = certainty(logits, highest, corners)
+            certain = share if sums_queries(self.model.decode_head) else certainty
+            scores = certain(logits, highest, corners)
         labels, scores = np.asarray(labels[0].cpu(), np.int64), np.asarray(scores[0].float().cpu())
         return Segmentation(labels, self.classes, self.names.palette, scores)
 
@@ -255,6 +298,9 @@ def _config_and_weights(
             raise UserError(f'a config needs weights; pass a checkpoint, or {RANDOM!r}')
         return name_or_config.copy(), metafiles.published(os.fspath(weights))
     name = os.fspath(name_or_config)
+    if is_hub_name(name):
+        cfg, own = from_hub(name)
+        return cfg, own if weights is None else metafiles.published(os.fspath(weights))
     if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
         raise UserError(f'no such model: {name}; {metafiles.near(name)}')
     find_config(saved_config(name) if Path(name).is_dir() else name)
@@ -278,20 +324,11 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.empty(0, device=device).device
 
 
-def _task(model: nn.Module, cfg: Config) -> str:
-    masks = cfg.default_scope == 'mmdet' and getattr(model, 'with_mask', False)
-    return 'instance segmentation' if masks else metafiles.SCOPES[cfg.default_scope]
-
-
 def _pipeline(cfg: Config) -> Compose:
     """The test pipeline without loading transforms."""
     if not cfg.get('test_dataloader'):
         raise UserError('expected test_dataloader in the config, for its pipeline; found none')
     steps = next(innermost(cfg.test_dataloader.dataset)).pipeline
-    for step in steps:
-        colour = step.get('color_type', 'color')
-        if _kind(step) in _LEFT_OUT and colour != 'color':
-            raise UserError(f'images are read in colour; the config has color_type={colour!r}')
     kept = [step for step in steps if _kind(step) not in _LEFT_OUT]
     scope = DefaultScope.overwrite_default_scope(cfg.default_scope)
     with one_line('the test pipeline cannot be built'), scope:

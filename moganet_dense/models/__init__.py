@@ -1,6 +1,6 @@
 """The backbone: torch and mmengine only, no toolbox."""
 
-import mmengine  # noqa: F401  first: what waits for it imports the modules below
+import mmengine  # noqa: F401  first: registration imports the modules below
 
 from .moganet import ARCHITECTURES, MogaNet
 

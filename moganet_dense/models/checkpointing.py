@@ -1,4 +1,4 @@
-"""Gradient checkpointing of a block that holds batch norms, without changing the result."""
+"""Gradient checkpointing of a block with batch norms, without changing the result."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,11 +11,11 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def still_statistics(module: nn.Module) -> Iterator[None]:
-    """Within it the batch norms of ``module`` leave their running statistics alone.
+    """Context in which the batch norms of ``module`` do not update their running statistics.
 
-    The forward pass is run a second time in backward; without this the running mean
-    and variance would take in each batch twice. Momentum 0 keeps them as they are
-    while the same tensors are saved for backward, as recomputation requires.
+    The forward pass is run a second time in backward; without this the running mean and variance
+    would be updated twice per batch. Momentum 0 leaves them unchanged while the same tensors are
+    saved for backward, as recomputation requires.
     """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

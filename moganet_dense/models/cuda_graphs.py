@@ -1,10 +1,10 @@
 """Replaying captured CUDA graphs of the backbone at inference.
 
 Launching the kernels of one forward pass from Python takes longer than a GPU needs to run them. A
-CUDA graph is launched at once. It is recorded for one shape and reads and writes fixed memory, so
+CUDA graph is one launch. It is recorded for one shape and reads and writes fixed memory, so
 graphs are kept per shape, inputs are copied in and outputs are copied out.
 
-:class:`GraphCache` decides what is captured, replayed and forgotten, for any kind of
+:class:`GraphCache` decides what is captured, replayed and discarded, for any
 :class:`Capturer`; :class:`CudaCapturer` is the one that uses a GPU.
 """
 
@@ -31,17 +31,17 @@ WARM_UP = 2  # runs before a capture, in which libraries allocate what a capture
 
 
 class Capturer(Protocol):
-    """What records a function for one input."""
+    """Captures a function for one input."""
 
     def serves(self, x: torch.Tensor) -> bool:
         """Whether a function of ``x`` can be captured."""
 
     def capture(self, forward: Forward, x: torch.Tensor) -> Forward:
-        """A function that gives what ``forward`` gives, for inputs with the shape, strides, dtype
+        """A function with the results of ``forward`` for inputs with the shape, strides, dtype
         and device of ``x``. It returns new tensors at every call."""
 
     def reset(self) -> None:
-        """Forgets what was captured; nothing of it is called any more."""
+        """Discards the captures, which are not called again."""
 
 
 class CudaCapturer:
@@ -95,25 +95,24 @@ class CudaCapturer:
 
 
 class GraphCache:
-    """Replays a backbone's forward pass where its input has come before.
+    """Replays the forward pass of a backbone for input shapes seen before.
 
-    A shape that is seen for the first time is computed as usual; the second time it is captured.
-    At most ``size`` graphs are kept. When there is no room, a new shape replaces the graph that
-    was not used for the longest time, but only if it came PATIENCE times since then: images of
-    many different sizes would otherwise cost a capture each.
+    A shape seen for the first time runs as usual; the second time it is captured.
+    At most ``size`` graphs are kept. When the cache is full, a new shape replaces the least
+    recently used graph, but only after PATIENCE sightings: otherwise images of many different sizes
+    would cost a capture each.
 
-    Anything that changes which kernels run is a part of the key: shape, strides, dtype and device
-    of the input, autocast, PyTorch's switches for determinism and TF32, and whether our kernels
-    serve. When a parameter or
-    buffer of the module is changed or replaced, all graphs are forgotten. Where a capture fails,
-    one warning is printed, and everything is computed as usual from then on.
+    The key contains everything that selects kernels: shape, strides, dtype and device of the input,
+    autocast, PyTorch's switches for determinism and TF32, and whether our kernels are used. When a
+    parameter or buffer of the module is changed or replaced, all graphs are discarded. If a capture
+    fails, one warning is printed, and everything runs as usual from then on.
 
-    The results are those of the module, and belong to the caller. Calls from several threads take
-    turns.
+    The results are new tensors, equal to those of the module. Calls from several threads are
+    serialised.
 
     Args:
-        size: graphs that are kept.
-        capturer: what captures; None: :class:`CudaCapturer`.
+        size: maximum number of graphs.
+        capturer: None: :class:`CudaCapturer`.
     """
 
     def __init__(self, size: int = GRAPHS, capturer: Capturer | None = None) -> None:
@@ -134,17 +133,17 @@ class GraphCache:
         return len(self._graphs)
 
     def __deepcopy__(self, memo: dict) -> 'GraphCache':
-        """A copy of a module captures for itself; so does one that was pickled."""
+        """A copied or unpickled module has its own captures."""
         return type(self)(self.size)
 
     def __reduce__(self) -> tuple:
         return type(self), (self.size,)
 
     def __call__(self, module: nn.Module, forward: Forward, x: torch.Tensor) -> Maps:
-        """``forward(x)``, replayed where that is possible.
+        """``forward(x)``, replayed if possible.
 
         Args:
-            module: whose forward pass it is.
+            module: the module of the forward pass.
             forward: computes the maps.
             x: its input.
         """
@@ -162,7 +161,7 @@ class GraphCache:
         return forward(x)
 
     def clear(self) -> None:
-        """Forgets all graphs; their memory is free for others."""
+        """Discards all graphs and frees their memory."""
         self._graphs.clear()
         self._used.clear()
         self._seen.clear()
@@ -183,7 +182,7 @@ class GraphCache:
             self._weights = weights
 
     def _is_due(self, key: Hashable) -> bool:
-        """Counts the sighting of an input without a graph; whether to capture one."""
+        """Counts the sighting of an input without a graph; returns whether to capture one."""
         self._calls += 1
         sightings = self._seen.setdefault(key, deque(maxlen=PATIENCE))
         sightings.append(self._calls)
@@ -201,7 +200,7 @@ class GraphCache:
             del self._used[oldest]
         try:
             self._graphs[key] = self.capturer.capture(forward, x)
-        except Exception as error:  # CUDA and the allocator raise RuntimeErrors of many kinds
+        except Exception as error:  # CUDA and the allocator raise several types of RuntimeError
             self.clear()
             self._failed = True
             reason = ' '.join(str(error).split())
@@ -214,7 +213,7 @@ class GraphCache:
 
 
 def key_of(x: torch.Tensor) -> tuple:
-    """What decides which kernels a forward pass launches, the weights left out."""
+    """Everything except the weights that selects the kernels of a forward pass."""
     device = x.device.type
     return (
         x.shape,
@@ -233,7 +232,7 @@ def key_of(x: torch.Tensor) -> tuple:
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:
-    """What autocast computes in on a type of device, or None where it is off."""
+    """The autocast dtype of a device type, or None if it is off."""
     if hasattr(torch, 'get_autocast_dtype'):  # since PyTorch 2.4
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     if device == 'cuda':
@@ -242,13 +241,13 @@ def autocast_dtype(device: str) -> torch.dtype | None:
 
 
 def _autocast_without_cache() -> AbstractContextManager:
-    """Autocast as it is, but with casts of weights that are not shared with what runs later."""
+    """The current autocast state, without sharing casts of weights with later code."""
     dtype = autocast_dtype('cuda')
     return torch.autocast('cuda', dtype, cache_enabled=False) if dtype else nullcontext()
 
 
 def weights_of(module: nn.Module) -> tuple:
-    """Where a module's parameters and buffers are, and how often they were changed in place.
+    """Addresses and version counters of a module's parameters and buffers.
 
     Written as a loop over plain dictionaries: it runs at every call, and ``parameters()`` takes
     several times as long.

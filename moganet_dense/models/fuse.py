@@ -1,9 +1,9 @@
-"""The fused model: the same function of a backbone in eval mode, with its norms folded away.
+"""The fused model: the same function of a backbone in eval mode, with its norms folded in.
 
 Folding follows from two facts about a norm in eval mode, n(x) = k x + c per channel: a 1x1
 convolution of it is a 1x1 convolution of x, and it may be moved into the convolution before
-it. A norm is never moved into a padded convolution after it, since padding with zeros comes
-between. docs/speed.md has the formulas.
+it. A norm is never moved into a padded convolution after it, since zero padding is
+between them. docs/speed.md has the formulas.
 """
 
 from typing import Any, NamedTuple, cast
@@ -31,16 +31,16 @@ class Affine(NamedTuple):
 
 
 def affine_of(norm: nn.Module) -> Affine:
-    """What a batch norm in eval mode computes.
+    """The affine function of a batch norm in eval mode.
 
     Raises:
-        DeployError: another norm, or one without running statistics: what it computes
-            depends on the image.
+        DeployError: another norm, or one without running statistics, whose result depends on
+            the image.
     """
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
         raise DeployError(
             f'the fused model needs batch norms with running statistics, found {norm}; '
-            'evaluate this model as it is'
+            'evaluate this model without fusing it'
         )
     mean, var = norm.running_mean.double(), norm.running_var.double()
     scale = (var + norm.eps).rsqrt()
@@ -60,7 +60,7 @@ class DeployedBlock(nn.Module):
     def __init__(self, block: MogaBlock, norm: nn.Module | None) -> None:
         super().__init__()
         self.gating = block.attn.gating
-        self.taps = None  # what kernels keep of the weights
+        self.taps = None  # prepared weights of the kernels
         with torch.no_grad():
             self._take_moga(block.attn, affine_of(block.norm1), _flat(block.layer_scale_1))
             width = block.layer_scale_2.shape[1]

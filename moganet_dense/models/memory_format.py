@@ -1,4 +1,4 @@
-"""In which memory format the backbone is faster, by measurement."""
+"""The faster memory format of the backbone, by measurement."""
 
 import torch
 
@@ -8,9 +8,9 @@ from .kernels import reason_against
 def channels_last_is_faster(
     device: torch.device | str, training: bool, fused: bool = False, small_images: bool = False
 ) -> bool:
-    """Whether maps with their channels last are the default on a device.
+    """Whether channels last is the default on a device.
 
-    On CUDA the fused kernels take maps with channels last. Without them, milliseconds of
+    On CUDA the fused kernels need channels last. Without them, milliseconds of
     MogaNet-S on an H200 (torch 2.11, 2026-11-26, docs/speed.md), default layout / channels last:
 
     ==================================  ================  =================
@@ -21,13 +21,13 @@ def channels_last_is_faster(
     inference, bf16, fused (deploy)     **12.9** / 15.1   39.8 / **35.4**
     ==================================  ================  =================
 
-    Sizes between were not measured. On other devices PyTorch's default stays, as it was.
+    Sizes in between were not measured. Other devices use PyTorch's default.
 
     Args:
         device: of the model.
         training: whether gradients are computed.
         fused: the model is fused.
-        small_images: of 224 pixels or so, as in classification and pose.
+        small_images: about 224 pixels, as in classification and pose.
     """
     device = torch.device(device)
     if device.type != 'cuda':
@@ -36,6 +36,6 @@ def channels_last_is_faster(
 
 
 def kernels_serve(device: torch.device) -> bool:
-    """Whether the fused kernels would serve maps with channels last on a device."""
+    """Whether the fused kernels would run on channels-last maps on a device."""
     x = torch.empty(1, 8, 2, 2, device=device).contiguous(memory_format=torch.channels_last)
     return reason_against(x) is None

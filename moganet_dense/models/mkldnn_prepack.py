@@ -1,8 +1,7 @@
-"""Convolutions for inference on CPUs that keep their weight in oneDNN's order.
+"""Convolutions for inference on CPUs with their weight stored in oneDNN's layout.
 
-PyTorch keeps weights in an order of its own and brings them into oneDNN's at every call, which
-for a backbone is a pass over all of its weights an image, twice. Which order is oneDNN's
-depends on the shape of the map.
+PyTorch converts weights to oneDNN's layout at every call; for a backbone that reads and writes all
+of its weights for every image. The layout depends on the shape of the map.
 """
 
 from typing import Any, cast
@@ -12,10 +11,10 @@ import torch.nn as nn
 
 
 class PackedConv2d(nn.Conv2d):
-    """``conv``, and its weight in oneDNN's order for the shape that came last.
+    """``conv`` with its weight in oneDNN's layout for the last input shape.
 
-    Wherever a gradient is asked for, or oneDNN does not serve, ``conv`` itself computes. A
-    weight that is changed is packed again, unless it was changed by way of its ``.data``.
+    If a gradient is needed, or oneDNN does not support the call, ``conv`` is used. A changed weight
+    is packed again, unless it was changed through ``.data``.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -43,7 +42,7 @@ class PackedConv2d(nn.Conv2d):
         )
 
     def __getstate__(self) -> dict:
-        """A copy packs for itself: what is packed can be neither copied nor pickled."""
+        """A copy packs its own weight, since packed weights cannot be copied or pickled."""
         return vars(self) | dict(packed=None, packed_for=None)
 
 

@@ -272,7 +272,7 @@ class MogaNet(BaseModule):  # type: ignore[misc]
             if mode:
                 raise DeployError(
                     'the backbone is fused, which cannot be trained; '
-                    'build it anew and load weights that are not deployed'
+                    'build a new one and load weights that are not fused'
                 )
             return super().train(False)
         super().train(mode)
@@ -336,7 +336,7 @@ class MogaNet(BaseModule):  # type: ignore[misc]
         return self
 
     def _folded_stage(self, i: int) -> Iterator[tuple[str, nn.Module]]:
-        """Deploy form of a stage's parts by name; the last block takes the final norm in."""
+        """The fused parts of a stage by name; the last block includes the final norm."""
         patch_embed, blocks, norm = self.stage(i)
         norms = [None] * (len(blocks) - 1) + [norm]
         yield f'patch_embed{i + 1}', deployed_patch_embed(patch_embed)

@@ -74,9 +74,9 @@ def _hand() -> Skeleton:
                ('ring', 0.25, 0.09), ('pinky', 0.5, 0.085)]  # fmt: skip
     for finger, angle, palm in fingers:
         up = np.array([np.sin(angle), -np.cos(angle), 0.0])
-        for joint, length in enumerate((palm, 0.04, 0.028, 0.024)):
-            parents.append(0 if joint == 0 else len(names) - 1)
-            names.append(f'{finger}_{joint + 1}')
+        for index, length in enumerate((palm, 0.04, 0.028, 0.024)):
+            parents.append(0 if index == 0 else len(names) - 1)
+            names.append(f'{finger}_{index + 1}')
             bones.append(tuple(up * length))
     return Skeleton(tuple(names), tuple(parents), np.array(bones), 0.35, 0.014, (), 0.8, 0.2)
 

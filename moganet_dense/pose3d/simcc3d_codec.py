@@ -93,7 +93,7 @@ class SimCC3DLabel(BaseKeypointCodec):
         """The most likely place of each keypoint.
 
         Args:
-            simcc_x: (K, bins) of the columns.
+            simcc_x: (K, bins) of the columns, or (1, K, bins).
             simcc_y: (K, bins) of the rows.
             simcc_z: (K, bins) of the depths.
 
@@ -101,9 +101,10 @@ class SimCC3DLabel(BaseKeypointCodec):
             (1, K, 3), x and y in pixels of the input and depth in metres; (1, K), the smaller peak
             of x and y.
         """
-        x, y, z = (a.argmax(-1) / self.simcc_split_ratio for a in (simcc_x, simcc_y, simcc_z))
+        axes = [a.reshape(-1, a.shape[-1]) for a in (simcc_x, simcc_y, simcc_z)]
+        x, y, z = (a.argmax(-1) / self.simcc_split_ratio for a in axes)
         depths = (2 * z / self.input_size[2] - 1) * self.depth_range
-        scores = np.minimum(simcc_x.max(-1), simcc_y.max(-1))
+        scores = np.minimum(axes[0].max(-1), axes[1].max(-1))
         return np.stack([x, y, depths], -1)[None].astype(np.float32), scores[None]
 
     def _to_pixels(self, depths: np.ndarray) -> np.ndarray:

@@ -98,5 +98,6 @@ def _visible(inputs: torch.Tensor, preprocessor: Any) -> np.ndarray:
         inputs = inputs * preprocessor.std + preprocessor.mean
     turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's name; the pipelines load BGR
     if not (turned or getattr(preprocessor, '_channel_conversion', False)):
-        inputs = inputs.flip(1)
+        inputs = inputs[:, [2, 1, 0]] if inputs.shape[1] >= 3 else inputs
+    inputs = inputs[:, :3] if inputs.shape[1] >= 3 else inputs[:, :1].expand(-1, 3, -1, -1)
     return inputs.permute(0, 2, 3, 1).round().clamp(0, 255).byte().cpu().numpy()

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..data.image_array import as_bgr
+from ..data.image_array import as_read
 from ..results import (
     Classification,
     Detections,
@@ -17,6 +17,7 @@ from ..results import (
     Result,
     Segmentation,
     boxes_of,
+    confident,
 )
 from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
@@ -137,6 +138,7 @@ class OnnxModel:
         self.task: str = notes['task']
         self.classes = tuple(notes['classes'])
         self.prepare = Preparation(notes)
+        self.color_type: str = notes.get('color_type', 'color')  # older files have none
         self.cutter = Cutter(notes['crop']) if notes['crop'] else None
 
     def __repr__(self) -> str:
@@ -149,16 +151,20 @@ class OnnxModel:
         order: str | None = None,
         batch_size: int = 1,
         boxes: Any = None,
+        score_thr: float = 0.0,
     ) -> Result | Pyramid | list:
         """Predicts an image, or each image of a list.
 
         Args:
-            images: path, PIL image or array, see :func:`~moganet_dense.data.image_array.as_bgr`; or
-                a list or tuple of them.
-            order: channel order of arrays, 'rgb' or 'bgr'.
-            batch_size: for pose, boxes per forward pass; other tasks run one image at a time.
-            boxes: for pose: boxes of people, (N, 4), x1 y1 x2 y2 in pixels, or Detections; for
-                a list of images a list of these. None: the whole image shows one person.
+            images: path, URL, bytes, array or PIL image, see
+                :func:`~moganet_dense.data.image_array.as_bgr`; or a list or tuple of them.
+            order: of arrays' channels, 'rgb' or 'bgr'.
+            batch_size: for pose, how many boxes go through the network at once; images of
+                other tasks go one by one.
+            boxes: for pose: where the people are, (N, 4), x1 y1 x2 y2 in pixels, (N, 5) with
+                scores, one of them, or Detections; with a list of images a list of these. None:
+                the whole image is one person's.
+            score_thr: of a detector, objects below it are left out.
 
         Returns:
             a result of :mod:`moganet_dense.results`, or a list of them.
@@ -171,21 +177,24 @@ class OnnxModel:
         if boxes is not None and self.task != 'pose':
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if not isinstance(images, (list, tuple)):
-            return self._look(as_bgr(images, order), boxes, batch_size)
+            image = as_read(images, order, self.color_type)
+            return confident(self._look(image, boxes, batch_size), score_thr)
         given: Sequence = [None] * len(images) if boxes is None else boxes
         if len(given) != len(images):
             raise UserError(
                 f'boxes: expected {len(images)}, one array per image; found {len(given)}'
             )
         return [
-            self._look(as_bgr(image, order), own, batch_size)
+            confident(
+                self._look(as_read(image, order, self.color_type), own, batch_size), score_thr
+            )
             for image, own in zip(images, given, strict=True)
         ]
 
     def inputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The network inputs for an image, by name; for pose the whole image as one person."""
         if self.cutter:
-            pixels, _ = self.cutter.cut(image, boxes_of(None, image)[0])
+            pixels, _ = self.cutter.cut(image, boxes_of(None, image)[0][0])
             return dict(images=self.prepare.tensor(pixels))
         return self._feed(self.prepare.fit(image))
 
@@ -223,10 +232,10 @@ class OnnxModel:
         masks = None
         if probabilities:
             masks = paste(probabilities[0], boxes, fitted.size, self.notes['mask_threshold'])
-        return Detections(boxes, scores, labels, self.classes, masks)
+        return Detections(boxes, scores, labels, self.classes, masks, fitted.size)
 
     def _poses(self, image: np.ndarray, given: Any, batch_size: int) -> Poses:
-        boxes, sure = boxes_of(given, image), getattr(given, 'scores', None)
+        boxes, certain_boxes = boxes_of(given, image)
         cutter = cast(Cutter, self.cutter)
         keypoints, scores = [], []
         for start in range(0, len(boxes), batch_size):
@@ -244,5 +253,6 @@ class OnnxModel:
             boxes,
             self.classes,
             skeleton,
-            sure,
+            certain_boxes,
+            size=image.shape[:2],
         )

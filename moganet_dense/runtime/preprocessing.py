@@ -35,7 +35,7 @@ class Preparation:
         self.fill = notes['task'] == 'segmentation'  # padding would be labelled
         self.flip = notes['order'] == 'rgb'
         self.mean, self.std = (
-            np.array(notes[key], np.float32).reshape(3, 1, 1) for key in ('mean', 'std')
+            np.array(notes[key], np.float32).reshape(-1, 1, 1) for key in ('mean', 'std')
         )
 
     def fit(self, image: np.ndarray) -> Fitted:
@@ -52,16 +52,29 @@ class Preparation:
         if multiple := self.resize.get('multiple'):
             to_width, to_height = (-(-n // multiple) * multiple for n in (to_width, to_height))
             pixels = cv2.resize(pixels, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
-        return Fitted(pixels, (to_width / width, to_height / height), (height, width))
+        scale = to_width / width, to_height / height
+        return Fitted(self._padded(pixels), scale, (height, width))
 
     def tensor(self, pixels: np.ndarray) -> np.ndarray:
         """A resized image, normalised and padded, (1, 3, H, W) float32."""
         channels = pixels[..., ::-1] if self.flip else pixels
+        channels = channels.reshape(*pixels.shape[:2], -1)  # grey has no axis of channels
         normalised = (channels.transpose(2, 0, 1).astype(np.float32) - self.mean) / self.std
         height, width = pixels.shape[:2]
         full = self.shape or [-(-n // self.divisor) * self.divisor for n in (height, width)]
         margins = (0, 0), (0, full[0] - height), (0, full[1] - width)
         return np.pad(normalised, margins, constant_values=self.pad_value)[None]
+
+    def _padded(self, pixels: np.ndarray) -> np.ndarray:
+        """An image on a canvas of a fixed size, if the config wants one, at its upper left."""
+        if not self.resize.get('pad_to'):
+            return pixels
+        to_width, to_height = self.resize['pad_to']
+        height, width = pixels.shape[:2]
+        canvas = np.empty((max(to_height, height), max(to_width, width), 3), np.uint8)
+        canvas[:] = self.resize['pad_with']
+        canvas[:height, :width] = pixels
+        return canvas
 
     def _target(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after the first resizing."""

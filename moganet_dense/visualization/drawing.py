@@ -2,12 +2,13 @@
 
 import colorsys
 import functools
+from collections import Counter
 from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
-from ..results import Classification, Detections, Poses, Result, Segmentation
+from ..results import Classification, Detections, Panoptic, Poses, Result, Segmentation
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 TOP = 5  # classes written on a classified image
@@ -43,6 +44,7 @@ def draw(
     kinds = {
         Detections: functools.partial(_draw_detections, with_scores=with_scores),
         Segmentation: _draw_segmentation,
+        Panoptic: _draw_panoptic,
         Poses: _draw_poses,
         Classification: _draw_classification,
     }
@@ -61,7 +63,7 @@ def _draw_detections(
             _tint(canvas, kept.masks[i], tints[i], max(1, thickness - 1))
         x1, y1, x2, y2 = _whole(kept.boxes[i])
         cv2.rectangle(canvas, (x1, y1), (x2, y2), tints[i], thickness)
-    texts = _texts(kept) if with_scores else [kept.names[label] for label in kept.labels]
+    texts = _texts(kept, with_scores)
     patches: list[Patch] = []
     for text, box in zip(texts, kept.boxes, strict=True):
         x1, y1, _, y2 = _whole(box)
@@ -72,9 +74,15 @@ def _draw_detections(
         _write(canvas, text, patch, tint)
 
 
-def _texts(found: Detections) -> list[str]:
-    pairs = zip(found.labels, found.scores, strict=True)
-    return [f'{found.names[label]} {score:.2f}' for label, score in pairs]
+def _texts(found: Detections, with_scores: bool) -> list[str]:
+    """Name of each object, with its track and its score."""
+    texts = [found.names[label] for label in found.labels]
+    if found.track_ids is not None:
+        pairs = zip(texts, found.track_ids, strict=True)
+        texts = [f'{text} #{number}' if number >= 0 else text for text, number in pairs]
+    if with_scores:
+        texts = [f'{text} {score:.2f}' for text, score in zip(texts, found.scores, strict=True)]
+    return texts
 
 
 def _draw_segmentation(canvas: np.ndarray, found: Segmentation, score_thr: float) -> None:
@@ -92,6 +100,15 @@ def write_legend(canvas: np.ndarray, found: Segmentation) -> None:
     table, sizes = _bgr(found.palette), np.bincount(found.labels.ravel())
     largest = [k for k in np.argsort(-sizes)[:LISTED] if sizes[k] >= 0.01 * found.labels.size]
     _list(canvas, [(found.names[k], table[k]) for k in largest])
+
+
+def _draw_panoptic(canvas: np.ndarray, found: Panoptic, score_thr: float) -> None:
+    """Segments in their class's colour, each with an outline."""
+    table, sizes = _bgr(found.palette), Counter()
+    for segment in found.segments:
+        _tint(canvas, found.segment_map == segment.id, table[segment.label], 1)
+        sizes[segment.label] += int((found.segment_map == segment.id).sum())
+    _list(canvas, [(found.names[k], table[k]) for k, _ in sizes.most_common(LISTED)])
 
 
 def _draw_poses(canvas: np.ndarray, found: Poses, score_thr: float) -> None:

@@ -27,6 +27,7 @@ from ..utils.regular_files import require_memory
 from . import archive, releases, safetensors_file, unpickling
 from .conversion import backbone_state, is_deployed, recorded_gate
 from .download import locate
+from .first_conv import fit_first_conv
 from .state_dicts import WeightsError
 
 SHOWN_KEYS = 3  # per fault, in the message about keys that do not match
@@ -129,13 +130,14 @@ class PretrainedWeights:
         try:
             found = backbone_state(content, names, self.ema, self.prefix)
             check_gate(recorded_gate(content), backbone)
-            load_strictly(backbone, found.tensors)
+            tensors, adapted = fit_first_conv(found.tensors, backbone)
+            load_strictly(backbone, tensors)
         except WeightsError as error:
             raise WeightsError(f'{self.checkpoint}: {error}') from None
         ignored = f'; skipped {_parts(found.ignored)}' if found.ignored else ''
         print_log(
             f'{type(backbone).__name__}: loaded all {len(found.tensors)} tensors from '
-            f'{self.checkpoint} ({path}), {found.place}{ignored}',
+            f'{self.checkpoint} ({path}), {found.place}{ignored}{"; " * bool(adapted)}{adapted}',
             logger='current',
         )
 

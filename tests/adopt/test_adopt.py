@@ -8,7 +8,7 @@ from conftest import ROOT
 from mmengine.config import Config
 from toolbox_configs import FITS, MISFITS, QUICK
 
-from moganet_dense import MogaNet
+from moganet_dense import ARCHITECTURES, MogaNet
 from moganet_dense.adopt import adoption, backbone_swap
 from moganet_dense.adopt.adopted_text import adopted_text, code
 from moganet_dense.adopt.adoption import adopt, read_toolbox_config
@@ -16,6 +16,7 @@ from moganet_dense.adopt.backbone_swap import swap
 from moganet_dense.adopt.trial_step import trial_step
 from moganet_dense.engine.optim_groups import BackboneDecayConstructor
 from moganet_dense.utils.errors import UserError
+from moganet_dense.weights import releases
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
 
@@ -92,6 +93,24 @@ def test_channels_strides_preprocessing_and_loops_are_set():
     cfg = adopted('mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py')
     assert cfg.model.head.in_channels == 192 and cfg.train_cfg.max_epochs == 420
     assert 'by_epoch' not in cfg.train_cfg
+
+
+@pytest.mark.parametrize('arch', ARCHITECTURES)
+def test_the_weights_of_each_size_are_published(arch):
+    changes = swap(read_toolbox_config('mmpretrain::resnet/resnet50_8xb32_in1k.py'), arch)
+    checkpoint = changes.model['backbone']['init_cfg']['checkpoint']
+    assert checkpoint.removeprefix('moganet://') in releases.WEIGHTS
+
+
+def test_a_config_of_ones_own_is_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('mine.py').write_text("_base_ = 'mmpretrain::van/van-tiny_8xb128_in1k.py'")
+    list(adopt('mine.py', 't', trial=False))
+    cfg = Config.fromfile('mine_moganet_t.py')
+    assert cfg.model.backbone.arch == 't' and cfg.model.head.in_channels == 256
+    Path('bare.py').write_text(Path('mine.py').read_text() + '\noptim_wrapper = None')
+    with pytest.raises(UserError, match=r'bare\.py does not fit'):
+        list(adopt('bare.py', 't', trial=False))
 
 
 def test_norms_scales_and_sigmas_are_not_decayed_whatever_else_is_said():

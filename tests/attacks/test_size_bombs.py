@@ -193,7 +193,7 @@ def test_an_image_that_becomes_another_thing_stops_training(kind, tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['a FIFO', 'a device', 'a link to itself', 'a folder'])
-def test_the_check_names_it_and_goes_on(kind, tmp_path):
+def test_the_check_names_it_and_continues(kind, tmp_path):
     path = BOMBS[f'{kind} as image'].make(tmp_path, 0)
     digest, (finding,) = check_image(ImageSpec(str(path), 'train'))
     assert digest == b'' and 'expected an image at' in finding.found
@@ -206,7 +206,7 @@ def test_a_named_path_is_a_file_or_a_folder(tmp_path):
         require_files(dataset, 'mmdet')
 
 
-def test_predict_goes_on_after_it(tmp_path, capfd):
+def test_predict_continues_after_it(tmp_path, capfd):
     from PIL import Image
     from tiny_onnx import tiny_detector
 

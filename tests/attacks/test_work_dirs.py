@@ -94,7 +94,7 @@ def test_a_copied_folder_resumes_from_its_own_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['folder', 'fifo', 'device', 'loop', 'long', 'binary', 'NUL'])
-def test_a_pointer_that_is_none_is_passed_over(kind, tmp_path):
+def test_a_pointer_that_is_none_is_skipped(kind, tmp_path):
     pointer = tmp_path / POINTER
     makers = dict(
         folder=pointer.mkdir, fifo=lambda: os.mkfifo(pointer),

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from moganet_dense.config.mini_config import SCHEDULES, apply_mini, shrunk
+from moganet_dense.config.reading import read_config
 from moganet_dense.data.mini import SIZES
 from moganet_dense.utils.errors import UserError
 
@@ -41,7 +42,7 @@ def test_another_kind_of_data_is_an_error():
 
 
 def test_another_task_is_an_error():
-    with pytest.raises(UserError, match='serves mmdet, mmseg, mmpose configs, this one is mmpre'):
+    with pytest.raises(UserError, match='supports mmdet, mmseg, mmpose configs, this one is mmpre'):
         apply_mini(Config(dict(default_scope='mmpretrain')))
 
 
@@ -89,3 +90,31 @@ def test_a_loop_of_iterations_stays_one_and_of_epochs_too(workspace):
     apply_mini(iterations)
     assert iterations.train_cfg.max_iters == length
     assert iterations.param_scheduler[1].end == length
+
+
+def shipped(path: str) -> Path:
+    """A config of a toolbox as it ships it."""
+    import importlib
+
+    package, _, name = path.partition('::')
+    return Path(importlib.import_module(package).__file__).parent / '.mim/configs' / name
+
+
+@pytest.mark.slow
+def test_configs_of_the_toolboxes_become_small(monkeypatch):
+    monkeypatch.setattr('moganet_dense.config.mini_config.make_mini', lambda: None)
+    dino = read_config(shipped('mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'))
+    apply_mini(dino)
+    assert dino.optim_wrapper.clip_grad.max_norm == 0.1
+    rtmdet = read_config(shipped('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'))
+    apply_mini(rtmdet)
+    assert rtmdet.optim_wrapper.paramwise_cfg.bypass_duplicate is True
+    pads = [step.size for step in rtmdet.train_dataloader.dataset.pipeline if step.type == 'Pad']
+    assert pads == [(96, 96)]  # 640 * 0.12 = 77
+    switched = rtmdet.custom_hooks[1].switch_pipeline
+    assert [step.size for step in switched if step.type == 'Pad'] == [(96, 96)]
+    name = 'body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py'
+    dekr = read_config(shipped(f'mmpose::{name}'))
+    assert dekr.optim_wrapper.type == 'OptimWrapper'  # which the file leaves out
+    apply_mini(dekr)
+    assert dekr.model.head.decoder.input_size == (128, 128)  # 512 before

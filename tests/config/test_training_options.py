@@ -123,6 +123,7 @@ def test_batch_and_epochs_together():
     """8 of 16 images: 320 000 iterations; then 10 epochs of 100 images are 13 each, 130."""
     cfg, lines = changed(SEG, samples=100, batch_size=8, epochs=10)
     assert cfg.train_cfg.max_iters == 130 and cfg.param_scheduler[1].end == 130
+    assert cfg.train_cfg.val_interval == 13  # a tenth of an epoch would be 13 times as often
     assert cfg.param_scheduler[0].end == 1  # 3000 * 130 / 320 000 = 1.2
     assert [line.split(':')[0] for line in lines] == ['--batch-size 8', '--epochs 10']
 
@@ -139,7 +140,7 @@ def test_rate_takes_the_lowest_along():
     assert cfg.optim_wrapper.optimizer.lr == 3e-4 and cfg.param_scheduler[0].end == 4000
 
 
-def test_another_batch_than_the_rate_is_for_is_told_with_its_option():
+def test_another_batch_than_the_rate_is_for_is_reported_with_its_option():
     cfg = Config.fromfile(ROOT / DET)
     assert rate_for_other_batch(cfg) == (
         'warning: the rate 0.0001 is for batches of 16, this training has 2; --batch-size 2 scales '

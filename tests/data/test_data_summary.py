@@ -101,7 +101,7 @@ def test_pixels():
     ]
 
 
-def test_imbalance_is_told_in_training():
+def test_imbalance_is_reported_in_training():
     rows = [BOX] * 200 + [dict(BOX, category_id=5)]
     content = content_of(rows)
     assert 'rare, under 1% of cat: dog; class weights' in of_boxes(

@@ -80,7 +80,7 @@ def test_keypoints_lie_in_the_image_and_are_counted(mini):
         assert np.all((seen[:, 1] >= y - 2) & (seen[:, 1] <= y + h + 2))
 
 
-def test_a_persons_left_is_on_the_viewers_right(mini):
+def test_left_of_a_person_is_on_the_viewers_right(mini):
     rows = annotations(mini, 'person_keypoints', 'train')['annotations']
     triples = [np.array(row['keypoints']).reshape(17, 3) for row in rows]
     both = [t for t in triples if t[5, 2] and t[6, 2]]

@@ -19,6 +19,7 @@ from conftest import ROOT
 from PIL import Image
 from pycocotools import mask as rle
 from serving import NAMES, Watched, ask, predict, served
+from tiny_onnx import tiny_detector
 
 from moganet_dense.demo import connections, serve
 from moganet_dense.demo import server as module
@@ -329,7 +330,7 @@ def test_the_models_of_the_command_line(tmp_path):
         ([config], 'expected CONFIG CHECKPOINT'),
         ([f'{config}=nothing.pth'], 'no such checkpoint: nothing.pth'),
         (['faster_rcnn_moganet_s'], 'no weights are published'),
-        (['retinanet_moganet_s'] * 2, 'named twice'),
+        (['retinanet_moganet_s'] * 2, 'given twice'),
     ]:
         with pytest.raises(UserError, match=words):
             ModelCache.of(wrong)
@@ -343,3 +344,29 @@ def test_what_keeps_the_server_from_starting(monkeypatch):
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):
         serve(['retinanet_moganet_s'])
+
+
+def test_sites_that_may_embed_the_page():
+    from moganet_dense.demo.guard import Guard, origins
+
+    assert origins(['https://a.example:8888', '*']) == ['https://a.example:8888', '*']
+    for wrong in ('a.example', "'self'", 'https://a.example/path', 'https://a; script-src *'):
+        with pytest.raises(UserError, match='--allow-embed: expected an origin'):
+            origins([wrong])
+    policy = dict(Guard(None, embedders=['https://a.example']).headers)[b'content-security-policy']
+    assert b'frame-ancestors https://a.example' in policy and b'{' not in policy
+
+
+def test_exported_files_are_offered_without_torch(tmp_path, monkeypatch):
+    file = tiny_detector(tmp_path / 'my_boxes.onnx')
+    monkeypatch.setattr('moganet_dense.demo.model_cache.find_spec', lambda name: None)
+    cache = ModelCache.of([str(file)])
+    cache.require_libraries()
+    (choice,) = cache.choices.values()
+    assert (choice.name, choice.task) == ('my_boxes', 'detection')
+    found = cache.get('my_boxes')(np.zeros((32, 32, 3), np.uint8), order='rgb')
+    assert len(found.boxes) == len(found.scores)
+    with pytest.raises(UserError, match=r"needs torch.*pip install 'moganet_dense\[train\]'"):
+        ModelCache.of(['retinanet_moganet_s=random']).require_libraries()
+    with pytest.raises(UserError, match='takes no checkpoint'):
+        ModelCache.of([f'{file}=random'])

@@ -4,7 +4,7 @@
 
 Prints a line of JSON for each fault: seconds until all others had ended, what was said, processes
 left behind 30 s after, and the largest difference of weights after --resume in two processes
-(against a training that nobody killed), and whether it also goes on in one and in three.
+(against a training that nobody killed), and whether it also resumes in one and in three.
 """
 
 import json

@@ -74,7 +74,7 @@ def test_an_odd_number_of_images_scores_the_same_in_1_2_and_3_processes(compared
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_job_and_resuming_goes_on():
+def test_a_killed_process_ends_the_job_and_resuming_continues():
     for found in lines_of('faults.py', '--quick'):
         assert found['seconds'] < 30 and found['left'] == 0, found
         assert f'rank {found["rank"]} of 2' in found['said'][0]

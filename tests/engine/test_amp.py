@@ -93,7 +93,7 @@ def test_the_forward_pass_is_in_bfloat16_and_the_weights_are_not():
 
 
 @pytest.mark.parametrize('scaler', [None, {}, dict(scale=65536.0, growth_factor=2.0)])
-def test_a_training_is_resumed_bit_for_bit_whatever_it_was_scaled_by(scaler):
+def test_a_training_is_resumed_bitwise_whatever_it_was_scaled_by(scaler):
     model, wrapper = wrapped()
     step(model, wrapper, 0)
     saved, weights = copy.deepcopy(wrapper.state_dict()), copy.deepcopy(model.state_dict())

@@ -95,7 +95,7 @@ def test_a_checkpoint_of_a_gpu_is_resumed_as_this_device_computes():
     step(model, wrapper, 1)
 
 
-def test_other_groups_are_told_and_the_advice_works():
+def test_other_groups_are_reported_and_the_advice_works():
     path = ROOT / 'configs/_base_/schedules/adamw_1x.py'
     model = Model()
     old = wrapper_of(path, model, constructor='DefaultOptimWrapperConstructor')

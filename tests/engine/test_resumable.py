@@ -1,4 +1,5 @@
-"""A training that stops anywhere and goes on is, bitwise, one that never stopped; and what
+"""A training that is stopped anywhere and resumed is bitwise identical to one that never stopped;
+and what
 stops it leaves a whole checkpoint."""
 
 import json
@@ -84,7 +85,7 @@ EXACT = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'gradi
     ],
     ids=['middle', 'end', 'after', 'later'],
 )
-def test_what_was_stopped_goes_on_exactly(toy, by_epoch, workers, faults, error):
+def test_what_was_stopped_continues_exactly(toy, by_epoch, workers, faults, error):
     options = dict(by_epoch=by_epoch, workers=workers)
     expected = toy('whole', **options)
     state = generators()
@@ -110,7 +111,7 @@ def test_gradients_that_were_gathered_are_not_lost(toy, tmp_path):
         assert_same(found[part], expected[part], part)
 
 
-def test_a_seed_that_was_drawn_goes_on(toy, tmp_path):
+def test_a_seed_that_was_drawn_continues(toy, tmp_path):
     with pytest.raises(Stopped):
         toy('stopped', faults=dict(term=8), seed=None)
     seed = last(tmp_path / 'stopped')['meta']['seed']
@@ -164,7 +165,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize('how', ['cut', 'empty', 'flipped'])
-def test_a_damaged_checkpoint_is_named_and_passed_over(how, toy, tmp_path, capfd):
+def test_a_damaged_checkpoint_is_named_and_skipped(how, toy, tmp_path, capfd):
     expected = toy('whole', weight=400)
     with pytest.raises(RuntimeError):
         toy('work', faults=dict(crash=14), weight=400)
@@ -176,7 +177,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(how, toy, tmp_path, capfd
     assert_same(found['state_dict'], expected['state_dict'])
 
 
-def test_when_all_are_damaged_nothing_is_started_anew(toy, tmp_path):
+def test_when_all_are_damaged_nothing_is_restarted(toy, tmp_path):
     with pytest.raises(RuntimeError):
         toy('work', faults=dict(crash=8))
     damage(tmp_path / 'work/epoch_1.pth', 'cut')
@@ -193,11 +194,13 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before_it(toy, tmp_pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
-        with pytest.raises(UserError, match='cannot write into .*epoch_1.pth is complete') as told:
+        with pytest.raises(
+            UserError, match='cannot write into .*epoch_1.pth is complete'
+        ) as raised:
             toy('work', resume='auto', weight=100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert '\n' not in str(told.value)
+    assert '\n' not in str(raised.value)
     assert (tmp_path / 'work/epoch_1.pth').read_bytes() == before
     assert not list((tmp_path / 'work').glob('.*.part'))
     expected, found = toy('whole', weight=100_000), toy('work', resume='auto', weight=100_000)
@@ -215,15 +218,15 @@ def test_signals_end_in_a_code_of_their_own(name, tmp_path, monkeypatch, capsys)
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_does_harm(toy, tmp_path):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         toy('work', faults=dict(nan=9))
-    assert '\n' not in str(told.value)
+    assert '\n' not in str(raised.value)
     for part in ('iteration 9', 'loss_toy nan', 'images/', str(tmp_path / 'work' / 'epoch_1.pth')):
-        assert part in str(told.value)
-    assert str(told.value).count('.jpg') == 4
+        assert part in str(raised.value)
+    assert str(raised.value).count('.jpg') == 4
 
 
-def test_so_many_in_a_row_are_passed_over(toy):
+def test_so_many_in_a_row_are_skipped(toy):
     found = toy('work', faults=dict(nan=[3, 4, 9]), skip=2)
     for part in ('state_dict', 'ema_state_dict'):
         assert all(torch.isfinite(value).all() for value in found[part].values())

@@ -1,4 +1,4 @@
-"""Grad-CAM held against its formula, v against a model worked out by hand, and whole runs."""
+"""Grad-CAM compared with its formula, v against a model worked out by hand, and whole runs."""
 
 import json
 import sys

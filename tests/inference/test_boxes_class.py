@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from moganet_dense.data.sources import Frame, Source
-from moganet_dense.inference.predict import WholeImage, WrittenBoxes, category_of
+from moganet_dense.inference.person_boxes import WholeImage, WrittenBoxes, category_of
 from moganet_dense.results import Poses
+from moganet_dense.results.coco_rows import categories
 from moganet_dense.utils.errors import UserError
-from moganet_dense.writer import categories
 
 
 def written(folder, *names: str):

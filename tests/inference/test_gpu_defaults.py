@@ -61,7 +61,7 @@ def test_it_can_be_turned_off():
         (Form(deploy=True, compiled=True, cuda_graphs=True), False),
     ],
 )
-def test_the_deploy_form_of_a_test_replays(form, expected):
+def test_the_fused_model_of_a_test_replays(form, expected):
     model = build(small(POSE)).eval()
     form.apply(model)
     assert (model.backbone.graph_cache is not None) == expected

@@ -1,4 +1,4 @@
-"""Classes of pixels, a few classes at a time, held against PyTorch with all at once."""
+"""Classes of pixels, a few classes at a time, compared with PyTorch with all at once."""
 
 import pytest
 import torch

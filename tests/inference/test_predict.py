@@ -1,4 +1,4 @@
-"""predict: what comes out as files, held against pycocotools, OpenCV and images drawn here."""
+"""predict: what comes out as files, compared with pycocotools, OpenCV and images drawn here."""
 
 import io
 import json
@@ -24,19 +24,14 @@ from small import small
 
 from moganet_dense import load_model
 from moganet_dense.cli import main
-from moganet_dense.data.coco_classes import CLASSES
 from moganet_dense.data.sources import Frame, find
-from moganet_dense.inference.predict import (
-    SKIPPED,
-    DetectedBoxes,
-    WholeImage,
-    WrittenBoxes,
-    predict,
-)
+from moganet_dense.inference.person_boxes import DetectedBoxes, WholeImage, WrittenBoxes
+from moganet_dense.inference.predict import SKIPPED, predict
 from moganet_dense.results import Classification, Detections, Poses, Segmentation
+from moganet_dense.results.coco_classes import CLASSES
+from moganet_dense.results.polygons import run_lengths
 from moganet_dense.utils.errors import INTERRUPTED, UserError
 from moganet_dense.visualization.drawing import colours, draw
-from moganet_dense.writer import rows, run_lengths
 
 HERE = Path(__file__).parent
 RED = (0, 0, 255)  # BGR
@@ -95,9 +90,9 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     (cat,) = coco.getCatIds(['cat'])
     assert cat == 17 and len(coco.getCatIds()) == 80  # COCO's own number
     found = {coco.imgs[a['image_id']]['file_name']: a for a in coco.anns.values()}
-    assert found['photos/a.png']['bbox'] == [10, 20, 30, 15]
-    assert found['photos/more/b.png']['bbox'] == [0, 0, 8, 40]
-    assert coco.annToMask(found['photos/a.png']).sum() == 450 == found['photos/a.png']['area']
+    assert found['a.png']['bbox'] == [10, 20, 30, 15]
+    assert found['more/b.png']['bbox'] == [0, 0, 8, 40]
+    assert coco.annToMask(found['a.png']).sum() == 450 == found['a.png']['area']
     drawn = cv2.imread('photos/out/drawn/a.jpg')
     assert drawn.shape == (60, 80, 3)
     assert cv2.imread('photos/out/drawn/more/b.jpg') is not None
@@ -107,7 +102,7 @@ def test_boxes_masks_and_drawings_of_a_folder(photos, capsys):
     assert not list(Path().rglob('*.part*'))
 
 
-def test_an_image_that_the_model_does_not_take_is_passed_over(photos, capsys):
+def test_an_image_that_the_model_does_not_take_is_skipped(photos, capsys):
     class Choosy(RedBoxes):
         def look(self, image: np.ndarray) -> Detections:
             if min(image.shape[:2]) < 10:
@@ -195,20 +190,25 @@ def test_an_interrupted_process_has_written_what_it_saw(number, photos):
         stderr=subprocess.PIPE,
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, [ROOT, ROOT / 'tests', HERE]))),
     )  # fmt: skip
-    told = [process.stdout.readline() for _ in range(3)]
+    lines = [process.stdout.readline() for _ in range(3)]
     process.send_signal(number)
     rest, said = process.communicate(timeout=60)
-    told += rest.splitlines()
+    lines += rest.splitlines()
     assert process.returncode == INTERRUPTED == 130
-    assert 3 <= len(told) < 10 and 'Traceback' not in said
-    line = f'interrupted: processed {len(told)} images; results in out'
+    assert 3 <= len(lines) < 10 and 'Traceback' not in said
+    line = f'interrupted: processed {len(lines)} images; results in out'
     assert [row for row in said.splitlines() if row.startswith('interrupted')] == [line]
     content = json.loads(Path('out/predictions.json').read_text())
-    assert content['images'] == [
-        dict(id=i + 1, **{k: v for k, v in json.loads(row).items() if k != 'found'})
-        for i, row in enumerate(told)
-    ]
-    assert frames_of('out/drawn/clip.mp4') == len(told) - 1
+    rows = [json.loads(row) for row in lines]
+    assert [row['file_name'] for row in rows] == ['photos/a.png'] + ['clip.avi'] * (len(rows) - 1)
+    for image, row in zip(content['images'], rows, strict=True):
+        assert {k: image[k] for k in ('height', 'width')} == {
+            k: row[k] for k in ('height', 'width')
+        }
+        if 'frame' in row:
+            assert image['frame'] == row['frame'] and image['video'] == 'clip.avi'
+            assert image['file_name'] == f'clip.frames/{row["frame"]:06d}.jpg'
+    assert frames_of('out/drawn/clip.mp4') == len(lines) - 1
     assert not list(Path().rglob('*.part*'))
 
 
@@ -320,10 +320,10 @@ def test_without_rich_there_is_no_bar(photos, monkeypatch, capfd):
     for name in ('rich', 'rich.progress', 'rich.console'):
         monkeypatch.setitem(sys.modules, name, None)
     assert predict(RedBoxes(), [str(photos)], Path('out')) == SKIPPED
-    said = capfd.readouterr().err.splitlines()
-    assert [line.split(':')[0] for line in said] == [
-        'skipped', 'processed 2 images, skipped 1 file; results in out'
-    ]  # fmt: skip
+    skipped, summary = capfd.readouterr().err.splitlines()
+    assert skipped.startswith('skipped: photos/broken.jpg')
+    assert summary.startswith('processed 2 images, skipped 1 file; results in out; ')
+    assert summary.endswith(' images per second')
 
 
 def test_odd_files(photos, capfd):
@@ -426,7 +426,7 @@ def test_drawing_marks_the_place_and_leaves_the_image():
 
     cls = Classification(np.float32([0.2, 0.8]), 1, 'y', ('x', 'y'))
     assert (draw(image, cls) != 50).any()
-    assert rows(cls) == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
+    assert cls.rows() == [dict(label=1, name='y', score=0.8), dict(label=0, name='x', score=0.2)]
 
 
 def test_labels_give_way_to_each_other():
@@ -523,8 +523,10 @@ def test_people_of_a_coco_file(photos):
     # a data set that numbers people otherwise, of the frames of a video
     images = [dict(id=k + 1, file_name='clip.avi', frame=k) for k in range(2)]
     rows = [dict(image_id=2, category_id=4, bbox=[10, 10, 20, 20]), BOXES[0] | dict(image_id=1)]
-    told = [dict(id=1, name='dog'), dict(id=4, name='person')]
-    Path('set.json').write_text(json.dumps(dict(images=images, annotations=rows, categories=told)))
+    categories = [dict(id=1, name='dog'), dict(id=4, name='person')]
+    Path('set.json').write_text(
+        json.dumps(dict(images=images, annotations=rows, categories=categories))
+    )
     written, source = WrittenBoxes('set.json', 0.3), find(['clip.avi'])[0]
     first, second, third = written([Frame(source, None, k, 25) for k in range(3)])
     assert len(first) == 0 and second.boxes.tolist() == [[10, 10, 30, 30]]
@@ -537,7 +539,7 @@ def test_people_of_a_coco_file(photos):
 
 
 def test_images_of_one_name_have_boxes_of_their_own(photos):
-    """What predict writes of two folders is told apart by their paths."""
+    """What predict writes of two folders is distinguished by their paths."""
     files = [f'photos/{folder}/x.png' for folder in 'ab']
     for file in files:
         with_red(Path(file), 0, 0, 2, 2)
@@ -548,8 +550,8 @@ def test_images_of_one_name_have_boxes_of_their_own(photos):
     frames = [Frame(source, None) for source in find(files)]
     assert [found.boxes[0, 0] for found in written(frames)] == [1, 2]
     with_red(Path('elsewhere/x.png'), 0, 0, 2, 2)
-    (told,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
-    assert told == 'elsewhere/x.png: set.json has several of this name; pass paths as in the file'
+    (fault,) = written([Frame(find(['elsewhere/x.png'])[0], None)])
+    assert fault == 'elsewhere/x.png: set.json has several of this name; pass paths as in the file'
 
 
 class Finder:
@@ -564,7 +566,7 @@ class Finder:
         return [Detections(boxes, np.float32([0.9, 0.8]), np.array([0, 0]), CLASSES)] * len(images)
 
 
-def test_images_that_a_detector_does_not_take_are_passed_over(photos, capsys):
+def test_images_that_a_detector_does_not_take_are_skipped(photos, capsys):
     with_red(photos / 'thin.png', 0, 0, 20, 2, size=(80, 5))
     files = [f'photos/{name}.png' for name in ('a', 'thin', 'more/b')]
     boxes = DetectedBoxes(Finder(), 0.3, 2)
@@ -574,7 +576,7 @@ def test_images_that_a_detector_does_not_take_are_passed_over(photos, capsys):
     assert [row['bbox'] for row in content['annotations']] == [[10, 10, 20, 30]] * 2
 
 
-def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
+def test_frames_that_are_skipped_leave_videos_apart(photos, capsys):
     for name in ('one', 'two'):
         writer = cv2.VideoWriter(f'{name}.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
         for _ in range(5):
@@ -591,7 +593,7 @@ def test_frames_that_are_passed_over_leave_videos_apart(photos, capsys):
         assert sum(iter(lambda video=drawn: video.read()[0], False)) == count
 
 
-def test_boxes_that_are_none_are_told_by_image(photos):
+def test_boxes_that_are_none_are_reported_by_image(photos):
     for x in (float('nan'), 1e39):
         listed = [BOXES[0] | dict(bbox=[x, 1, 40, 80])]
         Path('found.json').write_text(json.dumps(listed))
@@ -643,12 +645,12 @@ def test_nothing_to_look_at_tells_what_is_there(photos):
     Path('phone/IMG_1.HEIC').write_bytes(b'x')
     with pytest.raises(UserError, match=r'no images or videos in phone; suffixes found: \.HEIC'):
         predict(RedBoxes(), ['phone'], None)
-    for text, told in [('', 'found an empty text'), ('a.png\0b.png', 'found NUL in it')]:
-        with pytest.raises(UserError, match=told):
+    for text, expected in [('', 'found an empty text'), ('a.png\0b.png', 'found a NUL character')]:
+        with pytest.raises(UserError, match=expected):
             predict(RedBoxes(), [text], None)
 
 
-def test_a_truncated_video_is_told(photos, capsys):
+def test_a_truncated_video_is_reported(photos, capsys):
     writer = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (80, 60))
     for _ in range(20):
         writer.write(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8))
@@ -701,7 +703,7 @@ def test_a_checkpoint_after_the_config_and_a_work_dir_in_place_of_both(photos, r
         command = ['predict', *model, 'photos/a.png', *rest, '--json', '--conf', '0']
         assert main(command) == 0
         found.append(capfd.readouterr().out.splitlines()[-1])
-    assert len(json.loads(found[0])['found']) > 0
+    assert len(json.loads(found[0])['found']) == 100
     assert found[0] == found[1] == found[2]
     assert main(['predict', *saved, *rest]) == 2
     assert 'expected INPUT' in capfd.readouterr().err
@@ -711,10 +713,10 @@ def test_json_alone_is_on_standard_output(photos, random_model, capfd):
     config, *rest = random_model('configs/pose/topdown_moganet_xt_256x192.py')
     command = ['predict', config, 'photos/a.png', 'photos/broken.jpg', *rest, '--json']
     assert main([*command, '--boxes', 'whole', '--batch-size', '2']) == SKIPPED
-    told = capfd.readouterr()
-    (line,) = told.out.splitlines()
+    captured = capfd.readouterr()
+    (line,) = captured.out.splitlines()
     assert len(json.loads(line)['found'][0]['keypoints']) == 51
-    assert 'skipped: photos/broken.jpg' in told.err and not Path('predictions').exists()
+    assert 'skipped: photos/broken.jpg' in captured.err and not Path('predictions').exists()
     assert main(command) == 2  # pose without boxes
     assert 'a model of pose needs --boxes' in capfd.readouterr().err
 
@@ -744,7 +746,7 @@ def test_people_that_a_detector_finds(photos, random_model, capfd):
         (['retinanet_moganet_s', 'a.png', '--weights', 'random', '--device', 'x'], 1, 'device x'),
         (['retinanet_moganet_s', 'a.png', '--threads', '2'], 2, 'for PyTorch: OMP_NUM_THREADS=N'),
         (['docs/benchmarks', 'a.png'], 1, 'a work dir with the config of a training'),
-        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'those of a detector'),
+        (['a', 'a.png', '--boxes', 'whole', '--boxes-weights', 'x'], 2, 'needs a detector'),
     ],
 )
 def test_a_mistake_is_one_line(args, code, said, capfd):

@@ -209,7 +209,7 @@ def test_the_pyramid_is_the_backbones(models, pixels):
         assert feature.dtype == np.float32
 
 
-def test_the_deploy_form_sees_the_same(models, pixels, tmp_path):
+def test_the_fused_model_sees_the_same(models, pixels, tmp_path):
     plain = models(DET)
     torch.save({'state_dict': plain.model.state_dict()}, tmp_path / 'w.pth')
     deployed = load_model(small(DET), tmp_path / 'w.pth', device='cpu', deploy=True)
@@ -303,7 +303,7 @@ def test_an_image_that_does_not_fit_is_one_line(models, pixels, tmp_path):
     model = models(DET)
     (tmp_path / 'a.txt').write_text('no image')
     for image, said in [
-        (pixels, 'say order='),
+        (pixels, 'pass order='),
         (pixels.astype(np.float32), 'found .*float32'),
         (np.zeros((4, 4, 4), np.uint8), r'found \(4, 4, 4\)'),
         (torch.zeros(3, 4, 4), 'found Tensor'),

@@ -151,14 +151,15 @@ def test_a_block_under_autocast(dtype):
     found = step(block, autocast(block), x, grad)
     assert found['y'].dtype == torch.float32  # the sum of the branches, as autocast has it
     keys = [name for name, p in block.named_parameters()]
-    scale = sum(wanted[key].square().sum() for key in keys).sqrt()
+    rounding = torch.finfo(dtype).eps / 2
 
-    def distance(result) -> float:
-        return sum((result[key] - wanted[key]).square().sum() for key in keys).sqrt() / scale
+    def distance(result, key) -> float:
+        return ((result[key] - wanted[key]).norm() / wanted[key].norm()).item()
 
     assert error(found['y'], wanted['y']) <= 1.2 * error(by_formulas['y'], wanted['y']) + 1e-4
     assert error(found['x'], wanted['x']) <= 1.2 * error(by_formulas['x'], wanted['x']) + 1e-4
-    assert distance(found) <= 1.6 * distance(by_formulas)  # found: 1.45 and 1.1
+    for key in keys:  # the layer scale of Moga: 9 times as far in bfloat16, and below its rounding
+        assert distance(found, key) <= max(1.2 * distance(by_formulas, key), rounding), key
     assert all(found[key].dtype == torch.float32 for key in keys)
 
 

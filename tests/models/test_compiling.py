@@ -40,6 +40,7 @@ def step(net, size: int) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
+@pytest.mark.slow  # 13 graphs
 def test_a_stage_compiles_once_and_once_more_for_any_size():
     """fullgraph is on: a graph break would be an error, and the stage not compiled."""
     net = MogaNet(ARCH, drop_path_rate=0.2).train()
@@ -127,6 +128,6 @@ def test_a_stage_that_fails_computes_as_before(warnings):
     torch.testing.assert_close(net.norm2.running_mean, plain.norm2.running_mean)
 
 
-def test_the_deploy_form_is_refused():
+def test_the_fused_model_is_refused():
     with pytest.raises(ValueError, match='the backbone is fused'):
         compile_blocks(MogaNet(ARCH).eval().switch_to_deploy())

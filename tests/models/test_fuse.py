@@ -57,7 +57,7 @@ def test_packed_it_computes_the_same(layout):
     net = golden.fill(MogaNet('xt')).eval()
     packed = deployed(net).to(memory_format=layout).pack()
     with torch.no_grad():
-        for size in [(75, 101), (64, 64), (64, 64)]:  # packed, packed anew, found packed
+        for size in [(75, 101), (64, 64), (64, 64)]:  # packed, packed again, found packed
             x = golden.image(*size, 2)
             found = packed(x.contiguous(memory_format=layout))
             assert worst(found, plain_forward(net, x)) < 1e-5
@@ -82,7 +82,7 @@ def test_packed_it_is_still_a_module_like_others():
     torch.testing.assert_close(found, wanted)
 
 
-def test_only_the_deploy_form_is_packed():
+def test_only_the_fused_model_is_packed():
     with pytest.raises(DeployError, match='call switch_to_deploy'):
         MogaNet(TINY).eval().pack()
 

@@ -55,11 +55,11 @@ def test_multi_modal_models_are_there_with_transformers_4_alone(
     assert callable(module.require)  # the rest of mmpretrain's file is there
     models = registry.Registry('models of a test')
     module.register_multimodal_placeholder(['Blip', 'Ofa'], models)
-    with pytest.raises(ImportError) as told:
+    with pytest.raises(ImportError) as raised:
         models.build(dict(type='Blip'))
     if version.startswith('5'):
         expected = f'Blip of mmpretrain needs transformers 4, found {version}'
-        assert expected in str(told.value) and 'pip install "transformers<5"' in str(told.value)
+        assert expected in str(raised.value) and 'pip install "transformers<5"' in str(raised.value)
 
 
 @pytest.mark.slow  # imports mmpretrain in a process of its own

@@ -89,7 +89,7 @@ def test_only_the_first_process_writes(trained, monkeypatch):
     assert not names & {'report.html', 'run.json', 'evaluation.json'}
 
 
-def test_without_tensorboard_training_says_so_and_goes_on(trained, monkeypatch, caplog):
+def test_without_tensorboard_training_says_so_and_continues(trained, monkeypatch, caplog):
     monkeypatch.setattr(trackers, '_installed', lambda name: False)
     with caplog.at_level(logging.WARNING):
         work_dir = trained()

@@ -1,4 +1,4 @@
-"""Downloads: https only, whole or not at all, into the cache and nowhere else."""
+"""Downloads: https only, atomically, into the cache and nowhere else."""
 
 import contextlib
 import multiprocessing
@@ -104,7 +104,7 @@ def test_a_certificate_that_is_not_trusted_or_of_another_host(cache, certificate
     assert not asked and not files(cache)
 
 
-# --- whole or not at all
+# --- atomically
 
 CUT = {
     'is truncated': (Answer(BODY, sent=5000), 'expected 12800 bytes, received 5000'),
@@ -113,7 +113,7 @@ CUT = {
     'says nothing': (Answer(BODY, headers={'Content-Length': None}), 'found status 200, size None'),
     'says nonsense': (Answer(BODY, headers={'Content-Length': 'x'}), 'status 200, size x'),
     'says less than none': (Answer(BODY, headers={'Content-Length': '-1'}), 'status 200, size -1'),
-    'in chunks that break off': (
+    'in chunks that are truncated': (
         Answer(b'ff\r\nabc', headers={'Content-Length': None, 'Transfer-Encoding': 'chunked'}),
         'found Transfer-Encoding: chunked',
     ),
@@ -133,7 +133,7 @@ CUT = {
 
 
 @pytest.mark.parametrize('kind', CUT)
-def test_what_is_cut_leaves_nothing_and_starts_anew(kind, cache, certificate):
+def test_what_is_cut_leaves_nothing_and_starts_again(kind, cache, certificate):
     answer, said = CUT[kind]
     with serving(answer, certificate) as (address, _):
         url = f'{address}/w.pth'
@@ -168,7 +168,7 @@ NAMES = {  # file name: whether it tells this file's SHA-256, another's, or none
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_a_hash_in_the_name_is_held_against_the_file(name, cache, certificate):
+def test_a_hash_in_the_name_is_compared_with_the_file(name, cache, certificate):
     with serving(Answer(BODY), certificate) as (address, _):
         if NAMES[name] is False:
             said = f'expected SHA-256 00000000..., found {HASH[:8]}...'
@@ -194,10 +194,10 @@ def test_two_processes_at_once(cache, certificate):
     assert len(asked) == 2 and len(files(cache)) == 1
 
 
-# --- slow peers, and what they broke off
+# --- slow peers, and interrupted downloads
 
 
-def test_what_broke_off_is_completed(cache, certificate):
+def test_what_was_truncated_is_completed(cache, certificate):
     with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, asked):
         said = refused(f'{address}/w.pth')
         assert 'expected 12800 bytes, received 5000' in said

@@ -55,12 +55,12 @@ def test_in_every_precision(dtype):
 
 
 def test_mmengine_is_warned(tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr(mmengine_loader, 'print_log', lambda text, **_: told.append(text))
+    logged = []
+    monkeypatch.setattr(mmengine_loader, 'print_log', lambda text, **_: logged.append(text))
     torch.save(dict(state_dict={'a.weight': torch.tensor([1.0, NAN])}), tmp_path / 'a.pth')
     with mmengine_loader.reading_without_code():
         CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'), 'cpu')
-    assert '1 tensors are not finite (NaN or infinity): a.weight' in told[0]
+    assert '1 tensors are not finite (NaN or infinity): a.weight' in logged[0]
 
 
 @pytest.mark.slow

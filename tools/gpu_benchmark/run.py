@@ -74,7 +74,7 @@ def write(path: Path, result: dict) -> None:
 class Session:
     """Workers one after another, until all rows are done or time is up.
 
-    A row that takes longer than its limit costs its worker: a new one goes on with the next row.
+    A row that takes longer than its limit costs its worker: a new one continues with the next row.
 
     Attributes:
         complete: whether all rows were measured or failed by themselves.

@@ -1,5 +1,5 @@
 # OpenMixup's recipe: AdamW, 300 epochs of cosine by iteration, under it 5 epochs of linear
-# warm-up from 1e-6 of the rate; BN statistics are measured anew after each epoch. Biases,
+# warm-up from 1e-6 of the rate; BN statistics are measured again after each epoch. Biases,
 # norms, layer scales and sigmas are not decayed; the stem's two norms, which have no "norm"
 # in their names, are.
 optim_wrapper = dict(

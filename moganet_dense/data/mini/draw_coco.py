@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
-from ..coco_classes import CLASSES, category_ids
+from ...results.coco_classes import CLASSES, category_ids
 from .sprites import SPRITES, Sprite, background, paste
 
 CANVASES = ((192, 144), (160, 160), (144, 192))  # width, height

@@ -153,8 +153,7 @@ def _of_data_set(
 
 
 def _reads_alike(kind: type | None, base: type) -> bool:
-    return (
-        kind is not None
-        and issubclass(kind, base)
-        and all(getattr(kind, n, None) is getattr(base, n, None) for n in _READERS)
-    )
+    if kind is None or not issubclass(kind, base):
+        return False
+    same = all(getattr(kind, n, None) is getattr(base, n, None) for n in _READERS)
+    return same or getattr(kind, 'rows_are_checked', False)

@@ -1,29 +1,29 @@
-// What a model sees, in one form for all tasks: {task, name, score, colour} and some of box,
-// runs (a mask) and keypoints. Drawn onto a canvas of the answer's size, and found under a pointer.
+// Predictions, in one form for all tasks: {task, name, score, colour} and some of box,
+// runs (a mask) and keypoints. Drawn on a canvas of the image's size, and found under the pointer.
 
-export function objectsOf(told, shown) {
-  if (told.task === 'classification') {
-    return told.classes.map((row) => ({ ...row, task: told.task, colour: 'var(--accent)' }));
+export function objectsOf(response, shown) {
+  if (response.task === 'classification') {
+    return response.classes.map((row) => ({ ...row, task: response.task, colour: 'var(--accent)' }));
   }
-  if (told.task === 'segmentation') {
-    return told.classes.map((row) => ({
-      task: told.task, name: row.name, score: row.score, runs: row.segmentation,
+  if (response.task === 'segmentation') {
+    return response.classes.map((row) => ({
+      task: response.task, name: row.name, score: row.score, runs: row.segmentation,
       colour: shown.colours[row.label], pixels: row.pixels,
     }));
   }
-  const category = Object.fromEntries(told.categories.map((each) => [each.id, each]));
-  return told.annotations.map((row, i) => {
+  const category = Object.fromEntries(response.categories.map((each) => [each.id, each]));
+  return response.annotations.map((row, i) => {
     const [x, y, width, height] = row.bbox;
     const kind = category[row.category_id];
     return {
-      task: told.task,
+      task: response.task,
       name: kind.name,
       score: row.score,
       box: { x, y, width, height },
       runs: row.segmentation,
       keypoints: row.keypoints && keypoints(row.keypoints, kind),
       links: kind.skeleton,
-      colour: shown.colours[told.task === 'pose' ? i : row.category_id],
+      colour: shown.colours[response.task === 'pose' ? i : row.category_id],
     };
   });
 }
@@ -43,7 +43,7 @@ export function isShown(object, threshold) {
 
 export function drawObjects(context, objects, view) {
   paintMasks(context, objects, view);
-  const ordered = [...objects].reverse(); // the most certain on top
+  const ordered = [...objects].reverse(); // the most confident on top
   for (const object of ordered) if (object.keypoints) drawKeypoints(context, object, view);
   for (const object of ordered) if (object.box) drawBox(context, object, view);
   for (const object of ordered) if (object.box && !object.keypoints) drawName(context, object, view);
@@ -132,7 +132,7 @@ function drawKeypoints(context, object, view) {
   context.globalAlpha = 1;
 }
 
-// The object at a place of the image, with the name and score that belong there.
+// The object at a point of the image, with its name and score.
 export function objectAt(objects, x, y, view) {
   if (x < 0 || y < 0 || x >= view.width || y >= view.height) return null;
   const near = Math.max(view.width, view.height) / 60;

@@ -1,4 +1,4 @@
-// The page: asks the server about an image and draws the answer. No library, no other host.
+// The page: sends an image to the server and draws the response. No library, no external requests.
 import { decodeRuns, inflate } from './rle.js';
 import { drawObjects, isShown, objectAt, objectsOf } from './overlay.js';
 
@@ -10,14 +10,14 @@ const TASKS = {
   classification: 'Classification',
 };
 
-const FINE = 900; // pixels along the longer side of what is drawn, at least
+const FINE = 900; // minimum pixels along the longer side of the drawing
 
 let offered = [];
 let maxBytes = 0;
 let image = null; // {file, name, bitmap}
-let found = null; // the answer, with objects and masks decoded
+let found = null; // the response, with objects and masks decoded
 let lit = null; // the object under the pointer
-let asking = null; // AbortController of the question that is under way
+let asking = null; // AbortController of the current request
 
 function say(words, kind = '') {
   $('status').textContent = words;
@@ -43,7 +43,7 @@ async function begin() {
     offered = answer.models;
     maxBytes = answer.max_bytes;
   } catch {
-    return say('The server does not answer; is it still running?', 'bad');
+    return say('The server does not respond; is it still running?', 'bad');
   }
   const tasks = Object.keys(TASKS).filter((task) => offered.some((model) => model.task === task));
   fill($('task'), tasks.map((task) => [task, TASKS[task]]));
@@ -60,7 +60,7 @@ async function take(file, name) {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    // the server says what is wrong with it
+    // the server reports the error
   }
   image = { file, name, bitmap };
   await ask();
@@ -72,7 +72,7 @@ async function ask() {
   const own = (asking = new AbortController());
   const model = $('model').value;
   forget();
-  say(`${model} looks at the image; the first time it is loaded.`, 'busy');
+  say(`${model} is running; the first request also loads it.`, 'busy');
   const query = new URLSearchParams({ model });
   if ($('task').value === 'pose' && $('detector').value) query.set('detector', $('detector').value);
   try {
@@ -86,16 +86,16 @@ async function ask() {
     if (!response.ok) return say(answer.error, 'bad');
     await takeAnswer(answer);
   } catch (error) {
-    if (error.name !== 'AbortError') say(`The server does not answer (${error.message}).`, 'bad');
+    if (error.name !== 'AbortError') say(`The server does not respond (${error.message}).`, 'bad');
   }
 }
 
 async function takeAnswer(answer) {
-  const { shown, ...told } = answer;
-  const { width, height } = told.images[0];
-  told.images[0].file_name = image.name;
+  const { shown, ...response } = answer;
+  const { width, height } = response.images[0];
+  response.images[0].file_name = image.name;
   const certainty = shown.certainty ? await inflate(shown.certainty) : null;
-  found = { told, objects: objectsOf(told, shown), certainty, width, height };
+  found = { response, objects: objectsOf(response, shown), certainty, width, height };
   for (const object of found.objects) {
     if (object.runs) object.mask = () => (object.decoded ??= decodeRuns(object.runs));
   }
@@ -131,9 +131,18 @@ function show() {
   draw($('canvas'), found.width, found.height);
   const objects = visible();
   const all = found.objects.length;
-  const count = found.objects[0]?.box || !all ? `${objects.length} of ${all} shown. ` : '';
-  say(`${count}${found.told.model}, ${found.told.seconds.toFixed(2)} s.`);
+  say(`${summary(objects.length, all)}${found.response.model}, ${found.response.seconds.toFixed(2)} s.`);
   $('list').replaceChildren(...objects.map(row));
+}
+
+function summary(shown, all) {
+  if (!all) return 'The model finds nothing in this image. ';
+  if (!shown) {
+    const best = Math.max(...found.objects.map((object) => object.score));
+    const limit = threshold().toFixed(2);
+    return `Nothing above ${limit}; the best score is ${best.toFixed(2)}: lower the score. `;
+  }
+  return found.objects[0].box ? `${shown} of ${all} shown. ` : '';
 }
 
 function row(object) {
@@ -194,7 +203,7 @@ function saveImage() {
 }
 
 function saveJson() {
-  save(new Blob([JSON.stringify(found.told, null, 1)], { type: 'application/json' }), 'json');
+  save(new Blob([JSON.stringify(found.response, null, 1)], { type: 'application/json' }), 'json');
 }
 
 async function takeExample(source) {

@@ -1,7 +1,7 @@
-// What the server packs: COCO's compressed run lengths, and deflated bytes in base 64.
+// Unpacks responses: COCO's compressed run lengths, and deflated bytes in base 64.
 
-// Runs go down the columns, from background on; from the third on each is told as its difference
-// to the last but one; five bits a character, lowest first, a sixth for "more follows".
+// Runs go down the columns, starting with the background; from the fourth on each is stored as its
+// difference to the run two before; five bits per character, lowest first, a sixth for "more follows".
 export function decodeRuns({ size: [height, width], counts }) {
   const mask = new Uint8Array(height * width); // column by column
   const runs = [];

@@ -1,7 +1,7 @@
-"""Fused kernels for NVIDIA GPUs, in Triton, and the decision whether they serve.
+"""Fused kernels for NVIDIA GPUs, in Triton, and the decision whether to use them.
 
-The kernels are off unless the environment variable ``MOGANET_KERNELS`` is 1: they have not
-been measured on a GPU yet. docs/speed.md says what each of them moves.
+The kernels are off unless the environment variable ``MOGANET_KERNELS`` is 1: they have not been
+measured on a GPU yet. docs/speed.md lists the memory traffic of each.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def reason_against_block(block: Any) -> str | None:
-    """Why the kernels do not serve a MogaBlock; None where they do."""
+    """The reason why the kernels do not support a MogaBlock; None if they do."""
     if block.mlp.drop.p > 0 and block.training:
         return 'dropout in the FFN, which draws on the wide map'
     for norm in (block.norm1, block.norm2):
@@ -39,21 +39,21 @@ def reason_against_block(block: Any) -> str | None:
 
 
 def block_served(block: Any) -> bool:
-    """Whether the kernels serve a MogaBlock."""
+    """Whether the kernels support a MogaBlock."""
     return reason_against_block(block) is None
 
 
 def compute_block(
     block: Any, x: torch.Tensor, kept_1: torch.Tensor | None, kept_2: torch.Tensor | None
 ) -> torch.Tensor:
-    """What a MogaBlock computes; see :func:`.block.compute_block`. Imports Triton."""
+    """Runs a MogaBlock; see :func:`.block.compute_block`. Imports Triton."""
     from .block import compute_block
 
     return compute_block(block, x, kept_1, kept_2)
 
 
 def fused_block_served(block: Any, x: torch.Tensor) -> bool:
-    """Whether the kernels serve a fused block: in inference, in the dtype of its weights."""
+    """Whether the kernels support a fused block: in inference, in the dtype of its weights."""
     return (
         implementation_for(x) is Implementation.KERNELS
         and not torch.is_grad_enabled()
@@ -64,10 +64,10 @@ def fused_block_served(block: Any, x: torch.Tensor) -> bool:
 
 
 def compute_fused_block(block: Any, x: torch.Tensor) -> torch.Tensor:
-    """What a fused block computes; see :func:`.fused_form.compute_fused`. Imports Triton.
+    """Runs a fused block; see :func:`.fused_form.compute_fused`. Imports Triton.
 
-    The block keeps the turned taps of its convolutions until their weights change, unless by way
-    of ``.data``.
+    The block caches the transposed taps of its convolutions until their weights change, except
+    through ``.data``.
     """
     from .fused_form import compute_fused, taps_of, weights_of
 

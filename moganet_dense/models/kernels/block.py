@@ -1,4 +1,4 @@
-"""A block of the backbone by way of the kernels' operators."""
+"""A block of the backbone, computed by the kernels' operators."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ def compute_block(
     block: Any, x: Tensor, kept_1: Tensor | None, kept_2: Tensor | None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
-    """What a MogaBlock computes for a map that :func:`.choice.reason_against` does not refuse.
+    """Runs a MogaBlock on a map supported by :func:`.choice.reason_against`.
 
     Args:
         block: the block, a MogaBlock.
         x: its map, (B, C, H, W) in channels_last.
         kept_1: the factor that drop path drew for the first branch, (B, 1, 1, 1), or None.
         kept_2: for the second.
-        dtype: of maps and products; None: what autocast says, or that of ``x``.
+        dtype: of maps and products; None: the autocast dtype, or that of ``x``.
     """
     dtype = dtype or _dtype_of(x)
     attn, mlp, value = block.attn, block.mlp, block.attn.value
@@ -72,7 +72,7 @@ def _normalized(norm: nn.BatchNorm2d, x: Tensor, dtype: torch.dtype) -> tuple[Te
 
 
 def _dtype_of(x: Tensor) -> torch.dtype:
-    """The dtype of maps and products: what autocast says, else that of the map."""
+    """The dtype of maps and products: the autocast dtype, else that of the map."""
     kind = x.device.type
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)

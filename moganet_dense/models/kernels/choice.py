@@ -1,4 +1,4 @@
-"""Which implementation of a block serves: decided here, in one place."""
+"""Selects the implementation of a block, in one place."""
 
 import enum
 import importlib.util
@@ -25,20 +25,20 @@ class Implementation(enum.Enum):
     """How a block computes. All compute the same function up to rounding."""
 
     FORMULAS = 'formulas'  # the paper's equations in PyTorch's operations
-    REARRANGED = 'rearranged'  # fewer passes, less kept for backward: autograd functions of ours
+    REARRANGED = 'rearranged'  # our autograd functions: fewer passes, less memory for backward
     KERNELS = 'kernels'  # fused kernels on maps in channels_last
 
 
 def implementation_for(x: torch.Tensor) -> Implementation:
-    """What serves a map ``x``, (B, C, H, W), by its device, dtype and layout.
+    """The implementation for a map ``x``, (B, C, H, W), by its device, dtype and layout.
 
-    - the kernels, where they are switched on and :func:`reason_against` finds nothing;
+    - the kernels, if they are switched on and :func:`reason_against` finds nothing;
     - on CPUs the rearranged form, in training (1.6 times as fast) and inference;
     - on GPUs the formulas. There a training step is launch-bound, and our autograd functions
       launch more: on an H200 a step of arch s takes 116 ms rearranged and 91 by the formulas
       in PyTorch's default layout, 143 and 76 in channels_last. Inference in the default layout
       is faster rearranged (16.6 and 17.2 ms at 2x3x800x1280, 43.0 and 51.2 at 128x3x224x224);
-    - elsewhere, where nobody has measured, the formulas.
+    - on other devices, which were not measured, the formulas.
     """
     if reason_against(x) is None:
         return Implementation.KERNELS
@@ -52,7 +52,7 @@ def implementation_for(x: torch.Tensor) -> Implementation:
 
 
 def reason_against(x: torch.Tensor) -> str | None:
-    """Why the kernels do not serve ``x``, (B, C, H, W); None where they do."""
+    """The reason why the kernels do not support ``x``, (B, C, H, W); None if they do."""
     if _switch.reason is not None:
         return _switch.reason
     if x.device.type != 'cuda' and not INTERPRETED:
@@ -68,10 +68,10 @@ def reason_against(x: torch.Tensor) -> str | None:
 
 @contextmanager
 def use_kernels(on: bool = True) -> Iterator[None]:
-    """Within it the kernels are on, or off, whatever the environment says.
+    """Context that switches the kernels on or off, regardless of the environment.
 
     Raises:
-        RuntimeError: they are asked for and this installation lacks something.
+        RuntimeError: they are switched on and not supported by this installation.
     """
     if on and (reason := unavailable()) is not None:
         raise RuntimeError(f'the kernels cannot be turned on: {reason}')
@@ -83,13 +83,13 @@ def use_kernels(on: bool = True) -> Iterator[None]:
 
 
 def unavailable() -> str | None:
-    """What this installation lacks for the kernels; None where nothing is missing."""
+    """The reason why this installation does not support the kernels; None if it does."""
     if torch.version.hip is not None:
         return 'they are for NVIDIA GPUs, and this is a PyTorch for ROCm'
     if not hasattr(torch.library, 'custom_op'):
         return f'they need PyTorch 2.4 or later, and this is {torch.__version__}'
     if importlib.util.find_spec('triton') is None:
-        return 'they need Triton, which PyTorch for CUDA on Linux brings along'
+        return 'they need Triton, which comes with PyTorch for CUDA on Linux'
     import triton
 
     if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
@@ -99,7 +99,7 @@ def unavailable() -> str | None:
 
 
 class _Switch:
-    """What keeps the kernels off in this process; None where they are on."""
+    """The reason why the kernels are off in this process; None if they are on."""
 
     def __init__(self) -> None:
         if os.environ.get(SWITCH) == '1':

@@ -1,10 +1,10 @@
-"""What the compiler makes of the kernels, without a GPU: registers, spills, width of loads.
+"""Statistics of the compiled kernels, without a GPU: registers, spills, width of loads.
 
     python -m moganet_dense.models.kernels.kernel_report [--arch s] [--capability 90]
 
 Every launch of a block's forward and backward pass, at the sizes of each stage, is compiled
-ahead of time as it would be at run time: the same constants, and the same knowledge of which
-numbers and addresses are divisible by 16.
+ahead of time as at run time: with the same constants and the same divisibility of numbers and
+addresses by 16.
 """
 
 import re

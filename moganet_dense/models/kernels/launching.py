@@ -9,11 +9,11 @@ import torch
 from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
-MULTIPROCESSORS = 132  # of an H100 or H200; elsewhere the shapes are merely less apt
+MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
 class Launch(NamedTuple):
-    """A launch that is not made, but kept to be compiled; see ``kernel_report.py``."""
+    """A recorded launch, to be compiled only; see ``kernel_report.py``."""
 
     kernel: Any
     grid: tuple[int, ...]
@@ -40,7 +40,7 @@ launches = Launches()
 
 @contextmanager
 def recorded_launches() -> Iterator[list[Launch]]:
-    """Every launch within it, in order; none is made."""
+    """Context that records every launch, in order, without running it."""
     before, launches.recorded = launches.recorded, []
     try:
         yield launches.recorded
@@ -50,7 +50,7 @@ def recorded_launches() -> Iterator[list[Launch]]:
 
 @contextmanager
 def counted_launches() -> Iterator[list[str]]:
-    """Names of everything that our operators launch within it, in order."""
+    """Context that records the names of all launches of our operators, in order."""
     before, launches.names = launches.names, []
     try:
         yield launches.names

@@ -56,7 +56,7 @@ def test_every_class_is_in_both(tmp_path):
 
 
 def test_copies_stay_together(tmp_path):
-    """Copied, compressed anew, smaller, and made by Roboflow from one image."""
+    """Copied, recompressed, smaller, and made by Roboflow from one image."""
     files = [photograph(tmp_path / f'{i}.jpg', i) for i in range(12)]
     copies = []
     for i in range(12):

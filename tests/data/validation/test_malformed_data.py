@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from moganet_dense.cli import main
-from moganet_dense.data.image_io import LoadWhole, breaks_off, load_whole
+from moganet_dense.data.image_io import LoadWhole, is_truncated, load_whole
 from moganet_dense.data.validation import check_all, check_before_testing
 from moganet_dense.data.validation.image_files import ImageSpec, check_image
 from moganet_dense.data.validation.label_maps import Rule
@@ -173,14 +173,14 @@ def test_what_follows_a_jpeg_is_not_looked_at(tmp_path):
     shown = np.random.RandomState(0).randint(0, 256, (40, 60, 3), np.uint8)
     for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]):
         content = cv2.imencode('.jpg', shown, options)[1].tobytes()
-        assert not breaks_off(content)
-        assert not breaks_off(content + b'video \xff\xda more \xff\xd8 \xff\xda\x00\x02')
+        assert not is_truncated(content)
+        assert not is_truncated(content + b'video \xff\xda more \xff\xd8 \xff\xda\x00\x02')
         for cut in (3, 20, len(content) // 2, len(content) - 2):
-            assert breaks_off(content[:cut])
+            assert is_truncated(content[:cut])
     # a thumbnail within a segment has an end of its own
     segment = b'\xff\xe1' + (2 + len(content)).to_bytes(2, 'big') + content
-    assert breaks_off(b'\xff\xd8' + segment)
-    assert not breaks_off(b'\xff\xd8' + segment + content[2:])
+    assert is_truncated(b'\xff\xd8' + segment)
+    assert not is_truncated(b'\xff\xd8' + segment + content[2:])
 
 
 def test_an_exif_tag_turns_the_image(tmp_path):

@@ -1,0 +1,26 @@
+import click
+
+from . import options
+
+
+@click.command()
+@options.words('CONFIG [CHECKPOINT] OWNER/NAME')
+@click.option('--private', is_flag=True, help='Make a private repository.')
+@options.trust
+def command(words, private) -> None:
+    """Upload a model to the Hugging Face Hub.
+
+    CONFIG is a config and its CHECKPOINT, or a work dir in place of both. The repository gets
+    model.safetensors, config.json (plain data without paths of your data) and a card; load it with
+    load_model('hf:OWNER/NAME'). Needs `pip install huggingface_hub` and `hf auth login`.
+
+    \b
+    moganet-dense push work_dirs/my_boxes me/my_boxes --private
+    """
+    config, checkpoint, rest = options.split_words(words, None)
+    if len(rest) != 1 or rest[0].count('/') != 1:
+        raise click.UsageError('expected CONFIG [CHECKPOINT] OWNER/NAME')
+    from ..inference.hub import push
+    from ..inference.predictor import load_model
+
+    click.echo(push(load_model(config, checkpoint, device='cpu'), rest[0], private))

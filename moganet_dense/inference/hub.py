@@ -1,0 +1,196 @@
+"""Models on the Hugging Face Hub: ``load_model('hf:owner/name')``, and what ``push`` puts there.
+
+A repository holds ``model.safetensors`` and ``config.json`` side by side: the config as plain data,
+so that nothing in it runs, and types by registered names alone. Paths of data sets, schedules and
+hooks are left out.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..config.metafiles import SCOPES
+from ..config.registered_types import require_registered
+from ..data.layouts import innermost
+from ..utils.errors import UserError, one_line, reason_of
+
+SCHEME = 'hf:'
+CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+TUPLE = '$tuple'
+"""Key of a tuple in the config."""
+INSTALL = 'python -m pip install huggingface_hub'
+
+
+def hub() -> Any:
+    """The package ``huggingface_hub``.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub import HfApi, snapshot_download  # noqa: F401  imported at first use
+    except ImportError as error:
+        raise UserError(f'models of the hub need huggingface_hub ({error}): {INSTALL}') from None
+    return huggingface_hub
+
+
+def from_hub(name: str) -> tuple[Config, str]:
+    """Config and path of the weights of ``hf:owner/name`` or ``hf:owner/name@revision``; fetched
+    into the hub's own cache.
+
+    Raises:
+        UserError: there is no such repository, it cannot be fetched, or it holds no such model.
+    """
+    repository, _, revision = name.removeprefix(SCHEME).partition('@')
+    if repository.count('/') != 1 or not all(repository.split('/')):
+        raise UserError(f'expected hf:owner/name or hf:owner/name@revision, found {name}')
+    library = hub()
+    try:
+        folder = library.snapshot_download(
+            repository, revision=revision or None, allow_patterns=[CONFIG, WEIGHTS]
+        )
+    except Exception as error:  # the hub's, requests' and the file system's
+        raise UserError(f'{name} cannot be fetched: {reason_of(error)[:300]}') from None
+    return from_folder(Path(folder), name)
+
+
+def from_folder(folder: Path, name: str) -> tuple[Config, str]:
+    """Config and path of the weights in a folder as the hub has it.
+
+    Raises:
+        UserError: a file is missing, or the config is not one of these.
+    """
+    for file in (CONFIG, WEIGHTS):
+        if not (folder / file).is_file():
+            raise UserError(
+                f'{name}: expected {file} as `moganet-dense push` writes it, found none'
+            )
+    with one_line(f'{name}: {CONFIG} cannot be read'):
+        content = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+        if not isinstance(content, dict) or content.get('default_scope') not in SCOPES:
+            raise UserError(
+                f'{name}: expected a config of one of {list(SCOPES)} in {CONFIG}, found another'
+            )
+        require_registered(content)
+        cfg = Config(_tuples(content))
+    return cfg, str(folder / WEIGHTS)
+
+
+def _tuples(value: Any) -> Any:
+    """Plain data with its tuples, which the toolboxes tell from lists."""
+    if isinstance(value, dict):
+        if set(value) == {TUPLE}:
+            return tuple(_tuples(item) for item in value[TUPLE])
+        return {key: _tuples(item) for key, item in value.items()}
+    return [_tuples(item) for item in value] if isinstance(value, list) else value
+
+
+def _without_tuples(value: Any) -> Any:
+    """What :func:`_tuples` turns back, in what JSON has."""
+    if isinstance(value, dict):
+        return {key: _without_tuples(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_without_tuples(item) for item in value]
+        return {TUPLE: items} if isinstance(value, tuple) else items
+    return value
+
+
+def plain_config(cfg: Config, names: Any) -> dict[str, Any]:
+    """What of a config another machine needs to run the model, in plain data.
+
+    Args:
+        cfg: of the model.
+        names: its :class:`~moganet_dense.inference.metainfo.Names`.
+    """
+    dataset = next(innermost(cfg.test_dataloader.dataset))
+    kept = {k: dataset[k] for k in ('type', 'pipeline', 'data_mode') if k in dataset}
+    if cfg.default_scope != 'mmpose':  # whose keypoints are those of the data set's type
+        kept['metainfo'] = dict(classes=list(names.classes), palette=names.palette.tolist())
+    model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
+    for part in (model, model.get('backbone') or {}):
+        part.pop('init_cfg', None)
+        part.pop('pretrained', None)
+    content = dict(
+        default_scope=cfg.default_scope,
+        model=model,
+        test_dataloader=dict(batch_size=1, num_workers=0, dataset=kept),
+    )
+    return json.loads(json.dumps(_without_tuples(content), default=_refuse))
+
+
+def _refuse(value: Any) -> Any:
+    raise UserError(
+        f'the config holds {type(value).__name__}, which JSON does not have; name classes by text'
+    )
+
+
+def write_folder(predictor: Any, folder: Path, repository: str) -> None:
+    """Writes a model into a folder as the hub has it.
+
+    Args:
+        predictor: from :func:`~moganet_dense.inference.predictor.load_model`.
+        folder: is made.
+        repository: 'owner/name', for the card.
+
+    Raises:
+        UserError: the config cannot be written as JSON.
+    """
+    from safetensors.torch import save_file
+
+    content = plain_config(predictor.cfg, predictor.names)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    tensors = {k: v.detach().cpu().contiguous() for k, v in predictor.model.state_dict().items()}
+    save_file({k: v.clone() for k, v in tensors.items()}, folder / WEIGHTS, {'format': 'pt'})
+    (folder / CARD).write_text(_card(predictor, repository), encoding='utf-8')
+
+
+def _card(predictor: Any, repository: str) -> str:
+    kinds = {'detection': 'object-detection', 'pose': 'keypoint-detection',
+             'classification': 'image-classification'}  # fmt: skip
+    tag = kinds.get(predictor.task, 'image-segmentation')
+    names = ', '.join(predictor.classes[:20]) + (', ...' if len(predictor.classes) > 20 else '')
+    return f"""---
+library_name: moganet_dense
+pipeline_tag: {tag}
+---
+
+A model of {predictor.task} with a MogaNet backbone. Classes or keypoints: {names}.
+
+```python
+from moganet_dense import load_model
+
+model = load_model('hf:{repository}')
+print(model('photo.jpg'))
+```
+"""
+
+
+def push(predictor: Any, repository: str, private: bool = False) -> str:
+    """Uploads a model; the repository is made if it is not there. Returns its URL.
+
+    Raises:
+        UserError: it cannot be uploaded.
+    """
+    library = hub()
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(predictor, Path(folder), repository)
+        api = library.HfApi()
+        try:
+            url = api.create_repo(repository, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repository, folder_path=folder)
+        except Exception as error:
+            raise UserError(
+                f'{repository} cannot be uploaded: {reason_of(error)[:300]}; '
+                '`hf auth login` logs in'
+            ) from None
+    return str(url)
+
+
+def is_hub_name(name: Any) -> bool:
+    """Whether a model is given as ``hf:owner/name``."""
+    return isinstance(name, str) and name.startswith(SCHEME)

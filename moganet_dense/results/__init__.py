@@ -1,0 +1,27 @@
+"""What a model answers about one image, in NumPy, and the same in the formats of other programs."""
+
+from .given_boxes import boxes_of
+from .kinds import (
+    Classification,
+    Detections,
+    Panoptic,
+    Poses,
+    Pyramid,
+    Result,
+    Segment,
+    Segmentation,
+    confident,
+)
+
+__all__ = [
+    'Classification',
+    'Detections',
+    'Panoptic',
+    'Poses',
+    'Pyramid',
+    'Result',
+    'Segment',
+    'Segmentation',
+    'boxes_of',
+    'confident',
+]

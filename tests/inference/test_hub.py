@@ -1,0 +1,101 @@
+"""Models in the Hugging Face Hub's layout: written, laid into the hub's own cache, and loaded."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from small import small
+
+from moganet_dense import load_model
+from moganet_dense.inference.hub import CONFIG, WEIGHTS, from_folder, push, write_folder
+from moganet_dense.utils.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def uploaded(tmp_path_factory):
+    """A detector, and the folder that is uploaded of it."""
+    folder = tmp_path_factory.mktemp('hub') / 'folder'
+    torch.manual_seed(0)
+    predictor = load_model(small('configs/det/retinanet_moganet_xt.py'), 'random', device='cpu')
+    write_folder(predictor, folder, 'me/boxes')
+    return predictor, folder
+
+
+def test_what_is_uploaded_is_the_model_and_no_path_of_a_data_set(uploaded):
+    _, folder = uploaded
+    assert sorted(path.name for path in folder.iterdir()) == ['README.md', CONFIG, WEIGHTS]
+    text = (folder / CONFIG).read_text()
+    content = json.loads(text)
+    assert sorted(content) == ['default_scope', 'model', 'test_dataloader']
+    assert 'data/coco' not in text and 'ann_file' not in text and 'moganet://' not in text
+    assert "load_model('hf:me/boxes')" in (folder / 'README.md').read_text()
+
+
+def test_a_model_of_the_hubs_cache_answers_the_same(uploaded, tmp_path, monkeypatch):
+    library = pytest.importorskip('huggingface_hub')
+    predictor, folder = uploaded
+    root = tmp_path / 'models--me--boxes'
+    shutil.copytree(folder, root / 'snapshots/abc123')
+    (root / 'refs').mkdir()
+    (root / 'refs/main').write_text('abc123')
+    fetch = library.snapshot_download
+    monkeypatch.setattr(
+        library, 'snapshot_download',
+        lambda *args, **options: fetch(
+            *args, **options, cache_dir=tmp_path, local_files_only=True),
+    )  # fmt: skip
+    again = load_model('hf:me/boxes', device='cpu')
+    image = np.random.RandomState(0).randint(0, 255, (90, 120, 3)).astype(np.uint8)
+    wanted, found = predictor(image, order='rgb'), again(image, order='rgb')
+    assert again.classes == predictor.classes and len(found)
+    assert (found.boxes == wanted.boxes).all() and (found.scores == wanted.scores).all()
+    with pytest.raises(UserError, match='hf:me/other cannot be fetched'):
+        load_model('hf:me/other')
+
+
+def test_code_by_a_config_of_the_hub_is_refused(uploaded, tmp_path):
+    _, folder = uploaded
+    content = json.loads((folder / CONFIG).read_text())
+    for change in (dict(custom_imports=dict(imports=['os'])), dict(model=dict(type='os.system'))):
+        (tmp_path / WEIGHTS).touch()
+        (tmp_path / CONFIG).write_text(json.dumps(content | change))
+        with pytest.raises(UserError):
+            from_folder(tmp_path, 'hf:me/boxes')
+    (tmp_path / CONFIG).write_text('[]')
+    with pytest.raises(UserError, match='expected a config of one of'):
+        from_folder(tmp_path, 'hf:me/boxes')
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(UserError, match=r'expected model.safetensors'):
+        from_folder(tmp_path, 'hf:me/boxes')
+
+
+def test_push_makes_the_repository_and_uploads_the_folder(uploaded, monkeypatch):
+    library = pytest.importorskip('huggingface_hub')
+    calls = []
+
+    class Api:
+        def create_repo(self, *args, **options):
+            calls.append((args, options))
+            return 'https://huggingface.co/me/boxes'
+
+        def upload_folder(self, repo_id, folder_path):
+            from pathlib import Path
+
+            calls.append((repo_id, sorted(path.name for path in Path(folder_path).iterdir())))
+
+    monkeypatch.setattr(library, 'HfApi', Api)
+    assert push(uploaded[0], 'me/boxes', private=True) == 'https://huggingface.co/me/boxes'
+    assert calls == [
+        (('me/boxes',), dict(private=True, exist_ok=True)),
+        ('me/boxes', ['README.md', CONFIG, WEIGHTS]),
+    ]
+
+
+def test_names_of_the_hub(monkeypatch):
+    with pytest.raises(UserError, match='expected hf:owner/name'):
+        load_model('hf:boxes')
+    monkeypatch.setitem(__import__('sys').modules, 'huggingface_hub', None)
+    with pytest.raises(UserError, match='python -m pip install huggingface_hub'):
+        load_model('hf:me/boxes')
