@@ -6,11 +6,11 @@ What is not run here, and what runs it instead, is in ELSEWHERE.
 
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
 from conftest import ROOT
-from PIL import Image
 
 from moganet_dense.cli import COMMANDS
 
@@ -88,9 +88,9 @@ def test_the_targets_of_make_are_there(target):
 @pytest.mark.slow
 def test_commands_and_python_blocks_run(workspace, mini, cli, capfd):
     (workspace / 'photos').mkdir()
-    image = Image.open(sorted((mini / 'coco/val2017').iterdir())[0])
-    for name in ('photo.jpg', 'photos/photo.jpg'):  # a strip: it is enlarged to a width of 1333
-        image.crop((0, 60, image.width, 80)).save(workspace / name)
+    image = sorted((mini / 'coco/val2017').iterdir())[0]
+    for name in ('photo.jpg', 'photos/photo.jpg'):
+        shutil.copy(image, workspace / name)
     done = set()
     for line in LINES + ROWS:
         command = line.split()[1]
