@@ -16,6 +16,9 @@ VENV ?= $(if $(filter upstream,$(STACK)),.venv-upstream,.venv)
 LIGHT_VENV ?= .venv-light
 PYTHON ?=
 export TORCH TORCH_INDEX MMCV
+# Python keeps what it compiles, whatever the shell says: without, each process of the tests and of
+# a loader's workers compiles PyTorch and the toolboxes anew
+export PYTHONDONTWRITEBYTECODE =
 
 CONFIG := configs/det/retinanet_moganet_s.py
 WORK_DIR := work_dirs/retinanet_moganet_s_mini

@@ -1,16 +1,19 @@
 """Fixtures: the mini data set drawn once, and an empty folder to work in that sees it."""
 
+import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOGRAPHS = Path(os.environ.get('MOGANET_TEST_DATA', ROOT.parent / 'shared' / 'data'))
+PHOTOGRAPHS = os.environ.get('MOGANET_TEST_DATA')
 
 
 TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
@@ -36,18 +39,30 @@ def default_scope(monkeypatch):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that parallel workers end together."""
-    items.sort(
-        key=lambda item: (item.get_closest_marker('slow') is None, 'end_to_end' not in item.nodeid)
-    )
+    """Files with long tests first, so that parallel workers end together. The tests of a file
+    stay side by side: what they share is built once by the worker that has them."""
+    long = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@contextmanager
+def shared_folder(factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of all parallel workers; one at a time writes into it."""
+    folder = factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        folder = folder.parent
+    with open(folder / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 @pytest.fixture(scope='session')
 def mini(tmp_path_factory) -> Path:
-    """Folder of the mini data set."""
+    """Folder of the mini data set, drawn once."""
     from moganet_dense.data.mini import make_mini
 
-    return make_mini(tmp_path_factory.mktemp('data') / 'mini')
+    with shared_folder(tmp_path_factory) as folder:
+        return make_mini(folder / 'mini')
 
 
 @pytest.fixture
@@ -62,15 +77,45 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
 @pytest.fixture
 def photographs() -> Path:
     """Folder with coco4 and ade3: real images, not part of the project."""
-    if not PHOTOGRAPHS.is_dir():
-        pytest.skip(f'no real images at {PHOTOGRAPHS}; set MOGANET_TEST_DATA')
-    return PHOTOGRAPHS
+    if not PHOTOGRAPHS:
+        pytest.skip('MOGANET_TEST_DATA names no folder of photographs')
+    return Path(PHOTOGRAPHS)
+
+
+@pytest.fixture
+def photograph() -> Path:
+    """A photograph of people and things, 1000 x 677 pixels."""
+    return ROOT / 'docs' / 'photographs.jpg'
+
+
+@pytest.fixture
+def cli(capfd) -> Callable[..., str]:
+    """Runs ``moganet-dense COMMAND`` in this process, which has the toolboxes already; returns
+    what it printed; fails on another exit code."""
+
+    def run(*arguments, code: int = 0) -> str:
+        from moganet_dense.cli import main
+
+        capfd.readouterr()
+        found = main([str(argument) for argument in arguments])
+        printed = ''.join(capfd.readouterr())
+        assert found == code, printed[-6000:]
+        return printed
+
+    return run
 
 
 @pytest.fixture(scope='session')
 def wheel(tmp_path_factory) -> Path:
     """The project as a wheel."""
-    folder = tmp_path_factory.mktemp('wheel')
+    with shared_folder(tmp_path_factory) as folder:
+        if not list(folder.glob('*.whl')):
+            build_wheel(folder)
+        (found,) = folder.glob('*.whl')
+    return found
+
+
+def build_wheel(folder: Path) -> None:
     source = folder / 'source'
     listed = subprocess.run(
         ['git', 'ls-files', '-co', '--exclude-standard'],
@@ -82,5 +127,3 @@ def wheel(tmp_path_factory) -> Path:
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
     subprocess.run([*command, '--wheel-dir', folder, source], check=True)
-    (found,) = folder.glob('*.whl')
-    return found

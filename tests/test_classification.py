@@ -18,7 +18,6 @@ from mmengine.model import BaseModule
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from PIL import Image
-from test_end_to_end import run
 
 from moganet_dense import MogaNet
 from moganet_dense.engine.ema import WarmupEMA
@@ -168,22 +167,41 @@ def zoo_configs(family: str) -> list[str]:
     return [key(Path(model['Config'])) for model in INDEX if model['Weights'] in files]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=key)
-def test_a_config_builds_computes_and_has_a_loss(path):
-    from mmpretrain.structures import DataSample
-
+def test_a_config_builds(path):
+    """On the meta device, which has shapes and no numbers."""
     cfg = Config.fromfile(path)
-    whole = classifier(cfg).train()
+    with torch.device('meta'):
+        whole = classifier(cfg)
     assert sum(p.numel() for p in whole.parameters()) == PARAMETERS[cfg.model.backbone.arch]
     assert whole.backbone.gate == RECIPES[key(path)][0]
 
+
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('xt', math.log(1000)),
+        ('xt_openmixup', math.log(1000)),
+        ('xt_256_deit3', math.log(1000)),
+        ('xt_rsb_a3', 1000 * math.log(2)),  # binary cross-entropy, summed over classes
+        ('xt_mmpretrain', math.log(1000)),
+    ],
+)
+def test_a_model_of_each_family_computes_and_has_a_loss(name, expected):
+    """Where all classes are alike, through preprocessing and mixed labels."""
+    from mmpretrain.structures import DataSample
+
+    whole = classifier(read(name)).train()
+    for value in whole.head.parameters():
+        torch.nn.init.zeros_(value)
     samples = [DataSample().set_gt_label(label) for label in (3, 7)]
     batch = dict(inputs=list(golden.image(32, 32, 2)), data_samples=samples)
     data = whole.data_preprocessor(batch, training=True)
     with torch.no_grad():
-        logits, loss = whole(data['inputs']), whole.loss(**data)['loss']
-    assert logits.shape == (2, 1000) and torch.isfinite(loss) and loss > 0
+        maps, logits = whole.extract_feat(data['inputs']), whole(data['inputs'])
+        loss = whole.loss(**data)['loss']
+    assert [m.shape for m in maps] == [(2, 192)] and torch.isfinite(maps[0]).all()
+    assert logits.shape == (2, 1000) and loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_loss_is_the_published_one():
@@ -484,19 +502,20 @@ def write_labels(folder: Path, labels: list[int], split: str = 'val') -> None:
 
 
 @pytest.mark.slow
-def test_an_official_file_is_evaluated_as_its_average(imagenet):
+def test_an_official_file_is_evaluated_as_its_average(imagenet, cli, monkeypatch):
     folder, pixels = imagenet
+    monkeypatch.chdir(folder)
     tensors = tensors_of('t')
     zeros = {k: torch.zeros_like(v) for k, v in tensors.items()}
     content = {'state_dict': official(zeros), 'state_dict_ema': official(tensors)}
     torch.save(content, folder / 'moganet_tiny_sz224_8xbs128_ep300.pth.tar')
     best = by_hand('t', 'single', tensors, pixels).argmax(1).tolist()
     write_labels(folder, [*best[:3], (best[3] + 1) % 1000])  # right for three of four
-    output = run(
+    output = cli(
         'test', 'configs/cls/moganet_t.py', 'moganet_tiny_sz224_8xbs128_ep300.pth.tar',
         '--out', 'm.json', '--show-dir', 'images',
         '--cfg-options', 'test_dataloader.num_workers=0',
-        'test_dataloader.persistent_workers=False', cwd=folder,
+        'test_dataloader.persistent_workers=False',
     )  # fmt: skip
     assert json.loads((folder / 'm.json').read_text())['accuracy/top1'] == 75.0
     assert 'reading the average' in output and 'Loaded all 777 tensors' in output

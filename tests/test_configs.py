@@ -1,6 +1,8 @@
-"""Every config: parsed with plain mmengine, counted, built, trained for a step, run forward."""
+"""Every config: parsed with plain mmengine, and counted; of each kind one is built, trained for a
+step and run forward."""
 
 import functools
+import math
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,9 @@ def classifier_size(arch: str, shape: tuple[int, int]) -> Complexity:
     cfg = Config.fromfile(ROOT / 'configs/cls/moganet_s.py')
     width = ARCHITECTURES[arch]['embed_dims'][3]
     cfg.merge_from_dict({'model.backbone.arch': arch, 'model.head.in_channels': width})
-    return complexity(build(cfg), shape)
+    with torch.device('meta'):
+        model = build(cfg)
+    return complexity(model, shape)
 
 
 @pytest.mark.parametrize('entry', CLASSIFIERS, ids=lambda entry: entry['Name'])
@@ -103,34 +107,93 @@ def test_header_names_the_commands_and_the_published_result(path):
             assert all(str(value) in text for value in [*result['Metrics'].values()][:1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('path', DENSE, ids=stem)
-def test_model_has_its_size_a_loss_and_a_result(path, workspace):
+def test_model_has_its_size(path):
+    """On the meta device, which has shapes and no numbers."""
+    with torch.device('meta'):
+        model = build(Config.fromfile(path))
+    for entry in of_config(path):
+        assert_size(complexity(model, shape_of(entry)), entry)
+
+
+def kind_of(path: Path) -> str:
+    """What a config has beside the size of its backbone: its heads, and its images."""
+    cfg = Config.fromfile(path)
+    model = without_widths(cfg.model.to_dict() | dict(backbone=None))
+    loaders = (cfg.train_dataloader, cfg.val_dataloader)
+    return repr((model, [loader.dataset.to_dict() for loader in loaders]))
+
+
+def without_widths(value):
+    if isinstance(value, dict):
+        return {k: without_widths(v) for k, v in value.items() if k != 'in_channels'}
+    return [without_widths(v) for v in value] if isinstance(value, list) else value
+
+
+KINDS = {kind_of(path): path for path in sorted(DENSE, key=lambda path: 'moganet_xt' in path.stem)}
+"""The last of each kind, which is the one of arch xt where there is one."""
+
+AT_FIRST = {
+    'loss_rpn_cls': math.log(2),
+    'loss_cls': math.log(81),
+    's0.loss_cls': math.log(81),
+    's1.loss_cls': 0.5 * math.log(81),
+    's2.loss_cls': 0.25 * math.log(81),
+    'decode.loss_ce': math.log(150),
+    'aux.loss_ce': 0.4 * math.log(150),
+}
+"""Losses of an untrained model, for which all classes are alike, by their weights."""
+
+
+def with_few_regions(model: dict) -> None:
+    """A detector's second stage takes 64 regions in training, and 50 in testing."""
+    parts = (model.get('train_cfg') or {}).get('rcnn', [])
+    for part in parts if isinstance(parts, list) else [parts]:
+        part.sampler.num = 64
+    if parts:
+        model.test_cfg.rpn.max_per_img = 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', KINDS.values(), ids=stem)
+def test_model_has_a_loss_and_a_result(path, workspace):
     """Loss and result through the config's own pipelines, at the small sizes of --mini."""
     cfg = Job(path, mini=True).read()
     assert cfg.default_scope in SCHEDULES
     import_modules_from_strings(**cfg.custom_imports)
+    with_few_regions(cfg.model)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
+        model.init_weights()
         loaders = (cfg.train_dataloader, cfg.val_dataloader)
         train, val = (DATASETS.build(loader.dataset) for loader in loaders)
         # the pooled 1 x 1 maps of UPerNet have no batch statistics over one sample
         samples = range(1 if cfg.default_scope == 'mmdet' else 2)
         batch = pseudo_collate([train[i] for i in samples])
-        losses = model.train()(**model.data_preprocessor(batch, True), mode='loss')
-        total, _ = model.parse_losses(losses)
+        data = model.data_preprocessor(batch, True)
+        total, losses = model.parse_losses(model.train()(**data, mode='loss'))
         total.backward()
         with torch.no_grad():
             batch = model.data_preprocessor(pseudo_collate([val[0]]), False)
             (result,) = model.eval()(**batch, mode='predict')
-    assert torch.isfinite(total) and total > 0
+    expected = dict(AT_FIRST)
+    if 'retinanet' in path.stem:  # focal loss of a positive at its prior probability of 0.01
+        expected['loss_cls'] = 0.25 * 0.99**2 * -math.log(0.01)
+    if cfg.default_scope == 'mmpose':  # heatmaps are zero yet
+        fields = [sample.gt_fields.heatmaps for sample in data['data_samples']]
+        weights = [s.gt_instance_labels.keypoint_weights[0] for s in data['data_samples']]
+        squares = torch.stack(fields).pow(2).mean((2, 3)) * torch.stack(weights)
+        expected['loss_kpt'] = squares.mean().item()
+    known = losses.keys() & expected.keys()
+    assert known and torch.isfinite(total)
+    assert {k: float(losses[k]) for k in known} == pytest.approx(
+        {k: expected[k] for k in known}, rel=0.2
+    )
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused  # DistributedDataParallel would wait for them
     field = dict(mmdet='pred_instances', mmseg='pred_sem_seg', mmpose='pred_instances')
     assert field[cfg.default_scope] in result
-    for entry in of_config(path):
-        assert_size(complexity(model, shape_of(entry)), entry)
 
 
 @pytest.mark.parametrize('path', DENSE, ids=stem)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from conftest import ROOT
+from narrow import narrow
 
 from moganet_dense.cli import main
 
-CONFIG = """
-_base_ = {base!r}
+HOOKS = """
 custom_imports = dict(imports=['moganet_dense', 'stop_at'])
 custom_hooks = {hooks}
 """
@@ -25,8 +25,7 @@ SHORT = dict(epochs='train_cfg.max_epochs=2', iterations='train_cfg.max_iters=6'
 )
 def test_resuming_is_exact(config, loop, workspace):
     def train(work_dir: str, hooks: str, *more: str) -> int:
-        path = workspace / 'config.py'
-        path.write_text(CONFIG.format(base=str(ROOT / f'configs/{config}.py'), hooks=hooks))
+        path = narrow(ROOT / f'configs/{config}.py', workspace, HOOKS.format(hooks=hooks))
         small = ['train_dataloader.dataset.indices=12', 'train_dataloader.batch_size=4']
         small += ['default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=100', SHORT[loop]]
         options = ['--mini', '--no-check', '--work-dir', work_dir, '--cfg-options', *small]

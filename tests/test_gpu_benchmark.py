@@ -65,6 +65,7 @@ def test_every_row_has_its_own_name_and_limit():
     assert all(0 < row.limit <= 75 for row in plan)
 
 
+@pytest.mark.slow  # torch in a process of its own
 def test_it_needs_no_toolbox():
     code = """
         import sys

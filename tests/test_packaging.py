@@ -34,11 +34,11 @@ def test_configs_tools_and_index_travel_in_the_wheel(wheel):
 @pytest.mark.slow
 def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     environment = tmp_path / 'env'
-    venv.create(environment, with_pip=True, system_site_packages=False)
+    venv.create(environment)
     python = environment / 'bin' / 'python'
-    install = [python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index', wheel]
-    subprocess.run(install, check=True)
     (site,) = (environment / 'lib').glob('python*/site-packages')
+    install = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index']
+    subprocess.run([*install, '--target', site, wheel], check=True)
     # the stack of this environment, behind the wheel's own packages
     here = subprocess.run(
         [sys.executable, '-c', 'import mmengine; print(mmengine.__path__[0])'],

@@ -17,7 +17,7 @@ from moganet_dense.commands.options import spread
 NOTEBOOK = ROOT / 'docs/first_training.ipynb'
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip('sphinx', reason='make setup installs what builds the documentation')
     shutil.rmtree(ROOT / 'docs/reference', ignore_errors=True)  # of modules that are gone
@@ -32,7 +32,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert '--skip-nonfinite' in (tmp_path / 'html/commands.html').read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_notebook_runs(workspace, monkeypatch):
     pytest.importorskip('nbclient', reason='make setup installs what runs the notebook')
     import nbformat

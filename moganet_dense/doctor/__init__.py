@@ -148,8 +148,8 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
         else:
             commands = fixes.for_module(name, error)
         return Finding(name, error, _FIX.get(name, ''), True, commands)
-    serving = fixes.serving(name)
-    source = f' from {", ".join(serving)}' if name in _OPENMMLAB else ''
+    serving = fixes.serving(name) if name in _OPENMMLAB else []  # which reads all lists of files
+    source = f' from {", ".join(serving)}' if serving else ''
     if name == 'mmcv.ops':
         source = row['operators']
     elif name == 'mmpretrain.models' and fixes.has_transformers_5():
@@ -157,7 +157,7 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
     elif name == 'xtcocotools.mask':
         source = fixes.version_of('xtcocotools')
     finding = Finding(name, (row['version'] + source).strip() or 'importable')
-    if name in _OPENMMLAB and len(serving) > 1:
+    if len(serving) > 1:
         finding.fix = f'two distributions install {name}'
         finding.fatal, finding.commands = True, fixes.for_two_distributions(name)
     return finding

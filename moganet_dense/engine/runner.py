@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 
 from .. import __version__
 from ..config.reading import own_modules
@@ -24,6 +26,7 @@ from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
 from .distributed import HeartbeatHook, join, require_same, speak_into
+from .formatted_config import FormattedOnce
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .screen import Screen, is_quiet, show_little
 from .sync_bn import synchronise_on_cpu
@@ -53,7 +56,7 @@ class DenseRunner(Runner):
             UserError: another training runs in the work dir; there is no checkpoint to resume
                 from, it cannot be read, is malformed, or of another training.
         """
-        cfg = cfg.copy()
+        cfg = FormattedOnce.of(cfg)
         read_without_code()
         if cfg.get('resume'):
             if cfg.get('launcher', 'none') == 'none':
@@ -66,6 +69,13 @@ class DenseRunner(Runner):
         own = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
         hooks = {k: v for k, v in (hooks or {}).items() if v is not None or k in own}
         super().register_default_hooks(hooks)
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """As mmengine's, and of this run alone: by the name in the config a second run of a process
+        would get the first one's, and write images and curves into its folder."""
+        if isinstance(visualizer, dict):
+            visualizer = dict(visualizer, name=uuid.uuid4().hex)
+        return super().build_visualizer(visualizer)
 
     def setup_env(self, env_cfg: dict) -> None:
         """As mmengine's; joins the process group of the launcher."""

@@ -25,6 +25,7 @@ from ..utils.printable import printable
 from ..writer import Writer, about
 from .look import look_at, naming
 from .person_boxes import PERSON, Boxes
+from .tally import Tally
 from .tracking import Tracks
 
 SKIPPED = 3
@@ -85,7 +86,7 @@ def predict(
         suffixes = f'; suffixes found: {there}' if there else ''
         raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
     skipped, behind = 0, _Behind(None)
-    stop, start = _Stop(), time.perf_counter()
+    stop, start, tally = _Stop(), time.perf_counter(), Tally(score_thr)
     tracks = Tracks(model.task) if track else None
     try:
         with (
@@ -107,6 +108,7 @@ def predict(
                     if tracks:
                         result = tracks.numbered(frame, result, score_thr)
                     behind.add(frame, result)
+                    tally.add(result)
                     if lines:
                         rows = result.rows(score_thr, outlines=outlines)
                         _print(dict(_line_about(frame), found=rows), lines)
@@ -118,6 +120,8 @@ def predict(
     finally:
         if behind.count or skipped or stop.received:  # else an error was printed
             seconds = time.perf_counter() - start
+            for line in tally.lines():
+                print(printable(line), file=sys.stderr)
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
 

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from ..config.config_text import parse
+from ..evaluation.metric_names import plain_name
 from .plots import Plot, plot
 from .runs import Run, WorkDir
 
@@ -80,6 +81,7 @@ def _side(found: WorkDir) -> dict[str, Any]:
         facts=shown.facts,
         config=shown.config or found.last.config,
         speed=_speed(found),
+        data=found.data,
         runs=[_run(run) for run in reversed(found.runs)],
     )
 
@@ -139,7 +141,8 @@ def _metrics(dirs: Sequence[WorkDir]) -> list[tuple[str, list[Any], float | None
     found = [d.evaluated.evaluation.get('metrics', {}) if d.evaluated else {} for d in dirs]
     names = [name for name in dict.fromkeys(n for m in found for n in m)
              if name not in ('time', 'data_time')]  # fmt: skip
-    return [(name, values := [m.get(name) for m in found], _difference(values)) for name in names]
+    return [(plain_name(name), values := [m.get(name) for m in found], _difference(values))
+            for name in names]  # fmt: skip
 
 
 def _difference(values: Sequence[Any]) -> float | None:

@@ -23,7 +23,7 @@ MAX_LOG_NAMES = 300
 MAX_LINE = 100_000
 """Limits of a log: a million iterations, logged every tenth, have 700 000 values."""
 
-RUN, EVALUATION = 'run.json', 'evaluation.json'
+RUN, EVALUATION, DATA_SUMMARY = 'run.json', 'evaluation.json', 'data_summary.json'
 """Files of the hook: metadata of the run, and its last evaluation."""
 
 Series = dict[str, list[tuple[float, float]]]
@@ -63,6 +63,8 @@ class WorkDir:
 
     path: Path
     runs: list[Run]
+    data: list[dict[str, Any]] = field(default_factory=list)
+    """What of the data the last training used, by split."""
 
     @property
     def name(self) -> str:
@@ -139,7 +141,8 @@ def read_work_dir(path: Path) -> WorkDir:
             f'{path}: expected a work dir of train or test, with '
             'TIMESTAMP/vis_data/scalars.json or TIMESTAMP/run.json; found none'
         )
-    return WorkDir(path, runs)
+    data = read_record(path / DATA_SUMMARY, schema.DATA, [])
+    return WorkDir(path, runs, data)
 
 
 def _read_run(folder: Path) -> Run | None:

@@ -21,14 +21,14 @@ MAX_VALUES = 1_000_000
 """Maximum number of values in a file; Python needs about 60 bytes for each."""
 
 
-def read_record(path: Path, rule: Rule) -> dict[str, Any]:
-    """The content of a JSON file that a run wrote; {} if there is none.
+def read_record(path: Path, rule: Rule, absent: Any = None) -> Any:
+    """The content of a JSON file that a run wrote; ``absent``, or {}, if there is none.
 
     Raises:
         UserError: it cannot be read, or does not match ``rule``.
     """
     if not path.exists():
-        return {}
+        return {} if absent is None else absent
     try:
         content = read_regular(path, MAX_BYTES)
         if sum(map(content.count, (b',', b'[', b'{'))) > MAX_VALUES:
@@ -208,3 +208,17 @@ EVALUATION = record(
     ),
 )  # fmt: skip
 """``evaluation.json``."""
+
+DATA = items(
+    record(
+        dict(split=one_of('train', 'val', 'test'), unit=one_of('instances', 'pixels'), images=count,
+             images_used=count),
+        dict(
+            instances=count, instances_used=count, dropped_images=names(count, 200),
+            dropped_instances=names(count, 200), per_class=names(count, 50_000),
+            notes=items(text, 200), source=text,
+        ),
+    ),
+    20,
+)  # fmt: skip
+"""``data_summary.json``."""

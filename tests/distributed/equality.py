@@ -63,7 +63,8 @@ ORACLE = dict(
     seg=('seg', 0.3, 'SegDataPreProcessor'),
     pose=('pose', 2.0, 'PoseDataPreprocessor'),
 )
-BATCH, ITERATIONS, ODD, ALL = 4, 20, 7, 100_000
+BATCH, ODD, ALL = 4, 7, 100_000
+ITERATIONS = 8 if '--quick' in sys.argv else 20
 
 for scope, shrink in (('mmdet', 0.06), ('mmseg', 0.125)):  # half of what --mini has
     mini_config.SCHEDULES[scope] = replace(mini_config.SCHEDULES[scope], shrink=shrink)
@@ -249,7 +250,9 @@ def main() -> int:
     parser.add_argument('task', nargs='*', default=list(CONFIGS))
     parser.add_argument('--dtype', choices=['float64', 'float32'], default='float64')
     parser.add_argument('--keep', help='folder to work in')
-    parser.add_argument('--quick', action='store_true', help='shard pose only, train no mask')
+    parser.add_argument(
+        '--quick', action='store_true', help='8 iterations; shard pose only, train no mask'
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:

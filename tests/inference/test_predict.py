@@ -703,7 +703,7 @@ def test_a_checkpoint_after_the_config_and_a_work_dir_in_place_of_both(photos, r
         command = ['predict', *model, 'photos/a.png', *rest, '--json', '--conf', '0']
         assert main(command) == 0
         found.append(capfd.readouterr().out.splitlines()[-1])
-    assert len(json.loads(found[0])['found']) > 0
+    assert len(json.loads(found[0])['found']) == 100
     assert found[0] == found[1] == found[2]
     assert main(['predict', *saved, *rest]) == 2
     assert 'expected INPUT' in capfd.readouterr().err

@@ -10,6 +10,9 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from moganet_dense.models import MogaNet, compiling
 from moganet_dense.models.compiling import compile_blocks
 
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 5), reason='needs torch 2.5'
+)
 ARCH = dict(embed_dims=[8, 16, 24, 32], depths=[2, 2, 1, 1], ffn_ratios=[2, 2, 2, 2])
 
 
@@ -37,6 +40,7 @@ def step(net, size: int) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
+@pytest.mark.slow  # 13 graphs
 def test_a_stage_compiles_once_and_once_more_for_any_size():
     """fullgraph is on: a graph break would be an error, and the stage not compiled."""
     net = MogaNet(ARCH, drop_path_rate=0.2).train()

@@ -36,6 +36,7 @@ print([tuple(m.shape) for m in maps], net.feature_info.channels())
 )
 
 
+@pytest.mark.slow  # torch in a process of its own
 def test_it_needs_torch_and_mmengine_alone():
     done = subprocess.run(
         [sys.executable, '-c', ALONE], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,5 +1,6 @@
 """The page: whole, closed, escaped, and of what the run left."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -89,7 +90,7 @@ def test_two_work_dirs_are_compared(work_dir, second, tmp_path):
     assert main(['report', str(work_dir), str(second), '--out', str(out)]) == 0
     text = out.read_text(encoding='utf-8')
     assert_closed_and_harmless(text)
-    assert ['coco/bbox_mAP', '0.250', '0.375', '+0.125'] in rows(text)
+    assert ['AP of boxes', '0.250', '0.375', '+0.125'] in rows(text)
     assert ['_hidden', '0.125', '0.250', '+0.125'] in rows(text)
     assert ['lr', '0.1', '0.2'] in rows(text)
     assert not (work_dir / 'report.html').exists()
@@ -149,3 +150,18 @@ def test_chromium_opens_it_without_errors_or_requests(work_dir, tmp_path):
     assert '<h1>first</h1>' in done.stdout and '<title>first</title>' in done.stdout
     assert 'CONSOLE' not in done.stderr, done.stderr
     assert 'evil.invalid' not in log.read_text(errors='replace')
+
+
+def test_the_data_are_summarised(work_dir):
+    part = dict(split='train', unit='instances', images=9, images_used=8, instances=20,
+                instances_used=17, dropped_instances={'whose area is 0 or missing': 3},
+                per_class=dict(ball=12, tree=5), notes=[])  # fmt: skip
+    (work_dir / 'data_summary.json').write_text(json.dumps([part]))
+    text = report([work_dir]).read_text(encoding='utf-8')
+    assert_closed_and_harmless(text)
+    assert 'train: 8 of 9 images, 17 of 20 instances' in text
+    assert 'dropped: 3 instances whose area is 0 or missing' in text
+    assert ['ball', '12'] in rows(text) and ['tree', '5'] in rows(text)
+    (work_dir / 'data_summary.json').write_text('[{"split": "mine"}]')
+    with pytest.raises(UserError, match='data_summary.json was not written by a run'):
+        report([work_dir])
