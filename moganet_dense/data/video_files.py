@@ -52,8 +52,9 @@ def open_stream(text: str, allow_private: bool) -> cv2.VideoCapture:
     """
     if not text.isdecimal():
         check(text, allow_private)
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # OpenCV tells on its own why; in several lines, for every backend
+    log = getattr(cv2.utils, 'logging', cv2)  # OpenCV 5, and 4
+    before = log.getLogLevel()
+    log.setLogLevel(0)  # OpenCV prints why it fails in several lines, for every backend
     try:
         if text.isdecimal():
             capture, what = cv2.VideoCapture(int(text)), f'camera {text}'
@@ -62,7 +63,7 @@ def open_stream(text: str, allow_private: bool) -> cv2.VideoCapture:
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
             capture, what = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), text
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)
     if not capture.isOpened():
         raise UserError(f'{what} cannot be opened; is it connected, and not in use?')
     return capture

@@ -137,6 +137,10 @@ def test_objects_threshold_hover_and_downloads(page, image):
     assert page.hover(0.7, 0.2) == ''
     page.threshold(0.5)
     assert page['status'].text.startswith('1 of 2 shown') and page.listed() == ['person 0.90']
+    page.threshold(0.95)
+    said = 'Nothing above 0.95; the best score is 0.90: lower the score.'
+    assert page['status'].text.startswith(said) and page.listed() == []
+    page.threshold(0.5)
     assert page.hover(0.7, 0.6) == ''
 
     saved = json.loads(page.download('save-json', 'my_image_predicted.json').read_text())
@@ -243,11 +247,11 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
         (port,) = re.findall(r'open http://127\.0\.0\.1:(\d+)/$', server.stdout.readline().strip())
         page = Page(browser, int(port), downloads)
         page.browser.find_elements(By.CSS_SELECTOR, '#examples button')[2].click()
-        page.until(lambda: '0 of 100 shown' in page['status'].text)
+        page.until(lambda: page['status'].text.startswith('Nothing above 0.30; the best score is'))
         before = files(home)  # caches of libraries, made when they are imported
         page.threshold(0)
         assert len(page.listed()) == 100
-        saved = json.loads(page.download('save-json', 'things_predicted.json').read_text())
+        saved = json.loads(page.download('save-json', 'objects_predicted.json').read_text())
         assert saved['images'] == [dict(id=1, width=384, height=288, file_name='objects.jpg')]
         for row in saved['annotations']:
             x, y, width, height = row['bbox']
