@@ -13,8 +13,6 @@ PYTHONS = {
     'onedl': ((3, 13), (3, 12), (3, 11), (3, 10), (3, 14)),
     'upstream': ((3, 11), (3, 10)),
 }
-UNTESTED = {(3, 14)}
-"""Everything resolves and has wheels; there was no interpreter to run it with."""
 CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 CUDA_12_TORCH = '2.10.0'
 """The last torch whose default build on PyPI is for CUDA 12."""
@@ -49,10 +47,8 @@ def find_python(stack: str, asked: str) -> tuple[str, tuple[int, int]]:
         candidates = [sys.executable, 'python3', 'python']
         candidates += [f'python{major}.{minor}' for major, minor in fitting]
     found = {python: version_of(python) for python in candidates}
-    for python, version in sorted(found.items(), key=lambda item: item[1] in UNTESTED):
+    for python, version in found.items():
         if version in fitting:
-            if version in UNTESTED:
-                say(f'Python {dotted(version)}: everything resolves, but was not run with it')
             return python, version
     named = ', '.join(map(dotted, sorted(fitting)))
     seen = ', '.join(

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS
 
 
-@MODELS.register_module(name='MultiChannelDataPreprocessor')
+@MODELS.register_module(name='MultiChannelDataPreprocessor')  # type: ignore[untyped-decorator]
 def multi_channel(base: str, mean: Sequence[float], std: Sequence[float], **options: Any) -> Any:
     """A toolbox's data preprocessor with as many means as there are channels.
 

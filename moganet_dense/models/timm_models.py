@@ -61,7 +61,8 @@ class Classifier(nn.Module):
         if global_pool not in (None, '', 'avg'):
             raise ValueError(f"global_pool: expected 'avg' or '', found {global_pool!r}")
         self.num_classes = num_classes
-        self.global_pool = self.global_pool if global_pool is None else global_pool
+        if global_pool is not None:
+            self.global_pool = global_pool
         linear = num_classes > 0 and self.global_pool
         self.head = nn.Linear(self.num_features, num_classes) if linear else nn.Identity()
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 _PACKAGES = r'(mm(cv|engine|det|seg|pose|pretrain)|torch|torchvision|timm|xtcocotools|imgaug)(\.|$)'
 _DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 _AS_USER_WARNING = r'(?is).*(deprecated|upcoming release|default ``avg_non_ignore`` is false)'
+_INSTALLED = r'.*[/\\](site|dist)-packages[/\\]'
 _LOGGED = re.compile('will be deprecated in future')
 _PRINTED = 'Could not import OneDL'  # printed by mmdet and mmseg, although at level DEBUG
 
@@ -45,6 +46,8 @@ def _ignore_warnings() -> None:
     for kind in _DEPRECATIONS:
         warnings.filterwarnings('ignore', category=kind, module=_PACKAGES)
     warnings.filterwarnings('ignore', _AS_USER_WARNING, UserWarning, _PACKAGES)
+    # Python 3.12 and later print these when they first compile a module; it is named by its path
+    warnings.filterwarnings('ignore', category=SyntaxWarning, module=_INSTALLED)
 
 
 class _WithoutLine:

@@ -138,14 +138,14 @@ def test_objects_threshold_hover_and_downloads(page, image):
     page.threshold(0.5)
     assert page['status'].text.startswith('1 of 2 shown') and page.listed() == ['person 0.90']
     page.threshold(0.95)
-    said = 'Nothing above 0.95; the best score is 0.90: lower the score. '
-    assert page['status'].text.startswith(said.strip()) and page.listed() == []
+    said = 'Nothing above 0.95; the best score is 0.90: lower the score.'
+    assert page['status'].text.startswith(said) and page.listed() == []
     page.threshold(0.5)
     assert page.hover(0.7, 0.6) == ''
 
-    told = json.loads(page.download('save-json', 'my_image_predicted.json').read_text())
-    assert told['images'][0]['file_name'] == image.name and 'shown' not in told
-    assert [row['score'] for row in told['annotations']] == pytest.approx([0.9, 0.4])
+    saved = json.loads(page.download('save-json', 'my_image_predicted.json').read_text())
+    assert saved['images'][0]['file_name'] == image.name and 'shown' not in saved
+    assert [row['score'] for row in saved['annotations']] == pytest.approx([0.9, 0.4])
     drawn = cv2.imread(str(page.download('save-image', 'my_image_predicted.png')))
     scale = drawn.shape[1] / 100
     assert drawn.shape[:2] == (80 * scale, 100 * scale)
@@ -251,9 +251,9 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
         before = files(home)  # caches of libraries, made when they are imported
         page.threshold(0)
         assert len(page.listed()) == 100
-        told = json.loads(page.download('save-json', 'objects_predicted.json').read_text())
-        assert told['images'] == [dict(id=1, width=384, height=288, file_name='objects.jpg')]
-        for row in told['annotations']:
+        saved = json.loads(page.download('save-json', 'objects_predicted.json').read_text())
+        assert saved['images'] == [dict(id=1, width=384, height=288, file_name='objects.jpg')]
+        for row in saved['annotations']:
             x, y, width, height = row['bbox']
             assert min(x, y) >= 0 and x + width <= 384.1 and y + height <= 288.1
         model = Select(page['model']).first_selected_option.text

@@ -10,6 +10,9 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from moganet_dense.models import MogaNet, compiling
 from moganet_dense.models.compiling import compile_blocks
 
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 5), reason='needs torch 2.5'
+)
 ARCH = dict(embed_dims=[8, 16, 24, 32], depths=[2, 2, 1, 1], ffn_ratios=[2, 2, 2, 2])
 
 

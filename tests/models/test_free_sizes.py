@@ -46,6 +46,8 @@ def test_traced(net, grad):
 
 
 def test_exported(net):
+    if not hasattr(torch.export, 'Dim'):
+        pytest.skip('needs torch.export.Dim')
     free = {at: torch.export.Dim(name, min=1 if at == 0 else 32) for at, name in FREE.items()}
     if not hasattr(torch.export.Dim, 'AUTO'):
         pytest.skip('needs a torch.export of PyTorch 2.6')
@@ -68,7 +70,8 @@ def test_as_onnx(net, dynamo, tmp_path):
         )
     else:
         free = {'x': FREE, **dict.fromkeys('abcd', FREE)}
-        torch.onnx.export(net, (x,), file, dynamo=False, dynamic_axes=free, **names)
+        only = dict(dynamo=False) if hasattr(torch.export, 'Dim') else {}  # before torch 2.5
+        torch.onnx.export(net, (x,), file, dynamic_axes=free, **only, **names)
     session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
     for size in OTHERS:
         assert_same(session.run(None, {'x': images(size).numpy()}), net, images(size))

@@ -58,6 +58,13 @@ def test_deprecations_of_the_toolboxes_are_not_shown(warned):
     assert not warned
 
 
+def test_syntax_warnings_of_installed_packages_are_not_shown(warned):
+    with without_toolbox_noise():
+        compile('1 is 1', '/env/lib/python3.12/site-packages/mmdet/x.py', 'exec')
+        compile('1 is 1', '/home/me/my_config.py', 'exec')
+    assert [w.filename for w in warned] == ['/home/me/my_config.py']
+
+
 def test_every_other_warning_is(warned):
     with without_toolbox_noise():
         warn_in('mmdet.models.x', 'the annotation has no area', UserWarning)
