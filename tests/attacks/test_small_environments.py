@@ -154,7 +154,12 @@ def test_no_threads(tmp_path):
 
 def of_bytes(number: int):
     """No file may be larger: writes fail in their middle, as on a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+
+    def full() -> None:
+        sys.dont_write_bytecode = True  # or modules imported now are cut off
+        resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+
+    return full
 
 
 def after_reading(full):
