@@ -96,8 +96,8 @@ def shortage(error: BaseException) -> str | None:
         return 'out of memory; use a smaller batch, fewer loader workers, or a larger machine'
     if text.startswith('DataLoader worker') and isinstance(error, RuntimeError):
         return (
-            f'a loader worker ended, killed or out of memory, shared memory or open files '
-            f'({text}); use fewer workers, or none (num_workers=0)'
+            'a loader worker ended, killed or out of memory, shared memory or files (ulimit -n '
+            f'{limit_of_files()}): {text}; use fewer workers, or none (num_workers=0)'
         )
     return None
 

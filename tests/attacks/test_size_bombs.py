@@ -93,7 +93,7 @@ def test_a_key_given_twice_is_refused(header, tmp_path):
 def test_safetensors_cover_the_file(body, tmp_path):
     header = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
     (tmp_path / 'a.safetensors').write_bytes(struct.pack('<Q', len(header)) + header + body)
-    with pytest.raises(UserError, match='no safetensors file'):
+    with pytest.raises(UserError, match='not a safetensors file'):
         checkpoint(tmp_path / 'a.safetensors')
 
 

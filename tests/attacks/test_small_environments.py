@@ -115,7 +115,11 @@ def test_names_do_not_depend_on_the_locale(tmp_path):
 
 
 def of_files(number: int):
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+    def before() -> None:
+        os.closerange(3, 1 << 16)  # those of the tests' process are not the command's
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+    return before
 
 
 @pytest.mark.parametrize('number', [12, 32, 40, 64])
