@@ -7,6 +7,7 @@ import numpy as np
 
 from moganet_dense import writer
 from moganet_dense.data.sources import Frame, Source
+from moganet_dense.inference.tally import Tally
 from moganet_dense.results import Detections, Segmentation
 from moganet_dense.results.box_masks import BoxMasks, Part
 from moganet_dense.visualization.drawing import colours, draw
@@ -57,3 +58,15 @@ def test_boxes_and_masks_shrink_with_the_image():
     assert small.boxes.tolist() == [[50, 20, 90, 50]]
     y, x = small.masks[0].nonzero()
     assert (x.min(), y.min(), x.max(), y.max()) == (50, 20, 89, 49)
+
+
+def test_counting_the_pixels_of_a_large_image_takes_little_memory():
+    found = scene(3000, 4000)
+    tally = Tally(0.3)
+    tracemalloc.start()
+    tally.add(found)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    wanted = dict(zip(NAMES, np.bincount(found.labels.ravel()).tolist(), strict=True))
+    assert tally.counts == wanted
+    assert peak < 4 * found.labels.size  # NumPy counts in 8 bytes per value
