@@ -21,7 +21,7 @@ from .data.sources import Frame
 from .results import Classification, Panoptic, Result, Segmentation
 from .results.coco_rows import categories
 from .results.text_tables import table
-from .utils.atomic import as_line, write_whole
+from .utils.atomic import as_line, replacing, write_whole
 from .utils.errors import UserError
 from .visualization.drawing import draw
 from .visualization.reduced import reduced
@@ -75,7 +75,7 @@ class Writer:
         self._columns: list[str] = []
         self._image_folder: str | None = None
         self._last: Result | None = None
-        self._video: _Video | None = None
+        self._video: Video | None = None
 
     def add(self, frame: Frame, result: Result) -> None:
         """Draws a result and keeps what it says.
@@ -186,7 +186,7 @@ class Writer:
         target = self.folder / 'drawn' / f'{frame.source.name}.mp4'
         if self._video is None or self._video.target != target:  # the first may be omitted
             self._end_video()
-            self._video = _Video(target, frame.fps, image.shape)
+            self._video = Video(target, frame.fps, image.shape)
         self._video.add(image)
 
     def _end_video(self) -> None:
@@ -195,36 +195,46 @@ class Writer:
             video.close()
 
 
-class _Video:
-    """A video that is written to a temporary file, frame by frame, and renamed at the end."""
+class Video:
+    """A video that appears at :meth:`close`, with all frames or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
 
     def __init__(self, target: Path, fps: float, shape: tuple[int, ...]) -> None:
-        self.target, self.draft = target, target.with_suffix('.part.mp4')
-        self.size, self.count = (shape[1], shape[0]), 0
+        self.target, self.size, self.count = target, (shape[1], shape[0]), 0
+        self._temporary = contextlib.ExitStack()
         with as_line(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            self.draft = self._temporary.enter_context(replacing(target, '.mp4'))
         code = cv2.VideoWriter_fourcc(*'mp4v')
         self.writer = cv2.VideoWriter(str(self.draft), code, fps, self.size)
         if not self.writer.isOpened():
-            raise UserError(f'{target} cannot be written: OpenCV does not open it')
+            with self._temporary:
+                raise UserError(f'{target} cannot be written: OpenCV does not open it')
 
     def add(self, image: np.ndarray) -> None:
-        if image.shape[1::-1] != self.size:  # OpenCV would silently skip it
+        """Appends a frame, (H, W, 3) in BGR."""
+        if image.shape[1::-1] != self.size:  # OpenCV would skip it without an error
             image = cv2.resize(image, self.size)
         self.writer.write(image)
         self.count += 1
 
     def close(self) -> None:
-        self.writer.release()
-        written = cv2.VideoCapture(str(self.draft)).get(cv2.CAP_PROP_FRAME_COUNT)
-        if written < self.count:  # OpenCV does not report a full disk
-            self.draft.unlink(missing_ok=True)
-            raise UserError(
-                f'{self.target} cannot be written: expected {self.count} frames, found '
-                f'{max(0, int(written))}; is the disk full?'
-            )
-        with as_line(self.target):
-            os.replace(self.draft, self.target)
+        """Moves the video to its place.
+
+        Raises:
+            UserError: not all frames were written.
+        """
+        with as_line(self.target), self._temporary:
+            self.writer.release()
+            written = cv2.VideoCapture(str(self.draft)).get(cv2.CAP_PROP_FRAME_COUNT)
+            if written < self.count:  # OpenCV reports no error when the disk is full
+                raise UserError(
+                    f'{self.target} cannot be written: expected {self.count} frames, found '
+                    f'{max(0, int(written))}; is the disk full?'
+                )
 
 
 def about(frame: Frame) -> dict[str, Any]:

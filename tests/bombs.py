@@ -413,6 +413,7 @@ def _status(key: str) -> float:
 def _limited() -> None:
     """So that a bomb that works takes this process and not the machine."""
     resource.setrlimit(resource.RLIMIT_AS, (12 * 1024 * MB,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (180, 180))
 
 
 def main(names: list[str]) -> None:
@@ -421,7 +422,7 @@ def main(names: list[str]) -> None:
         code = f'import bombs; bombs.explode({name!r})'
         command = [sys.executable, '-W', 'ignore', '-c', code]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120,
+            done = subprocess.run(command, capture_output=True, text=True, timeout=1200,
                                   preexec_fn=_limited, cwd=Path(__file__).parent)  # fmt: skip
             row = json.loads(done.stdout.splitlines()[-1])
         except (subprocess.TimeoutExpired, ValueError, IndexError) as error:

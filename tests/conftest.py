@@ -3,6 +3,7 @@
 import fcntl
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -127,3 +128,17 @@ def build_wheel(folder: Path) -> None:
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
     subprocess.run([*command, '--wheel-dir', folder, source], check=True)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Files of no more than some bytes can be written, as on a disk that is full; None: of any."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)  # or modules imported now are cut off
+
+    def fill(size: int | None) -> None:
+        limits = before if size is None else (size, before[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -27,7 +27,6 @@ from moganet_dense.engine.job import Job
 from moganet_dense.engine.train import train
 from moganet_dense.utils.errors import UserError
 
-LENGTH = 40  # epochs of 6 iterations, a checkpoint after each
 WEIGHT = 1_000_000  # numbers in the model: 4 MB, 16 MB a checkpoint: a write takes a while
 
 
@@ -49,10 +48,10 @@ class Tally:
         return f'{self.kills} kills, {self.in_write} during a write, {len(self.lost)} lost'
 
 
-def kill_often(folder: Path, kills: int, by_epoch: bool, seed: int) -> Tally:
-    """Trains the same again and again, killed on the way, until ``kills`` have struck."""
+def kill_often(folder: Path, kills: int, by_epoch: bool, length: int, seed: int) -> Tally:
+    """Trains ``length`` epochs again and again, killed on the way, until ``kills`` have struck."""
     dice, tally = random.Random(seed), Tally()
-    config = write_config(folder, by_epoch=by_epoch, weight=WEIGHT, length=LENGTH, val=5)
+    config = write_config(folder, by_epoch=by_epoch, weight=WEIGHT, length=length, val=5)
     whole = folder / 'whole'
     os.waitpid(_fork(config, whole), 0)
     expected = read_training((whole / POINTER).read_text())
@@ -141,11 +140,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition(':')[0])
     parser.add_argument('--kills', type=int, default=30)
     parser.add_argument('--loop', choices=['epochs', 'iterations'], default='epochs')
+    parser.add_argument(
+        '--epochs', type=int, default=40, help='of 6 iterations, a checkpoint after each'
+    )
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     with tempfile.TemporaryDirectory() as folder:
-        tally = kill_often(Path(folder), args.kills, args.loop == 'epochs', args.seed)
+        by_epoch = args.loop == 'epochs'
+        tally = kill_often(Path(folder), args.kills, by_epoch, args.epochs, args.seed)
     print(tally, *tally.lost, sep='\n')
     return bool(tally.lost)
 

@@ -21,6 +21,7 @@ class StopAt(Hook):
         signals: their numbers.
         gap: seconds between them.
         stage: method of a hook in which it does.
+        parent: sends them to the parent, GNU timeout for example, which passes them on.
     """
 
     priority = 'VERY_LOW'
@@ -31,15 +32,16 @@ class StopAt(Hook):
         signals: tuple[int, ...] = (signal.SIGTERM,),
         gap: float = 0.0,
         stage: str = 'before_train_iter',
+        parent: bool = False,
     ) -> None:
-        self.iteration, self.signals, self.gap = iteration, signals, gap
+        self.iteration, self.signals, self.gap, self.parent = iteration, signals, gap, parent
         setattr(self, stage, self._send)
 
     def _send(self, runner, *args, **options) -> None:
         if self.signals and runner.iter + 1 == self.iteration:
             signals, self.signals = self.signals, ()
             for number in signals:
-                os.kill(os.getpid(), number)
+                os.kill(os.getppid() if self.parent else os.getpid(), number)
                 time.sleep(self.gap)
 
 
@@ -47,13 +49,15 @@ class StopAt(Hook):
 class HitWorkers(Hook):
     """Sends a signal to the loader's workers, from another process than their parent."""
 
-    def __init__(self, iteration: int, number: int) -> None:
+    def __init__(self, iteration: int, number: int, stage: str = 'before_train_iter') -> None:
         self.iteration, self.number = iteration, number
+        setattr(self, stage, self._hit)
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if runner.iter + 1 == self.iteration:
+    def _hit(self, runner, *args, **options) -> None:
+        if runner.iter + 1 >= self.iteration and self.number:
             for child in multiprocessing.active_children():
                 subprocess.run(['kill', f'-{self.number}', str(child.pid)], check=True)
+            self.number = 0
 
 
 @HOOKS.register_module()

@@ -42,6 +42,7 @@ EPOCH = [
 SHORT = {
     'my_boxes.py': XT + LOADERS + EPOCH + [
         'model.neck.in_channels=[32,64,96,192]',
+        'model.bbox_head.stacked_convs=1',
         'train_dataloader.batch_size=8',
         'train_dataloader.dataset.pipeline.2.scale=(160,96)',
         'val_dataloader.dataset.pipeline.1.scale=(160,96)',

@@ -5,4 +5,5 @@ import sys
 from moganet_dense.cli import main
 
 if __name__ == '__main__':
-    sys.exit(main(['deploy', *sys.argv[1:]]))
+    sys.argv.insert(1, 'deploy')
+    sys.exit(main())

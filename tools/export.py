@@ -5,4 +5,5 @@ import sys
 from moganet_dense.cli import main
 
 if __name__ == '__main__':
-    sys.exit(main(['export', *sys.argv[1:]]))
+    sys.argv.insert(1, 'export')
+    sys.exit(main())

@@ -31,6 +31,7 @@ def command(config, json, fix, mini, cfg_options) -> int:
     with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the report
         from ..data.validation import check_all
         from ..engine.job import Job
+        from ..utils.atomic import write_whole
         from ..utils.errors import one_line
 
         cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
@@ -45,6 +46,5 @@ def command(config, json, fix, mini, cfg_options) -> int:
     content = to_json.dumps(report.content(), indent=1)
     print(content if json == '-' else report.words())
     if json and json != '-':
-        with one_line(f'{json} cannot be written'):
-            Path(json).write_text(content, encoding='utf-8')
+        write_whole(Path(json), content.encode())
     return int(report.number('error') > 0)

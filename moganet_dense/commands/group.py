@@ -52,7 +52,8 @@ def commands() -> None:
     """Dense prediction with MogaNet.
 
     Exit codes: 0 success; 1 error, the message shows the fix; 2 wrong usage; 3 success, but some
-    files were skipped; 75 stopped and saved, continue with --resume; 130 interrupted.
+    files were skipped; 75 stopped and saved, continue with --resume; 130 interrupted; 128 + N
+    stopped by signal N (143: SIGTERM, 129: SIGHUP); 141 the reader of the output has exited.
     """
 
 

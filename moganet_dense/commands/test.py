@@ -51,10 +51,12 @@ def command(
     from ..engine.job import Job
     from ..engine.train import test
     from ..toolboxes.model_form import Form
+    from ..utils.streams import run_without_output
 
     config, checkpoint = model_files(config, checkpoint)
     job = Job(config, work_dir, cfg_options, launcher, mini)
     form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
     how = dict(out=out, show_dir=show_dir, form=form, check=not no_check, show_all=show_all)
     how['tta'] = tta
+    run_without_output()
     test(job, checkpoint, **how)

@@ -109,7 +109,9 @@ def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_chec
     from ..config.training_options import TrainingOptions
     from ..engine.job import Job
     from ..engine.train import train
+    from ..utils.streams import run_without_output
 
+    run_without_output()
     job = Job(config, work_dir, cfg_options, launcher, mini, from_scratch)
     changes = {field.name: how.pop(field.name) for field in fields(TrainingOptions)}
     train(job, check=not no_check, options=TrainingOptions(**changes), **how)

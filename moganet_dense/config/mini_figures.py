@@ -2,21 +2,21 @@
 
 from mmengine.config import Config
 
-from ..models.moganet import STRIDES, resolve_architecture
-
 SIZE, LENGTH, EPOCHS, LR, BATCH = 64, 1024, 6, 1e-3, 16
 """Side of the images, figures of an epoch, epochs, rate, figures of a step."""
 
 
-STAGE = 1
-"""Of the backbone, whose map the head reads: stride 8."""
+ARCH = dict(embed_dims=(16, 32, 48, 64), depths=(1, 2, 1, 1), ffn_ratios=(2, 2, 2, 2))
+"""Of the backbone, of which the first two stages are used."""
+STAGE, STRIDE = 1, 8
+"""Whose map the head reads. It sees a keypoint's map as a vector: at stride 32 that would have four
+numbers."""
 
 
 def apply_mini_figures(cfg: Config) -> None:
     """Turns a config that reads drawn figures into its small form, in place.
 
-    Crops of 64 pixels, the backbone's first two stages without published weights, and a short
-    schedule of the same kind.
+    Crops of 64 pixels, two stages of a small backbone, and a short schedule of the same kind.
     """
     cubic, square = (SIZE,) * 3, (SIZE,) * 2
     for codec in (cfg.codec, cfg.model.head.decoder):
@@ -30,15 +30,17 @@ def apply_mini_figures(cfg: Config) -> None:
             if 'encoder' in step:
                 step.encoder.update(input_size=cubic, sigma=(2.0,) * 3)
         dataset.length = LENGTH if name == 'train_dataloader' else LENGTH // 8
-    backbone = cfg.model.backbone
-    # the head sees a keypoint's map as a vector: at stride 32 it would have four numbers
-    backbone.update(
-        out_indices=(STAGE,), init_cfg=None, layer_scale_init_value=0.1, drop_path_rate=0.0
+    cfg.model.backbone.update(
+        arch=ARCH,
+        out_indices=(STAGE,),
+        init_cfg=None,
+        layer_scale_init_value=0.1,
+        drop_path_rate=0.0,
     )
     cfg.model.head.update(
-        in_channels=resolve_architecture(backbone.arch)['embed_dims'][STAGE],
+        in_channels=ARCH['embed_dims'][STAGE],
         input_size=cubic,
-        in_featuremap_size=(SIZE // STRIDES[STAGE],) * 2,
+        in_featuremap_size=(SIZE // STRIDE,) * 2,
     )
     cfg.load_from = None
     cfg.optim_wrapper.optimizer.lr = LR

@@ -24,7 +24,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..evaluation.metric_names import plain_name
-from ..utils.atomic import remove_temporary_files, replacing, write_text
+from ..utils.atomic import is_full, remove_temporary_files, replacing, write_text
 from ..utils.errors import UserError
 from ..utils.regular_files import read_regular
 from ..weights import loading  # imported as a module: import cycle
@@ -373,7 +373,7 @@ def storage_errors(work_dir: str | os.PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         inside = str(error.filename or '').startswith(str(work_dir))
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = is_full(error)
         if error.errno not in _NO_STORAGE or not (inside or full):
             raise
         raise UserError(

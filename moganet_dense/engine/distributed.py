@@ -2,12 +2,9 @@
 
 A launcher (torchrun, srun, mpirun) starts the processes and sets their ranks in the environment.
 They communicate over gloo on CPUs and nccl on GPUs. A launcher stops the others when one of its
-processes ends with an error. It does not detect a process that is frozen, or waits for one that
-never started; heartbeats do: each process updates a key in the store of the group every few
-seconds, and rank 0 reports the processes that stopped.
+processes ends with an error; watchers detect a process that is frozen or lost.
 """
 
-import atexit
 import os
 import socket
 import sys
@@ -15,17 +12,18 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import barrier
-from mmengine.hooks import Hook
 
-from ..utils.errors import UserError, reason_of
+from ..utils.errors import Stopped, UserError, reason_of
+from .watcher import Watch
 
 ENVIRONMENT = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -36,16 +34,13 @@ ENVIRONMENT = {
 the machine of rank 0; the default of MASTER_PORT is 29500."""
 
 TIMEOUT = timedelta(hours=2)
-"""Time limit of a collective. Rank 0 may compute metrics for long; heartbeats detect lost ranks."""
+"""Time limit of a collective. Rank 0 may compute metrics for long; watchers detect lost ranks."""
 
 JOIN_TIMEOUT = 'MOGANET_JOIN_TIMEOUT'
 """Environment variable: seconds that a process waits for the others to join."""
 JOIN_SECONDS = 25
-BEAT, MISSED = 2.0, 16.0
-"""Seconds between two heartbeats, and seconds without one after which a process counts as lost."""
-ASK = 2.0
-"""Seconds in which all remaining processes notice that a collective has failed."""
-_RESTS = 'rests'
+
+_watches: list[Watch] = []  # of this process: one while it belongs to a group
 
 
 def join(launcher: str) -> None:
@@ -65,10 +60,11 @@ def join(launcher: str) -> None:
         _silence()
     store = _store(rank, is_master=rank == 0)
     _meet(store, rank, world)
+    # the watcher's own connection: the group's may be in use by a call that waits
+    _watches.append(Watch(partial(_store, rank, is_master=False), rank, world))
     backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     group = dist.PrefixStore('group', store)
     dist.init_process_group(backend, store=group, rank=rank, world_size=world, timeout=TIMEOUT)
-    _HEART.start(rank, world)
 
 
 def require_same(facts: dict[str, str]) -> None:
@@ -99,7 +95,8 @@ def require_same(facts: dict[str, str]) -> None:
 def leave() -> None:
     """Leaves the process group."""
     if dist.is_initialized():
-        _HEART.stop()
+        while _watches:
+            _watches.pop().done()
         dist.destroy_process_group()
 
 
@@ -115,12 +112,16 @@ def joined(launcher: str) -> Iterator[None]:
     try:
         join(launcher)
         yield
+    except Stopped:
+        if not before:
+            leave()
+        raise
     except RuntimeError as error:
-        if launcher == 'none' or not _is_lost_peer(error):
+        if not _watches or not _is_lost_peer(error):
             raise
+        gone = _watches[0].gone()
         raise UserError(
-            f'{_HEART.gone()} has ended, killed or by an error; this job stops; continue '
-            'with --resume'
+            f'{gone} has ended, killed or by an error; this job stops; continue with --resume'
         ) from error
     if not before:
         leave()
@@ -226,127 +227,6 @@ def _meet(store: dist.Store, rank: int, world: int) -> None:
                 f's; {JOIN_TIMEOUT}=SECONDS waits longer'
             )
         time.sleep(0.1)
-
-
-class _Heart:
-    """Sends heartbeats while this process trains, and ends it if another process has stopped.
-
-    Rank 0 watches all others and reports lost ones; they watch rank 0. Outside of iterations a
-    single call, such as evaluation in C++ or parsing of a large file, may block Python's other
-    threads for long; there a process pauses its heartbeat and is not watched.
-    """
-
-    def __init__(self) -> None:
-        self.ended = threading.Event()
-        self.thread: threading.Thread | None = None
-        self.resting = True
-
-    def start(self, rank: int, world: int) -> None:
-        self.ended.clear()
-        self.rank, self.world, self.resting = rank, world, True
-        # a separate connection: a blocked call may use that of the group
-        self.store = _store(rank, is_master=False)
-        self.store.set_timeout(timedelta(seconds=MISSED * 0.75))
-        self.thread = threading.Thread(target=self._run, daemon=True, name='heartbeat')
-        self.thread.start()
-        atexit.register(self.stop)
-
-    def rest(self, resting: bool = True) -> None:
-        """Pauses or continues the heartbeat of this process."""
-        if self.thread is not None and resting != self.resting:
-            self.resting = resting
-            with suppress(RuntimeError):  # the thread notices it, too
-                self.store.set(f'beat/{self.rank}', _RESTS if resting else '0')
-
-    def stop(self) -> None:
-        """Stops the thread."""
-        self.ended.set()
-        if self.thread is not None:
-            self.thread.join(5)
-            self.thread = None
-
-    def gone(self) -> str:
-        """Names the processes that have ended, after a collective has failed."""
-        if self.thread is None:
-            return 'another process'
-        try:
-            self.store.set(f'failed/{self.rank}', '1')
-            time.sleep(ASK)
-            others = [other for other in range(self.world) if other != self.rank]
-            lost = [r for r in others if not self.store.check([f'failed/{r}'])]
-        except RuntimeError:  # the store was reachable
-            lost = [0]
-        named = ', '.join(f'{r} of {self.world}{self._place(r)}' for r in lost)
-        return f'rank {named}' if lost else 'another process'
-
-    def _run(self) -> None:
-        watched = list(range(1, self.world)) if self.rank == 0 else [0]
-        seen = dict.fromkeys(watched, (b'', time.monotonic()))
-        beats = 0
-        while not self.ended.wait(BEAT):
-            if self.resting:
-                seen = dict.fromkeys(watched, (b'', time.monotonic()))
-                continue
-            beats += 1
-            try:
-                self.store.set(f'beat/{self.rank}', str(beats))
-                for other in watched:
-                    self._look(other, seen)
-            except RuntimeError:  # the store is lost or frozen, and rank 0 with it
-                if not self.ended.wait(BEAT) and not self.resting:
-                    self._end(0)
-
-    def _look(self, other: int, seen: dict[int, tuple[bytes, float]]) -> None:
-        key, now = f'beat/{other}', time.monotonic()
-        found = self.store.get(key) if self.store.check([key]) else _RESTS.encode()
-        if found != seen[other][0] or found == _RESTS.encode():
-            seen[other] = found, now
-        elif now - seen[other][1] > MISSED:
-            self._end(other)
-
-    def _end(self, lost: int) -> None:
-        """Ends this process at once, after one process has printed the reason."""
-        if self.rank in (0, 1):
-            with suppress(OSError):
-                text = (
-                    f'error: rank {lost} of {self.world}{self._place(lost)} has not responded for '
-                    f'{MISSED:g} s, killed or frozen; this job stops; continue with --resume\n'
-                )
-                os.write(2, text.encode())
-        os._exit(1)
-
-    def _place(self, rank: int) -> str:
-        if rank == 0:
-            return ''
-        try:
-            return f' ({self.store.get(f"here/{rank}").decode()})'
-        except (RuntimeError, UnicodeDecodeError):
-            return ''
-
-
-_HEART = _Heart()
-
-
-class HeartbeatHook(Hook):
-    """Sends heartbeats during the iterations of training."""
-
-    priority = 'HIGHEST'  # before any long operation
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        _HEART.rest(False)
-
-    def before_val_epoch(self, runner) -> None:
-        _HEART.rest()
-
-    def agree_before_saving(self, runner) -> None:
-        _HEART.rest()
-
-    def after_train_epoch(self, runner) -> None:
-        _HEART.rest()
-
-    def close(self, runner) -> None:
-        """At the end of training."""
-        _HEART.rest()
 
 
 def _silence() -> None:

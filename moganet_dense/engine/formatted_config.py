@@ -10,8 +10,8 @@ KEPT = 4  # configs: a run changes its own while it is built
 class FormattedOnce(Config):
     """mmengine's Config, with the text kept as long as the content is the same.
 
-    mmengine formats it anew for the log, the work dir, each tracker and the checkpoints; yapf takes
-    about a second each time.
+    mmengine formats it again for the log, the work dir, each tracker and the checkpoints; yapf
+    takes about a second each time.
     """
 
     _texts: ClassVar[dict[str, str]] = {}

@@ -235,17 +235,7 @@ class _Resumable:
         batches = self.dataloader.batch_sampler
         batches.set_seed(self.runner.seed)  # a resumed training uses that of its checkpoint
         batches.epoch, batches.start = epoch, self.done
-        loaded = enumerate(self.dataloader, self.done)
-        while True:
-            try:
-                found = next(loaded)
-            except StopIteration:
-                return
-            except (RuntimeError, ConnectionError, EOFError) as error:
-                if _is_lost_worker(error):
-                    self.runner.call_hook('after_losing_a_worker', error=error)
-                raise
-            yield found
+        return enumerate(self.dataloader, self.done)
 
     def _validation_due(self, count: int, length: int) -> bool:
         self._decide_current_val_interval()
@@ -254,14 +244,6 @@ class _Resumable:
             and count >= max(self.val_begin, 1)
             and (count % self.val_interval == 0 or count == length)
         )
-
-
-def _is_lost_worker(error: Exception) -> bool:
-    """Whether torch or a pipe reports a lost loader worker; errors raised in a worker are reported
-    as 'Caught ... in DataLoader worker'."""
-    if isinstance(error, RuntimeError):
-        return str(error).startswith('DataLoader worker')
-    return not str(error).startswith('Caught')
 
 
 @LOOPS.register_module()

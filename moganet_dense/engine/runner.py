@@ -25,10 +25,11 @@ from ..config.reading import own_modules
 from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
-from .distributed import HeartbeatHook, join, require_same, speak_into
+from .distributed import join, require_same, speak_into
 from .formatted_config import FormattedOnce
 from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .screen import Screen, is_quiet, show_little
+from .signals import is_lost_worker
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import lock, unlock
 
@@ -111,9 +112,12 @@ class DenseRunner(Runner):
         """As mmengine's; hooks are closed and the work dir is released after it."""
         if self.distributed:
             require_same(self._facts())
-            self.register_hook(HeartbeatHook())
         try:
             return super().train()
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if is_lost_worker(error):
+                self.call_hook('after_losing_a_worker', error=error)
+            raise
         finally:
             self.call_hook('close')
             unlock(self.work_dir)

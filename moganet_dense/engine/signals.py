@@ -6,73 +6,35 @@ Ctrl-C after the message of the first one stops at once. Signals that are ignore
 training starts, as SIGHUP under nohup, stay ignored.
 """
 
-import contextlib
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ..utils.errors import Interrupted, Stopped, UserError, reason_of
+from ..utils.errors import Interrupted, Stopped, UserError, limit_of_files, reason_of
+from ..utils.interrupts import bounces, ending_by_signals, install, restore, say
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-DELIBERATE = 1.0
-"""Seconds after which a second Ctrl-C counts as deliberate."""
-
-_Handler = Callable[[int, Any], None]
-
-
-@contextmanager
-def handling(handler: _Handler) -> Iterator[None]:
-    """Context that calls ``handler`` for :data:`SIGNALS`; only works in the main thread."""
-    before = _install(handler)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-def _install(handler: _Handler) -> dict[int, Any]:
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    heard = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
-
-
-def _restore(before: dict[int, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@contextmanager
-def stopping_at_once(work_dir: str | os.PathLike) -> Iterator[None]:
+def stopping_at_once(work_dir: str | os.PathLike) -> AbstractContextManager[None]:
     """Context for the code before and after the iterations: a signal ends it with one line.
 
     Raises:
         Interrupted: a signal came.
     """
-
-    def stop(number: int, frame: Any) -> None:
-        name = signal.Signals(number).name
-        _say(f'stopped by {name} outside of the training loop; {describe_last(work_dir)}')
-        raise Interrupted(number)
-
-    with handling(stop):
-        yield
+    return ending_by_signals(lambda: f' outside of the training loop; {describe_last(work_dir)}')
 
 
 @HOOKS.register_module()
@@ -86,13 +48,13 @@ class SignalHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.received, self.since = 0, 0.0
+        self.received, self.validating = 0, False
         self.before: dict[int, Any] = {}
         self.work_dir = ''
 
     def before_train(self, runner) -> None:
         self.work_dir = runner.work_dir
-        self.before = _install(self._note)
+        self.before = install(self._note)
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             let_workers_ignore_signals(loader)
@@ -102,17 +64,18 @@ class SignalHook(Hook):
 
     def close(self, runner) -> None:
         """Restores the handlers, at the end of training or after an error."""
-        _restore(self.before)
+        restore(self.before)
         self.before = {}
 
     def _note(self, number: int, frame: Any) -> None:
-        now = time.monotonic()
+        again = bounces()
+        name = signal.Signals(number).name
         if not self.received:
-            self.received, self.since = number, now
-            again = '; Ctrl-C again stops at once, without saving' * (number == signal.SIGINT)
-            _say(f'{signal.Signals(number).name}: finishing the iteration, then saving{again}')
-        elif number == signal.SIGINT and now - self.since >= DELIBERATE:
-            _say(f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}')
+            self.received = number
+            hint = '; Ctrl-C again stops at once, without saving' * (number == signal.SIGINT)
+            say(f'{name}: finishing the iteration, then saving{hint}')
+        elif number == signal.SIGINT and not again:
+            say(f'stopped at once by a second Ctrl-C; {describe_last(self.work_dir)}')
             raise Interrupted(number)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
@@ -134,12 +97,17 @@ class SignalHook(Hook):
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if number := self._received_by_any():
-            for hook in runner.hooks:
-                if isinstance(hook, EMAHook):  # validation runs on the average
-                    hook.after_val_epoch(runner)
+            self._end_validation(runner)
             self._save_and_stop(runner, number, runner.iter)
 
+    def _end_validation(self, runner) -> None:
+        """Gives the model its weights back: validation runs on their average."""
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook) and self.validating:
+                hook.after_val_epoch(runner)
+
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        self.validating = False
         if number := self._received_by_any():
             self._save_and_stop(runner, number, runner.iter)
 
@@ -153,6 +121,7 @@ class SignalHook(Hook):
 
     def _save_and_stop(self, runner, number: int, done: int) -> None:
         target = self._save(runner, done)
+        barrier()  # a launcher ends the one that writes when another one has ended
         name = signal.Signals(number).name
         text = (
             f'stopped by {name} after iteration {done}; saved {target}; the same command with '
@@ -170,23 +139,35 @@ class SignalHook(Hook):
         point_to(runner, target)
         return target
 
+    def before_val_epoch(self, runner) -> None:
+        self.validating = True
+
     def after_losing_a_worker(self, runner, error: Exception) -> None:
-        """Saves between two iterations, in a training of one process.
+        """Saves between two iterations, or in a validation, in a training of one process.
 
         Raises:
             UserError: always, with the saved checkpoint.
         """
         self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
         reason = reason_of(error)
+        self._end_validation(runner)
         if get_world_size() == 1 and runner.iter:
             saved = f'saved {self._save(runner, runner.iter)}; --resume continues from it'
         else:
             saved = describe_last(runner.work_dir)
         raise UserError(
-            f'a loader worker ended ({reason}), killed or out of memory or of shared memory '
-            f'({_shared_memory()}); fewer workers (train_dataloader.num_workers), or more memory; '
-            f'{saved}'
+            f'a loader worker ended ({reason}), killed or out of memory, of shared memory '
+            f'({_shared_memory()}) or of open files (ulimit -n {limit_of_files()}); use fewer '
+            f'workers, or none (--cfg-options train_dataloader.num_workers=0), or more; {saved}'
         ) from error
+
+
+def is_lost_worker(error: Exception) -> bool:
+    """Whether torch or a pipe reports a lost loader worker; errors raised in a worker are reported
+    as 'Caught ... in DataLoader worker'."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith('DataLoader worker')
+    return not str(error).startswith('Caught')
 
 
 def _shared_memory() -> str:
@@ -197,12 +178,6 @@ def _shared_memory() -> str:
     return f'/dev/shm: {found.f_bavail * found.f_frsize >> 10} of ' + (
         f'{found.f_blocks * found.f_frsize >> 10} KB free'
     )
-
-
-def _say(text: str) -> None:
-    """Prints from a signal handler, which may interrupt a write to a buffered stream."""
-    with contextlib.suppress(OSError):
-        os.write(2, f'{text}\n'.encode())
 
 
 def let_workers_ignore_signals(loader: DataLoader) -> None:
@@ -244,7 +219,7 @@ def _die_of_lost_data() -> None:
 
     def fail(error: BaseException, batch: Any) -> None:
         reason = reason_of(error)
-        _say(f'loader worker: a batch cannot be sent: {reason} ({_shared_memory()})')
+        say(f'loader worker: a batch cannot be sent: {reason} ({_shared_memory()})')
         os._exit(1)
 
     Queue._on_queue_feeder_error = staticmethod(fail)  # in this process; set by Python's extension

@@ -28,7 +28,7 @@ from ..models import MogaNet
 from ..models.memory_format import channels_last_is_faster
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, Form
-from ..utils.atomic import write_whole
+from ..utils.atomic import is_full, replacing, require_writable, write_whole
 from ..utils.errors import UserError, one_line
 from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
@@ -204,8 +204,6 @@ def test(
         raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:
         _draw_into(cfg, os.path.abspath(show_dir))
-    if out and out.endswith('.pkl'):
-        _dump_predictions(cfg, out)
     adopt_gate(cfg, checkpoint, job.cfg_options)
     if tta:
         line = set_tta(cfg)
@@ -214,7 +212,9 @@ def test(
     cfg.load_from, cfg.resume = None, False
     _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
-    with _running(cfg, show_all):
+    with _whole_output(out) as file, _running(cfg, show_all):
+        if file and file.endswith('.pkl'):
+            _dump_predictions(cfg, file)
         runner = _build_runner(cfg)
         model = getattr(runner.model, 'module', runner.model)
         form = form or Form()
@@ -223,9 +223,31 @@ def test(
         with one_line('the testing cannot be built'):
             runner.test_loop  # noqa: B018 a property, which builds
         metrics = runner.test()
-    if out and out.endswith('.json') and is_main_process():
-        dump(metrics, out)
+        if file and file.endswith('.json') and is_main_process():
+            dump(metrics, file)
     return metrics
+
+
+@contextmanager
+def _whole_output(out: str | None) -> Iterator[str | None]:
+    """The file to write in place of ``out``, which it becomes on success.
+
+    Raises:
+        UserError: nothing can be written there, or the disk is full.
+    """
+    if not out or not is_main_process():
+        yield out
+        return
+    target = Path(out)
+    require_writable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target, target.suffix) as temporary:
+            yield str(temporary)
+    except OSError as error:
+        if not is_full(error) and Path(str(error.filename)).parent != target.parent:
+            raise
+        raise UserError(f'{out} cannot be written ({error.strerror})') from error
 
 
 @contextmanager

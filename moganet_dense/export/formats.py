@@ -1,6 +1,7 @@
 """Files of the two formats, and their int8 forms."""
 
 import inspect
+import io
 import json
 import logging
 import warnings
@@ -133,7 +134,9 @@ def write_torch_export(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         program = export(graph, inputs, dynamic_shapes=shapes, strict=False)
-        save(program, path, extra_files={NOTES: json.dumps(notes)})
+        # torch ends the process where the disk is full
+        save(program, buffer := io.BytesIO(), extra_files={NOTES: json.dumps(notes)})
+    path.write_bytes(buffer.getvalue())
 
 
 def run_torch_export(path: Path, threshold: float | None) -> Run:

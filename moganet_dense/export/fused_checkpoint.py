@@ -1,5 +1,6 @@
 """Writes a fused checkpoint, with norms merged into convolutions."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def _write(content: dict, path: Path) -> None:
         with replacing(path) as temporary:
             if path.suffix == '.safetensors':
                 packed = safetensors_file.packed(content['state_dict'], noted(content))
-                temporary.write_bytes(packed)
-            else:
-                torch.save(content, temporary)
+            else:  # torch writes to a disk that is full without saying so in an OSError
+                torch.save(content, buffer := io.BytesIO())
+                packed = buffer.getvalue()
+            temporary.write_bytes(packed)

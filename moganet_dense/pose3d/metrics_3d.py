@@ -22,10 +22,10 @@ def distances(prediction: np.ndarray, truth: np.ndarray, root: int = 0) -> np.nd
 
 
 def aligned(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """``prediction`` (K, 3), turned (not mirrored), scaled and moved to fit ``truth`` best.
+    """``prediction`` (K, 3), rotated (not mirrored), scaled and translated to best fit ``truth``.
 
     With A, B the centred poses and U S V^T the singular value decomposition of A^T B: R = U D V^T,
-    with D = diag(1, 1, det(U V^T)), and scale trace(S D) / |A|^2 (Umeyama, TPAMI 1991).
+    with D = diag(1, 1, det(U V^T)), and scale trace(S D) / trace(A^T A) (Umeyama, TPAMI 1991).
     """
     a, b = (pose - pose.mean(0) for pose in (prediction, truth))
     u, s, vt = np.linalg.svd(a.T @ b)

@@ -19,7 +19,7 @@ from ..data.image_io import load_whole
 from ..data.layouts import innermost, require_files
 from ..engine.job import Job
 from ..engine.resumable import draw_from, seeded_loader
-from ..utils.atomic import write_text
+from ..utils.atomic import require_writable, write_whole
 from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import as_jpeg, as_url
 from ..visualization.training_samples import draw_target
@@ -47,13 +47,13 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
         raise UserError(f'{job.config} has no train_dataloader to browse')
     require_files(cfg.train_dataloader.dataset, cfg.default_scope)
     folder = Path(out or Path(cfg.work_dir, 'browse'))
-    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder / PAGE)
     shown = []
     with one_line('the training pipeline cannot be run'):
         for image, sample, meta in _fed(cfg, number):
             drawn = draw_target(cfg.default_scope, image, sample, meta)
             name = f'{len(shown):03d}.jpg'
-            (folder / name).write_bytes(as_jpeg(drawn))
+            write_whole(folder / name, as_jpeg(drawn))
             source = Path(str(sample.get('img_path', ''))).name
             size = f'{image.shape[1]} x {image.shape[0]}'
             shown.append(dict(name=name, source=source, size=size, url=as_url(drawn)))
@@ -62,7 +62,7 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
     pipeline = next(innermost(cfg.train_dataloader.dataset)).get('pipeline') or []
     steps = [repr(step) for step in pipeline]
     text = template.render(config=str(job.config), shown=shown, steps=steps)
-    write_text(page, text)
+    write_whole(page, text.encode())
     return page
 
 

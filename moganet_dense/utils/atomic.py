@@ -6,6 +6,7 @@ that is a symbolic link is replaced, not followed.
 """
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -14,19 +15,21 @@ from pathlib import Path
 
 from .errors import UserError
 
-_TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part')
+_TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part(\.[a-z]+)?')
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, ending: str = '') -> Iterator[Path]:
     """Yields an empty temporary file next to ``target``, which it replaces on success.
 
-    The file is flushed to disk before it is renamed, and the folder afterwards.
+    The file is flushed to disk before it is renamed, and the folder afterwards. Its name has
+    ``ending`` at the end, where what writes it expects one.
 
     Raises:
         OSError: the folder cannot be written; ``target`` is unchanged.
     """
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix='.part')
+    suffix = f'.part{ending}'
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -80,6 +83,11 @@ def require_writable(path: Path) -> None:
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error is that of a full disk, a quota, or the largest size of a file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Errors that the command line prints as one line, without a traceback."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -61,7 +62,8 @@ def one_line(what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f'{what}: {reason_of(error)} [{type(error).__name__}]') from error
+        reason = shortage(error) or f'{reason_of(error)} [{type(error).__name__}]'
+        raise UserError(f'{what}: {reason}') from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -73,3 +75,35 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, for the end of ours; its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def shortage(error: BaseException) -> str | None:
+    """What of the machine an error says is missing, in words with the fix; None: it says nothing
+    of it. Errors out of a loader's process, whose text is their traceback, count."""
+    text = str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EMFILE, errno.ENFILE) or 'Too many open files' in text:
+        return (
+            f'too many open files (limit: {limit_of_files()}); raise it with `ulimit -n 4096`, or '
+            'use fewer loader workers (num_workers=0)'
+        )
+    if number == errno.EAGAIN or "can't start new thread" in text:
+        return (
+            'no more threads or processes may be started; raise the limit (`ulimit -u`, or the '
+            "container's), or use fewer: OMP_NUM_THREADS=1, and loader workers num_workers=0"
+        )
+    if number == errno.ENOMEM or isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return 'out of memory; use a smaller batch, fewer loader workers, or a larger machine'
+    if text.startswith('DataLoader worker') and isinstance(error, RuntimeError):
+        return (
+            f'a loader worker ended, killed or out of memory, shared memory or open files '
+            f'({text}); use fewer workers, or none (num_workers=0)'
+        )
+    return None
+
+
+def limit_of_files() -> int:
+    """How many files this process may have open at once."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

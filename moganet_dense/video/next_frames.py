@@ -11,8 +11,10 @@ from mmengine.config import Config
 from ..data.sources import Fault, find, frames
 from ..toolboxes.build import build
 from ..toolboxes.load import load
+from ..utils.atomic import write_whole
 from ..utils.errors import UserError
 from ..visualization.frame_sheets import frame_image, sheet
+from ..writer import Video
 from .simvp import SimVP
 
 ENLARGED = 128  # least height of a drawn frame
@@ -113,19 +115,15 @@ def write(
     Raises:
         UserError: one of them cannot be written.
     """
-    name.parent.mkdir(parents=True, exist_ok=True)
     drawn, video = name.with_suffix('.png'), name.with_suffix('.mp4')
     rows = [[_bgr(frame) for frame in row] for row in (given, truth, predicted) if len(row)]
-    if not cv2.imwrite(str(drawn), sheet(rows)):
-        raise UserError(f'{drawn} cannot be written')
+    _, content = cv2.imencode('.png', sheet(rows))
+    write_whole(drawn, content.tobytes())
     images = [_bgr(frame) for frame in torch.cat([given, predicted])]
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
-    if not writer.isOpened():
-        raise UserError(f'{video} cannot be written')
+    writer = Video(video, fps, images[0].shape)
     for image in images:
-        writer.write(image)
-    writer.release()
+        writer.add(image)
+    writer.close()
     return [drawn, video]
 
 

@@ -88,7 +88,8 @@ def _require_same_members(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         ours = sorted(name.partition('/')[2] for name in archive.namelist())
     try:
-        theirs = sorted(torch._C.PyTorchFileReader(str(path)).get_all_records())
+        reader = torch._C.PyTorchFileReader(str(path))
+        theirs = sorted(reader.get_all_records())  # type: ignore[attr-defined]
     except RuntimeError as error:
         reason = str(error).strip().partition('\n')[0].partition('. ')[0]
         raise WeightsError(

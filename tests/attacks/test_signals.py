@@ -1,15 +1,22 @@
 """Signals at any time: the training is saved, or it is said that it is not; never half."""
 
+import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
+from forked import run_command
 from mmengine.runner import CheckpointLoader
 from toy import write_config
 
 from moganet_dense.cli import main
 from moganet_dense.engine.atomic_checkpoint import POINTER, read_training
+from moganet_dense.utils.atomic import replacing
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
@@ -117,8 +124,9 @@ def test_loader_workers_survive_what_reaches_every_process(toy, tmp_path):
     assert toy(f"type='HitWorkers', iteration=3, number={int(HUP)}", workers=1, length=1) == 0
 
 
-def test_a_killed_loader_worker_saves_what_can_be_saved(toy, tmp_path, capfd):
-    hook = f"type='HitWorkers', iteration=8, number={int(signal.SIGKILL)}"
+@pytest.mark.parametrize('stage', ['before_train_iter', 'before_val_iter'])
+def test_a_killed_loader_worker_saves_what_can_be_saved(stage, toy, tmp_path, capfd):
+    hook = f"type='HitWorkers', iteration=8, number={int(signal.SIGKILL)}, stage={stage!r}"
     assert toy(hook, workers=1) == 1
     said = capfd.readouterr().err
     (line,) = [x for x in said.splitlines() if x.startswith('error')]
@@ -128,3 +136,55 @@ def test_a_killed_loader_worker_saves_what_can_be_saved(toy, tmp_path, capfd):
     found, whole = last(tmp_path / 'work'), last(tmp_path / 'whole')
     for name, value in whole['state_dict'].items():
         assert torch.equal(found['state_dict'][name], value), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('stage', 'code'),
+    [
+        ('before_train_iter', 75),
+        pytest.param('before_val_iter', 75, marks=pytest.mark.long),
+        pytest.param('before_save_checkpoint', 75, marks=pytest.mark.long),
+        pytest.param('before_run', 128 + TERM, marks=pytest.mark.long),
+    ],
+)
+def test_gnu_timeout(stage, code, tmp_path):
+    """It signals its child, and then its group, with the child in it."""
+    config = write_config(tmp_path, length=40)
+    text = config.read_text().replace("'toy']", "'toy', 'stop_at']")
+    hook = stop_at(1 if stage == 'before_run' else 7, TERM, gap=0.5, stage=stage)
+    config.write_text(f'{text}custom_hooks += [dict({hook}, parent=True)]\n')
+    work = tmp_path / 'work'
+    command = [sys.executable, '-m', 'moganet_dense', 'train', str(config), '--work-dir', str(work)]
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    done = subprocess.run(
+        ['timeout', '1000', *command],
+        capture_output=True, text=True, start_new_session=True,
+        env={**os.environ, 'PYTHONPATH': path},
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count('stopped by SIGTERM') == 1 and 'Traceback' not in done.stderr
+    assert (work / POINTER).exists() == (code == 75)
+    assert not list(tmp_path.rglob('.*.part*'))
+
+
+@pytest.mark.parametrize('signals', [(TERM, TERM), (HUP, TERM), (INT, INT)])
+def test_a_signal_ends_any_other_command(signals, tmp_path):
+    """In one line, after it has removed what it was writing."""
+
+    def hit() -> None:
+        import moganet_dense.report.write as module
+
+        def report(*_) -> None:
+            with replacing(tmp_path / 'report.html') as temporary:
+                temporary.write_text('half')
+                for number in signals:
+                    os.kill(os.getpid(), number)
+                time.sleep(60)
+
+        module.report = report
+
+    done = run_command(['report', str(tmp_path)], before=hit)
+    assert done.code == 128 + signals[0]
+    assert done.err == f'stopped by {signals[0].name}\n'
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,7 @@ REFUSED = {
     'ftp://example.org/a.jpg': 'expected https://, rtsp:// or a file',
     'file:///etc/passwd': 'expected https://, rtsp:// or a file',
     'https:///a.jpg': 'expected https://',
-    'https://[bad/a.jpg': 'is no URL',
+    'https://[bad/a.jpg': 'is not a URL',
 }
 
 
@@ -80,7 +80,7 @@ def test_a_certificate_is_verified(monkeypatch, tmp_path):
 FAULTS = {
     'too large': (Answer(PNG, headers={'Content-Length': '9999999999'}), 'expected at most'),
     'absent': (Answer(b'', 404), '404'),
-    'cut': (Answer(PNG, sent=30), 'truncated|cannot be fetched'),
+    'cut': (Answer(PNG, sent=30), 'truncated|cannot be downloaded'),
     'no image': (Answer(b'<html>'), 'expected an image that OpenCV reads'),
     'loop': (Answer(b'', 302, {'Location': '/again'}), 'more than 5 redirects'),
     'to a file': (Answer(b'', 302, {'Location': 'file:///etc/passwd'}), 'expected https://'),

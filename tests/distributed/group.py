@@ -43,6 +43,8 @@ class Group:
             os.environ.update(self.place, RANK=str(rank), LOCAL_RANK=str(rank))
             (self.folder / f'result{rank}').write_bytes(pickle.dumps(work()))
             code = 0
+        except SystemExit as error:
+            code = error.code
         except BaseException:
             traceback.print_exc()
         finally:

@@ -4,7 +4,6 @@ stops it leaves a whole checkpoint."""
 
 import json
 import random
-import resource
 import signal
 from pathlib import Path
 
@@ -187,19 +186,14 @@ def test_when_all_are_damaged_nothing_is_restarted(toy, tmp_path):
         toy('work', resume='auto')
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before_it(toy, tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before_it(toy, tmp_path, full_disk):
     with pytest.raises(RuntimeError):
         toy('work', faults=dict(crash=8), weight=100_000)
     before = (tmp_path / 'work/epoch_1.pth').read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
-    try:
-        with pytest.raises(
-            UserError, match='cannot write into .*epoch_1.pth is complete'
-        ) as raised:
-            toy('work', resume='auto', weight=100_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    full_disk(len(before) // 2)
+    with pytest.raises(UserError, match='cannot write into .*epoch_1.pth is complete') as raised:
+        toy('work', resume='auto', weight=100_000)
+    full_disk(None)
     assert '\n' not in str(raised.value)
     assert (tmp_path / 'work/epoch_1.pth').read_bytes() == before
     assert not list((tmp_path / 'work').glob('.*.part'))

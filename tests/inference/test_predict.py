@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -278,18 +277,6 @@ def test_after_an_error_what_was_seen_is_written(photos, capsys):
         model = Failing()
         model.calls = [0, 0]
         predict(model, files[2:], Path('out'), batch_size=2)
-
-
-@pytest.fixture
-def full_disk():
-    """Files of no more than some bytes can be written, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill(size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_what_was_written(photos, full_disk, capfd):

@@ -23,7 +23,7 @@ from moganet_dense.models.kernels.launching import counted_launches
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
 LAST = torch.channels_last
-HALVES = (torch.bfloat16, torch.float16)
+HALVES = (torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.long))
 
 # it checks every integer for overflow, at a third of the whole time
 object.__setattr__(triton.runtime.interpreter.interpreter_builder.options, 'sanitize_overflow', 0)

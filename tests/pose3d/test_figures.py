@@ -19,11 +19,6 @@ from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
 from moganet_dense.visualization.skeletons_3d import draw_two_views
 
 CONFIG = ROOT / 'configs/pose3d/simcc3d_moganet_t_figures.py'
-SIZES = dict(embed_dims=(16, 32, 48, 64), depths=(1, 2, 1, 1), ffn_ratios=(2, 2, 2, 2))
-TINY = f"""
-_base_ = {str(CONFIG)!r}
-model = dict(backbone=dict(arch=dict(_delete_=True, **{SIZES})))
-"""
 
 
 @pytest.mark.parametrize('kind, count', [('body', 17), ('hand', 21)])
@@ -93,10 +88,9 @@ def test_train_test_and_predict(tmp_path, monkeypatch):
     from moganet_dense.engine.train import test, train
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'tiny.py').write_text(TINY)
     options = [f'{name}_dataloader.dataset.length=16' for name in ('train', 'val', 'test')]
     options += ['train_cfg.max_epochs=1', 'default_hooks.checkpoint.interval=1']
-    job = Job('tiny.py', mini=True, cfg_options=options)
+    job = Job(CONFIG, mini=True, cfg_options=options)
     work_dir = train(job)
     checkpoint = str(work_dir / 'epoch_1.pth')
     metrics = test(job, checkpoint)
@@ -116,8 +110,6 @@ def test_training_reads_depths_off_images():
     """Sixteen figures are learnt in 50 steps, far below what depths without images can reach: the
     true places in the image with each keypoint's mean depth over the figures."""
     cfg = Job(CONFIG, mini=True).read()
-    cfg.model.backbone.arch = SIZES
-    cfg.model.head.in_channels = SIZES['embed_dims'][1]
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpose'):
         model, data = MODELS.build(cfg.model), DATASETS.build(cfg.train_dataloader.dataset)

@@ -191,7 +191,7 @@ def test_the_log_says_what_was_loaded_from_where(tmp_path, logged):
     load(path)
     (text,) = logged
     assert f'loaded all {len(backbone_tensors())} tensors from {path}' in text
-    assert 'backbone.* of state_dict; left out head.fc.weight, head.fc.bias' in text
+    assert 'backbone.* of state_dict; skipped head.fc.weight, head.fc.bias' in text
 
 
 def inside(prefix: str, **around: int) -> dict:
@@ -233,7 +233,7 @@ def test_the_backbone_inside_of_any_model_is_found(name, tmp_path):
 
 def test_what_was_left_out_is_named_by_part(tmp_path, logged):
     load(save(OTHER_MODELS['DINO'], tmp_path / 'w.pth'))
-    assert 'left out 7 tensors: encoder (3), decoder (2), bbox_head (2)' in logged[0]
+    assert 'skipped 7 tensors: encoder (3), decoder (2), bbox_head (2)' in logged[0]
 
 
 def test_a_prefix_as_mmengine_has_it(tmp_path):
@@ -246,7 +246,7 @@ def test_a_prefix_as_mmengine_has_it(tmp_path):
         load(path)
     with pytest.raises(WeightsError, match="prefix='x': .*begin with net, student, teacher|x"):
         load(path, prefix='x')
-    with pytest.raises(ValueError, match='prefix is a text'):
+    with pytest.raises(ValueError, match='prefix is a string'):
         load(path, prefix=3)
 
 
@@ -442,7 +442,7 @@ def test_an_unknown_name_lists_the_known():
 
 
 def test_pretrained_does_not_mix_with_other_initialisers():
-    with pytest.raises(ValueError, match='give it alone'):
+    with pytest.raises(ValueError, match='use it alone'):
         MogaNet(TINY, init_cfg=[dict(type='Kaiming', layer='Conv2d'), pretrained('x')])
 
 

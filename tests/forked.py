@@ -1,0 +1,98 @@
+"""Commands in processes forked from this one, which has done its imports: in a moment each, and
+with other streams, limits and folders than this process."""
+
+import faulthandler
+import fcntl
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from moganet_dense.cli import main
+
+LONG = 300
+"""Seconds after which a command that hangs prints where, and ends."""
+
+
+@dataclass
+class Done:
+    """What became of a command; ``code`` is minus the signal that ended it."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines on standard error that tell a mistake; a traceback is one, too."""
+        return [x for x in self.err.splitlines() if 'error: ' in x or x.startswith('Traceback')]
+
+
+def run_command(
+    arguments: list[str],
+    stdout: str = 'kept',
+    before: Callable[[], object] = bool,
+) -> Done:
+    """Runs a command of the command line in a process of its own.
+
+    Args:
+        arguments: the command's.
+        stdout: 'kept', 'closed', 'full' (/dev/full) or 'left' (a pipe that nobody reads).
+        before: is called in that process first.
+    """
+    pipes = [_large_pipe() for _ in 'oe']
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        _be_child(arguments, stdout, before, *(write for _, write in pipes))
+    _, status = os.waitpid(child, 0)
+    return Done(os.waitstatus_to_exitcode(status), *(_rest_of(*pipe) for pipe in pipes))
+
+
+def _large_pipe() -> tuple[int, int]:
+    """A pipe that keeps what a command prints; a file would fall under the limits of files."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, 1031, 1 << 20)  # F_SETPIPE_SZ
+    return read, write
+
+
+def _rest_of(read: int, write: int) -> str:
+    os.close(write)
+    os.set_blocking(read, False)  # a process that was left may hold its other end
+    with os.fdopen(read, 'rb') as stream:
+        return (stream.read() or b'').decode(errors='replace')
+
+
+def _be_child(arguments: list[str], stdout: str, before: Callable, out: int, err: int) -> None:
+    code = 70
+    try:
+        os.setpgrp()
+        os.dup2(err, 2)
+        if stdout == 'closed':
+            os.close(1)
+        elif stdout == 'left':
+            read, write = os.pipe()
+            os.close(read)
+            os.dup2(write, 1)
+        else:
+            os.dup2(out if stdout == 'kept' else os.open('/dev/full', os.O_WRONLY), 1)
+        sys.stderr = sys.__stderr__ = os.fdopen(2, 'w', closefd=False)
+        sys.stdout = sys.__stdout__ = (
+            None if stdout == 'closed' else os.fdopen(1, 'w', closefd=False)  # as at Python's start
+        )
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        faulthandler.dump_traceback_later(LONG, exit=True, file=2)
+        before()
+        code = main(arguments)
+    except BaseException as error:
+        code = error.code if isinstance(error, SystemExit) else 70
+        if code == 70:
+            traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
