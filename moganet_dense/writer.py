@@ -33,7 +33,7 @@ JPEG_SIDE = 65500
 """Pixels that libjpeg takes along a side."""
 LARGE = 50_000_000
 """Pixels from which on an image is drawn smaller, so that its copies fit into memory."""
-LARGE_SIDE = 8000
+LARGE_SIDE = 4000
 """Pixels of the longer side then."""
 
 

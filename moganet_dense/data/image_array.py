@@ -99,7 +99,7 @@ def visible(image: np.ndarray) -> np.ndarray:
     if shown.dtype != np.uint8:
         low, high = float(shown.min()), float(shown.max())
         shown = (shown - low) * (255 / max(high - low, 1e-12))
-    return np.ascontiguousarray(shown.astype(np.uint8))
+    return np.ascontiguousarray(shown.astype(np.uint8, copy=False))
 
 
 def _from_array(image: np.ndarray, order: str | None) -> np.ndarray:

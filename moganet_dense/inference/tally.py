@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..results import Classification, Detections, Poses, Result, Segmentation
+from ..results.coco_rows import pixel_counts
 
 SHOWN = 10
 """Classes that are named."""
@@ -33,7 +34,7 @@ class Tally:
             self._count(np.bincount(kept, minlength=len(result.names)), result.names)
         elif isinstance(result, Segmentation):
             self.pixels = True
-            self._count(np.bincount(result.labels.ravel(), minlength=1), result.names)
+            self._count(pixel_counts(result.labels, len(result.names)), result.names)
         elif isinstance(result, Classification):
             self.counts[result.name] += 1
         elif isinstance(result, Poses):

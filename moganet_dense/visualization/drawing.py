@@ -14,6 +14,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 TOP = 5  # classes written on a classified image
 LISTED = 8  # classes in the legend of a segmentation, the largest first
 OPACITY = 0.5  # of masks
+STRIP = 1_000_000  # pixels that are mixed at once
 SIDES = {'left': (0, 255, 0), 'right': (255, 128, 0), '': (51, 153, 255)}  # RGB, as mmpose's
 
 Colour = tuple[int, int, int]
@@ -86,7 +87,10 @@ def _texts(found: Detections, with_scores: bool) -> list[str]:
 
 
 def _draw_segmentation(canvas: np.ndarray, found: Segmentation, score_thr: float) -> None:
-    canvas[:] = _mixed(canvas, found.palette[found.labels][..., ::-1])
+    rows = max(1, STRIP // canvas.shape[1])
+    for top in range(0, len(canvas), rows):  # mixing takes eight bytes per value
+        part = slice(top, top + rows)
+        canvas[part] = _mixed(canvas[part], found.palette[found.labels[part]][..., ::-1])
     write_legend(canvas, found)
 
 

@@ -305,8 +305,9 @@ def test_an_image_that_does_not_fit_is_one_line(models, pixels, tmp_path):
     for image, said in [
         (pixels, 'pass order='),
         (pixels.astype(np.float32), 'found .*float32'),
-        (np.zeros((4, 4, 4), np.uint8), r'found \(4, 4, 4\)'),
-        (torch.zeros(3, 4, 4), 'found Tensor'),
+        (np.zeros((4, 4, 5), np.uint8), r'found \(4, 4, 5\)'),
+        (torch.zeros(2, 4, 4), r'found \(2, 4, 4\)'),
+        (dict(image=pixels), 'found dict'),
         (tmp_path / 'absent.jpg', 'expected an image at'),
         (tmp_path / 'a.txt', 'expected an image that OpenCV reads'),
         (Image.fromarray(np.zeros((4, 4), np.uint16)), 'PIL mode I;16'),
