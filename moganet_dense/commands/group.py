@@ -61,7 +61,9 @@ def run(arguments: Sequence[str]) -> int:
     """Runs a command; returns its exit code. Raises KeyboardInterrupt after Ctrl-C."""
     try:
         return commands.main(spread(arguments), 'moganet-dense', standalone_mode=False) or 0
-    except click.Abort:  # click's term
+    except click.Abort as error:  # click's term, for an EOFError too, of a damaged module say
+        if isinstance(error.__cause__, EOFError):
+            raise error.__cause__ from None
         raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.message = printable(error.message)

@@ -226,6 +226,7 @@ def test_a_folder_that_cannot_be_written(command, trained, tmp_path):
     if command == 'test':
         arguments += ['--out', f'{out}.json']
     done = run_command(arguments)
+    assert len(done.errors) == 1, done
     (line,) = done.errors
     assert done.code == 1 and ('cannot be written' in line or 'expected a folder' in line
                                or 'cannot write into' in line), done  # fmt: skip

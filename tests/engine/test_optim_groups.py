@@ -56,7 +56,8 @@ def test_every_schedule_has_few_groups_and_the_same_options(path):
     model = Model()
     if Config.fromfile(path).optim_wrapper.optimizer.type == 'Lamb':
         importlib.import_module('mmpretrain.engine.optimizers')  # registers it
-    ours = wrapper_of(path, model)
+    grouped = dict(constructor='GroupedOptimWrapperConstructor')
+    ours = wrapper_of(path, model, **(grouped if 'BackboneDecay' in path.read_text() else {}))
     theirs = wrapper_of(path, model, constructor='DefaultOptimWrapperConstructor')
     assert len(ours.optimizer.param_groups) <= 3
     assert per_parameter(ours) == per_parameter(theirs)

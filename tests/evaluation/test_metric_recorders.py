@@ -83,8 +83,8 @@ def test_boxes_by_hand(tmp_path, photo):
     # cats by score: hit, hit, then false ones: recall 1 at precision 1. The dog is never found.
     ((cat, cats, *of_cat), (dog, dogs, *of_dog)) = result.tables[0].rows
     assert (cat, cats, dog, dogs) == ('cat', 2, 'dog', 1)
-    assert of_cat == pytest.approx([1, 1, 1, 1])
-    assert of_dog == pytest.approx([0, 0, 0, 0])
+    assert of_cat == pytest.approx([1, 1, 1, 1, 1, 0.9])
+    assert of_dog[:4] == pytest.approx([0, 0, 0, 0])
     assert np.mean([of_cat[0], of_dog[0]]) == pytest.approx(judge.stats[0])
     line = result.curves[0].lines['IoU 0.50']
     assert line[0] == (0.0, 0.5) and line[-1] == (1.0, 0.5)

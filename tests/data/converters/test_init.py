@@ -148,7 +148,7 @@ def test_a_config_for_another_format_names_init(here, capsys):
     (here / 'configs').symlink_to(ROOT / 'configs')
     (here / 'old.py').write_text(text)
     assert main(['train', 'old.py']) == 1
-    assert 'set holds YOLO: `moganet-dense init set` creates a config' in capsys.readouterr().err
+    assert 'set contains YOLO: `moganet-dense init set` creates a config' in capsys.readouterr().err
 
 
 @pytest.mark.slow
