@@ -107,6 +107,7 @@ def joined(launcher: str) -> Iterator[None]:
     Raises:
         UserError: another process has ended; replaces the error of the backend.
         RuntimeError: any other error.
+        Stopped: a signal has ended the training.
     """
     before = dist.is_initialized()
     try:

@@ -109,7 +109,13 @@ class DenseRunner(Runner):
                 shutil.copyfile(place, target)
 
     def train(self) -> nn.Module:
-        """As mmengine's; hooks are closed and the work dir is released after it."""
+        """As mmengine's; hooks are closed and the work dir is released after it.
+
+        Raises:
+            RuntimeError: of mmengine; and if a loading process was killed.
+            ConnectionError: likewise.
+            EOFError: likewise.
+        """
         if self.distributed:
             require_same(self._facts())
         try:
