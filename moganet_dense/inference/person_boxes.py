@@ -150,7 +150,7 @@ class WrittenBoxes:
                 if row['category_id'] == number and float(row.get('score', 1)) >= score_thr:
                     own.extend(_corners(row))
         except (
-            ValueError, KeyError, TypeError, OverflowError, RecursionError,
+            ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
         ) as error:  # fmt: skip
             reason = reason_of(error)
             raise UserError(
