@@ -81,7 +81,7 @@ def register() -> None:
 
 def register_names_in_timm() -> None:
     """Makes ``timm.create_model('moganet_small')`` work, where timm has been imported."""
-    if 'timm' in sys.modules:
+    if sys.modules.get('timm'):
         importlib.import_module('.models.timm_models', __name__).register_in_timm()
 
 

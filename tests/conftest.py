@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,14 @@ def pytest_runtest_call(item: pytest.Item):
         if LIGHT and (error.name or '').partition('.')[0] in TOOLBOXES:
             pytest.skip(f'a light environment, without {error.name}')
         raise
+
+
+@pytest.fixture(autouse=True, scope='module')
+def module_scope() -> Iterator[None]:
+    """A module starts without a default toolbox, whatever fixtures of others left as such."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -87,8 +87,11 @@ def test_the_python_of_the_page_on_use_runs(tmp_path, monkeypatch, capsys):
         return load_model(cfg, 'random', **options | dict(device='cpu'))
 
     monkeypatch.setattr(moganet_dense, 'load_model', load_small, raising=False)
-    use, _, backbone = blocks('docs/use.md', 'python')
-    exec(use, {})
+    tiles, use, _, backbone, _ = blocks('docs/use.md', 'python')
+    names: dict = {}
+    exec(use, names)
+    exec(tiles, names)
+    assert names['found'].names == names['detector'].names.classes
     exec(backbone, {})
     said = capsys.readouterr().out
     assert '(4, 8, 16, 32)' in said and 'nose' in said and '[128, 320, 512] [8, 16, 32]' in said

@@ -80,6 +80,7 @@ def test_it_needs_no_toolbox():
     done = subprocess.run(
         [sys.executable, '-c', textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr[-1000:]
     ours, peer = done.stdout.splitlines()
     assert "'ms': " in ours and 'error' not in ours
     assert 'ModuleNotFoundError' in peer and 'timm' in peer

@@ -57,6 +57,7 @@ def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
+        model.init_weights()
         train, val = (
             DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader)
         )

@@ -6,7 +6,7 @@ source     mmpose::body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512
            https://arxiv.org/abs/2104.02300
 published  none with MogaNet; not run at scale, not run here on the whole data set
 
-Learning rate 0.001 and Adam are the recipe's own.
+Learning rate 0.001 and Adam are the recipe's own. Poses are not rescored.
 """
 
 _base_ = [
@@ -24,7 +24,8 @@ model = dict(
         drop_path_rate=0.1,
         init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
     ),
-    head=dict(in_channels=1024),
+    head=dict(in_channels=1024, rescore_cfg=None),  # that network judges HRNet's poses
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')
+find_unused_parameters = False  # they are those of the rescoring network
 train_cfg = dict(_delete_=True, type='ResumableEpochLoop', max_epochs=140, val_interval=10)

@@ -282,8 +282,8 @@ def test_where_nothing_can_be_written_is_reported_first(tmp_path, capfd, command
 
 def test_what_is_not_written_is_named():
     names = Names((), np.zeros((0, 3)), meta=dict(flip_indices=[0]))
-    other = type('FCOS', (nn.Module,), {})()
-    with pytest.raises(UserError, match='export supports EncoderDecoder, .* found FCOS'):
+    other = type('CornerNet', (nn.Module,), {})()
+    with pytest.raises(UserError, match='export supports EncoderDecoder, .* found CornerNet'):
         graphs.graph_of(other, names)
     cfg = Config.fromfile(ROOT / 'configs' / RETINANET)
     cfg.model.test_cfg.nms.type = 'soft_nms'
