@@ -41,6 +41,7 @@ nitpick_ignore_regex = [
     (r'py:.*', r'(?!moganet_dense)\S+\.\S+.*'),  # torch.Tensor
     (r'py:class', r'moganet_dense\..*\._\w+'),  # a private base
     (r'py:class', r'moganet_dense\.engine\.train\.Command'),  # a type variable
+    (r'py:class', r'moganet_dense\.data\.prefetch\.Item'),  # a type variable
     (r'py:(class|obj|data|exc)', r'\w+'),  # int, Path: of signatures and Raises
     (r'py:class', r'.* .*'),  # words before a colon in Returns
 ]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from moganet_dense import MogaNet
 from moganet_dense.cli import main
-from moganet_dense.data.validation import findings
+from moganet_dense.data.validation import all_findings
 
 PAGE = (ROOT / 'docs/own_configs.md').read_text()
 FILES = dict(re.findall(r'^`(\w+\.py)`:\n\n```python\n(.*?)```', PAGE, re.MULTILINE | re.DOTALL))
@@ -234,4 +234,4 @@ def test_a_slip_on_the_way_is_one_line_that_the_page_explains(
 def test_the_configs_of_the_page_find_nothing_wrong(checkout, monkeypatch):
     monkeypatch.chdir(checkout)
     for name in SHORT:
-        assert list(findings(Config.fromfile(name))) == []
+        assert list(all_findings(Config.fromfile(name))) == []

@@ -15,7 +15,7 @@ from moganet_dense.cli import main
 from moganet_dense.config.augment import set_augment
 from moganet_dense.config.reading import own_modules, read_config
 from moganet_dense.config.training_options import TrainingOptions, apply_training_options
-from moganet_dense.data.validation import findings
+from moganet_dense.data.validation import all_findings
 from moganet_dense.engine.auto_batch import training_step
 from moganet_dense.engine.plain_images import PlainImagesHook
 from moganet_dense.utils.errors import UserError
@@ -55,7 +55,7 @@ def config(folder, monkeypatch):
         Path('recipe.py').write_text(code)
         cfg = read_config('recipe.py')
         list(apply_training_options(cfg, TrainingOptions(img_size=64, workers=0), lambda: 8))
-        assert list(findings(cfg)) == []
+        assert list(all_findings(cfg)) == []
         return cfg
 
     return write
@@ -151,7 +151,7 @@ def test_own_modules_go_into_the_work_dir(folder, monkeypatch):
 def test_augmentation_of_boxes(strength, config):
     cfg = config('boxes', "_base_ = 'mine.py'\n")
     line = set_augment(cfg, strength)
-    assert list(findings(cfg)) == []
+    assert list(all_findings(cfg)) == []
     data = dataset_of(cfg)
     for i in range(6):
         sample = data[i % len(data)]

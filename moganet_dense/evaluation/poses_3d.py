@@ -12,7 +12,7 @@ HEIGHT = 200
 """Of a drawn view, in pixels."""
 
 
-class Poses(NamedTuple):
+class PosePair(NamedTuple):
     """A true and a predicted pose, (K, 3) each, the roots upon each other."""
 
     name: str
@@ -38,7 +38,7 @@ class Pose3DRecord:
 
     def add(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Takes the poses (K, 3) of a figure, in metres."""
-        poses = Poses(name, *(pose - pose[self.root] for pose in (truth, prediction)))
+        poses = PosePair(name, *(pose - pose[self.root] for pose in (truth, prediction)))
         errors = 1000 * (poses.prediction - poses.truth)
         self.rows.append(np.stack([np.linalg.norm(errors, axis=1), np.abs(errors[:, 2])]))
         self.extremes.offer(-float(self.rows[-1][0].mean()), lambda: poses)
@@ -68,6 +68,6 @@ class Pose3DRecord:
         found.show(self.extremes, self._draw, self.first)
         return found
 
-    def _draw(self, poses: Poses) -> Pair:
+    def _draw(self, poses: PosePair) -> Pair:
         views = [draw_two_views([p], self.links, HEIGHT) for p in (poses.truth, poses.prediction)]
         return Pair(poses.name, *views)

@@ -40,7 +40,8 @@ class Tiled:
 
     Args:
         model: of detection, instance segmentation or segmentation, from
-            :func:`~moganet_dense.load_model` or :func:`moganet_dense.runtime.load`.
+            :func:`~moganet_dense.inference.predictor.load_model` or
+            :func:`moganet_dense.runtime.model.load`.
         tile: pixels of a tile's sides. A tile goes through the config's test pipeline as an image
             of its own, so that it is resized as that says.
         overlap: part of a tile that its neighbour covers, too, from 0 to 0.9. Objects that are

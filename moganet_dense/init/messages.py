@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from ..data.data_summary import Summary
 from ..data.tasks import TASKS
-from ..data.validation import Finding, findings
+from ..data.validation import Finding, all_findings
 from . import Result, init
 
 
@@ -38,7 +38,7 @@ def lines(result: Result) -> Iterator[str]:
 def _checked(result: Result) -> Iterator[str]:
     """The summary of the written data as training reads it, and the findings of the check."""
     summary = Summary()
-    for found in findings(Config.fromfile(result.config), summary=summary):
+    for found in all_findings(Config.fromfile(result.config), summary=summary):
         text = f'{found.rule}, found {found.found}' if isinstance(found, Finding) else found
         yield f'warning: {text}'
     yield from summary.lines()

@@ -104,7 +104,8 @@ def count(config: str, shape: Sequence[int] | None = None) -> Complexity:
         shape: height and width, one number for a square; None: :func:`usual_shape`.
 
     Raises:
-        UserError: see :func:`build` and :func:`complexity`; or an invalid shape.
+        UserError: see :func:`~moganet_dense.toolboxes.build.build` and :func:`complexity`; or an
+            invalid shape.
     """
     cfg = read_config(config)
     if shape and (len(shape) > 2 or min(shape) < 32):

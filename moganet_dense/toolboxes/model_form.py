@@ -19,7 +19,8 @@ from ..models.memory_format import channels_last_is_faster
 from ..utils.errors import UserError
 
 SMALL_IMAGES = ('mmpretrain', 'mmpose')
-"""Toolboxes whose images have about 224 pixels, see :func:`channels_last_is_faster`."""
+"""Toolboxes whose images have about 224 pixels, see
+:func:`~moganet_dense.models.memory_format.channels_last_is_faster`."""
 DTYPES = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -31,7 +32,7 @@ class Form:
         deploy: fused, see :func:`switch`; on a CPU packed, see :meth:`MogaNet.pack`.
         dtype: a key of DTYPES; fp32: unchanged.
         channels_last: channels-last memory format; None: if it is faster, see
-            :func:`channels_last_is_faster`.
+            :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
         compiled: compile the backbone with torch.compile: a minute before the first image.
         cuda_graphs: fused on a GPU the backbone replays captured graphs, see
             :meth:`MogaNet.use_cuda_graphs`; not if it is compiled.
@@ -48,7 +49,7 @@ class Form:
 
         Args:
             model: on the device of the evaluation.
-            small_images: see :func:`channels_last_is_faster`.
+            small_images: see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
 
         Raises:
             UserError: see :func:`switch`; or fp16 on a CPU.

@@ -45,7 +45,7 @@ def check_before_training(cfg: Config) -> Summary:
         UserError: files are missing, cannot be read, or do not match the config.
     """
     summary = Summary()
-    for finding in findings(cfg, summary=summary):
+    for finding in all_findings(cfg, summary=summary):
         raise UserError(finding)
     return summary
 
@@ -56,7 +56,7 @@ def check_before_testing(cfg: Config) -> None:
     Raises:
         UserError: as there.
     """
-    for finding in findings(cfg, ('test',)):
+    for finding in all_findings(cfg, ('test',)):
         raise UserError(finding)
 
 
@@ -68,7 +68,7 @@ def check_all(cfg: Config) -> Report:
     """
     report, images = Report(), []
     try:
-        for finding in findings(cfg, images=images, summary=report.summary):
+        for finding in all_findings(cfg, images=images, summary=report.summary):
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
@@ -82,7 +82,7 @@ def check_all(cfg: Config) -> Report:
     return report
 
 
-def findings(
+def all_findings(
     cfg: Config,
     splits: Sequence[str] = ('train', 'val'),
     images: list[ImageSpec] | None = None,

@@ -3,7 +3,7 @@
 Maps are (B, C, H, W) in channels_last and one dtype; weights and biases are PyTorch's. Taps are
 weights of depth-wise convolutions as the kernels read them, see :func:`turned`.
 
-Forward: :func:`depthwise`, :func:`context`, ``calls.projected``, ``calls.gated``,
+Forward: ``calls.depthwise``, ``calls.context``, ``calls.projected``, ``calls.gated``,
 ``calls.residual``. Backward: :func:`depthwise_backward`, :func:`context_backward`,
 :func:`gating_backward`. ``calls.py`` says what each takes.
 """

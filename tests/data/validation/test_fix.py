@@ -9,7 +9,7 @@ from handmade import boxes, keypoints, scenes, write_coco
 from PIL import Image
 
 from moganet_dense.data.repair import repaired_coco
-from moganet_dense.data.validation import findings
+from moganet_dense.data.validation import all_findings
 from moganet_dense.data.validation.fix import fix
 
 
@@ -141,11 +141,11 @@ def test_the_options_lead_to_a_config_that_passes(tmp_path):
     each('area', 0)(content)
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
     cfg = boxes(tmp_path)
-    assert 'check CONFIG --fix OUT' in str(next(findings(cfg)))
+    assert 'check CONFIG --fix OUT' in str(next(all_findings(cfg)))
     lines = list(fix(cfg, tmp_path / 'out'))
     assert lines[0] == 'train: 2 areas computed (first: annotation 7)'
     use(cfg, lines[-1])
-    assert list(findings(cfg)) == []
+    assert list(all_findings(cfg)) == []
 
 
 def test_boxes_are_made_from_keypoints(tmp_path):
@@ -167,13 +167,13 @@ def test_masks_of_0_and_255(tmp_path):
     cfg = scenes(tmp_path, [[[0, 255], [255, 0]]], heads=(2, 2))
     cfg.train_dataloader.dataset.metainfo.classes = ('back', 'thing')
     cfg.val_dataloader.dataset.metainfo.classes = ('back', 'thing')
-    assert "class 'thing' (1)" in str(next(findings(cfg)))
+    assert "class 'thing' (1)" in str(next(all_findings(cfg)))
     lines = list(fix(cfg, tmp_path / 'out'))
     assert 'train: 1 masks of 0 and 255 converted to 0 and 1' in lines[0]
     written = np.asarray(Image.open(tmp_path / 'out/train/0.png'))
     assert written.tolist() == [[0, 1], [1, 0]]
     use(cfg, lines[-1])
-    assert list(findings(cfg)) == []
+    assert list(all_findings(cfg)) == []
 
 
 def test_a_palette_is_removed_and_its_numbers_stay(tmp_path):

@@ -10,7 +10,7 @@ from handmade import boxes, keypoints, scenes, write_coco
 from mmengine.config import Config
 
 from moganet_dense.config.mini_config import apply_mini
-from moganet_dense.data.validation import check_before_training, findings
+from moganet_dense.data.validation import all_findings, check_before_training
 from moganet_dense.data.validation.common import sample
 from moganet_dense.data.validation.label_maps import Rule
 from moganet_dense.utils.errors import UserError
@@ -26,7 +26,7 @@ def finding(cfg: Config) -> str:
 
 def test_boxes_that_fit_pass(tmp_path):
     write_coco(tmp_path)
-    assert list(findings(boxes(tmp_path))) == []
+    assert list(all_findings(boxes(tmp_path))) == []
     cfg = boxes(tmp_path)
     wrapped = dict(type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
     cfg.train_dataloader.dataset = wrapped
@@ -250,7 +250,7 @@ SHIPPED = {
 def test_nothing_is_found_in_the_data_that_ship(name, workspace):
     cfg = Config.fromfile(SHIPPED[name])
     apply_mini(cfg)
-    assert list(findings(cfg)) == []
+    assert list(all_findings(cfg)) == []
 
 
 @pytest.mark.parametrize('folder, kind', [('coco4', 'boxes'), ('ade3', 'labels')])
