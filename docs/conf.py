@@ -19,7 +19,7 @@ extensions = [
     'sphinx_copybutton',
 ]
 templates_path = ['_templates']
-exclude_patterns = ['_build']
+exclude_patterns = ['_build', 'jupyter_execute']  # the second is written by myst_nb
 
 html_theme = 'furo'
 html_title = 'moganet_dense'

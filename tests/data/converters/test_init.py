@@ -75,7 +75,7 @@ def test_the_config_fits_its_data(task, here, capsys):
     said = capsys.readouterr().out
     assert 'images: 8 train, 2 val' in said and 'written: mine.py, mine/' in said
     cfg = Config.fromfile('mine.py')
-    assert list(all_findings(cfg)) == [] and list(findings(cfg, ('test',))) == []
+    assert list(all_findings(cfg)) == [] and list(all_findings(cfg, ('test',))) == []
     for path in HEADS[task]:
         node = cfg.model
         for word in path.split('.'):
