@@ -40,6 +40,7 @@ def command(data, task, name, val, boxes_class) -> None:
     """
     with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..init.messages import run
+        from ..utils.printable import printable
 
         lines = list(run(data, task, name, val, boxes_class))
-    click.echo('\n'.join(lines))
+    click.echo('\n'.join(map(printable, lines)))

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, one_line
 from ..tasks import TASKS
 from . import (
     read_coco,
@@ -81,7 +81,9 @@ def recognize(folder: Path) -> list[Found]:
     tree = Tree(folder.resolve())
     found = []
     for reader in READERS:
-        if files := reader.find(tree):
+        with one_line(f'{folder}: cannot be searched for annotations of {reader.NAME}'):
+            files = reader.find(tree)
+        if files:
             found.append(Found(reader.NAME, tree, _reading(reader, tree, files)))
     if not found:
         endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
@@ -93,7 +95,13 @@ def recognize(folder: Path) -> list[Found]:
 
 
 def _reading(reader: ModuleType, tree: Tree, files: list[Any]) -> Callable[[], DataSet]:
-    return lambda: reader.read(tree, files)
+    def read() -> DataSet:
+        with one_line(f'{tree.root}: malformed annotations of {reader.NAME}'):
+            data = reader.read(tree, files)
+            data.require_names()
+            return data
+
+    return read
 
 
 def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:

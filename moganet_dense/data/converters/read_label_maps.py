@@ -111,6 +111,10 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
     if any(_rank(labels) != 1 for _, labels in pairs):
         table = label_names.CITYSCAPES[_rank(pairs[0][1])]
     data.classes, data.colours = label_names.match(data, found, table)
+    if len(data.classes) > VOID:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
+        )
     return data
 
 
