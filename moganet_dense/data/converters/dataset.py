@@ -95,6 +95,7 @@ class DataSet:
         left_out: annotations and images that could not be converted.
         changed: what was converted to another form.
         colours: of label maps: the colour or number of each class.
+        seen: the images that annotations belong to, used or not.
     """
 
     format: str
@@ -106,6 +107,7 @@ class DataSet:
     left_out: Tally = field(default_factory=Tally)
     changed: Tally = field(default_factory=Tally)
     colours: dict[Any, int] | None = None
+    seen: set[Path] = field(default_factory=set)
 
     def class_of(self, name: str) -> str:
         """Adds a class if it is new; returns its name, stripped.

@@ -33,15 +33,21 @@ class Tree:
     Attributes:
         root: the folder.
         files: all files below it, sorted; hidden ones and those of macOS archives are left out.
+        texts: text files, by their path in lower case.
+        ambiguous: names that annotations state and several images have, none nearer than others.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files = sorted(_walk(root))
+        self.ambiguous: set[str] = set()
         self._images: dict[str, list[Path]] = defaultdict(list)
+        self.texts: dict[Path, Path] = {}
         for file in self.files:
             if file.suffix.lower() in IMAGE_SUFFIXES:
-                self._images[file.name.lower()].append(file)
+                self._images[_key(file.name)].append(file)
+            elif file.suffix.lower() == '.txt':
+                self.texts[Path(str(file).lower())] = file
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files with one of these suffixes, ignoring case."""
@@ -55,8 +61,9 @@ class Tree:
         """The image that an annotation names.
 
         The stated path is tried first. Then the image below the root that shares the most trailing
-        path components with it is taken; of several, the one nearest to the annotation file.
-        None if two are equally near, or there is none.
+        path components with it is taken; of several, the one in a folder of the same split, then
+        the one nearest to the annotation file. Case is ignored, and a space equals an underscore,
+        as tools rename uploads. None if two are equally near, or there is none.
 
         Args:
             stated: path or URL, with slashes of either kind.
@@ -70,30 +77,38 @@ class Tree:
             direct = base.joinpath(*PureWindowsPath(stated).parts)
             if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct):
                 return direct if '..' not in direct.parts else direct.resolve()
-        candidates = self._images.get(parts[-1].lower(), [])
-        return _nearest(candidates, parts, beside)
+        return self._nearest(self._images.get(_key(parts[-1]), []), parts, beside)
 
     def same_stem(self, stem: str, beside: Path) -> Path | None:
         """The image of a name without its ending; likewise."""
         found = [
-            f for ending in IMAGE_SUFFIXES for f in self._images.get(f'{stem}{ending}'.lower(), [])
+            f for ending in IMAGE_SUFFIXES for f in self._images.get(_key(f'{stem}{ending}'), [])
         ]
-        return _nearest(found, [stem], beside)
+        return self._nearest(found, [stem], beside)
+
+    def _nearest(self, candidates: list[Path], parts: list[str], beside: Path) -> Path | None:
+        split = split_named(beside, self.root)
+
+        def shared(file: Path) -> tuple[bool, int, bool, int]:
+            named = 0
+            for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
+                if ours.lower() != theirs.lower():
+                    break
+                named += 1
+            of_split = split is not None and split_named(file, self.root) == split
+            near = len(os.path.commonpath([file.parent, beside.parent]))
+            same = parts[-1].lower() in (file.name.lower(), file.stem.lower())
+            return same, named, of_split, near
+
+        ranked = sorted(candidates, key=shared, reverse=True)
+        if len(ranked) > 1 and shared(ranked[0]) == shared(ranked[1]):
+            self.ambiguous.add(parts[-1])
+            return None
+        return ranked[0] if ranked else None
 
 
-def _nearest(candidates: list[Path], parts: list[str], beside: Path) -> Path | None:
-    def shared(file: Path) -> tuple[int, int]:
-        named = 0
-        for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
-            if ours.lower() != theirs.lower():
-                break
-            named += 1
-        return named, len(os.path.commonpath([file.parent, beside.parent]))
-
-    ranked = sorted(candidates, key=shared, reverse=True)
-    if len(ranked) > 1 and shared(ranked[0]) == shared(ranked[1]):
-        return None
-    return ranked[0] if ranked else None
+def _key(name: str) -> str:
+    return name.lower().replace(' ', '_')
 
 
 def _walk(root: Path) -> Iterator[Path]:

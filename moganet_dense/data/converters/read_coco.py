@@ -59,9 +59,14 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
             if sample is None:
                 continue
             sample = samples.setdefault(sample.file, sample)
+            if sample.split and split and sample.split != split:
+                what = 'images that are listed for two splits, used for the first'
+                data.changed.add(what, f'{sample.file}: {sample.split}, {split}')
             sample.split = sample.split or split
+            earlier = len(sample.instances)
             for row in own:
                 _add_row(data, sample, row, names, file)
+            _merge(data, sample, earlier, file)
         for key in rows.keys() - listed:
             what = 'annotations whose image_id is not in the file'
             data.left_out.add(what, f'{file}: image_id {key}', len(rows[key]))
@@ -75,6 +80,22 @@ def _objects(data: DataSet, content: dict, file: Path) -> dict[str, list[dict]]:
         if others := [row for row in content[part] if not isinstance(row, dict)]:
             data.left_out.add(f'rows of {part} that are no objects', file, len(others))
     return {part: [row for row in content[part] if isinstance(row, dict)] for part in _PARTS}
+
+
+def _merge(data: DataSet, sample: Sample, earlier: int, file: Path) -> None:
+    """Merges the annotations of a file with equal ones of the files before: COCO's instances and
+    person_keypoints have each person in both."""
+    kept, added = sample.instances[:earlier], sample.instances[earlier:]
+    for one in added:
+        same = next((o for o in kept[:earlier] if (o.label, o.box) == (one.label, one.box)), None)
+        if same is None:
+            kept.append(one)
+            continue
+        same.keypoints = same.keypoints or one.keypoints
+        if not (same.polygons or same.runs):
+            same.polygons, same.runs = one.polygons, one.runs
+        data.changed.add('annotations that several files have, merged', f'{file}, {sample.file}')
+    sample.instances = kept
 
 
 def _choose_layout(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
@@ -125,7 +146,7 @@ def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sa
     stated = str(image.get('file_name') or image.get('coco_url') or '')
     found = tree.find_image(stated, file)
     if found is None:
-        list_missing(data, stated, file, rows)
+        list_missing(data, tree, stated, file, rows)
         return None
     return open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
 

@@ -70,7 +70,7 @@ def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
     stated = image.get('name') or ''
     found = tree.find_image(stated, file)
     if found is None:
-        list_missing(data, stated, file, len(image))
+        list_missing(data, tree, stated, file, len(image))
         return
     sample = open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
     if sample is None:
@@ -98,7 +98,7 @@ def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) ->
             if shape.get('outside') == '1':
                 continue
             if frame not in by_number:
-                list_missing(data, f'frame {frame}', file, 1)
+                list_missing(data, tree, f'frame {frame}', file, 1)
                 continue
             if frame not in samples:
                 samples[frame] = open_sample(data, tree, by_number[frame])

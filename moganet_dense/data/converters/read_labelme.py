@@ -50,7 +50,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         if image is None:
             if content.get('imageData'):
                 stated += ' (its pixels are in the JSON file: export it as an image)'
-            list_missing(data, stated, file, len(content['shapes']))
+            list_missing(data, tree, stated, file, len(content['shapes']))
             continue
         size = (content.get('imageWidth'), content.get('imageHeight'))
         if sample := open_sample(data, tree, image, size, file):

@@ -8,6 +8,7 @@ A text file per image, a line per instance, coordinates relative to the image's 
 """
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,8 +42,7 @@ def find(tree: Tree) -> list[Path]:
     described = [f for f in tree.ending('.yaml', '.yml') if _description(f)]
     if described:
         return described
-    images = tree.images()
-    labels = {label_file(image) for image in images}
+    labels = {label_file(tree, image) for image in tree.images()}
     found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file)]
     return found[:1]
 
@@ -70,16 +70,20 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def label_file(image: Path) -> Path:
-    """Path of the annotations of an image: in ``labels`` for ``images``, else next to it."""
-    parts = list(image.with_suffix('.txt').parts)
+def label_file(tree: Tree, image: Path) -> Path | None:
+    """The annotations of an image: in ``labels`` for ``images``, else next to it; ignoring case.
+    None: there are none."""
+    parts = [part.lower() for part in image.with_suffix('.txt').parts]
+    beside = Path(*parts)
     for i in range(len(parts) - 2, -1, -1):
-        if parts[i].lower() == 'images':
-            parts[i] = 'labels' if parts[i].islower() else 'Labels'
-            if (moved := Path(*parts)).exists() or Path(*parts[: i + 1]).is_dir():
-                return moved
+        if parts[i] == 'images':
+            parts[i] = 'labels'
             break
-    return image.with_suffix('.txt')
+    found = tree.texts.get(Path(*parts)) or tree.texts.get(beside)
+    if found is None and not image.is_relative_to(tree.root):  # data.yaml names another folder
+        moved = Path(re.sub(r'(?i)(.*)\bimages\b', r'\1labels', str(image))).with_suffix('.txt')
+        found = next((f for f in (moved, image.with_suffix('.txt')) if f.is_file()), None)
+    return found
 
 
 def read(tree: Tree, files: list[Path]) -> DataSet:
@@ -87,7 +91,9 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     data = DataSet(NAME)
     described = _description(files[0]) if files[0].suffix in ('.yaml', '.yml') else None
     layout = _from_description(tree, files[0], described) if described else _from_folders(tree)
-    rows = {image: list(_rows(data, label_file(image))) for image, _ in layout.images}
+    labels = {image: label_file(tree, image) for image, _ in layout.images}
+    rows = {image: list(_rows(data, file)) for image, file in labels.items()}
+    _count_rest(data, tree, set(labels.values()))
     if layout.points is None and not described:
         layout.points = _guess_points(rows)
     if layout.points:
@@ -98,6 +104,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         numbers = [_class(values) for found in rows.values() for _, values in found]
         largest = max((n for n in numbers if n is not None), default=-1)
         layout.names = {i: f'class_{i}' for i in range(largest + 1)}
+    _count_from_1(data, layout, rows)
     for name in layout.names.values():
         data.class_of(name)
     for image, split in layout.images:
@@ -107,6 +114,26 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
             for where, words in rows[image]:
                 _add_row(data, sample, words, layout, where)
     return data
+
+
+def _count_rest(data: DataSet, tree: Tree, used: set[Path | None]) -> None:
+    """Label files whose image is missing, or not in the splits of data.yaml."""
+    for file in tree.ending('.txt'):
+        if file not in used and file.name.lower() not in _NO_LABELS and _has_rows(file):
+            data.left_out.add('label files without an image', file)
+
+
+def _count_from_1(data: DataSet, layout: _Layout, rows: dict[Path, list]) -> None:
+    """Class numbers from 1 to the number of names, though YOLO counts from 0."""
+    numbers = {values[0] for found in rows.values() for _, values in found}
+    count = len(layout.names)
+    if set(layout.names) == set(range(count)) and numbers <= set(range(1, count + 1)) and (
+        count in numbers
+    ):  # fmt: skip
+        data.changed.add(
+            'class numbers from 1, converted to count from 0', f'{count} names, number {count}'
+        )
+        layout.names = {i + 1: name for i, name in layout.names.items()}
 
 
 def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
@@ -169,6 +196,7 @@ def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path
     """Images of a folder or a list; Roboflow's ``../train/images`` is next to data.yaml."""
     below = stated.replace('\\', '/').lstrip('./')
     for target in (base / stated, file.parent / stated, base / below, file.parent / below):
+        target = Path(os.path.normpath(target))
         if is_folder(target):
             inside = Tree(target.resolve()).images()
             yield from (target / p.relative_to(target.resolve()) for p in inside)
@@ -191,9 +219,9 @@ def _from_folders(tree: Tree) -> _Layout:
     return layout
 
 
-def _rows(data: DataSet, file: Path) -> Iterator[tuple[str, list[float]]]:
+def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]:
     """Numbers of each line, with the place of the line."""
-    if not file.is_file() or file.name.lower() in _NO_LABELS:
+    if file is None or file.name.lower() in _NO_LABELS:
         return
     seen = set()
     for number, line in enumerate(read_text(file).splitlines(), 1):
@@ -231,7 +259,7 @@ def _add_row(
 ) -> None:
     number = _class(values)
     if number not in layout.names:
-        known = f'0 to {max(layout.names, default=-1)}'
+        known = f'{min(layout.names, default=0)} to {max(layout.names, default=-1)}'
         data.left_out.add(f'lines whose class is none of {known}', f'{where}: {values[0]:g}')
         return
     one = Instance(data.class_of(layout.names[number]))
