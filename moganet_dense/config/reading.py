@@ -91,13 +91,14 @@ def parse_options(texts: Sequence[str]) -> dict:
     """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules.
 
     Raises:
-        UserError: a string without ``=``.
+        UserError: a string without ``=``, or with brackets that mmengine cannot read.
     """
     if bad := [text for text in texts if '=' not in text]:
         raise UserError(f'--cfg-options: expected key=value, found {bad[0]!r}')
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
+    with one_line('--cfg-options: cannot be read'):
+        return parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
 
 
 def set_options(cfg: Config, options: dict) -> None:
