@@ -88,7 +88,8 @@ def own_modules(cfg: Config) -> list[Path]:
 
 
 def parse_options(texts: Sequence[str]) -> dict:
-    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules.
+    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules. These remove all
+    spaces; a value with spaces that is not a list stays as it is: a path.
 
     Raises:
         UserError: a string without ``=``, or with brackets that mmengine cannot read.
@@ -98,7 +99,11 @@ def parse_options(texts: Sequence[str]) -> dict:
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     with one_line('--cfg-options: cannot be read'):
-        return parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
+        found = parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
+    for key, _, value in (text.partition('=') for text in texts):
+        if ' ' in value.strip() and ',' not in value and value.strip()[0] not in '([{':
+            found[key] = value.strip().strip('\'"')
+    return found
 
 
 def set_options(cfg: Config, options: dict) -> None:
