@@ -42,6 +42,15 @@ def module_scope() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope='session')
+def unsynchronised() -> Iterator[None]:
+    """Files are not flushed to the disk: that counts when a machine goes down, which no test makes
+    it do, and takes milliseconds thousands of times. `utils/test_atomic.py` has that they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, 'fsync', lambda file: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def default_scope(monkeypatch):
     """Runners and inferencers leave their toolbox as the default for all that follows."""

@@ -90,8 +90,9 @@ def own_modules(cfg: Config) -> list[Path]:
 
 
 def parse_options(texts: Sequence[str]) -> dict:
-    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules; a value in braces
-    is a dictionary of Python literals, which mmengine cannot parse.
+    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules, except for what
+    these cannot parse: a value in braces is a dictionary of Python literals, and a value with
+    spaces that is not a list stays as it is: a path.
 
     Raises:
         UserError: a string without ``=``, or a value that cannot be parsed.
@@ -116,7 +117,10 @@ def _parsed(text: str, key: str, value: str) -> Any:
         return ast.literal_eval(value.strip())
     parser = argparse.ArgumentParser()
     parser.add_argument('options', nargs='+', action=DictAction)
-    return parser.parse_args(['--', text]).options[key]
+    found = parser.parse_args(['--', text]).options[key]
+    if ' ' in value.strip() and ',' not in value and value.strip()[0] not in '([':
+        return value.strip().strip('\'"')  # mmengine removes all spaces
+    return found
 
 
 def set_options(cfg: Config, options: dict) -> None:

@@ -24,6 +24,16 @@ from moganet_dense.utils.errors import UserError
         'custom_imports.imports=[antigravity]',
         'model._scope_=os',
         'default_scope=os',
+        # what a toolbox evaluates as Python
+        "model.test_cfg.nms.type=exec(str(bytes([49]),'ascii'))",  # mmengine reads it for ever
+        'model.test_cfg.nms.type=exec(input)',
+        'model.backbone.arch=[(1, 2]',
+        'train_pipeline.0.dtype=float32 if print(1) else 0',
+        'model.motion.warp_mode=print(1)',
+        'custom_hooks.0.config.search_op=print(1)',
+        'model.trust_remote_code=True',  # of transformers' models, which mmpretrain registers
+        'train_dataloader.dataset.metainfo.from_file=mine.py',  # mmpose runs it
+        'test_pipeline.0.decode_backend=pickle',  # mmseg's images of other kinds
     ],
 )
 def test_what_is_not_registered_is_refused(text, tmp_path, capsys):
@@ -40,6 +50,21 @@ def test_a_type_inside_of_a_value_is_seen_too():
         require_registered({'model': [{'neck': {'type': 'os.system'}}]})
 
 
+def test_a_value_that_mmcv_evaluates_runs_without_the_check(tmp_path, monkeypatch):
+    """Why a type has to be a name: there is no dot in this one, and no registry to find it in."""
+    import torch
+    from mmcv.ops import batched_nms
+
+    monkeypatch.chdir(tmp_path)
+    text = "open('code-has-run',str(bytes([119]),'ascii'))"
+    boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0]])
+    with pytest.raises(Exception, match='not callable'):
+        batched_nms(boxes, torch.ones(1), torch.zeros(1), dict(type=text))
+    assert (tmp_path / 'code-has-run').exists()
+    with pytest.raises(UserError, match='expected a name'):
+        require_registered({'model.test_cfg.nms.type': text})
+
+
 @pytest.mark.parametrize(
     'text',
     [
@@ -48,6 +73,9 @@ def test_a_type_inside_of_a_value_is_seen_too():
         'val_evaluator.type=mmdet.CocoMetric',
         'train_cfg.type=mmengine.EpochBasedTrainLoop',
         'data_root=data/a.b/',
+        'model.test_cfg.nms.type=soft_nms',
+        'model.motion.warp_mode=cv2.MOTION_EUCLIDEAN',
+        'model.dtype=float32',
         'train_dataloader.dataset.ann_file=a.json',
     ],
 )
