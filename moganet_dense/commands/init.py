@@ -47,8 +47,9 @@ def command(data, task, name, val, boxes_class, form, void) -> None:
     """
     with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..init.messages import run
+        from ..utils.printable import printable
 
         lines = list(
             run(data, task=task, name=name, val=val, boxes_class=boxes_class, form=form, void=void)
         )
-    click.echo('\n'.join(lines))
+    click.echo('\n'.join(map(printable, lines)))

@@ -1,5 +1,6 @@
 """The output of ``init``: what it found, skipped and wrote, and the next commands."""
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,8 @@ def lines(result: Result) -> Iterator[str]:
     yield f'recipe: batch {recipe.batch_size}, learning rate {recipe.lr:g}, {length}'
     yield from _checked(result)
     yield f'written: {result.config}, {result.folder}/'
-    yield f'next: moganet-dense browse {result.config}; moganet-dense train {result.config}'
+    config = shlex.quote(str(result.config))
+    yield f'next: moganet-dense browse {config}; moganet-dense train {config}'
 
 
 def _checked(result: Result) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, one_line
 from ..tasks import FORMATS, TASKS
 from . import (
     read_coco,
@@ -88,7 +88,9 @@ def recognize(folder: Path, void: int | None = None) -> list[Found]:
     tree = Tree(folder.resolve())
     found = []
     for key, reader in READERS.items():
-        if files := reader.find(tree):
+        with one_line(f'{folder}: cannot be searched for annotations of {reader.NAME}'):
+            files = reader.find(tree)
+        if files:
             found.append(Found(reader.NAME, key, tree, _reading(reader, tree, files, void)))
     if not found:
         endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
@@ -105,7 +107,9 @@ def _reading(
     options = dict(void=void) if reader is read_label_maps else {}
 
     def read() -> DataSet:
-        data = reader.read(tree, files, **options)
+        with one_line(f'{tree.root}: malformed annotations of {reader.NAME}'):
+            data = reader.read(tree, files, **options)
+            data.require_names()
         for image in tree.images():
             if image not in data.seen and not read_label_maps.is_label_map(tree, image):
                 data.left_out.add('images without annotations of this format', image)

@@ -12,11 +12,14 @@ from urllib.parse import unquote
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
+from ...utils.regular_files import read_regular, require_memory
 from ..sources import IMAGE_SUFFIXES
 
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112
+LARGEST_YAML = 1_000_000
+"""Characters; PyYAML takes about 10 s for them; 10 000 classes are 200 000."""
 _SPLIT_WORDS = {
     'train': 'train', 'training': 'train', 'trn': 'train',
     'val': 'val', 'valid': 'val', 'validation': 'val', 'dev': 'val',
@@ -72,7 +75,7 @@ class Tree:
             return None
         for base in (beside.parent, self.root):
             direct = base.joinpath(*PureWindowsPath(stated).parts)
-            if direct.suffix.lower() in IMAGE_SUFFIXES and direct.is_file():
+            if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct):
                 return direct if '..' not in direct.parts else direct.resolve()
         return self._nearest(self._images.get(_key(parts[-1]), []), parts, beside)
 
@@ -125,6 +128,22 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield file
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # too long
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, likewise."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def image_size(file: Path) -> tuple[int, int]:
     """Width and height as the toolboxes decode an image, from its header alone.
 
@@ -132,6 +151,7 @@ def image_size(file: Path) -> tuple[int, int]:
         UserError: it cannot be read.
     """
     try:
+        require_memory(file)
         with Image.open(file) as image:
             turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
             width, height = image.size
@@ -158,10 +178,7 @@ def read_text(file: Path) -> str:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f'{file}: cannot be read ({error.strerror})') from None
+    content = _read_bytes(file)
     if content.startswith((b'\xff\xfe', b'\xfe\xff')):
         return content.decode('utf-16', errors='replace')
     try:
@@ -190,11 +207,52 @@ def read_xml(file: Path) -> Any:
     """
     from defusedxml import DefusedXmlException, ElementTree
 
+    content = _read_bytes(file)
     try:
-        return ElementTree.fromstring(file.read_bytes(), forbid_dtd=False)
+        return ElementTree.fromstring(content, forbid_dtd=False)
     except DefusedXmlException as error:
         raise UserError(
             f'{file}: expected XML without entities, found {type(error).__name__}'
         ) from None
-    except (ElementTree.ParseError, ValueError, OSError) as error:
-        raise UserError(f'{file}: expected XML, found: {error}') from None
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise UserError(f'{file}: expected XML, found: {reason_of(error)}') from None
+
+
+def read_yaml(file: Path) -> Any:
+    """The content of a YAML file of plain values; aliases are rejected, as a few lines of them
+    stand for gigabytes.
+
+    Raises:
+        UserError: it is not YAML, or has aliases.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """PyYAML's, without aliases."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """The next node.
+
+            Raises:
+                ValueError: it is an alias.
+            """
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError('an alias (*name)')
+            return super().compose_node(parent, index)
+
+    text = read_text(file)
+    if len(text) > LARGEST_YAML:
+        raise UserError(f'{file}: expected YAML of up to {LARGEST_YAML} characters: {len(text)}')
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
+        raise UserError(
+            f'{file}: expected YAML of plain values, found: {reason_of(error)}'
+        ) from None
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return read_regular(file)
+    except OSError as error:
+        raise UserError(f'{file}: cannot be read ({error.strerror})') from None

@@ -159,10 +159,13 @@ def _read_mask(place: _Place, shape: Element, one: Instance) -> None:
     """Run lengths along the rows of a patch, background first."""
     left, top, width, height = (int(n) for n in _numbers(shape, ('left', 'top', 'width', 'height')))
     lengths = [int(n) for n in (shape.get('rle') or '').split(',') if n.strip()]
+    size = place.sample.size
+    if not (0 <= width <= 2 * size[0] and 0 <= height <= 2 * size[1]):
+        raise ValueError(f'a mask of {width} x {height} in an image of {size[0]} x {size[1]}')
     if sum(lengths) != width * height or min(lengths, default=0) < 0:
-        raise ValueError(f'run lengths of {sum(lengths)} pixels for {width} x {height}')
+        raise ValueError(f'run lengths of {sum(lengths):g} pixels for {width} x {height}')
     patch = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
-    whole = np.zeros(place.sample.size[::-1], bool)
+    whole = np.zeros(size[::-1], bool)
     part = whole[max(top, 0) : top + height, max(left, 0) : left + width]
     part |= patch[: part.shape[0], : part.shape[1]]
     one.runs = geometry.runs_of(whole)

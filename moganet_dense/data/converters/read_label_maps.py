@@ -154,6 +154,10 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
         raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
                         f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
     data.classes, data.colours = label_names.match(data, found, table, void)
+    if len(data.classes) > VOID:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
+        )
     return data
 
 

@@ -164,6 +164,8 @@ def _add_mask(
     """A PNG in base64, placed with its top left pixel at a corner."""
     try:
         with Image.open(BytesIO(base64.b64decode(text))) as image:
+            if any(side > 2 * whole for side, whole in zip(image.size, sample.size, strict=True)):
+                raise ValueError('a mask of {} x {}'.format(*image.size))
             patch = np.asarray(image.convert('L')) > 0
     except Exception as error:  # Pillow raises many kinds
         data.left_out.add('masks that cannot be read', f'{where}: {error}')
