@@ -3,7 +3,7 @@ from contextlib import redirect_stdout
 
 import click
 
-from ..data.tasks import TASKS
+from ..data.tasks import FORMATS, TASKS
 
 
 class Part(click.FloatRange):
@@ -27,7 +27,14 @@ class Part(click.FloatRange):
     help='Share of the images for validation, if DATA has no split.',
 )
 @click.option('--boxes-class', metavar='NAME', help='Class with keypoints.')
-def command(data, task, name, val, boxes_class) -> None:
+@click.option(
+    '--format',
+    'form',
+    type=click.Choice(FORMATS),
+    help='Format to read, if DATA has several.',
+)
+@click.option('--void', type=int, help='Number in label maps that is not a class, besides 255.')
+def command(data, task, name, val, boxes_class, form, void) -> None:
     """Create a config for a data set in any supported format.
 
     DATA is a folder with images and annotations: COCO (Roboflow, CVAT, Label Studio), YOLO,
@@ -40,6 +47,9 @@ def command(data, task, name, val, boxes_class) -> None:
     """
     with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
         from ..init.messages import run
+        from ..utils.printable import printable
 
-        lines = list(run(data, task, name, val, boxes_class))
-    click.echo('\n'.join(lines))
+        lines = list(
+            run(data, task=task, name=name, val=val, boxes_class=boxes_class, form=form, void=void)
+        )
+    click.echo('\n'.join(map(printable, lines)))

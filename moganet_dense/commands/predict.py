@@ -1,5 +1,7 @@
 import contextlib
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -104,31 +106,7 @@ from . import options
     help='Default: onnx for a FILE.onnx, which needs no torch; else torch.',
 )
 @options.trust
-def command(
-    words,
-    weights,
-    out,
-    json,
-    score_thr,
-    classes,
-    track,
-    tile,
-    overlap,
-    formats,
-    masks,
-    allow_private,
-    boxes,
-    boxes_weights,
-    boxes_thr,
-    boxes_class,
-    batch_size,
-    device,
-    deploy,
-    channels_last,
-    no_cuda_graphs,
-    threads,
-    runtime,
-) -> int:
+def command(**given) -> int:
     """Run a model on images and videos.
 
     CONFIG is a path or a model name from the zoo, used with its published weights if no
@@ -150,51 +128,92 @@ def command(
     moganet-dense predict retinanet.onnx photos/ --threads 2
     find . -name '*.png' | moganet-dense predict retinanet_moganet_s - --json
     """
-    if boxes_weights and (boxes is None or boxes == 'whole' or boxes.endswith('.json')):
-        raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
-    model, weights, inputs = _split(words, weights)
-    if (runtime or _by_ending(model)) == 'torch' and (own := _own_predictor(model)):
-        return _predict_by(own, model, weights, inputs, out or 'predictions', device)
-
-    def load(name, weights):
-        if (runtime or _by_ending(name)) == 'onnx':
-            return _exported(name, weights or deploy, threads, device)
-        how = dict(deploy=deploy, channels_last=channels_last, cuda_graphs=not no_cuda_graphs)
-        return _built(name, weights, threads, device, how)
-
-    lines = sys.stdout if json else None
-    folder = Path(out) if out else None if json else Path('predictions')
+    given = Given(**given)
+    given.check()
+    model, weights, inputs = _split(given.words, given.weights)
+    if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
+        return _predict_by(own, model, weights, inputs, given.out or 'predictions', given.device)
+    lines = sys.stdout if given.json else None
     with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
-        from ..inference.person_boxes import people
-        from ..inference.predict import predict
+        return _predict(given, model, weights, inputs, lines)
 
-        loaded = load(model, weights)
-        if tile:
-            from ..inference.tiling import Tiled
 
-            loaded = Tiled(loaded, tile, overlap)
-        where = people(
-            loaded.task,
-            boxes,
-            boxes_thr,
-            batch_size,
-            lambda: load(boxes, boxes_weights),
-            boxes_class,
-        )
-        return predict(
-            loaded,
-            inputs,
-            folder,
-            lines,
-            batch_size,
-            score_thr,
-            where,
-            classes=classes.split(',') if classes else (),
-            track=track,
-            formats=formats or ('coco',),
-            outlines=masks == 'polygons',
-            allow_private=allow_private,
-        )
+@dataclass(frozen=True)
+class Given:
+    """The arguments and options above, by their names."""
+
+    words: Sequence[str]
+    weights: str | None
+    out: str | None
+    json: bool
+    score_thr: float
+    classes: str | None
+    formats: Sequence[str]
+    masks: str
+    track: bool
+    tile: int | None
+    overlap: float
+    allow_private: bool
+    boxes: str | None
+    boxes_weights: str | None
+    boxes_thr: float
+    boxes_class: str | None
+    batch_size: int
+    device: str | None
+    deploy: bool
+    channels_last: bool | None
+    no_cuda_graphs: bool
+    threads: int | None
+    runtime: str | None
+
+    def check(self):
+        where = self.boxes
+        if self.boxes_weights and (where in (None, 'whole') or where.endswith('.json')):
+            raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
+
+    def runtime_of(self, model):
+        return self.runtime or _by_ending(model)
+
+    def load(self, model, weights):
+        if self.runtime_of(model) == 'onnx':
+            return _exported(model, weights or self.deploy, self.threads, self.device)
+        graphs = not self.no_cuda_graphs
+        how = dict(deploy=self.deploy, channels_last=self.channels_last, cuda_graphs=graphs)
+        return _built(model, weights, self.threads, self.device, how)
+
+
+def _predict(given, model, weights, inputs, lines):
+    """Predicts with the model of an image task."""
+    from ..inference.person_boxes import people
+    from ..inference.predict import predict
+
+    loaded = given.load(model, weights)
+    if given.tile:
+        from ..inference.tiling import Tiled
+
+        loaded = Tiled(loaded, given.tile, given.overlap)
+    boxes = people(
+        loaded.task,
+        given.boxes,
+        given.boxes_thr,
+        given.batch_size,
+        lambda: given.load(given.boxes, given.boxes_weights),
+        given.boxes_class,
+    )
+    return predict(
+        loaded,
+        inputs,
+        Path(given.out) if given.out else None if given.json else Path('predictions'),
+        lines,
+        given.batch_size,
+        given.score_thr,
+        boxes,
+        classes=given.classes.split(',') if given.classes else (),
+        track=given.track,
+        formats=given.formats or ('coco',),
+        outlines=given.masks == 'polygons',
+        allow_private=given.allow_private,
+    )
 
 
 def _split(words, weights):

@@ -15,7 +15,11 @@ def training_options(command):
                 type=click.IntRange(1),
                 help='Images on each process; rate, warm-up and iterations go along.',
             ),
-            click.option('--auto-batch', is_flag=True, help='The largest batch that fits the GPU.'),
+            click.option(
+                '--auto-batch',
+                is_flag=True,
+                help='The largest batch that fits the GPU; without one, as configured.',
+            ),
             click.option('--img-size', type=click.IntRange(32), help='Longer side, in pixels.'),
             click.option('--lr', type=click.FloatRange(0, 1e3, min_open=True), help='The rate.'),
             click.option('--workers', type=click.IntRange(0, 1024), help='Loading processes.'),
@@ -31,6 +35,11 @@ def training_options(command):
             ),
             click.option('--seed', type=click.IntRange(0, 2**32 - 1), help='Of all randomness.'),
             click.option('--ema', is_flag=True, help='Keep a moving average of the weights.'),
+            click.option(
+                '--tta',
+                is_flag=True,
+                help='At the end, test the best checkpoint on flipped and scaled images, too.',
+            ),
             click.option(
                 '--patience',
                 type=click.IntRange(1),

@@ -47,6 +47,16 @@ def parse(text: str) -> dict[str, Any]:
         raise ValueError(f'it is no Python of literals ({type(error).__name__})') from None
 
 
+def without_placeholders(text: str) -> str:
+    """The text of a config whose strings have no ``{{``.
+
+    mmengine replaces ``{{ $NAME:default }}``, ``{{ fileDirname }}`` and ``{{ _base_.x }}`` in the
+    text of a config before Python reads it, across the quotes of strings, too: a class could have a
+    name that is code.
+    """
+    return text.replace('{{', '{\\x7b')
+
+
 def _assigned(statement: ast.stmt) -> list[tuple[str, Any]]:
     """(name, value) of a statement; other statements are listed by their line."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:

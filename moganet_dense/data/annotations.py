@@ -5,6 +5,7 @@ what was found.
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ FAR = 2**20
 
 OUTLINE = 2_000_000
 """Pixels along the edges of a polygon; pycocotools takes about 100 bytes for each."""
+
+_LARGEST = sys.float_info.max
 
 Fault = tuple[str, str, str]
 
@@ -180,8 +183,8 @@ def _are_finite(values: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number and not a bool."""
-    return type(value) in (int, float) and -math.inf < value < math.inf
+    """Whether it is a finite number, as a float too, and not a bool."""
+    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def _short(value: Any) -> str:

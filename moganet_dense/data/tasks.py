@@ -1,4 +1,4 @@
-"""Names of the tasks that can be trained on a data set."""
+"""Names of the tasks that can be trained on a data set, and of the formats that are read."""
 
 TASKS = {
     'boxes': 'detection',
@@ -7,3 +7,6 @@ TASKS = {
     'labels': 'semantic segmentation',
 }
 """By the value of ``--task``."""
+
+FORMATS = ('coco', 'label-studio', 'labelme', 'cvat', 'voc', 'yolo', 'label-maps')
+"""Values of ``--format``."""

@@ -1,4 +1,7 @@
-"""``--auto-batch``: the largest batch whose training step fits into the memory of the GPU."""
+"""``--auto-batch``: the largest batch whose training step fits into the memory of the GPU.
+
+Without a GPU the config's batch stays: a larger one is no faster there.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -57,10 +60,8 @@ def find_batch(cfg: Config, processes: int = 1) -> int:
     """The batch for a config on this GPU.
 
     Raises:
-        UserError: there is no GPU, or there are several processes.
+        UserError: there are several processes.
     """
-    if not torch.cuda.is_available():
-        raise UserError('--auto-batch measures the memory of a GPU, found none; take --batch-size')
     if processes > 1:
         raise UserError('--auto-batch is for one process; find the batch with one, then set it')
     with one_line('--auto-batch cannot try a step'):

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from mmengine.config import Config
 
+from ..config.config_text import without_placeholders
+
 KEPT = 4  # configs: a run changes its own while it is built
 
 
@@ -26,10 +28,10 @@ class FormattedOnce(Config):
 
     @property
     def pretty_text(self) -> str:
-        """As mmengine's."""
+        """As mmengine's, without what it would replace when it is read again."""
         content = repr(self.to_dict())
         if content not in self._texts:
             while len(self._texts) >= KEPT:
                 self._texts.pop(next(iter(self._texts)))
-            self._texts[content] = super().pretty_text
+            self._texts[content] = without_placeholders(super().pretty_text)
         return self._texts[content]

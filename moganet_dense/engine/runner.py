@@ -109,7 +109,8 @@ class DenseRunner(Runner):
                 shutil.copyfile(place, target)
 
     def train(self) -> nn.Module:
-        """As mmengine's; hooks are closed and the work dir is released after it.
+        """As mmengine's; hooks are closed after it, the loading processes end, and the work dir is
+        released.
 
         Raises:
             RuntimeError: of mmengine; and if a loading process was killed.
@@ -125,15 +126,37 @@ class DenseRunner(Runner):
                 self.call_hook('after_losing_a_worker', error=error)
             raise
         finally:
-            self.call_hook('close')
+            self._close()
             unlock(self.work_dir)
 
+    def val(self) -> dict:
+        """As mmengine's; hooks are closed after it, and the loading processes end."""
+        try:
+            return super().val()
+        finally:
+            self._close()
+
     def test(self) -> dict:
-        """As mmengine's; hooks are closed after it."""
+        """As mmengine's; hooks are closed after it, and the loading processes end."""
         try:
             return super().test()
         finally:
-            self.call_hook('close')
+            self._close()
+
+    def _close(self) -> None:
+        """Closes the hooks, and ends the persistent workers of the loaders.
+
+        Left to the garbage collector, a worker would be ended after a wait of 5 s: a runner is in
+        reference cycles, and the queue that a worker listens to is closed before the loader's
+        ``__del__`` (torch 2.1 to 2.14).
+        """
+        self.call_hook('close')
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            loader = getattr(loop, 'dataloader', None)
+            workers = getattr(loader, '_iterator', None)
+            if workers is not None:
+                workers._shutdown_workers()
+                loader._iterator = None
 
     def _facts(self) -> dict[str, str]:
         """Properties that have to be the same in all processes."""

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections import deque
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,7 @@ class ScreenHook(Hook):
         self.screen: Screen | None = None
         self.gauge: Gauge | None = None
         self.times: deque[float] = deque(maxlen=WINDOW)
+        self.images: deque[int] = deque(maxlen=WINDOW)
         self.stamp, self.first = 0.0, True
 
     def before_run(self, runner) -> None:
@@ -75,20 +77,22 @@ class ScreenHook(Hook):
         now = time.perf_counter()
         if self.first and len(self.times) == 1:
             self.times.clear()  # the first step starts workers and tunes kernels
+            self.images.clear()
             self.first = False
         self.times.append(now - self.stamp)
+        self.images.append(_images(data_batch))
         self.stamp = now
         done = batch_idx + 1 if _by_epoch(runner) else runner.iter + 1
         if self.gauge.due(done, now):
-            self.gauge.move(done, self._facts(runner, data_batch))
+            self.gauge.move(done, self._facts(runner))
 
-    def _facts(self, runner, batch: Any) -> str:
+    def _facts(self, runner) -> str:
         seconds = sum(self.times) / len(self.times)
         loss = runner.message_hub.log_scalars.get('train/loss')
         shown = [f'loss {loss.mean(WINDOW):.4g}'] if loss is not None else []
         shown.append(f'{seconds:.2f} s/it')
-        if size := _images(batch):
-            shown.append(f'{size * get_world_size() / max(seconds, 1e-9):.1f} images/s')
+        if rate := images_per_second(self.images, self.times):
+            shown.append(f'{rate * get_world_size():.1f} images/s')
         left = timedelta(seconds=round(seconds * (runner.max_iters - runner.iter - 1)))
         return '  '.join([*shown, f'{_memory():.1f} GB', f'ETA {left}'])
 
@@ -147,6 +151,13 @@ class ScreenHook(Hook):
 def _by_epoch(runner: Any) -> bool:
     """Whether the loop counts epochs; mmengine's of iterations has one epoch."""
     return hasattr(runner.train_loop, 'run_epoch')
+
+
+def images_per_second(images: Iterable[int], seconds: Iterable[float]) -> float:
+    """All images of the last steps over all of their time: a short last batch of an epoch changes
+    it little. 0: a batch of unknown size is among them."""
+    images = list(images)
+    return 0.0 if 0 in images else sum(images) / max(sum(seconds), 1e-9)
 
 
 def _images(batch: Any) -> int:

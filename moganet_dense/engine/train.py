@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..config.model_files import saved_checkpoint
 from ..config.schedules import rate_for_other_batch, set_batch
 from ..config.training_options import TrainingOptions, apply_training_options
 from ..config.tta import set_tta
@@ -46,6 +48,10 @@ Command = TypeVar('Command', bound=Callable)
 
 DATA_SUMMARY = 'data_summary.json'
 """File in the work dir with the used and dropped data, and the reasons."""
+
+TTA = 'tta'
+"""Folder in the work dir for tests on augmented images: their config has a wrapped model, which is
+not the model of the work dir."""
 
 BEST = 'best_ckpt'  # where CheckpointHook stores the path of the best checkpoint
 
@@ -77,6 +83,7 @@ def train(
     show_all: bool = False,
     options: TrainingOptions | None = None,
     auto_batch: bool = False,
+    tta: bool = False,
 ) -> Path:
     """Reads the config, checks the data, and trains with the runner of the config.
 
@@ -100,7 +107,8 @@ def train(
         trackers: trackers besides TensorBoard: 'wandb', 'mlflow'.
         show_all: print the whole log, see :mod:`~moganet_dense.engine.screen`.
         options: length, batch, size and others that change the config; a line reports each.
-        auto_batch: use the largest batch that fits into the GPU.
+        auto_batch: use the largest batch that fits into the GPU; without one, the config's.
+        tta: at the end evaluate the best checkpoint, else the last, over flipped and scaled images.
 
     Returns:
         the work dir.
@@ -121,23 +129,51 @@ def train(
     _set_model_hooks(cfg, channels_last, compile)
     _pin_memory(cfg)
     track(cfg, trackers)
+    tested = _for_tta(cfg) if tta else None
     with _running(cfg, show_all), stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir):
-        summary = _check(cfg) if check and is_main_process() else None
-        lock(cfg.work_dir)
-        try:
-            if summary is not None:
-                text = json.dumps(summary.content(), indent=1)
-                write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
-            runner = _build_runner(cfg)
-            with one_line('the training cannot be built'):
-                runner.train_loop, runner.val_loop  # noqa: B018 properties that build
-                runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-            runner.train()
-        finally:
-            unlock(cfg.work_dir)
+        runner = _train(cfg, check)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
+    if tested is not None:
+        checkpoint = best or str(saved_checkpoint(cfg.work_dir))
+        _set_hook(tested, 'RecordHook', checkpoint=checkpoint)
+        _evaluate(tested, checkpoint, Form(), show_all)
     return Path(cfg.work_dir)
+
+
+def _train(cfg: Config, check: bool) -> Runner:
+    """Checks the data, builds the runner of a config, and trains; returns that runner."""
+    summary = _check(cfg) if check and is_main_process() else None
+    lock(cfg.work_dir)
+    try:
+        if summary is not None:
+            text = json.dumps(summary.content(), indent=1)
+            write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
+        runner = _build_runner(cfg)
+        with one_line('the training cannot be built'):
+            runner.train_loop, runner.val_loop  # noqa: B018 properties that build
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.train()
+    finally:
+        unlock(cfg.work_dir)
+    return runner
+
+
+def _for_tta(cfg: Config) -> Config | None:
+    """A copy of the config that tests with augmented images; None: validation has them already.
+
+    Raises:
+        UserError: there is nothing to test on, or the task has no such test.
+    """
+    if not cfg.get('test_dataloader'):
+        raise UserError("--tta evaluates at the end, on the config's test_dataloader; it has none")
+    tested = deepcopy(cfg)
+    tested.load_from, tested.resume = None, False
+    tested.work_dir = str(Path(cfg.work_dir, TTA))
+    line = set_tta(tested)
+    if is_main_process():
+        print(f'{line}; at the end, into {tested.work_dir}')
+    return tested if 'module' in tested.model else None
 
 
 def _apply(cfg: Config, options: TrainingOptions, auto_batch: bool) -> None:
@@ -146,7 +182,10 @@ def _apply(cfg: Config, options: TrainingOptions, auto_batch: bool) -> None:
     if auto_batch and options.batch_size is not None:
         raise UserError('--auto-batch and --batch-size: expected one of them')
     lines += apply_training_options(cfg, options, lambda: training_samples(cfg), processes)
-    if auto_batch:
+    if auto_batch and get_device() != 'cuda':
+        batch = cfg.train_dataloader.get('batch_size', 1)
+        lines.append(f'--auto-batch: no GPU whose memory to fill; the batch stays {batch}')
+    elif auto_batch:
         lines.append(set_batch(cfg, find_batch(cfg, processes), processes))
     lines += filter(None, [rate_for_other_batch(cfg, processes)])
     if is_main_process():
@@ -207,25 +246,31 @@ def test(
     adopt_gate(cfg, checkpoint, job.cfg_options)
     if tta:
         line = set_tta(cfg)
+        cfg.work_dir = job.work_dir or str(Path(cfg.work_dir, TTA))
         if is_main_process():
             print(line)
     cfg.load_from, cfg.resume = None, False
     _pin_memory(cfg)
     _set_hook(cfg, 'RecordHook', checkpoint=checkpoint)
-    with _whole_output(out) as file, _running(cfg, show_all):
+    with _whole_output(out) as file:
         if file and file.endswith('.pkl'):
             _dump_predictions(cfg, file)
+        metrics = _evaluate(cfg, checkpoint, form or Form(), show_all)
+        if file and file.endswith('.json') and is_main_process():
+            dump(metrics, file)
+    return metrics
+
+
+def _evaluate(cfg: Config, checkpoint: str, form: Form, show_all: bool) -> dict[str, Any]:
+    """Tests a checkpoint by a config that is complete."""
+    with _running(cfg, show_all):
         runner = _build_runner(cfg)
         model = getattr(runner.model, 'module', runner.model)
-        form = form or Form()
         load(model, checkpoint, form.deploy)
         form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
         with one_line('the testing cannot be built'):
             runner.test_loop  # noqa: B018 a property, which builds
-        metrics = runner.test()
-        if file and file.endswith('.json') and is_main_process():
-            dump(metrics, file)
-    return metrics
+        return runner.test()
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def metric_class(scope: str) -> type[BaseMetric]:
 
         def compute_metrics(self, results: list) -> dict[str, float]:
             evaluated: list[Any] = []
-            with _evaluating_by_ours(module, evaluated.append):
+            with evaluating_by_ours(module, evaluated.append):
                 metrics = super().compute_metrics(results)
             for listener in self.listeners:
                 listener(self, results, evaluated)
@@ -75,7 +75,9 @@ def metric_class(scope: str) -> type[BaseMetric]:
 
 
 @contextmanager
-def _evaluating_by_ours(module: ModuleType, seen: Callable[[Any], None]) -> Iterator[None]:
+def evaluating_by_ours(
+    module: ModuleType, seen: Callable[[Any], None] = lambda _: None
+) -> Iterator[None]:
     """Context in which ``CocoMetric`` of a module uses our COCOeval and a fast JSON writer.
 
     The toolboxes read both from the globals of their module (mmdet 3.3, mmpose 1.3), so these are

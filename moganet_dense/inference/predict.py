@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from ..data.prefetch import ahead
-from ..data.sources import Fault, Frame, endings, find, frames
+from ..data.sources import Fault, Frame, Source, endings, find, frames
 from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
@@ -75,19 +75,11 @@ def predict(
     Raises:
         UserError: there are no images, the model fails, or a file cannot be written.
     """
-    if model.task == 'backbone':
-        raise UserError('a backbone has no predictions; use its feature maps from Python')
-    if classes and model.task not in ('detection', 'instance segmentation'):
-        raise UserError(f'--classes is for detectors, this model does {model.task}')
-    class_indices(classes, model.classes)
-    sources = find(list(_with_standard_input(inputs)), out, allow_private)
-    if not sources:
-        there = endings(inputs)
-        suffixes = f'; suffixes found: {there}' if there else ''
-        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
+    _require_predictions(model, classes)
+    sources = _sources(inputs, out, allow_private)
+    outputs = _Outputs(score_thr, lines, classes, outlines, Tracks(model.task) if track else None)
     skipped, behind = 0, _Behind(None)
-    stop, start, tally = _Stop(), time.perf_counter(), Tally(score_thr)
-    tracks = Tracks(model.task) if track else None
+    stop, start = _Stop(), time.perf_counter()
     try:
         with (
             stop.listening(),
@@ -102,16 +94,8 @@ def predict(
                     if isinstance(frame, Fault):
                         skipped += 1
                         tell(f'skipped: {printable(frame.reason)}')
-                        continue
-                    if classes:
-                        result = result.where(name=classes)
-                    if tracks:
-                        result = tracks.numbered(frame, result, score_thr)
-                    behind.add(frame, result)
-                    tally.add(result)
-                    if lines:
-                        rows = result.rows(score_thr, outlines=outlines)
-                        _print(dict(_line_about(frame), found=rows), lines)
+                    else:
+                        outputs.add(frame, result, behind)
                 advance(len(chunk))
                 if stop.received:
                     break
@@ -119,11 +103,66 @@ def predict(
         stop.received = True
     finally:
         if behind.count or skipped or stop.received:  # else an error was printed
+            outputs.print_tally()
             seconds = time.perf_counter() - start
-            for line in tally.lines():
-                print(printable(line), file=sys.stderr)
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _require_predictions(model: Callable[..., Any], classes: Sequence[str]) -> None:
+    """Checks that the model predicts, and has ``classes``.
+
+    Raises:
+        UserError: it does not.
+    """
+    if model.task == 'backbone':
+        raise UserError('a backbone has no predictions; use its feature maps from Python')
+    if classes and model.task not in ('detection', 'instance segmentation'):
+        raise UserError(f'--classes is for detectors, this model does {model.task}')
+    class_indices(classes, model.classes)
+
+
+def _sources(inputs: Sequence[str], out: Path | None, allow_private: bool) -> Sequence[Source]:
+    """The images and videos of ``inputs``.
+
+    Raises:
+        UserError: there are none.
+    """
+    sources = find(list(_with_standard_input(inputs)), out, allow_private)
+    if not sources:
+        there = endings(inputs)
+        suffixes = f'; suffixes found: {there}' if there else ''
+        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
+    return sources
+
+
+@dataclass
+class _Outputs:
+    """Filters and tracks results, then writes, counts and prints them; see :func:`predict`."""
+
+    score_thr: float
+    lines: IO[str] | None
+    classes: Sequence[str]
+    outlines: bool
+    tracks: Tracks | None
+
+    def __post_init__(self) -> None:
+        self.tally = Tally(self.score_thr)
+
+    def add(self, frame: Frame, result: Any, behind: '_Behind') -> None:
+        if self.classes:
+            result = result.where(name=self.classes)
+        if self.tracks:
+            result = self.tracks.numbered(frame, result, self.score_thr)
+        behind.add(frame, result)
+        self.tally.add(result)
+        if self.lines:
+            rows = result.rows(self.score_thr, outlines=self.outlines)
+            _print(dict(_line_about(frame), found=rows), self.lines)
+
+    def print_tally(self) -> None:
+        for line in self.tally.lines():
+            print(printable(line), file=sys.stderr)
 
 
 def _line_about(frame: Frame) -> dict[str, Any]:

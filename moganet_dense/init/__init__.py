@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.converters import choose, recognize
+from ..data.converters import Found, choose, recognize
 from ..data.converters.dataset import DataSet
 from ..data.converters.splits import assign
 from ..data.converters.writing import annotation_files, label_files, require_new
@@ -27,6 +27,7 @@ class Result:
         data: the data set that was read.
         recipe: the hyperparameters of the config.
         leaks: images in validation of which training has a copy.
+        others: the other formats in the folder, by their name for ``--format``.
     """
 
     config: Path
@@ -35,6 +36,7 @@ class Result:
     data: DataSet
     recipe: Recipe
     leaks: int
+    others: dict[str, str]
 
 
 def init(
@@ -43,6 +45,8 @@ def init(
     name: str | None = None,
     val: float = 0.2,
     boxes_class: str | None = None,
+    form: str | None = None,
+    void: int | None = None,
 ) -> Result:
     """Reads a data set, and writes annotations for the toolboxes and a config.
 
@@ -53,12 +57,18 @@ def init(
             current folder; None: the name of the data folder.
         val: share of the images for validation, if the data set has no split.
         boxes_class: class with keypoints, if several classes have them.
+        form: format to read, one of ``FORMATS``; None: the first found.
+        void: number in label maps that is not a class, besides 255.
 
     Raises:
         UserError: no supported format, no usable annotations, or a file exists already.
     """
     root = Path(folder)
-    data, task = choose(recognize(root), task)
+    found = recognize(root, void)
+    data, task = choose(_of_format(found, form, root), task)
+    if void is not None and data.colours is None:
+        raise UserError(f'--void is for label maps, found {data.format}; leave it out')
+    tasks = data.tasks()
     name = name or re.sub(r'\W+', '_', root.resolve().name).strip('_') or 'dataset'
     config, target = Path(f'{name}.py'), Path(name)
     if target.resolve() == root.resolve():
@@ -68,7 +78,7 @@ def init(
         _keep_class(data, boxes_class)
     if task == 'labels' and not any(sample.labels for sample in data.samples):
         data.classes = ['background', *(c for c in data.classes if c != 'background')]
-    _require_usable(data, task, root)
+    _require_usable(data, task, tasks, root)
     leaks = assign(data, val)
     recipe = recipe_for(data, task)
     images = _shown(root)
@@ -82,7 +92,16 @@ def init(
     for path, content in files.items():
         write_whole(path, content)
     write_whole(config, config_text(data, task, recipe, places).encode())
-    return Result(config, target, task, data, recipe, leaks)
+    others = {one.key: one.name for one in found if one.name != data.format}
+    return Result(config, target, task, data, recipe, leaks, others)
+
+
+def _of_format(found: list[Found], form: str | None, root: Path) -> list[Found]:
+    kept = [one for one in found if form in (None, one.key)]
+    if not kept:
+        names = ', '.join(one.key for one in found)
+        raise UserError(f'{root}: expected annotations of --format {form}, found {names}')
+    return kept
 
 
 def _shown(root: Path) -> Path:
@@ -117,13 +136,15 @@ def _keep_class(data: DataSet, name: str | None) -> None:
     data.classes = [chosen]
 
 
-def _require_usable(data: DataSet, task: str, root: Path) -> None:
+def _require_usable(data: DataSet, task: str, tasks: list[str], root: Path) -> None:
     kept = [s for s in data.samples if s.instances or s.labels]
     if len(kept) < 2:
         lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
+        others = [f'--task {other}' for other in tasks if other != task]
+        hint = f'; other annotations: {" or ".join(others)}' if others else ''
         raise UserError(
-            f'{root}: expected at least two annotated images, found {len(kept)}, for training '
-            f'and for validation{lines}'
+            f'{root}: expected at least two images annotated with {task}, found {len(kept)}, for '
+            f'training and for validation{hint}{lines}'
         )
     if task == 'labels' and len(data.classes) < 2:
         raise UserError(

@@ -1,5 +1,6 @@
 """The description of keypoints that mmpose reads: names, swaps when flipped, sigmas."""
 
+from ..config.config_text import without_placeholders
 from ..data.converters.dataset import DataSet
 
 SIGMA = 0.05
@@ -53,7 +54,7 @@ def keypoint_info(data: DataSet, name: str) -> str:
     drawn = '\n'.join(
         ['    skeleton_info={', *links, '    },'] if links else ['    skeleton_info={},']
     )
-    return f'''"""Keypoints of {name}. Written by `moganet-dense init`; edit it freely.
+    text = f'''"""Keypoints of {name}. Written by `moganet-dense init`; edit it freely.
 
 swap: the keypoint that it becomes when the image is flipped; '' if it is not swapped.
 sigmas: the spread of annotations of the keypoint, relative to the object size (COCO's are from
@@ -73,6 +74,7 @@ dataset_info = dict(
     sigmas={sigmas},
 )
 '''
+    return without_placeholders(text)
 
 
 def _swap(data: DataSet, swaps: list[int], i: int) -> str:

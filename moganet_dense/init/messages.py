@@ -1,6 +1,8 @@
 """The output of ``init``: what it found, skipped and wrote, and the next commands."""
 
+import shlex
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config
 
@@ -10,17 +12,22 @@ from ..data.validation import Finding, all_findings
 from . import Result, init
 
 
-def run(data: str, task: str | None, name: str | None, val: float, boxes_class: str | None
-        ) -> Iterator[str]:  # fmt: skip
-    """Creates the config; yields the lines to print."""
-    result = init(data, task, name, val, boxes_class)
-    yield from lines(result)
+def run(data: str, **options: Any) -> Iterator[str]:
+    """Creates the config; yields the lines to print.
+
+    Args:
+        data: the folder.
+        options: those of :func:`init`.
+    """
+    yield from lines(init(data, **options))
 
 
 def lines(result: Result) -> Iterator[str]:
     """The lines about the result."""
     data, recipe = result.data, result.recipe
     yield f'found: {data.format}, for {TASKS[result.task]}'
+    for key, name in result.others.items():
+        yield f'also found: {name}, not used; --format {key} reads it'
     counts = {k: sum(s.split == k for s in data.samples) for k in ('train', 'val', 'test')}
     yield 'images: ' + ', '.join(f'{count} {split}' for split, count in counts.items() if count)
     for tally, word in ((data.left_out, 'skipped'), (data.changed, 'changed')):
@@ -32,7 +39,8 @@ def lines(result: Result) -> Iterator[str]:
     yield f'recipe: batch {recipe.batch_size}, learning rate {recipe.lr:g}, {length}'
     yield from _checked(result)
     yield f'written: {result.config}, {result.folder}/'
-    yield f'next: moganet-dense browse {result.config}; moganet-dense train {result.config}'
+    config = shlex.quote(str(result.config))
+    yield f'next: moganet-dense browse {config}; moganet-dense train {config}'
 
 
 def _checked(result: Result) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
 
+from ..config.config_text import without_placeholders
 from ..config.metafiles import package_root
 from ..data.converters.dataset import DataSet
 from ..data.tasks import TASKS
@@ -27,6 +28,10 @@ class Places:
     folder: str
     test: bool
 
+    def file(self, name: str) -> str:
+        """Path of an annotation file."""
+        return f'{self.folder}/{name}'
+
 
 def config_text(data: DataSet, task: str, recipe: Recipe, places: Places) -> str:
     """The whole config."""
@@ -41,7 +46,7 @@ def config_text(data: DataSet, task: str, recipe: Recipe, places: Places) -> str
         f'freely.\n\ntrain  moganet-dense train {places.config.name}\n"""\n\n'
         f'_base_ = {_base(recipe, places)!r}\n\n'
     )
-    return head + body[task](data, task, recipe, places)
+    return without_placeholders(head + body[task](data, task, recipe, places))
 
 
 def _base(recipe: Recipe, places: Places) -> str:
@@ -102,17 +107,17 @@ data = dict(data_root='', data_prefix=dict(img={places.images!r}), metainfo=dict
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
-        ann_file='{places.folder}/train.json',
+        ann_file={places.file('train.json')!r},
         filter_cfg=dict(filter_empty_gt={not recipe.keep_empty}, min_size=1),
         pipeline=train_pipeline,
         **data,
     ),
 )
 val_dataloader = dict(
-    dataset=dict(ann_file='{places.folder}/val.json', pipeline=test_pipeline, **data)
+    dataset=dict(ann_file={places.file('val.json')!r}, pipeline=test_pipeline, **data)
 )
-{_test(places, "dict(ann_file='{}/test.json', pipeline=test_pipeline, **data)")}
-val_evaluator = dict(ann_file='{places.folder}/val.json')
+{_test(places, 'test.json', 'pipeline=test_pipeline')}
+val_evaluator = dict(ann_file={places.file('val.json')!r})
 {_test_metric(places)}
 
 model = dict({heads[task]})
@@ -120,16 +125,17 @@ model = dict({heads[task]})
 {_epochs(recipe, milestones)}"""
 
 
-def _test(places: Places, dataset: str) -> str:
+def _test(places: Places, name: str, more: str) -> str:
     if not places.test:
         return 'test_dataloader = val_dataloader'
-    return 'test_dataloader = dict(\n    dataset=' + dataset.format(places.folder) + '\n)'
+    dataset = f'dict(ann_file={places.file(name)!r}, {more}, **data)'
+    return f'test_dataloader = dict(\n    dataset={dataset}\n)'
 
 
 def _test_metric(places: Places) -> str:
     if not places.test:
         return 'test_evaluator = val_evaluator'
-    return f"test_evaluator = dict(ann_file='{places.folder}/test.json')"
+    return f'test_evaluator = dict(ann_file={places.file("test.json")!r})'
 
 
 def _epochs(recipe: Recipe, milestones: list[int]) -> str:
@@ -169,18 +175,18 @@ test_pipeline = [
 data = dict(
     type='LabelMapDataset',  # pairs of an image and a label map, from a list
     data_root='',
-    data_prefix=dict(img_path={places.images!r}, seg_map_path='{places.folder}/'),
+    data_prefix=dict(img_path={places.images!r}, seg_map_path={places.file('')!r}),
     reduce_zero_label=False,
     metainfo=dict(classes=classes),
 )
 train_dataloader = dict(
     batch_size=batch_size,
-    dataset=dict(ann_file='{places.folder}/train.txt', pipeline=train_pipeline, **data),
+    dataset=dict(ann_file={places.file('train.txt')!r}, pipeline=train_pipeline, **data),
 )
 val_dataloader = dict(
-    dataset=dict(ann_file='{places.folder}/val.txt', pipeline=test_pipeline, **data)
+    dataset=dict(ann_file={places.file('val.txt')!r}, pipeline=test_pipeline, **data)
 )
-{_test(places, "dict(ann_file='{}/test.txt', pipeline=test_pipeline, **data)")}
+{_test(places, 'test.txt', 'pipeline=test_pipeline')}
 
 model = dict(
     data_preprocessor=dict(size=(crop, crop)),
@@ -206,17 +212,17 @@ def _keypoints(data: DataSet, task: str, recipe: Recipe, places: Places) -> str:
 data = dict(
     data_root='',
     data_prefix=dict(img={places.images!r}),
-    metainfo=dict(from_file='{places.folder}/keypoints.py'),  # names, swaps, sigmas
+    metainfo=dict(from_file={places.file('keypoints.py')!r}),  # names, swaps, sigmas
 )
 train_dataloader = dict(
-    batch_size=batch_size, dataset=dict(ann_file='{places.folder}/train.json', **data)
+    batch_size=batch_size, dataset=dict(ann_file={places.file('train.json')!r}, **data)
 )
 val_dataloader = dict(
     batch_size=batch_size,
-    dataset=dict(ann_file='{places.folder}/val.json', bbox_file=None, **data),
+    dataset=dict(ann_file={places.file('val.json')!r}, bbox_file=None, **data),
 )
-{_test(places, "dict(ann_file='{}/test.json', bbox_file=None, **data)")}
-val_evaluator = dict(ann_file='{places.folder}/val.json')
+{_test(places, 'test.json', 'bbox_file=None')}
+val_evaluator = dict(ann_file={places.file('val.json')!r})
 {_test_metric(places)}
 
 model = dict(head=dict(out_channels={len(data.keypoints)}))

@@ -3,6 +3,7 @@ and what
 stops it leaves a whole checkpoint."""
 
 import json
+import multiprocessing
 import random
 import signal
 from pathlib import Path
@@ -256,3 +257,12 @@ def test_places_draw_numbers_that_look_independent():
     assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 4 / np.sqrt(2000)
     neighbours = np.corrcoef(found[1:, 0], found[:-1, 0])[0, 1]
     assert abs(neighbours) < 4 / np.sqrt(2000)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
+def test_no_loading_process_outlives_a_training(toy, by_epoch):
+    toy('whole', workers=1, by_epoch=by_epoch)
+    assert not multiprocessing.active_children()
+    with pytest.raises(RuntimeError):
+        toy('crashed', workers=1, by_epoch=by_epoch, faults=dict(crash=8))
+    assert not multiprocessing.active_children()

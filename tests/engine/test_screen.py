@@ -18,6 +18,7 @@ from moganet_dense.cli import main
 from moganet_dense.engine.auto_batch import training_step
 from moganet_dense.engine.progress import Bar, Lines
 from moganet_dense.engine.screen import LIBRARIES, Screen, libraries_in_log, show_little
+from moganet_dense.engine.screen_hook import images_per_second
 from moganet_dense.evaluation.metric_names import aligned, plain_name, table
 
 OBJECT = """<annotation><filename>{i}.png</filename>
@@ -56,8 +57,9 @@ def trained(tmp_path_factory) -> tuple[Path, str, list[str]]:
         Path('tiny.py').write_text(TINY)
         printed.truncate(0)
         how = [*SMALL, '--epochs', '2', '--workers', '0', '--ema', '--patience', '9']
+        how += ['--device', 'cpu', '--auto-batch', '--tta']
         assert main(['train', 'tiny.py', '--from-scratch', '--work-dir', 'work', *how]) == 0
-    (log,) = folder.glob('work/*/*.log')
+    (log,) = folder.glob('work/2*/*.log')
     return folder, printed.getvalue().lstrip('\0'), log.read_text().splitlines()
 
 
@@ -70,7 +72,27 @@ def test_few_lines_come_before_the_first_step(trained):
                  'weights   none: from scratch', 'batch     2 images', 'rate      3.5e-05, AdamW',
                  '2 epochs of 4 iterations = 8', 'device    '):  # fmt: skip
         assert word in said
-    assert len(lines) < 40
+    assert 'no GPU whose memory to fill; the batch stays 2' in said
+    assert len(lines) < 44
+
+
+def test_the_end_tests_the_best_checkpoint_on_augmented_images(trained, monkeypatch, capsys):
+    """The same numbers as `test --tta`."""
+    lines = trained[1].splitlines()
+    (table,) = [line for line in lines if line.startswith('test  boxes')]
+    assert '--tta: flipped and not, at 0.75, 1 and 1.25; at the end, into work/tta' in lines
+    monkeypatch.chdir(trained[0])
+    before = Path('work/tiny.py').read_text()
+    assert main(['test', 'work', '--tta']) == 0
+    assert table in capsys.readouterr().out.splitlines()
+    assert Path('work/tiny.py').read_text() == before and 'TTAModel' not in before
+
+
+def test_images_per_second_are_of_all_steps():
+    """Nine batches of 8 in 1 s each, and a last one of 1 in half a second: 73 / 9.5."""
+    rate = images_per_second([8] * 9 + [1], [1.0] * 9 + [0.5])
+    assert rate == pytest.approx(73 / 9.5)
+    assert images_per_second([8, 0], [1.0, 1.0]) == 0.0  # unknown
 
 
 def test_progress_is_shown_from_the_first_step_on(trained):
@@ -124,7 +146,6 @@ def test_the_step_that_measures_memory_trains(trained, monkeypatch):
 def test_options_that_are_no_pair_are_one_line(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained[0])
     for options, words in (
-        (['--auto-batch'], '--auto-batch measures the memory of a GPU'),
         (['--auto-batch', '--batch-size', '2'], 'expected one of them'),
         (['--device', 'tpu'], 'expected cpu, cuda'),
         (['--freeze', '9'], "'9' is not one of"),

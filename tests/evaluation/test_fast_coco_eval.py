@@ -234,3 +234,30 @@ def test_without_the_library_the_original_serves_and_that_is_said(tmp_path, monk
     _, ((_, _, (evaluated,)),) = metrics_of_mmdet(metric_class('mmdet'), data, results, tmp_path)
     assert evaluated.evalImgs  # by the original's loop
     assert 'pip install faster-coco-eval' in said[0]
+
+
+def test_scripts_of_earlier_versions_get_a_line_and_work(tmp_path):
+    """``toolboxes.coco_eval``: perfect boxes, annotation ids from 0, so AP is 1."""
+    from mmdet.evaluation.metrics import CocoMetric
+
+    from moganet_dense.toolboxes.coco_eval import fast_coco_eval
+
+    boxes = [[1.0, 2.0, 20.0, 30.0], [5.0, 5.0, 9.0, 9.0]]
+    rows = [
+        dict(id=i, image_id=i, category_id=1, bbox=box, area=box[2] * box[3], iscrowd=0)
+        for i, box in enumerate(boxes)
+    ]
+    images = [dict(id=i, file_name=f'{i}.png', width=64, height=48) for i in range(2)]
+    data = dict(images=images, annotations=rows, categories=[dict(id=1, name='ball')])
+    dump(data, tmp_path / 'ids.json')
+    metric = CocoMetric(ann_file=str(tmp_path / 'ids.json'), metric='bbox')
+    metric.dataset_meta = dict(classes=('ball',))
+    for i, (x, y, w, h) in enumerate(boxes):
+        found = dict(
+            bboxes=torch.tensor([[x, y, x + w, y + h]]),
+            scores=torch.tensor([0.9]),
+            labels=torch.tensor([0]),
+        )
+        metric.process({}, [dict(img_id=i, ori_shape=(48, 64), pred_instances=found)])
+    with pytest.warns(FutureWarning, match="set type='FastCocoMetric'"), fast_coco_eval():
+        assert metric.evaluate(2)['coco/bbox_mAP'] == 1.0

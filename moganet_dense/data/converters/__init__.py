@@ -27,8 +27,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...utils.errors import UserError
-from ..tasks import TASKS
+from ...utils.errors import UserError, one_line
+from ..tasks import FORMATS, TASKS
 from . import (
     read_coco,
     read_cvat,
@@ -41,7 +41,7 @@ from . import (
 from .dataset import DataSet
 from .files import Tree
 
-READERS: tuple[ModuleType, ...] = (
+_MODULES: tuple[ModuleType, ...] = (
     read_coco,
     read_label_studio,
     read_labelme,
@@ -50,9 +50,10 @@ READERS: tuple[ModuleType, ...] = (
     read_yolo,
     read_label_maps,
 )
-"""Readers, in the order in which they are tried."""
+READERS = dict(zip(FORMATS, _MODULES, strict=True))
+"""Readers by their name for ``--format``, in the order in which they are tried."""
 
-KNOWN = ', '.join(reader.NAME for reader in READERS)
+KNOWN = ', '.join(reader.NAME for reader in READERS.values())
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,23 @@ class Found:
 
     Attributes:
         name: of the format, for people.
+        key: its name for ``--format``.
         tree: the folder's files.
         read: reads the data set.
     """
 
     name: str
+    key: str
     tree: Tree
     read: Callable[[], DataSet]
 
 
-def recognize(folder: Path) -> list[Found]:
+def recognize(folder: Path, void: int | None = None) -> list[Found]:
     """The formats of the annotations in a folder, the most specific first.
+
+    Args:
+        folder: the data set.
+        void: number in label maps that is not a class, besides 255.
 
     Raises:
         UserError: it is not a folder, or contains none of the formats.
@@ -80,9 +87,11 @@ def recognize(folder: Path) -> list[Found]:
         raise UserError(f'expected a folder with images and annotations, found none at {folder}')
     tree = Tree(folder.resolve())
     found = []
-    for reader in READERS:
-        if files := reader.find(tree):
-            found.append(Found(reader.NAME, tree, _reading(reader, tree, files)))
+    for key, reader in READERS.items():
+        with one_line(f'{folder}: cannot be searched for annotations of {reader.NAME}'):
+            files = reader.find(tree)
+        if files:
+            found.append(Found(reader.NAME, key, tree, _reading(reader, tree, files, void)))
     if not found:
         endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
         raise UserError(
@@ -92,8 +101,21 @@ def recognize(folder: Path) -> list[Found]:
     return found
 
 
-def _reading(reader: ModuleType, tree: Tree, files: list[Any]) -> Callable[[], DataSet]:
-    return lambda: reader.read(tree, files)
+def _reading(
+    reader: ModuleType, tree: Tree, files: list[Any], void: int | None
+) -> Callable[[], DataSet]:
+    options = dict(void=void) if reader is read_label_maps else {}
+
+    def read() -> DataSet:
+        with one_line(f'{tree.root}: malformed annotations of {reader.NAME}'):
+            data = reader.read(tree, files, **options)
+            data.require_names()
+        for image in tree.images():
+            if image not in data.seen and not read_label_maps.is_label_map(tree, image):
+                data.left_out.add('images without annotations of this format', image)
+        return data
+
+    return read
 
 
 def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:

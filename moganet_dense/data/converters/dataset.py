@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...utils.errors import UserError
+
 Box = tuple[float, float, float, float]
 
 SPLITS = ('train', 'val', 'test')
+
+LONGEST_NAME = 500
+"""Characters of the name of a class or keypoint."""
+MOST_CLASSES, MOST_KEYPOINTS = 20_000, 1000
+"""Of a data set."""
 
 
 @dataclass
@@ -88,6 +95,7 @@ class DataSet:
         left_out: annotations and images that could not be converted.
         changed: what was converted to another form.
         colours: of label maps: the colour or number of each class.
+        seen: the images that annotations belong to, used or not.
     """
 
     format: str
@@ -99,13 +107,38 @@ class DataSet:
     left_out: Tally = field(default_factory=Tally)
     changed: Tally = field(default_factory=Tally)
     colours: dict[Any, int] | None = None
+    seen: set[Path] = field(default_factory=set)
 
     def class_of(self, name: str) -> str:
-        """Adds a class if it is new; returns its name, stripped."""
+        """Adds a class if it is new; returns its name, stripped.
+
+        Raises:
+            UserError: there are more classes than a data set has.
+        """
         name = name.strip()
         if name not in self.classes:
             self.classes.append(name)
+            if len(self.classes) > MOST_CLASSES:
+                self.require_names()
         return name
+
+    def require_names(self) -> None:
+        """Checks the number and the lengths of the names of classes and keypoints.
+
+        Raises:
+            UserError: one exceeds what a config can hold.
+        """
+        for what, names, most in (
+            ('classes', self.classes, MOST_CLASSES),
+            ('keypoints', self.keypoints, MOST_KEYPOINTS),
+        ):
+            if len(names) > most:
+                raise UserError(f'expected up to {most} {what}, found {len(names)} or more')
+            if long := [name for name in names if len(name) > LONGEST_NAME]:
+                raise UserError(
+                    f'expected names of {what} of up to {LONGEST_NAME} characters, found '
+                    f'{long[0][:20]}... of {len(long[0])}'
+                )
 
     def tasks(self) -> list[str]:
         """What can be trained on it, the most specific first."""

@@ -12,11 +12,14 @@ from urllib.parse import unquote
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
+from ...utils.regular_files import read_regular, require_memory
 from ..sources import IMAGE_SUFFIXES
 
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112
+LARGEST_YAML = 1_000_000
+"""Characters; PyYAML takes about 10 s for them; 10 000 classes are 200 000."""
 _SPLIT_WORDS = {
     'train': 'train', 'training': 'train', 'trn': 'train',
     'val': 'val', 'valid': 'val', 'validation': 'val', 'dev': 'val',
@@ -30,15 +33,21 @@ class Tree:
     Attributes:
         root: the folder.
         files: all files below it, sorted; hidden ones and those of macOS archives are left out.
+        texts: text files, by their path in lower case.
+        ambiguous: names that annotations state and several images have, none nearer than others.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files = sorted(_walk(root))
+        self.ambiguous: set[str] = set()
         self._images: dict[str, list[Path]] = defaultdict(list)
+        self.texts: dict[Path, Path] = {}
         for file in self.files:
             if file.suffix.lower() in IMAGE_SUFFIXES:
-                self._images[file.name.lower()].append(file)
+                self._images[_key(file.name)].append(file)
+            elif file.suffix.lower() == '.txt':
+                self.texts[Path(str(file).lower())] = file
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files with one of these suffixes, ignoring case."""
@@ -52,8 +61,9 @@ class Tree:
         """The image that an annotation names.
 
         The stated path is tried first. Then the image below the root that shares the most trailing
-        path components with it is taken; of several, the one nearest to the annotation file.
-        None if two are equally near, or there is none.
+        path components with it is taken; of several, the one in a folder of the same split, then
+        the one nearest to the annotation file. Case is ignored, and a space equals an underscore,
+        as tools rename uploads. None if two are equally near, or there is none.
 
         Args:
             stated: path or URL, with slashes of either kind.
@@ -65,32 +75,40 @@ class Tree:
             return None
         for base in (beside.parent, self.root):
             direct = base.joinpath(*PureWindowsPath(stated).parts)
-            if direct.suffix.lower() in IMAGE_SUFFIXES and direct.is_file():
+            if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct):
                 return direct if '..' not in direct.parts else direct.resolve()
-        candidates = self._images.get(parts[-1].lower(), [])
-        return _nearest(candidates, parts, beside)
+        return self._nearest(self._images.get(_key(parts[-1]), []), parts, beside)
 
     def same_stem(self, stem: str, beside: Path) -> Path | None:
         """The image of a name without its ending; likewise."""
         found = [
-            f for ending in IMAGE_SUFFIXES for f in self._images.get(f'{stem}{ending}'.lower(), [])
+            f for ending in IMAGE_SUFFIXES for f in self._images.get(_key(f'{stem}{ending}'), [])
         ]
-        return _nearest(found, [stem], beside)
+        return self._nearest(found, [stem], beside)
+
+    def _nearest(self, candidates: list[Path], parts: list[str], beside: Path) -> Path | None:
+        split = split_named(beside, self.root)
+
+        def shared(file: Path) -> tuple[bool, int, bool, int]:
+            named = 0
+            for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
+                if ours.lower() != theirs.lower():
+                    break
+                named += 1
+            of_split = split is not None and split_named(file, self.root) == split
+            near = len(os.path.commonpath([file.parent, beside.parent]))
+            same = parts[-1].lower() in (file.name.lower(), file.stem.lower())
+            return same, named, of_split, near
+
+        ranked = sorted(candidates, key=shared, reverse=True)
+        if len(ranked) > 1 and shared(ranked[0]) == shared(ranked[1]):
+            self.ambiguous.add(parts[-1])
+            return None
+        return ranked[0] if ranked else None
 
 
-def _nearest(candidates: list[Path], parts: list[str], beside: Path) -> Path | None:
-    def shared(file: Path) -> tuple[int, int]:
-        named = 0
-        for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
-            if ours.lower() != theirs.lower():
-                break
-            named += 1
-        return named, len(os.path.commonpath([file.parent, beside.parent]))
-
-    ranked = sorted(candidates, key=shared, reverse=True)
-    if len(ranked) > 1 and shared(ranked[0]) == shared(ranked[1]):
-        return None
-    return ranked[0] if ranked else None
+def _key(name: str) -> str:
+    return name.lower().replace(' ', '_')
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -110,6 +128,22 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield file
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # too long
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, likewise."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def image_size(file: Path) -> tuple[int, int]:
     """Width and height as the toolboxes decode an image, from its header alone.
 
@@ -117,6 +151,7 @@ def image_size(file: Path) -> tuple[int, int]:
         UserError: it cannot be read.
     """
     try:
+        require_memory(file)
         with Image.open(file) as image:
             turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
             width, height = image.size
@@ -143,10 +178,7 @@ def read_text(file: Path) -> str:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f'{file}: cannot be read ({error.strerror})') from None
+    content = _read_bytes(file)
     if content.startswith((b'\xff\xfe', b'\xfe\xff')):
         return content.decode('utf-16', errors='replace')
     try:
@@ -175,11 +207,52 @@ def read_xml(file: Path) -> Any:
     """
     from defusedxml import DefusedXmlException, ElementTree
 
+    content = _read_bytes(file)
     try:
-        return ElementTree.fromstring(file.read_bytes(), forbid_dtd=False)
+        return ElementTree.fromstring(content, forbid_dtd=False)
     except DefusedXmlException as error:
         raise UserError(
             f'{file}: expected XML without entities, found {type(error).__name__}'
         ) from None
-    except (ElementTree.ParseError, ValueError, OSError) as error:
-        raise UserError(f'{file}: expected XML, found: {error}') from None
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise UserError(f'{file}: expected XML, found: {reason_of(error)}') from None
+
+
+def read_yaml(file: Path) -> Any:
+    """The content of a YAML file of plain values; aliases are rejected, as a few lines of them
+    stand for gigabytes.
+
+    Raises:
+        UserError: it is not YAML, or has aliases.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """PyYAML's, without aliases."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """The next node.
+
+            Raises:
+                ValueError: it is an alias.
+            """
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError('an alias (*name)')
+            return super().compose_node(parent, index)
+
+    text = read_text(file)
+    if len(text) > LARGEST_YAML:
+        raise UserError(f'{file}: expected YAML of up to {LARGEST_YAML} characters: {len(text)}')
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
+        raise UserError(
+            f'{file}: expected YAML of plain values, found: {reason_of(error)}'
+        ) from None
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return read_regular(file)
+    except OSError as error:
+        raise UserError(f'{file}: cannot be read ({error.strerror})') from None

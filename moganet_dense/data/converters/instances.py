@@ -28,6 +28,7 @@ def open_sample(
         stated: width and height in the annotations; a difference is counted.
         source: the annotation file, for the count.
     """
+    data.seen.add(file)
     try:
         size = image_size(file)
     except UserError as error:
@@ -127,8 +128,11 @@ def _short(box: Box) -> str:
     return '[' + ', '.join(f'{number:g}' for number in box) + ']'
 
 
-def list_missing(data: DataSet, stated: str, source: Path, count: int) -> None:
-    """Counts the annotations of a missing image."""
-    data.left_out.add('images that are listed but missing', f'{stated} of {source}')
+def list_missing(data: DataSet, tree: Tree, stated: str, source: Path, count: int) -> None:
+    """Counts the annotations of an image that is missing, or that several images may be."""
+    what = 'images that are listed but missing'
+    if stated.replace('\\', '/').rpartition('/')[2] in tree.ambiguous:
+        what = 'images whose name several folders have, and their path does not tell which'
+    data.left_out.add(what, f'{stated} of {source}')
     if count:
         data.left_out.add(MISSING, f'{stated} of {source}', count)

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .dataset import DataSet
@@ -13,6 +14,8 @@ VOID = 255
 _LISTS = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', 'names.txt')
 _BACKGROUND = re.compile(r'^[_\s]*(back_?ground|bg|void|unlabell?ed|none|other)[_\s]*$', re.I)
 _IGNORE = re.compile(r'^[_\s]*(ignore|void|unlabell?ed|border)[_\s]*$', re.I)
+_MOSTLY = 0.5
+"""Share of the pixels above which an unnamed 0 is the background."""
 _BORDER = (224, 224, 192)
 """Colour that Pascal VOC draws around objects."""
 
@@ -24,10 +27,12 @@ class Table:
     Attributes:
         names: in the order of the file.
         values: number or colour of each; empty if only the order is known.
+        file: where they are from.
     """
 
     names: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    file: Path | None = None
 
 
 _TRAIN = ['road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light',
@@ -54,7 +59,7 @@ def read(tree: Tree) -> Table:
             lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
             if lines and lines[0] == '__ignore__':  # LabelMe counts it as -1, saved as 255
                 lines = lines[1:]
-            return Table(lines)
+            return Table(lines, file=file)
     return Table()
 
 
@@ -95,14 +100,21 @@ def _from_csv(text: str) -> Table:
     return table
 
 
-def match(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[Any, int]]:
+def match(
+    data: DataSet, found: Counter, table: Table, void: int | None = None
+) -> tuple[list[str], dict[Any, int]]:
     """Classes, and the index of each number or colour that occurs.
 
     Args:
         data: counts the pixels of no class.
         found: pixels by number or colour.
         table: from the description files.
+        void: number that is not a class.
     """
+    if void is not None:
+        names, own = match(data, Counter({v: n for v, n in found.items() if v != void}), table)
+        data.changed.add(f'pixels of {void}, set to {VOID} (ignored)', '--void', found[void])
+        return names, {**own, void: VOID}
     if table.values:
         return _by_values(data, found, table)
     numbers = sorted(value for value in found if not isinstance(value, tuple))
@@ -119,7 +131,7 @@ def match(data: DataSet, found: Counter, table: Table) -> tuple[list[str], dict[
         names = _two_names(table.names)
         data.changed.add('label maps of 0 and 255, converted to 0 and 1', 'all of them')
         return names, {0: 0, VOID: 1}
-    return _by_numbers(data, found, [n for n in numbers if n != VOID], table.names)
+    return _by_numbers(data, found, [n for n in numbers if n != VOID], table)
 
 
 def _two_names(names: list[str]) -> list[str]:
@@ -142,8 +154,9 @@ def _by_values(data: DataSet, found: Counter, table: Table) -> tuple[list[str], 
 
 
 def _by_numbers(
-    data: DataSet, found: Counter, numbers: list[int], names: list[str]
+    data: DataSet, found: Counter, numbers: list[int], table: Table
 ) -> tuple[list[str], dict[Any, int]]:
+    names = table.names
     count = len(names)
     if not names and numbers == list(range(max(numbers, default=-1) + 1)):
         return [f'class_{n}' for n in numbers], {n: n for n in numbers}
@@ -151,20 +164,35 @@ def _by_numbers(
         data.changed.add('label maps with gaps between their numbers, renumbered', numbers[:9])
         return [f'label_{n}' for n in numbers], {n: i for i, n in enumerate(numbers)}
     if numbers and 0 in numbers and count in numbers and not any(map(_BACKGROUND.match, names)):
-        data.changed.add('label maps whose 0 has no name, named "background"', f'{count} names')
-        names = ['background', *names]
+        share = found[0] / sum(found.values())
+        if share > _MOSTLY:
+            what = f'label maps whose 0, {share:.0%} of the pixels, has no name: named "background"'
+            data.changed.add(
+                f'{what}; if 0 is {names[0]!r} and {count} is void, add --void {count}', table.file
+            )
+            names = ['background', *names]
+        else:
+            what = f'label maps whose {count} is beyond the last of {count} names: void, ignored'
+            data.changed.add(
+                f'{what}; if 0 is a background, add it as the first line of the names', table.file
+            )
     elif numbers and numbers[0] >= 1 and count in numbers:
         data.changed.add(
             'label maps that count from 1, converted to count from 0', f'{count} names'
         )
         return names, {i + 1: i for i in range(count)}
-    own = {i: i for i in range(len(names))}
+    void = [i for i, name in enumerate(names) if _IGNORE.match(name)]
+    if len(names) - len(void) < 2:
+        void = []
+    kept = [i for i in range(len(names)) if i not in void]
+    own = {number: i for i, number in enumerate(kept)}
     _count_rest(data, found, own)
-    return names, own
+    return [names[i] for i in kept], own
 
 
 def _count_rest(data: DataSet, found: Counter, own: dict[Any, int]) -> None:
     for value, pixels in found.items():
         if value not in own and value not in (VOID, _BORDER):
+            own[value] = VOID
             what = f'pixels of {value}, which is not a class, set to {VOID} (ignored)'
             data.changed.add(what, 'all label maps', pixels)

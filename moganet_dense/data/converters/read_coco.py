@@ -43,7 +43,7 @@ def _is_coco(file: Path) -> bool:
 def read(tree: Tree, files: Iterable[Path]) -> DataSet:
     """All annotation files; files of one split are merged by the names of images and classes."""
     data = DataSet(NAME)
-    contents = [(file, read_json(file)) for file in files]
+    contents = [(file, _objects(data, read_json(file), file)) for file in files]
     _choose_layout(data, contents)
     samples: dict[Path, Sample] = {}
     for file, content in contents:
@@ -59,14 +59,43 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
             if sample is None:
                 continue
             sample = samples.setdefault(sample.file, sample)
+            if sample.split and split and sample.split != split:
+                what = 'images that are listed for two splits, used for the first'
+                data.changed.add(what, f'{sample.file}: {sample.split}, {split}')
             sample.split = sample.split or split
+            earlier = len(sample.instances)
             for row in own:
                 _add_row(data, sample, row, names, file)
+            _merge(data, sample, earlier, file)
         for key in rows.keys() - listed:
             what = 'annotations whose image_id is not in the file'
             data.left_out.add(what, f'{file}: image_id {key}', len(rows[key]))
     data.samples = list(samples.values())
     return data
+
+
+def _objects(data: DataSet, content: dict, file: Path) -> dict[str, list[dict]]:
+    """The rows of each part that are objects."""
+    for part in _PARTS:
+        if others := [row for row in content[part] if not isinstance(row, dict)]:
+            data.left_out.add(f'rows of {part} that are no objects', file, len(others))
+    return {part: [row for row in content[part] if isinstance(row, dict)] for part in _PARTS}
+
+
+def _merge(data: DataSet, sample: Sample, earlier: int, file: Path) -> None:
+    """Merges the annotations of a file with equal ones of the files before: COCO's instances and
+    person_keypoints have each person in both."""
+    kept, added = sample.instances[:earlier], sample.instances[earlier:]
+    for one in added:
+        same = next((o for o in kept[:earlier] if (o.label, o.box) == (one.label, one.box)), None)
+        if same is None:
+            kept.append(one)
+            continue
+        same.keypoints = same.keypoints or one.keypoints
+        if not (same.polygons or same.runs):
+            same.polygons, same.runs = one.polygons, one.runs
+        data.changed.add('annotations that several files have, merged', f'{file}, {sample.file}')
+    sample.instances = kept
 
 
 def _choose_layout(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
@@ -75,21 +104,31 @@ def _choose_layout(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
         for category in content['categories']:
             if isinstance(names := category.get('keypoints'), list) and names:
                 data.keypoints = [str(name) for name in names]
-                links = category.get('skeleton') or []
-                data.skeleton = [(a - 1, b - 1) for a, b in links if min(a, b) >= 1]
+                data.skeleton = list(_links(data, category.get('skeleton')))
                 return
+
+
+def _links(data: DataSet, links: Any) -> Iterator[tuple[int, int]]:
+    """Pairs of keypoints, from 0 on, of pairs from 1 on."""
+    known = range(1, len(data.keypoints) + 1)
+    for link in links if isinstance(links, list) else ():
+        pair = isinstance(link, list) and len(link) == 2 and all(type(n) is int for n in link)
+        if pair and link[0] in known and link[1] in known:
+            yield link[0] - 1, link[1] - 1
+        elif not pair or min(link) >= 1:  # some exports fill up with 0
+            data.left_out.add('links of the skeleton between keypoints that are none', link)
 
 
 def _class_names(data: DataSet, content: dict, file: Path) -> dict[str, str]:
     """Names by category id. Ids are compared as text: some exports write them so."""
     used = Counter(str(row.get('category_id')) for row in content['annotations'])
     parents = {str(c.get('supercategory', '')).strip() for c in content['categories']}
+    stated = Counter(str(c.get('name', '')).strip() for c in content['categories'])
     names: dict[str, str] = {}
     for category in content['categories']:
         key, name = str(category.get('id')), str(category.get('name', '')).strip()
         root = category.get('supercategory') in ('none', None, '')
-        same = sum(str(c.get('name', '')).strip() == name for c in content['categories']) > 1
-        if not used[key] and ((root and name in parents) or same):
+        if not used[key] and ((root and name in parents) or stated[name] > 1):
             data.changed.add('root categories without an annotation, skipped', f'{name!r}, {file}')
             continue
         names[key] = data.class_of(name or f'class_{key}')
@@ -107,7 +146,7 @@ def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sa
     stated = str(image.get('file_name') or image.get('coco_url') or '')
     found = tree.find_image(stated, file)
     if found is None:
-        list_missing(data, stated, file, rows)
+        list_missing(data, tree, stated, file, rows)
         return None
     return open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
 
@@ -140,7 +179,8 @@ def _take_mask(data: DataSet, one: Instance, row: dict, sample: Sample, where: s
     if isinstance(found, dict):
         counts = found.get('counts')
         lengths = counts if isinstance(counts, list) else decode_runs(counts)
-        if lengths is None or found.get('size') != [sample.size[1], sample.size[0]] or (
+        sound = lengths is not None and all(type(n) is int and n >= 0 for n in lengths)
+        if not sound or found.get('size') != [sample.size[1], sample.size[0]] or (
             sum(lengths) != sample.size[0] * sample.size[1]
         ):  # fmt: skip
             data.left_out.add('masks whose run lengths do not fit their image', where)

@@ -70,7 +70,7 @@ def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
     stated = image.get('name') or ''
     found = tree.find_image(stated, file)
     if found is None:
-        list_missing(data, stated, file, len(image))
+        list_missing(data, tree, stated, file, len(image))
         return
     sample = open_sample(data, tree, found, (image.get('width'), image.get('height')), file)
     if sample is None:
@@ -98,7 +98,7 @@ def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) ->
             if shape.get('outside') == '1':
                 continue
             if frame not in by_number:
-                list_missing(data, f'frame {frame}', file, 1)
+                list_missing(data, tree, f'frame {frame}', file, 1)
                 continue
             if frame not in samples:
                 samples[frame] = open_sample(data, tree, by_number[frame])
@@ -159,10 +159,13 @@ def _read_mask(place: _Place, shape: Element, one: Instance) -> None:
     """Run lengths along the rows of a patch, background first."""
     left, top, width, height = (int(n) for n in _numbers(shape, ('left', 'top', 'width', 'height')))
     lengths = [int(n) for n in (shape.get('rle') or '').split(',') if n.strip()]
+    size = place.sample.size
+    if not (0 <= width <= 2 * size[0] and 0 <= height <= 2 * size[1]):
+        raise ValueError(f'a mask of {width} x {height} in an image of {size[0]} x {size[1]}')
     if sum(lengths) != width * height or min(lengths, default=0) < 0:
-        raise ValueError(f'run lengths of {sum(lengths)} pixels for {width} x {height}')
+        raise ValueError(f'run lengths of {sum(lengths):g} pixels for {width} x {height}')
     patch = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
-    whole = np.zeros(place.sample.size[::-1], bool)
+    whole = np.zeros(size[::-1], bool)
     part = whole[max(top, 0) : top + height, max(left, 0) : left + width]
     part |= patch[: part.shape[0], : part.shape[1]]
     one.runs = geometry.runs_of(whole)

@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ _LABEL_ENDING = re.compile(
     re.IGNORECASE,
 )
 _IMAGE_ENDING = re.compile(r'_(leftimg8bit|img|image|rgb)$', re.IGNORECASE)
+_START = re.compile(r'^(masks?|labels?|seg|gt|images?|img)[_.-]?(?=.)', re.IGNORECASE)
 _OTHER = re.compile(
     r'(_color|_colour|_instanceids|_instances|_viz|_overlay)$|segmentationobject', re.IGNORECASE
 )
@@ -44,24 +46,55 @@ MOST_COLOURS = 256
 
 def find(tree: Tree) -> list[tuple[Path, Path]]:
     """Pairs of an image and its label map."""
+    chosen, alone = _pairs(tree)
+    return sorted(chosen.items()) if 3 * len(chosen) >= len(alone) else []
+
+
+def _pairs(tree: Tree) -> tuple[dict[Path, Path], list[Path]]:
+    """Label maps by their images, and those without an image."""
     maps, images = [], defaultdict(list)
     for file in tree.images():
-        parts = file.relative_to(tree.root).parts[:-1]
-        labels = any(_FOLDERS.match(part) for part in parts)
-        if _OTHER.search(file.stem) or any(_OTHER.search(part) for part in parts):
+        if is_label_map(tree, file):
+            maps += [] if _is_other(tree, file) else [file]
             continue
-        if labels or _LABEL_ENDING.search(file.stem):
-            maps.append(file)
-        else:
-            images[_IMAGE_ENDING.sub('', file.stem).lower()].append(file)
+        for name in _image_names(file.stem.lower()):
+            images[name].append(file)
     chosen: dict[Path, Path] = {}
+    alone = []
     for file in maps:
-        names = (file.stem, _LABEL_ENDING.sub('', file.stem), _IMAGE_ENDING.sub('', file.stem))
-        found = next((images[n.lower()] for n in names if n.lower() in images), [])
+        found = next((images[n] for n in _map_names(file.stem.lower()) if n in images), [])
         image = max(found, key=lambda f: _likeness(f, file), default=None)
-        if image and (image not in chosen or _rank(file) < _rank(chosen[image])):
+        if image is None:
+            alone.append(file)
+        elif image not in chosen or _rank(file) < _rank(chosen[image]):
             chosen[image] = file
-    return sorted(chosen.items()) if 2 * len(chosen) >= len(maps) / 2 else []
+    return chosen, alone
+
+
+def is_label_map(tree: Tree, file: Path) -> bool:
+    """Whether an image is a label map, or a drawing of one, by its name or folders."""
+    parts = file.relative_to(tree.root).parts[:-1] if file.is_relative_to(tree.root) else ()
+    named = any(_FOLDERS.match(part) for part in parts) or _LABEL_ENDING.search(file.stem)
+    return bool(named) or _is_other(tree, file)
+
+
+def _is_other(tree: Tree, file: Path) -> bool:
+    parts = file.relative_to(tree.root).parts[:-1] if file.is_relative_to(tree.root) else ()
+    return any(_OTHER.search(part) for part in (file.stem, *parts))
+
+
+def _image_names(stem: str) -> list[str]:
+    """Names that a label map of an image may have: image_1 and image_1_rgb may be 1."""
+    return list(dict.fromkeys((stem, _IMAGE_ENDING.sub('', stem), _START.sub('', stem))))
+
+
+def _map_names(stem: str) -> Iterator[str]:
+    """Names that the image of a label map may have: 1_mask, 1_P and mask_1 may be of 1."""
+    yield stem
+    yield _LABEL_ENDING.sub('', stem)
+    yield _IMAGE_ENDING.sub('', stem)
+    yield _START.sub('', stem)
+    yield re.sub(r'[_.-][a-z]+$', '', stem)
 
 
 def _rank(file: Path) -> int:
@@ -76,13 +109,20 @@ def _likeness(image: Path, labels: Path) -> tuple[int, int]:
     return len(shared), len(os.path.commonpath([image, labels]))
 
 
-def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
+def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) -> DataSet:
     """All pairs, and the number or colour of each class in the maps.
+
+    Args:
+        tree: the data set's files.
+        pairs: from :func:`find`.
+        void: number in the maps that is not a class, besides 255.
 
     Raises:
         UserError: label maps are lossy, or have too many colours to be classes.
     """
     data = DataSet(NAME)
+    for labels in _pairs(tree)[1]:
+        data.left_out.add('label maps without an image', labels)
     found: Counter = Counter()
     for image, labels in pairs:
         if labels.suffix.lower() in ('.jpg', '.jpeg'):
@@ -110,7 +150,14 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]]) -> DataSet:
     table = label_names.read(tree)
     if any(_rank(labels) != 1 for _, labels in pairs):
         table = label_names.CITYSCAPES[_rank(pairs[0][1])]
-    data.classes, data.colours = label_names.match(data, found, table)
+    if void is not None and void not in found:
+        raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
+                        f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
+    data.classes, data.colours = label_names.match(data, found, table, void)
+    if len(data.classes) > VOID:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
+        )
     return data
 
 

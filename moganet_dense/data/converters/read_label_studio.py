@@ -102,7 +102,7 @@ def _add_task(data: DataSet, tree: Tree, file: Path, task: dict, regions: list[d
     stated = _image_of(task) or ''
     image = tree.find_image(stated, file) or _without_prefix(tree, stated, file)
     if image is None:
-        list_missing(data, stated or f'task {task.get("id")}', file, len(regions))
+        list_missing(data, tree, stated or f'task {task.get("id")}', file, len(regions))
         return
     first = regions[0] if regions else {}
     stated_size = (first.get('original_width'), first.get('original_height'))

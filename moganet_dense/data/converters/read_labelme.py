@@ -50,7 +50,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         if image is None:
             if content.get('imageData'):
                 stated += ' (its pixels are in the JSON file: export it as an image)'
-            list_missing(data, stated, file, len(content['shapes']))
+            list_missing(data, tree, stated, file, len(content['shapes']))
             continue
         size = (content.get('imageWidth'), content.get('imageHeight'))
         if sample := open_sample(data, tree, image, size, file):
@@ -164,6 +164,8 @@ def _add_mask(
     """A PNG in base64, placed with its top left pixel at a corner."""
     try:
         with Image.open(BytesIO(base64.b64decode(text))) as image:
+            if any(side > 2 * whole for side, whole in zip(image.size, sample.size, strict=True)):
+                raise ValueError('a mask of {} x {}'.format(*image.size))
             patch = np.asarray(image.convert('L')) > 0
     except Exception as error:  # Pillow raises many kinds
         data.left_out.add('masks that cannot be read', f'{where}: {error}')

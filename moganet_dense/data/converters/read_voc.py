@@ -54,7 +54,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         image = tree.find_image(stated, file) or tree.same_stem(file.stem, file)
         objects = root.findall('object')
         if image is None:
-            list_missing(data, stated, file, len(objects))
+            list_missing(data, tree, stated, file, len(objects))
             continue
         size = (root.findtext('size/width'), root.findtext('size/height'))
         sample = open_sample(data, tree, image, size, file)
@@ -106,6 +106,8 @@ def _add_object(data: DataSet, sample: Sample, node: Element, origin: float, whe
     if not name:
         data.left_out.add('objects without a name', where)
         return
+    if parts := len(node.findall('part')):
+        data.left_out.add('parts of objects', where, parts)
     crowd = _text(node, 'difficult') not in ('', '0')
     one = Instance(name, crowd=crowd)
     if (turned := node.find('robndbox')) is not None:

@@ -7,15 +7,17 @@ A text file per image, a line per instance, coordinates relative to the image's 
 (https://docs.ultralytics.com/datasets/detect/).
 """
 
+import math
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .dataset import SPLITS, DataSet, Instance, Sample
-from .files import IMAGE_SUFFIXES, Tree, read_text, split_named
+from ...utils.errors import UserError
+from .dataset import MOST_CLASSES, MOST_KEYPOINTS, SPLITS, DataSet, Instance, Sample
+from .files import Tree, is_file, is_folder, read_text, read_yaml, split_named
 from .instances import add, open_sample
 
 NAME = 'YOLO'
@@ -40,16 +42,17 @@ def find(tree: Tree) -> list[Path]:
     described = [f for f in tree.ending('.yaml', '.yml') if _description(f)]
     if described:
         return described
-    images = tree.images()
-    labels = {label_file(image) for image in images}
+    labels = {label_file(tree, image) for image in tree.images()}
     found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file)]
     return found[:1]
 
 
 def _description(file: Path) -> dict[str, Any] | None:
     try:
-        content = yaml.safe_load(read_text(file))
-    except yaml.YAMLError:
+        content = read_yaml(file)
+    except UserError:
+        if file.stem.lower() == 'data' or re.search(r'^names\s*:', read_text(file), re.M):
+            raise
         return None
     named = isinstance(content, dict) and isinstance(content.get('names'), (list, dict))
     return content if named and set(content) & {*SPLITS, 'nc', 'path'} else None
@@ -67,16 +70,20 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def label_file(image: Path) -> Path:
-    """Path of the annotations of an image: in ``labels`` for ``images``, else next to it."""
-    parts = list(image.with_suffix('.txt').parts)
+def label_file(tree: Tree, image: Path) -> Path | None:
+    """The annotations of an image: in ``labels`` for ``images``, else next to it; ignoring case.
+    None: there are none."""
+    parts = [part.lower() for part in image.with_suffix('.txt').parts]
+    beside = Path(*parts)
     for i in range(len(parts) - 2, -1, -1):
-        if parts[i].lower() == 'images':
-            parts[i] = 'labels' if parts[i].islower() else 'Labels'
-            if (moved := Path(*parts)).exists() or Path(*parts[: i + 1]).is_dir():
-                return moved
+        if parts[i] == 'images':
+            parts[i] = 'labels'
             break
-    return image.with_suffix('.txt')
+    found = tree.texts.get(Path(*parts)) or tree.texts.get(beside)
+    if found is None and not image.is_relative_to(tree.root):  # data.yaml names another folder
+        moved = Path(re.sub(r'(?i)(.*)\bimages\b', r'\1labels', str(image))).with_suffix('.txt')
+        found = next((f for f in (moved, image.with_suffix('.txt')) if f.is_file()), None)
+    return found
 
 
 def read(tree: Tree, files: list[Path]) -> DataSet:
@@ -84,7 +91,9 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     data = DataSet(NAME)
     described = _description(files[0]) if files[0].suffix in ('.yaml', '.yml') else None
     layout = _from_description(tree, files[0], described) if described else _from_folders(tree)
-    rows = {image: list(_rows(data, label_file(image))) for image, _ in layout.images}
+    labels = {image: label_file(tree, image) for image, _ in layout.images}
+    rows = {image: list(_rows(data, file)) for image, file in labels.items()}
+    _count_rest(data, tree, set(labels.values()))
     if layout.points is None and not described:
         layout.points = _guess_points(rows)
     if layout.points:
@@ -92,8 +101,10 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         data.keypoints = layout.keypoint_names or [f'keypoint_{i}' for i in range(count)]
         data.swaps = layout.swaps
     if not layout.names:
-        numbers = [int(values[0]) for found in rows.values() for _, values in found]
-        layout.names = {i: f'class_{i}' for i in range(max(numbers, default=-1) + 1)}
+        numbers = [_class(values) for found in rows.values() for _, values in found]
+        largest = max((n for n in numbers if n is not None), default=-1)
+        layout.names = {i: f'class_{i}' for i in range(largest + 1)}
+    _count_from_1(data, layout, rows)
     for name in layout.names.values():
         data.class_of(name)
     for image, split in layout.images:
@@ -105,20 +116,36 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     return data
 
 
+def _count_rest(data: DataSet, tree: Tree, used: set[Path | None]) -> None:
+    """Label files whose image is missing, or not in the splits of data.yaml."""
+    for file in tree.ending('.txt'):
+        if file not in used and file.name.lower() not in _NO_LABELS and _has_rows(file):
+            data.left_out.add('label files without an image', file)
+
+
+def _count_from_1(data: DataSet, layout: _Layout, rows: dict[Path, list]) -> None:
+    """Class numbers from 1 to the number of names, though YOLO counts from 0."""
+    numbers = {values[0] for found in rows.values() for _, values in found}
+    count = len(layout.names)
+    if set(layout.names) == set(range(count)) and numbers <= set(range(1, count + 1)) and (
+        count in numbers
+    ):  # fmt: skip
+        data.changed.add(
+            'class numbers from 1, converted to count from 0', f'{count} names, number {count}'
+        )
+        layout.names = {i + 1: name for i, name in layout.names.items()}
+
+
 def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
     names = content['names']
-    pairs = names.items() if isinstance(names, dict) else enumerate(names)
-    layout = _Layout({int(key): str(name) for key, name in pairs})
-    if shape := content.get('kpt_shape'):
-        layout.points = (int(shape[0]), int(shape[1]))
-        layout.swaps = content.get('flip_idx')
-        named = content.get('kpt_names') or {}
-        first = next(iter(named.values()), []) if isinstance(named, dict) else named
-        layout.keypoint_names = [str(name) for name in first]
+    pairs = dict(names.items() if isinstance(names, dict) else enumerate(names))
+    layout = _Layout({_whole(key, file): _name(name, file) for key, name in pairs.items()})
+    if content.get('kpt_shape') is not None:
+        _take_keypoints(layout, content, file)
     base = file.parent
     if isinstance(content.get('path'), str):
         stated = Path(content['path'])
-        base = next((p for p in (file.parent / stated, file.parent / stated.name) if p.is_dir()),
+        base = next((p for p in (file.parent / stated, file.parent / stated.name) if is_folder(p)),
                     file.parent)  # fmt: skip
     for split in SPLITS:
         stated = content.get(split) or content.get({'val': 'valid'}.get(split, split)) or []
@@ -131,14 +158,50 @@ def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
     return layout
 
 
+def _whole(key: Any, file: Path) -> int:
+    if type(key) is int or (isinstance(key, str) and key.isdecimal()):
+        return int(key)
+    raise UserError(f'{file}: expected the numbers of classes as keys of names, found {key!r}')
+
+
+def _name(name: Any, file: Path) -> str:
+    if isinstance(name, (list, dict)):
+        raise UserError(f'{file}: expected a text for each name, found a {type(name).__name__}')
+    return str(name)
+
+
+def _take_keypoints(layout: _Layout, content: dict, file: Path) -> None:
+    """kpt_shape, flip_idx and kpt_names.
+
+    Raises:
+        UserError: one is malformed.
+    """
+    shape, swaps = content['kpt_shape'], content.get('flip_idx')
+    pair = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
+    if not pair or shape[0] not in range(1, MOST_KEYPOINTS + 1) or shape[1] not in (2, 3):
+        raise UserError(f'{file}: expected kpt_shape: [number of keypoints, 2 or 3], found {shape}')
+    numbers = list(range(shape[0]))
+    if swaps is not None and not (isinstance(swaps, list) and set(map(repr, swaps)) == set(
+        map(repr, numbers)) and len(swaps) == len(numbers)):  # fmt: skip
+        raise UserError(f'{file}: expected flip_idx to have each of 0 to {numbers[-1]} once')
+    named = content.get('kpt_names') or {}
+    first = next(iter(named.values()), []) if isinstance(named, dict) else named
+    if first and not (isinstance(first, list) and len(first) == len(numbers)):
+        raise UserError(f'{file}: expected {len(numbers)} kpt_names, found others')
+    layout.points, layout.swaps = (shape[0], shape[1]), swaps
+    layout.keypoint_names = [_name(name, file) for name in first]
+
+
 def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path]:
     """Images of a folder or a list; Roboflow's ``../train/images`` is next to data.yaml."""
     below = stated.replace('\\', '/').lstrip('./')
     for target in (base / stated, file.parent / stated, base / below, file.parent / below):
-        if target.is_dir():
-            yield from sorted(p for p in target.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
+        target = Path(os.path.normpath(target))
+        if is_folder(target):
+            inside = Tree(target.resolve()).images()
+            yield from (target / p.relative_to(target.resolve()) for p in inside)
             return
-        if target.is_file():
+        if is_file(target):
             for line in filter(None, map(str.strip, read_text(target).splitlines())):
                 if found := tree.find_image(line, target):
                     yield found
@@ -156,9 +219,9 @@ def _from_folders(tree: Tree) -> _Layout:
     return layout
 
 
-def _rows(data: DataSet, file: Path) -> Iterator[tuple[str, list[float]]]:
+def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]:
     """Numbers of each line, with the place of the line."""
-    if not file.is_file() or file.name.lower() in _NO_LABELS:
+    if file is None or file.name.lower() in _NO_LABELS:
         return
     seen = set()
     for number, line in enumerate(read_text(file).splitlines(), 1):
@@ -194,14 +257,14 @@ def _guess_points(rows: dict[Path, list]) -> tuple[int, int] | None:
 def _add_row(
     data: DataSet, sample: Sample, values: list[float], layout: _Layout, where: str
 ) -> None:
-    number = int(values[0])
-    if values[0] != number or number not in layout.names:
-        known = f'0 to {max(layout.names)}'
+    number = _class(values)
+    if number not in layout.names:
+        known = f'{min(layout.names, default=0)} to {max(layout.names, default=-1)}'
         data.left_out.add(f'lines whose class is none of {known}', f'{where}: {values[0]:g}')
         return
     one = Instance(data.class_of(layout.names[number]))
     rest, (width, height) = values[1:], sample.size
-    if any(value > 2 for value in _coordinates(rest, layout)):
+    if not all(map(math.isfinite, rest)) or any(abs(v) > 2 for v in _coordinates(rest, layout)):
         data.left_out.add('lines whose coordinates are not between 0 and 1', where)
         return
     if layout.points:
@@ -221,6 +284,13 @@ def _add_row(
         data.left_out.add('lines whose number of values is neither a box nor an outline', where)
         return
     add(data, sample, one, where)
+
+
+def _class(values: list[float]) -> int | None:
+    """The number of a line's class; None: it is none."""
+    number = values[0]
+    sound = 0 <= number < MOST_CLASSES and number == int(number)  # NaN compares false
+    return int(number) if sound else None
 
 
 def _coordinates(rest: list[float], layout: _Layout) -> list[float]:

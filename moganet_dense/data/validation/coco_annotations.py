@@ -33,6 +33,8 @@ _PARTS = ('images', 'annotations', 'categories')
 _ID = (int, str)
 _NUMBER = (int, str, float, type(None))  # types of ids that occur in annotations
 _BOXES, _MASKS = ('bbox_head', 'roi_head.bbox_head'), ('mask_head', 'roi_head.mask_head')
+_FIXED = ('each id of', 'an id of each', "an 'area'", 'a width and height of each image')
+"""Words of the rules that have one right fix."""
 _KEYS = ('id', 'image_id', 'category_id')
 
 
@@ -186,8 +188,7 @@ def _images_and_objects(
     if every is None:
         yield from images_of(content, dataset)
         yield from (
-            f'{f.rule}, found {f.found} ({f.where()}); '
-            '`python -m moganet_dense check CONFIG` finds all'
+            f'{f.rule}, found {f.found} ({f.where()}); {_all_of(f)}'
             for f in found
             if f.severity == 'error'
         )
@@ -196,6 +197,13 @@ def _images_and_objects(
     for image in content['images']:
         file = os.path.join(dataset.data_prefix['img'], image['file_name'])
         every.append(ImageSpec(file, split, objects.size_of(image)))
+
+
+def _all_of(finding: Finding) -> str:
+    """The command for all findings of a rule."""
+    if any(words in finding.rule for words in _FIXED):
+        return '`moganet-dense check CONFIG --fix OUT` corrects all'
+    return '`moganet-dense check CONFIG` finds all'
 
 
 def class_names(classes: Sequence, names: Sequence, file: str, built_in: bool) -> Iterator[str]:

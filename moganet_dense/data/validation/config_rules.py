@@ -159,9 +159,12 @@ def keypoint_swaps(info: dict, file: str) -> Iterator[str]:
                 f"{did_you_mean(swap, names)}; write its name, or '' if it is not swapped"
             )
         elif swap and swaps[swap] != name:
+            other = swaps[swap]
+            paired = other and swaps.get(other) == swap
             yield (
                 f'{file}: expected swaps in both directions, found {name!r} to {swap!r} and '
-                f'{swap!r} to {swaps[swap]!r}; set swap={name!r} of {swap!r}'
+                f'{swap!r} to {other!r}; set swap={("" if paired else name)!r} of '
+                f'{(name if paired else swap)!r}{", or its real partner" * bool(paired)}'
             )
     for link in (info.get('skeleton_info') or {}).values():
         for end in link.get('link') or ():

@@ -1,6 +1,7 @@
 """``check --fix OUT``: fixed copies of the annotations of a config."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def fix(cfg: Config, out: Path) -> Iterator[str]:
                 yield f'{split}: nothing to fix'
     if not options:
         raise UserError('expected data sets with annotation files or label maps, found none')
-    yield f'use them: --cfg-options {" ".join(options)}'
+    yield f'use them: --cfg-options {shlex.join(options)}'
 
 
 def _annotations(

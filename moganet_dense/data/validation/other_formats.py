@@ -1,5 +1,6 @@
 """Names annotations in a format that the toolboxes cannot read, and the command that can."""
 
+import shlex
 from pathlib import Path
 
 from ...utils.errors import UserError
@@ -29,7 +30,6 @@ def named(file: str | Path) -> str:
         except (UserError, OSError):
             continue
         if found and found != ['COCO']:
-            return (
-                f'; {root} contains {found[0]}: `moganet-dense init {root}` creates a config for it'
-            )
+            command = f'moganet-dense init {shlex.quote(str(root))}'
+            return f'; {root} contains {found[0]}: `{command}` creates a config for it'
     return ''

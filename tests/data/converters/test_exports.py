@@ -1,0 +1,324 @@
+"""Whole exports as annotation tools and people write them: each annotation is used or counted."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from moganet_dense.data.converters import READERS, choose, recognize
+from moganet_dense.data.converters.dataset import DataSet
+from moganet_dense.data.converters.writing import coco, label_files
+from moganet_dense.init import init
+from moganet_dense.init.messages import run
+from moganet_dense.utils.errors import UserError
+
+ROBOFLOW = '{}_jpg.rf.0123456789abcdef0123456789abcdef'
+
+
+def image(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = 'PNG' if path.suffix.lower() == '.png' else 'JPEG'
+    noise = np.random.default_rng(seed).integers(0, 255, (50, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, kind)
+    return path
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_bytes(text.encode())
+
+
+def read(folder: Path) -> DataSet:
+    return choose(recognize(folder), None)[0]
+
+
+def labels(data: DataSet) -> dict[str, list[str]]:
+    """Classes of the instances, by image."""
+    return {s.file.name: [one.label for one in s.instances] for s in data.samples}
+
+
+def reasons(data: DataSet) -> dict[str, int]:
+    return dict(data.left_out.counts)
+
+
+def row(image_id: object, number: int = 1, **more) -> dict:
+    return dict(id=image_id, image_id=image_id, category_id=number, bbox=[10, 5, 20, 30], **more)
+
+
+VOC = """<annotation><folder>VOC2012</folder><filename>{name}</filename><size><width>100</width>
+<height>50</height><depth>3</depth></size><object><name>person</name><bndbox><xmin>11</xmin>
+<ymin>6</ymin><xmax>20</xmax><ymax>25</ymax></bndbox>{more}</object></annotation>"""
+PART = (
+    '<part><name>head</name><bndbox><xmin>12</xmin><ymin>7</ymin><xmax>14</xmax><ymax>9</ymax>'
+    '</bndbox></part>'
+)
+
+
+# Roboflow ----------------------------------------------------------------------------------------
+
+
+def test_roboflow_yolo(tmp_path):
+    """A folder for each split, paths relative to another one, CRLF, an image without objects."""
+    for i, split in enumerate(('train', 'train', 'valid')):
+        image(tmp_path / split / 'images' / f'{ROBOFLOW.format(i)}.jpg', i)
+        text = '' if i == 1 else '1 0.5 0.5 0.2 0.4\r\n'
+        write(tmp_path / split / 'labels' / f'{ROBOFLOW.format(i)}.txt', text)
+    write(tmp_path / 'README.roboflow.txt', 'balls - v1\n')
+    write(
+        tmp_path / 'data.yaml',
+        'train: ../train/images\nval: ../valid/images\ntest: ../test/images\n\nnc: 2\n'
+        "names: ['ball', 'tree']\nroboflow:\n  workspace: w\n  version: 1\n",
+    )
+    data = read(tmp_path)
+    assert [sample.split for sample in data.samples] == ['train', 'train', 'val']
+    assert list(labels(data).values()) == [['tree'], [], ['tree']]
+    assert data.samples[0].instances[0].box == pytest.approx((40, 15, 20, 20))
+    assert not reasons(data)
+
+
+def test_roboflow_voc(tmp_path):
+    for i, split in enumerate(('train', 'train', 'valid')):
+        name = ROBOFLOW.format(i)
+        image(tmp_path / split / f'{name}.jpg', i)
+        write(tmp_path / split / f'{name}.xml', VOC.format(name=f'{name}.jpg', more=''))
+    data = read(tmp_path)
+    assert [sample.split for sample in data.samples] == ['train', 'train', 'val']
+    assert list(labels(data).values()) == [['person']] * 3 and not reasons(data)
+
+
+# What belongs to an image ------------------------------------------------------------------------
+
+
+def test_images_without_an_annotation_file_are_counted(tmp_path):
+    """In VOC and LabelMe an image without a file may not be annotated yet: it is no background."""
+    for i in range(3):
+        image(tmp_path / f'{i}.jpg', i)
+    write(tmp_path / '0.xml', VOC.format(name='0.jpg', more=''))
+    data = read(tmp_path)
+    assert labels(data) == {'0.jpg': ['person']}
+    assert reasons(data) == {'images without annotations of this format': 2}
+
+
+def test_parts_of_voc_are_counted(tmp_path):
+    image(tmp_path / 'JPEGImages/a.jpg')
+    write(tmp_path / 'Annotations/a.xml', VOC.format(name='a.jpg', more=PART * 2))
+    data = read(tmp_path)
+    assert labels(data) == {'a.jpg': ['person']} and reasons(data) == {'parts of objects': 2}
+
+
+def test_names_that_folders_share(tmp_path):
+    """The stated path tells which image is meant, else the split; else it is counted as such."""
+    for i, folder in enumerate(('cam0', 'cam1', 'train', 'val')):
+        image(tmp_path / folder / 'a.jpg', i)
+    images = [dict(id=i, file_name=f'C:\\data\\cam{i}\\a.jpg') for i in range(2)]
+    images.append(dict(id=2, file_name='a.jpg'))
+    rows = [row(i) for i in range(3)]
+    write(tmp_path / 'all.json', dict(images=images, annotations=rows, categories=[CATEGORY]))
+    data = read(tmp_path)
+    assert [sample.file.parent.name for sample in data.samples] == ['cam0', 'cam1']
+    assert reasons(data) == {
+        'images whose name several folders have, and their path does not tell which': 1,
+        'annotations of missing images': 1,
+        'images without annotations of this format': 2,
+    }
+    (tmp_path / 'all.json').rename(tmp_path / 'instances_val.json')
+    assert [s.file.parent.name for s in read(tmp_path).samples] == ['cam0', 'cam1', 'val']
+
+
+CATEGORY = dict(id=1, name='person', supercategory='none')
+
+
+def test_instances_and_keypoints_of_coco_are_one_person(tmp_path):
+    image(tmp_path / 'train2017/000000000001.jpg')
+    images = [dict(id=1, file_name='000000000001.jpg', width=100, height=50)]
+    mask = dict(row(1), segmentation=[[10, 5, 30, 5, 30, 35]])
+    points = row(1, keypoints=[11, 6, 2, 12, 7, 1])
+    named = dict(CATEGORY, keypoints=['nose', 'tail'])
+    folder = tmp_path / 'annotations'
+    write(folder / 'instances_train2017.json',
+          dict(info={}, images=images, annotations=[mask], categories=[CATEGORY]))  # fmt: skip
+    write(folder / 'person_keypoints_train2017.json',
+          dict(info={}, images=images, annotations=[points], categories=[named]))  # fmt: skip
+    captions = [dict(id=1, image_id=1, caption='a')]
+    write(folder / 'captions_train2017.json', dict(info={}, images=images, annotations=captions))
+    data = read(tmp_path)
+    (one,) = data.samples[0].instances
+    assert one.keypoints == [11, 6, 2, 12, 7, 1] and len(one.polygons) == 1
+    assert data.changed.counts['annotations that several files have, merged'] == 1
+    written = coco(data, data.samples, 'boxes', tmp_path)
+    assert [r['bbox'] for r in written['annotations']] == [[10, 5, 20, 30]]
+
+
+def test_an_upload_to_label_studio_has_underscores(tmp_path):
+    image(tmp_path / 'images/photo ä 1.JPG')
+    value = dict(x=10, y=10, width=20, height=60, rotation=0, rectanglelabels=['ball'])
+    region = dict(id='r', type='rectanglelabels', original_width=100, original_height=50,
+                  value=value)  # fmt: skip
+    task = dict(id=1, annotations=[dict(result=[region], was_cancelled=False)],
+                data=dict(image='/data/upload/1/1a2b3c4d-photo_%C3%A4_1.JPG'))  # fmt: skip
+    write(tmp_path / 'export.json', [task])
+    data = read(tmp_path)
+    assert labels(data) == {'photo ä 1.JPG': ['ball']} and not reasons(data)
+    assert data.samples[0].instances[0].box == (10, 5, 20, 30)
+
+
+def test_too_few_keypoints_name_the_other_tasks(tmp_path, monkeypatch):
+    """The advice is followed: it leads to a config."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(4):
+        image(tmp_path / f'data/{i}.jpg', i)
+    named = dict(CATEGORY, keypoints=['nose', 'tail'])
+    rows = [row(i, keypoints=[11, 6, 2, 12, 7, 1]) if i == 0 else row(i) for i in range(4)]
+    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(4)]
+    write(tmp_path / 'data/a.json', dict(images=images, annotations=rows, categories=[named]))
+    with pytest.raises(UserError, match='found 1.*; other annotations: --task boxes\n'):
+        init('data', name='few')
+    assert init('data', name='few', task='boxes').config.exists()
+
+
+# YOLO --------------------------------------------------------------------------------------------
+
+
+def yolo(folder: Path, lines: list[str], names: str = 'names: [ball, tree]\n') -> None:
+    for i, line in enumerate(lines):
+        image(folder / f'images/{i}.jpg', i)
+        write(folder / f'labels/{i}.txt', line)
+    write(folder / 'data.yaml', f'train: images\nval: images\n{names}')
+
+
+def test_yolo_numbers_from_1(tmp_path):
+    yolo(tmp_path, ['1 0.5 0.5 0.2 0.4', '2 0.5 0.5 0.2 0.4'])
+    data = read(tmp_path)
+    assert labels(data) == {'0.jpg': ['ball'], '1.jpg': ['tree']}
+    assert data.changed.lines() == [
+        '1 class numbers from 1, converted to count from 0 (first: 2 names, number 2)'
+    ]
+
+
+def test_yolo_numbers_from_0_without_a_0_stay(tmp_path):
+    yolo(tmp_path, ['1 0.5 0.5 0.2 0.4'])
+    assert labels(read(tmp_path)) == {'0.jpg': ['tree']}
+
+
+def test_label_files_without_an_image_are_counted(tmp_path):
+    yolo(tmp_path, ['0 0.5 0.5 0.2 0.4'])
+    write(tmp_path / 'labels/gone.txt', '0 0.5 0.5 0.2 0.4')
+    assert reasons(read(tmp_path)) == {'label files without an image': 1}
+
+
+def test_case_of_yolo_folders_and_files(tmp_path):
+    image(tmp_path / 'Images/a.JPG')
+    write(tmp_path / 'labels/a.TXT', '0 0.5 0.5 0.2 0.4')
+    write(tmp_path / 'classes.txt', 'ball\r\n')
+    assert labels(read(tmp_path)) == {'a.JPG': ['ball']}
+
+
+def test_yolo_images_elsewhere(tmp_path):
+    """data.yaml names a folder outside of its own."""
+    yolo(tmp_path / 'set', ['0 0.5 0.5 0.2 0.4'])
+    (tmp_path / 'set').rename(tmp_path / 'elsewhere')
+    write(tmp_path / 'yaml/data.yaml', 'path: ../elsewhere\ntrain: images\nnames: [ball]\n')
+    assert labels(read(tmp_path / 'yaml')) == {'0.jpg': ['ball']}
+
+
+# Several formats ---------------------------------------------------------------------------------
+
+
+def test_another_format_of_the_folder_is_named_with_its_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(4):
+        image(tmp_path / f'data/{i}.jpg', i)
+        write(tmp_path / f'data/{i}.txt', '0 0.5 0.5 0.2 0.4\n')
+        write(tmp_path / f'data/{i}.xml', VOC.format(name=f'{i}.jpg', more=''))
+    lines = list(run('data', name='a'))
+    assert lines[:2] == [
+        'found: Pascal VOC, for detection', 'also found: YOLO, not used; --format yolo reads it'
+    ]  # fmt: skip
+    assert init('data', name='b', form='yolo').data.classes == ['class_0']
+    with pytest.raises(UserError, match='expected annotations of --format coco, found voc, yolo'):
+        init('data', name='c', form='coco')
+
+
+def test_each_format_has_a_name():
+    assert [reader.__name__.rpartition('read_')[2] for reader in READERS.values()] == [
+        'coco', 'label_studio', 'labelme', 'cvat', 'voc', 'yolo', 'label_maps'
+    ]  # fmt: skip
+
+
+# Label maps --------------------------------------------------------------------------------------
+
+
+def maps(folder: Path, values: list[int], names: str, labels: str = 'labels/{}.png') -> None:
+    """Label maps of 100 x 50 pixels; each value has equal stripes."""
+    for i in range(4):
+        image(folder / f'images/{i}.jpg', i)
+        path = folder / labels.format(i)
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.repeat(np.array(values, np.uint8), 5000 // len(values))
+                        .reshape(50, 100)).save(path)  # fmt: skip
+    if names:
+        write(folder / 'classes.txt', names)
+
+
+def written(data: DataSet, folder: Path) -> set[int]:
+    """Numbers in the label maps that training reads."""
+    for sample in data.samples:
+        sample.split = 'train'
+    files = label_files(data, folder, folder / 'out')
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    pairs = [line.split('\t') for line in (folder / 'out/train.txt').read_text().splitlines()]
+    return {int(n) for _, m in pairs for n in np.unique(np.asarray(Image.open(folder / 'out' / m)))}
+
+
+@pytest.mark.parametrize('name', ['labels/{}_P.png', 'masks/mask_{}.png', 'SegMaps/{}-gt.png'])
+def test_names_of_label_maps(name, tmp_path):
+    maps(tmp_path, [0, 1], '', name)
+    assert len(read(tmp_path).samples) == 4
+
+
+def test_void_beyond_the_last_of_names_without_a_background(tmp_path):
+    maps(tmp_path, [0, 1, 2, 3], 'sky\nwall\ndoor\n')
+    data = read(tmp_path)
+    assert data.classes == ['sky', 'wall', 'door'] and written(data, tmp_path) == {0, 1, 2, 255}
+    assert any('if 0 is a background, add it as the first line' in t for t in data.changed.lines())
+    write(tmp_path / 'classes.txt', 'background\nsky\nwall\ndoor\n')
+    data = read(tmp_path)
+    assert data.classes == ['background', 'sky', 'wall', 'door']
+    assert written(data, tmp_path) == {0, 1, 2, 3}
+
+
+def test_a_background_without_a_name_is_most_of_the_pixels(tmp_path):
+    maps(tmp_path, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3], 'sky\nwall\ndoor\n')
+    data = read(tmp_path)
+    assert data.classes == ['background', 'sky', 'wall', 'door']
+    (line,) = data.changed.lines()
+    assert "if 0 is 'sky' and 3 is void, add --void 3" in line
+    data = recognize(tmp_path, void=3)[0].read()  # the advice
+    assert data.classes == ['sky', 'wall', 'door'] and written(data, tmp_path) == {0, 1, 2, 255}
+
+
+def test_a_class_called_void_is_ignored(tmp_path):
+    maps(tmp_path, [0, 1, 2, 3], 'Sky\nVoid\nWall\nDoor\n')
+    data = read(tmp_path)
+    assert data.classes == ['Sky', 'Wall', 'Door'] and data.colours == {0: 0, 1: 255, 2: 1, 3: 2}
+    assert written(data, tmp_path) == {0, 1, 2, 255}
+
+
+def test_a_void_that_never_occurs(tmp_path):
+    maps(tmp_path, [0, 1], '')
+    with pytest.raises(UserError, match=r'--void: expected a number of the label maps, found 7'):
+        recognize(tmp_path, void=7)[0].read()
+
+
+def test_label_maps_without_an_image_are_counted_and_the_reverse(tmp_path):
+    maps(tmp_path, [0, 1], '')
+    (tmp_path / 'images/0.jpg').unlink()
+    (tmp_path / 'labels/1.png').unlink()
+    assert reasons(read(tmp_path)) == {
+        'label maps without an image': 1, 'images without annotations of this format': 1
+    }  # fmt: skip
