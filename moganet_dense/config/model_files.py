@@ -3,10 +3,12 @@ in place of both."""
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
 from . import metafiles
 
 CHECKPOINT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin')
@@ -17,6 +19,7 @@ RANDOM = 'random'
 
 POINTER = 'last_checkpoint'
 """The file in which mmengine writes the path of the last checkpoint."""
+_POINTER_SIZE = 4096  # bytes of a path
 
 
 class ModelFiles(NamedTuple):
@@ -96,10 +99,11 @@ def saved_checkpoint(work_dir: str | os.PathLike) -> Path:
         return max(best, key=lambda path: path.stat().st_mtime_ns)
     pointer = folder / POINTER
     if pointer.is_file():
-        last = Path(pointer.read_text(encoding='utf-8').strip())
-        for path in (folder / last.name, last):  # the folder may have been copied
-            if path.is_file():
-                return path
+        with suppress(OSError, ValueError):  # too large, or no path
+            last = Path(read_regular(pointer, _POINTER_SIZE).decode().strip())
+            for path in (folder / last.name, last):  # the folder may have been copied
+                if path.is_file():
+                    return path
     raise UserError(
         f'expected best_*.pth or {POINTER} in the work dir {work_dir}, found neither: no '
         'checkpoint was saved yet; pass CONFIG CHECKPOINT instead'

@@ -24,6 +24,8 @@ IGNORED = 255
 
 _MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
 """A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
+LARGE_FILE = 4_000_000
+"""Bytes from which a file is decoded by its path: see :func:`decode`."""
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
@@ -89,7 +91,23 @@ def decode(file: str | Path, color_type: str = 'color') -> np.ndarray:
     Raises:
         UserError: as :func:`read_whole`; or OpenCV cannot read it.
     """
-    return _decoded(read_whole(file), str(file), color_type)
+    content = read_whole(file)
+    if len(content) >= LARGE_FILE and (image := _decoded_in_place(file, color_type)) is not None:
+        return image
+    return _decoded(content, str(file), color_type)
+
+
+def _decoded_in_place(file: str | Path, color_type: str) -> np.ndarray | None:
+    """A large image without the second copy that OpenCV's bindings make of a returned image: they
+    write into an argument instead, of :func:`cv2.imread` alone and from OpenCV 4.11 on.
+
+    Returns:
+        the image; None: this OpenCV cannot, or it cannot read the file.
+    """
+    try:
+        return cv2.imread(str(file), None, COLOR_TYPES[color_type])
+    except (cv2.error, TypeError):
+        return None
 
 
 def decode_bytes(content: bytes, color_type: str = 'color') -> np.ndarray:

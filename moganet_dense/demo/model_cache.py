@@ -12,6 +12,8 @@ from ..config import metafiles
 from ..config.model_files import model_files, names_checkpoint
 from ..utils.errors import UserError
 
+POSE_3D = 'pose3d'
+"""Task of the models that say where keypoints are in space."""
 KEPT = 2  # models in memory: a pose estimator and its detector
 
 
@@ -21,7 +23,8 @@ class Choice:
 
     Attributes:
         name: shown on the page.
-        task: 'detection' (with or without masks), 'segmentation', 'pose' or 'classification'.
+        task: 'detection' (with or without masks), 'segmentation', 'pose', 'pose3d' or
+            'classification'.
         model: a name of the zoo, the path of a config, or a FILE.onnx.
         weights: a checkpoint; None: the published ones, or of an exported file its own.
     """
@@ -109,6 +112,8 @@ class ModelCache:
     def _loader(self, choice: Choice) -> Callable[..., Any]:
         if self._load:
             return self._load
+        if choice.task == POSE_3D:
+            return _load_3d
         return _load_exported if choice.is_exported else _load_model(self.cuda_graphs)
 
 
@@ -116,6 +121,13 @@ def _load_exported(file: str, weights: None) -> Any:
     from ..runtime import load
 
     return load(file)
+
+
+def _load_3d(config: str, weights: str | None) -> Any:
+    from ..config.reading import read_config
+    from ..pose3d.predict_3d import Predictor3D
+
+    return Predictor3D(read_config(config), str(weights))
 
 
 def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
@@ -182,7 +194,10 @@ def _choice(model: str, weights: str) -> Choice:
 def _task(config: str) -> str:
     from ..config.reading import read_config
 
-    return metafiles.SCOPES[read_config(config).default_scope]
+    cfg = read_config(config)
+    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+        return POSE_3D
+    return metafiles.SCOPES[cfg.default_scope]
 
 
 def _file(weights: str) -> str:

@@ -40,7 +40,7 @@ RUN_ID = 'run_id'
 OF_TRAINING = {'state_dict', 'optimizer', 'message_hub', 'meta'}
 """Keys of a checkpoint that can be resumed from."""
 
-_POINTER_SIZE = 4096  # bytes of a path
+_POINTER_SIZE, _RECORD_SIZE = 4096, 1 << 22  # bytes of a path; of many names
 _NO_STORAGE = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES, errno.EPERM,
     errno.EIO, errno.ESTALE, errno.ENOTDIR,
@@ -88,8 +88,8 @@ class Written:
         if self.folder is None:
             return {}
         try:
-            found = json.loads((self.folder / WRITTEN).read_text(encoding='utf-8'))
-        except (OSError, ValueError):
+            found = json.loads(read_regular(self.folder / WRITTEN, _RECORD_SIZE))
+        except (OSError, ValueError, RecursionError):
             return {}
         pairs = found.items() if isinstance(found, dict) else ()
         return {k: v for k, v in pairs if isinstance(v, str) and (self.folder / k).is_file()}

@@ -16,11 +16,30 @@ from ..config.metafiles import SCOPES
 from ..config.registered_types import require_registered
 from ..data.layouts import innermost
 from ..utils.errors import UserError, one_line, reason_of
+from ..utils.regular_files import read_regular
 
 SCHEME = 'hf:'
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 TUPLE = '$tuple'
 """Key of a tuple in the config."""
+LARGEST = 10_000_000
+"""Bytes of the config; 10 000 classes and their palette are 500 000."""
+_PARTS: dict[str, Any] = dict(
+    default_scope=None,
+    model=None,
+    test_dataloader=dict(
+        batch_size=None,
+        num_workers=None,
+        dataset=dict(type=None, pipeline=None, data_mode=None,
+                     metainfo=dict(classes=None, palette=None)),
+    ),
+)  # fmt: skip
+"""What a config of the hub consists of."""
+_ELSEWHERE = {
+    'ann_file', 'backend_args', 'checkpoint', 'checkpoint_path', 'data_prefix', 'data_root',
+    'file_client_args', 'name_or_path', 'pretrained', 'pretrained_model_name_or_path',
+}  # fmt: skip
+"""Keys of a toolbox's parts that read other files or fetch other models."""
 INSTALL = 'python -m pip install huggingface_hub'
 
 
@@ -70,14 +89,36 @@ def from_folder(folder: Path, name: str) -> tuple[Config, str]:
                 f'{name}: expected {file} as `moganet-dense push` writes it, found none'
             )
     with one_line(f'{name}: {CONFIG} cannot be read'):
-        content = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+        content = json.loads(read_regular(folder / CONFIG, LARGEST).decode())
         if not isinstance(content, dict) or content.get('default_scope') not in SCOPES:
             raise UserError(
                 f'{name}: expected a config of one of {list(SCOPES)} in {CONFIG}, found another'
             )
+        _require_parts(content, _PARTS, '')
+        _require_alone(content)
         require_registered(content)
         cfg = Config(_tuples(content))
     return cfg, str(folder / WEIGHTS)
+
+
+def _require_parts(content: Any, parts: dict[str, Any], place: str) -> None:
+    if not isinstance(content, dict) or (others := set(content) - set(parts)):
+        found = sorted(others) if isinstance(content, dict) else type(content).__name__
+        raise UserError(f'expected {sorted(parts)} in {place or "the config"}, found {found}')
+    for key, inner in parts.items():
+        if inner is not None and key in content:
+            _require_parts(content[key], inner, f'{place}{key}.')
+
+
+def _require_alone(value: Any) -> None:
+    if isinstance(value, dict):
+        if named := [key for key in value if key in _ELSEWHERE and value[key]]:
+            raise UserError(f'expected a model that needs no other files, found {named[0]!r}')
+        for item in value.values():
+            _require_alone(item)
+    elif isinstance(value, list):
+        for item in value:
+            _require_alone(item)
 
 
 def _tuples(value: Any) -> Any:

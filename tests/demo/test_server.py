@@ -230,6 +230,21 @@ def test_skeletons_of_the_people_that_a_detector_finds(port):
     assert status == 422 and 'segmentor does not find people' in found['error']
 
 
+def test_poses_come_with_their_points_in_space(port):
+    _, found = predict(port, encoded(), 'poser%20in%20space')
+    (figure,) = found['annotations']
+    assert found['task'] == 'pose3d' and figure['points'] == [[0, 0, 0], [0, 0, 1]]
+    assert figure['keypoints'] == pytest.approx([10, 20, 0.9, 60, 20, 0.9], abs=1e-3)
+    assert found['categories'][0]['skeleton'] == [[1, 2]]
+
+
+def test_a_3d_config_is_offered_under_its_task(tmp_path):
+    (tmp_path / 'a.pth').touch()
+    config = str(ROOT / 'configs/pose3d/simcc3d_moganet_t_hands.py')
+    (choice,) = ModelCache.of([config, str(tmp_path / 'a.pth')]).choices.values()
+    assert choice.task == 'pose3d'
+
+
 def test_classes_come_with_their_probability(port):
     _, found = predict(port, encoded(), 'classifier')
     assert found['classes'][0] == dict(label=1, name=NAMES[1], score=0.75)

@@ -1,6 +1,7 @@
 """Models in the Hugging Face Hub's layout: written, laid into the hub's own cache, and loaded."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -68,6 +69,47 @@ def test_code_by_a_config_of_the_hub_is_refused(uploaded, tmp_path):
         from_folder(tmp_path, 'hf:me/boxes')
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(UserError, match=r'expected model.safetensors'):
+        from_folder(tmp_path, 'hf:me/boxes')
+
+
+@pytest.mark.parametrize(
+    ('place', 'value'),
+    [
+        (['custom_hooks'], []),
+        (['load_from'], '/etc/passwd'),
+        (['model', 'type'], 'exec(str(bytes([49])))'),
+        (['model', 'test_cfg', 'nms', 'type'], 'exec(str(bytes([49])))'),
+        (['model', 'backbone'], dict(type='AutoModelForCausalLM', trust_remote_code=True)),
+        (['model', 'backbone'], dict(type='AutoModelForCausalLM', name_or_path='me/other')),
+        (['model', 'backbone', 'init_cfg'], dict(type='Pretrained', checkpoint='/etc/passwd')),
+        (['test_dataloader', 'dataset', 'data_root'], '/etc'),
+        (['test_dataloader', 'dataset', 'metainfo', 'from_file'], 'mine.py'),
+        (['test_dataloader', 'dataset', 'pipeline'], [dict(type='A', decode_backend='pickle')]),
+        (['test_dataloader', 'dataset', 'pipeline'], [dict(type='A', backend_args=dict(a=1))]),
+        (['model', 'neck'], json.loads("[" * 90 + "]" * 90)),
+    ],
+)  # fmt: skip
+def test_a_config_of_the_hub_names_no_file_and_no_other_model(place, value, uploaded, tmp_path):
+    content = json.loads((uploaded[1] / CONFIG).read_text())
+    *way, last = place
+    part = content
+    for key in way:
+        part = part[key]
+    part[last] = value
+    (tmp_path / WEIGHTS).touch()
+    text = json.dumps(content)
+    if last == 'neck':
+        text = text.replace('[' * 90, '[' * 90_000).replace(']' * 90, ']' * 90_000)
+    (tmp_path / CONFIG).write_text(text)
+    with pytest.raises(UserError, match=r'^[^\n]*(expected|pickle|belongs|recursion)[^\n]*$'):
+        from_folder(tmp_path, 'hf:me/boxes')
+
+
+def test_a_config_of_the_hub_of_40_gb(uploaded, tmp_path):
+    (tmp_path / WEIGHTS).touch()
+    (tmp_path / CONFIG).touch()
+    os.truncate(tmp_path / CONFIG, 40 << 30)
+    with pytest.raises(UserError, match='42 950 MB'):
         from_folder(tmp_path, 'hf:me/boxes')
 
 

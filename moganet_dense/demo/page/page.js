@@ -1,12 +1,14 @@
 // The page: sends an image to the server and draws the response. No library, no external requests.
 import { decodeRuns, inflate } from './rle.js';
 import { drawObjects, isShown, objectAt, objectsOf } from './overlay.js';
+import { drawViews } from './views.js';
 
 const $ = (id) => document.getElementById(id);
 const TASKS = {
   detection: 'Boxes, masks',
   segmentation: 'Segmentation',
   pose: 'Skeletons',
+  pose3d: 'Skeletons in space',
   classification: 'Classification',
 };
 
@@ -105,7 +107,7 @@ async function takeAnswer(answer) {
 
 function forget() {
   found = lit = null;
-  $('downloads').hidden = $('tip').hidden = true;
+  $('downloads').hidden = $('tip').hidden = $('views').hidden = true;
   $('list').replaceChildren();
   const { bitmap } = image;
   $('stage').hidden = !bitmap;
@@ -133,6 +135,9 @@ function show() {
   const all = found.objects.length;
   say(`${summary(objects.length, all)}${found.response.model}, ${found.response.seconds.toFixed(2)} s.`);
   $('list').replaceChildren(...objects.map(row));
+  const inSpace = objects.filter((object) => object.points);
+  $('views').hidden = !inSpace.length;
+  if (inSpace.length) drawViews($('views'), inSpace);
 }
 
 function summary(shown, all) {
