@@ -17,6 +17,7 @@ import numpy as np
 from ..utils.errors import UserError, reason_of
 from ..utils.regular_files import read_regular
 from .annotations import is_far, mask
+from .tiff import has_many_channels, is_tiff, read_tiff
 
 IGNORED = 255
 """The label of pixels without a class."""
@@ -120,14 +121,28 @@ def decode_bytes(content: bytes, color_type: str = 'color') -> np.ndarray:
 
 
 def _decoded(content: bytes, name: str, color_type: str) -> np.ndarray:
+    if has_many_channels(content):  # before OpenCV, which prints to the screen
+        return _of_many_channels(content, name, color_type)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), COLOR_TYPES[color_type])
     except cv2.error as error:  # more pixels than its limit, among others
         reason = ' '.join(str(error.err or error).split())
         raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{name}: expected an image that OpenCV reads, found none')
+        more = '; TIFF of more than four channels: pip install tifffile' * is_tiff(content)
+        raise UserError(f'{name}: expected an image that OpenCV reads, found none{more}')
     return image
+
+
+def _of_many_channels(content: bytes, name: str, color_type: str) -> np.ndarray:
+    """A TIFF of more than four channels; its first three as 'color', to be drawn on."""
+    from .image_array import visible
+
+    image = read_tiff(content, name)
+    if color_type == 'unchanged':
+        return image
+    shown = visible(image)
+    return shown if color_type == 'color' else cv2.cvtColor(shown, cv2.COLOR_BGR2GRAY)
 
 
 def require_fit(
