@@ -102,7 +102,7 @@ def _changes(most: int = 4) -> SearchStrategy:
 
 def training_of(folder: Path) -> tuple[dict, Config]:
     """What a training of the toy model saves, by hand, and its config."""
-    cfg = Config.fromfile(write_config(folder))
+    cfg = Config.fromfile(write_config(folder, record=True))
     state = {'layers.0.weight': torch.ones(2, 2), 'layers.0.bias': torch.zeros(2)}
     groups = [dict(lr=0.01, initial_lr=0.01, weight_decay=0.0, betas=[0.9, 0.999], params=[0, 1])]
     moments = {n: dict(step=torch.tensor(3.0), exp_avg=torch.ones(2)) for n in (0, 1)}

@@ -13,7 +13,7 @@ import uvicorn
 from moganet_dense.demo.connections import CONNECTIONS, Connection
 from moganet_dense.demo.model_cache import Choice, ModelCache
 from moganet_dense.demo.server import Server
-from moganet_dense.results import Classification, Detections, Poses, Segmentation
+from moganet_dense.results import Classification, Detections, Poses, Poses3D, Segmentation
 
 NAMES = ('person', '<b>bold</b>')
 COLOURS = np.array([[200, 30, 30], [30, 30, 200]], np.uint8)
@@ -43,6 +43,15 @@ def posed(image, boxes) -> Poses:
     return Poses(corners, scores, boxes.boxes, ('head', 'foot'), ((0, 1),), boxes.scores)
 
 
+def posed_in_space(image) -> Poses3D:
+    """A bone of a metre from the upper left corner to the right, straight away from the camera."""
+    keypoints = np.array([[[10, 20], [60, 20]]], np.float32)
+    box = np.array([[0, 0, 100, 80]], np.float32)
+    points = np.array([[[0, 0, 0], [0, 0, 1]]], np.float32)
+    return Poses3D(keypoints, np.full((1, 2), 0.9, np.float32), box, ('head', 'foot'), ((0, 1),),
+                   category='figure', points=points)  # fmt: skip
+
+
 def classified(image) -> Classification:
     return Classification(np.array([0.25, 0.75], np.float32), 1, NAMES[1], NAMES)
 
@@ -55,6 +64,7 @@ ANSWERS = {
     'detector': ('detection', detected),
     'segmentor': ('segmentation', segmented),
     'poser': ('pose', posed),
+    'poser in space': ('pose3d', posed_in_space),
     'classifier': ('classification', classified),
     'broken': ('detection', broken),
 }
@@ -92,10 +102,10 @@ class _Callable:
 
 
 @contextmanager
-def served(watched: Watched, allowed=()):
-    """The port of a server that runs until the block ends."""
+def served(watched: Watched | None = None, allowed=(), cache: ModelCache | None = None):
+    """The port of a server that runs until the block ends, with its models those of ANSWERS."""
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
-    found = Server(ModelCache(choices, watched.load), allowed)
+    found = Server(cache or ModelCache(choices, watched.load), allowed)
     config = uvicorn.Config(
         found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
     )

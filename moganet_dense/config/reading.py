@@ -1,11 +1,13 @@
 """Reads a config; errors are one line."""
 
 import argparse
+import ast
 import inspect
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
@@ -88,21 +90,36 @@ def own_modules(cfg: Config) -> list[Path]:
 
 
 def parse_options(texts: Sequence[str]) -> dict:
-    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules. These remove all
-    spaces; a value with spaces that is not a list stays as it is: a path.
+    """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules, except for what
+    these cannot parse: a value in braces is a dictionary of Python literals, and a value with
+    spaces that is not a list stays as it is: a path.
 
     Raises:
-        UserError: a string without ``=``, or with brackets that mmengine cannot read.
+        UserError: a string without ``=``, or a value that cannot be parsed.
     """
-    if bad := [text for text in texts if '=' not in text]:
-        raise UserError(f'--cfg-options: expected key=value, found {bad[0]!r}')
+    options = {}
+    for text in texts:
+        key, separator, value = text.partition('=')
+        if not separator:
+            raise UserError(f'--cfg-options: expected key=value, found {text!r}')
+        try:
+            options[key] = _parsed(text, key, value)
+        except (ValueError, SyntaxError, AssertionError, RecursionError):
+            raise UserError(
+                f'--cfg-options: the value of {key} is no number, text, list or dictionary: '
+                f'{value!r}. Quote it for the shell, such as "{key}=[1, 2]"'
+            ) from None
+    return options
+
+
+def _parsed(text: str, key: str, value: str) -> Any:
+    if value.lstrip().startswith('{'):
+        return ast.literal_eval(value.strip())
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    with one_line('--cfg-options: cannot be read'):
-        found = parser.parse_args(['--cfg-options', *texts]).cfg_options if texts else {}
-    for key, _, value in (text.partition('=') for text in texts):
-        if ' ' in value.strip() and ',' not in value and value.strip()[0] not in '([{':
-            found[key] = value.strip().strip('\'"')
+    parser.add_argument('options', nargs='+', action=DictAction)
+    found = parser.parse_args(['--', text]).options[key]
+    if ' ' in value.strip() and ',' not in value and value.strip()[0] not in '([':
+        return value.strip().strip('\'"')  # mmengine removes all spaces
     return found
 
 

@@ -11,7 +11,10 @@ from typing import Any
 from ..config import metafiles
 from ..config.model_files import model_files, names_checkpoint
 from ..utils.errors import UserError
+from .examples import examples_of
 
+POSE_3D = 'pose3d'
+"""Task of the models that say where keypoints are in space."""
 KEPT = 2  # models in memory: a pose estimator and its detector
 
 
@@ -21,15 +24,18 @@ class Choice:
 
     Attributes:
         name: shown on the page.
-        task: 'detection' (with or without masks), 'segmentation', 'pose' or 'classification'.
+        task: 'detection' (with or without masks), 'segmentation', 'pose', 'pose3d' or
+            'classification'.
         model: a name of the zoo, the path of a config, or a FILE.onnx.
         weights: a checkpoint; None: the published ones, or of an exported file its own.
+        examples: images of its data set, shown instead of those of the page.
     """
 
     name: str
     task: str
     model: str
     weights: str | None = None
+    examples: tuple[Path, ...] = ()
 
     @property
     def is_exported(self) -> bool:
@@ -109,6 +115,8 @@ class ModelCache:
     def _loader(self, choice: Choice) -> Callable[..., Any]:
         if self._load:
             return self._load
+        if choice.task == POSE_3D:
+            return _load_3d
         return _load_exported if choice.is_exported else _load_model(self.cuda_graphs)
 
 
@@ -116,6 +124,13 @@ def _load_exported(file: str, weights: None) -> Any:
     from ..runtime import load
 
     return load(file)
+
+
+def _load_3d(config: str, weights: str | None) -> Any:
+    from ..config.reading import read_config
+    from ..pose3d.predict_3d import Predictor3D
+
+    return Predictor3D(read_config(config), str(weights))
 
 
 def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
@@ -161,7 +176,8 @@ def _choice(model: str, weights: str) -> Choice:
         return Choice(Path(model).stem, task.replace('instance segmentation', 'detection'), model)
     if Path(model).is_dir():
         files = model_files(model, weights or None)
-        return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))
+        own = _task(files.config), files.config, _file(files.checkpoint)
+        return Choice(Path(model).name, *own, _examples(files.config))
     for scope, task in metafiles.SCOPES.items():
         for entry in metafiles.entries(scope):
             if entry['Name'] == model:
@@ -170,19 +186,29 @@ def _choice(model: str, weights: str) -> Choice:
                         f'no weights are published for {model}; pass {model} CHECKPOINT'
                     )
                 name = f'{model} ({Path(weights).stem})' if weights else model
-                return Choice(name, task, model, _file(weights) if weights else None)
+                own = _file(weights) if weights else None
+                return Choice(name, task, model, own, _examples(entry['Config']))
     if not Path(model).suffix:
         raise UserError(f'no such model: {model}; {metafiles.near(model)}')
     if not weights:
         raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')
     name = f'{Path(model).stem} ({Path(weights).stem})'
-    return Choice(name, _task(model), model, _file(weights))
+    return Choice(name, _task(model), model, _file(weights), _examples(model))
+
+
+def _examples(config: str) -> tuple[Path, ...]:
+    from ..config.reading import read_config
+
+    return examples_of(read_config(config))
 
 
 def _task(config: str) -> str:
     from ..config.reading import read_config
 
-    return metafiles.SCOPES[read_config(config).default_scope]
+    cfg = read_config(config)
+    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+        return POSE_3D
+    return metafiles.SCOPES[cfg.default_scope]
 
 
 def _file(weights: str) -> str:

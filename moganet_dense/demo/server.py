@@ -12,7 +12,7 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -57,6 +57,7 @@ class Server:
         return Starlette(
             routes=[
                 Route('/models', self.models),
+                Route('/samples/{model:int}/{number:int}', self.sample),
                 Route('/predict', self.predict, methods=['POST']),
                 Mount('/', StaticFiles(directory=PAGE, html=True)),
             ],
@@ -64,9 +65,18 @@ class Server:
         )
 
     async def models(self, request: Request) -> Response:
-        """The available models, and the maximum file size."""
-        listed = [dict(name=c.name, task=c.task) for c in self.cache.choices.values()]
+        """The available models with the number of examples of each, and the maximum file size."""
+        choices = self.cache.choices.values()
+        listed = [dict(name=c.name, task=c.task, examples=len(c.examples)) for c in choices]
         return JSONResponse(dict(models=listed, max_bytes=MAX_BYTES))
+
+    async def sample(self, request: Request) -> Response:
+        """An example of a model, both by their number."""
+        model, number = (request.path_params[name] for name in ('model', 'number'))
+        choices = list(self.cache.choices.values())
+        if model >= len(choices) or number >= len(choices[model].examples):
+            return error_response(404, 'no such example')
+        return FileResponse(choices[model].examples[number])
 
     async def predict(self, request: Request) -> Response:
         """The prediction of ``?model=`` for the image in the body.

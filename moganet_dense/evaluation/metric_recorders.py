@@ -172,7 +172,7 @@ class Pose3DRecorder(_Companion):
         meta = self.dataset.metainfo
         if not self.results:
             names = meta['keypoint_id2name'].values()
-            self.results = [Pose3DRecord(names, meta['skeleton_links'], self.metric.root)]
+            self.results = [Pose3DRecord(names, meta['skeleton_links'], self.metric.roots)]
         for sample in data_samples:
             truth, found = self.metric.points(sample)
             self.results[0].add(sample['img_path'], truth, found)

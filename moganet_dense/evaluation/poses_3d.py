@@ -26,19 +26,22 @@ class Pose3DRecord:
     Args:
         names: of the K keypoints.
         links: pairs of keypoints that are connected.
-        root: index of the root.
+        roots: keypoints whose mean is the root.
     """
 
     def __init__(
-        self, names: Sequence[str], links: Sequence[tuple[int, int]], root: int = 0
+        self,
+        names: Sequence[str],
+        links: Sequence[tuple[int, int]],
+        roots: Sequence[int] = (0,),
     ) -> None:
-        self.names, self.links, self.root = list(names), list(links), root
+        self.names, self.links, self.roots = list(names), list(links), list(roots)
         self.rows: list[np.ndarray] = []
         self.extremes, self.first = Extremes(), []
 
     def add(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Takes the poses (K, 3) of a figure, in metres."""
-        poses = PosePair(name, *(pose - pose[self.root] for pose in (truth, prediction)))
+        poses = PosePair(name, *(pose - pose[self.roots].mean(0) for pose in (truth, prediction)))
         errors = 1000 * (poses.prediction - poses.truth)
         self.rows.append(np.stack([np.linalg.norm(errors, axis=1), np.abs(errors[:, 2])]))
         self.extremes.offer(-float(self.rows[-1][0].mean()), lambda: poses)

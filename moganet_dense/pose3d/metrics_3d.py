@@ -13,10 +13,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 
-def distances(prediction: np.ndarray, truth: np.ndarray, root: int = 0) -> np.ndarray:
-    """Distance of each keypoint (..., K) after the roots are put upon each other: (..., K, 3)."""
-    offsets = (prediction - prediction[..., root : root + 1, :]) - (
-        truth - truth[..., root : root + 1, :]
+def distances(prediction: np.ndarray, truth: np.ndarray, roots: Sequence[int] = (0,)) -> np.ndarray:
+    """Distance of each keypoint (..., K) after the roots are put upon each other: (..., K, 3).
+
+    The root is the mean of the keypoints ``roots``, such as that of the hips.
+    """
+    roots = list(roots)
+    offsets = (prediction - prediction[..., roots, :].mean(-2, keepdims=True)) - (
+        truth - truth[..., roots, :].mean(-2, keepdims=True)
     )
     return np.linalg.norm(offsets, axis=-1)
 
@@ -65,7 +69,7 @@ class Pose3DMetric(BaseMetric):
     root: what nobody gets below without seeing depth.
 
     Args:
-        root: index of the root.
+        roots: keypoints whose mean is the root.
         collect_device: 'cpu' or 'gpu': where processes gather their results.
         prefix: before each metric's name.
     """
@@ -73,10 +77,13 @@ class Pose3DMetric(BaseMetric):
     default_prefix = 'pose3d'
 
     def __init__(
-        self, root: int = 0, collect_device: str = 'cpu', prefix: str | None = None
+        self,
+        roots: Sequence[int] = (0,),
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        self.root = root
+        self.roots = roots
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Takes the errors of some figures.
@@ -94,9 +101,9 @@ class Pose3DMetric(BaseMetric):
             )  # fmt: skip
             self.results.append(
                 {
-                    'MPJPE': 1000 * distances(found, truth, self.root).mean(),
+                    'MPJPE': 1000 * distances(found, truth, self.roots).mean(),
                     'PA-MPJPE': 1000 * procrustes_distances(found, truth).mean(),
-                    'flat_MPJPE': 1000 * distances(flat, truth, self.root).mean(),
+                    'flat_MPJPE': 1000 * distances(flat, truth, self.roots).mean(),
                 }
             )
 

@@ -6,7 +6,7 @@ turns is turned): x to the right and y down, both from 0 at the upper left corne
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Detections:
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``names``.
         names: all classes that the model knows.
-        masks: (N, H, W) bool, of the image's size; of tiled images
+        masks: (N, H, W) bool, of the image's size; of tiled and of very large images
             :class:`~moganet_dense.results.box_masks.BoxMasks`; None: the model has no masks.
         size: of the image; None: not known.
         track_ids: (N,) int64, the same for one object in all frames of a video; None: not tracked.
@@ -300,6 +300,27 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Poses3D(Poses):
+    """Poses with their keypoints in space.
+
+    Attributes:
+        points: (N, K, 3) float32, in metres relative to the root: x right, y down, z away.
+    """
+
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
+
+    def __getitem__(self, which: Any) -> 'Poses3D':
+        fields = ('keypoints', 'scores', 'boxes', 'box_scores', 'track_ids', 'points')
+        return _part(self, which, fields)
+
+    def rows(self, score_thr: float = 0.0, *, outlines: bool = False) -> list[dict[str, Any]]:
+        """As of poses, with ``points``: x, y and z of each keypoint."""
+        found = super().rows(score_thr, outlines=outlines)
+        places = np.round(self.points.astype(float), 4).tolist()
+        return [dict(row, points=each) for row, each in zip(found, places, strict=True)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Classification:
     """What an image shows.
 
@@ -389,7 +410,7 @@ def _part(result: Any, which: Any, per_object: tuple[str, ...]) -> Any:
         if not -len(result) <= which < len(result):
             raise IndexError(f'index {which} of {len(result)} objects')
         which = [which]
-    values = {field.name: getattr(result, field.name) for field in fields(result)}
+    values = {each.name: getattr(result, each.name) for each in fields(result)}
     cut = {name: values[name][which] for name in per_object if values[name] is not None}
     return replace(result, **cut)
 

@@ -81,3 +81,29 @@ def test_a_value_that_mmcv_evaluates_runs_without_the_check(tmp_path, monkeypatc
 )
 def test_registered_types_and_paths_pass(text):
     require_registered(parse_options([text]))
+
+
+@pytest.mark.parametrize(
+    ('text', 'options'),
+    [
+        ('model.backbone.arch={"depths": (1, 2), "dims": [8]}',
+         {'model.backbone.arch': {'depths': (1, 2), 'dims': [8]}}),
+        ('a={}', {'a': {}}),
+        ('a=[1,2]', {'a': [1, 2]}),
+        ('a=x=y', {'a': 'x=y'}),
+        ('--a=1', {'--a': 1}),
+    ],
+)  # fmt: skip
+def test_values_are_parsed(text, options):
+    assert parse_options([text]) == options
+
+
+@pytest.mark.parametrize('text', ['a={"b"', 'a={b: os}', 'a=[1,2', 'a=(1,', 'a={__import__("os")}'])
+def test_a_value_that_cannot_be_parsed_is_one_line(text):
+    with pytest.raises(UserError, match='the value of a is no number, text, list or dictionary'):
+        parse_options([text])
+
+
+def test_a_type_in_a_dictionary_is_refused():
+    with pytest.raises(UserError, match='os.system'):
+        require_registered(parse_options(['model.neck={"type": "os.system"}']))

@@ -175,6 +175,30 @@ def test_skeletons_of_found_people(page, image):
     assert 'foot' not in page.hover(0.25, 0.375)
 
 
+def test_poses_in_space_are_drawn_from_two_views(page, image):
+    """A bone that points away from the camera is a point from the front, a line from the side."""
+    page.choose('task', 'pose3d')
+    page.upload(image, 'poser in space, ')
+    assert page['views'].is_displayed()
+    ink = page.browser.execute_script(
+        """
+        const canvas = arguments[0], context = canvas.getContext('2d');
+        const half = canvas.width / 2;
+        return [0, half].map((left) => {
+          const { data } = context.getImageData(left, 40, half, canvas.height - 80);
+          const columns = new Set();
+          for (let i = 0; i < data.length; i += 4)
+            if (data[i] + data[i + 1] + data[i + 2] < 700) columns.add((i / 4) % half);
+          return columns.size;
+        });""",
+        page['views'],
+    )
+    assert ink[0] < 12 and ink[1] > 250
+    page.choose('task', 'detection')
+    page.until(lambda: 'detector, ' in page['status'].text)
+    assert not page['views'].is_displayed()
+
+
 def test_a_classifier_and_the_examples(page):
     page.choose('task', 'classification')
     assert not page['threshold'].is_displayed()

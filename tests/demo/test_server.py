@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -245,6 +246,21 @@ def test_skeletons_of_the_people_that_a_detector_finds(port):
     assert status == 422 and 'segmentor does not find people' in found['error']
 
 
+def test_poses_come_with_their_points_in_space(port):
+    _, found = predict(port, encoded(), 'poser%20in%20space')
+    (figure,) = found['annotations']
+    assert found['task'] == 'pose3d' and figure['points'] == [[0, 0, 0], [0, 0, 1]]
+    assert figure['keypoints'] == pytest.approx([10, 20, 0.9, 60, 20, 0.9], abs=1e-3)
+    assert found['categories'][0]['skeleton'] == [[1, 2]]
+
+
+def test_a_3d_config_is_offered_under_its_task(tmp_path):
+    (tmp_path / 'a.pth').touch()
+    config = str(ROOT / 'configs/pose3d/simcc3d_moganet_t_hands.py')
+    (choice,) = ModelCache.of([config, str(tmp_path / 'a.pth')]).choices.values()
+    assert choice.task == 'pose3d'
+
+
 def test_classes_come_with_their_probability(port):
     _, found = predict(port, encoded(), 'classifier')
     assert found['classes'][0] == dict(label=1, name=NAMES[1], score=0.75)
@@ -349,6 +365,40 @@ def test_the_models_of_the_command_line(tmp_path):
     ]:
         with pytest.raises(UserError, match=words):
             ModelCache.of(wrong)
+
+
+def test_examples_are_the_first_validation_images_of_the_config(tmp_path):
+    """Those of the page where the data set is not there; nothing else of the folder is served."""
+    folder = tmp_path / 'own' / 'val'
+    folder.mkdir(parents=True)
+    for k in range(5):
+        (folder / f'{k}.png').write_bytes(encoded(width=10 + k))
+    (folder / '0.txt').write_text('secret')
+    (tmp_path / 'best.pth').touch()
+    config = tmp_path / 'cells.py'
+    config.write_text(
+        f'_base_ = {str(ROOT / "configs/seg/sem_fpn_moganet_t.py")!r}\n'
+        f'test_dataloader = dict(dataset=dict(data_root={str(tmp_path / "own")!r}, '
+        'data_prefix=dict(img_path="val", seg_map_path="none")))\n'
+    )
+    elsewhere = str(ROOT / 'configs/seg/upernet_moganet_t.py')
+    pair = [f'{tmp_path}/best.pth']
+    cache = ModelCache.of([elsewhere, *pair, str(config), *pair])
+    with served(cache=cache) as port:
+        listed = json.loads(ask(port, 'GET', '/models')[2])['models']
+        assert [model['examples'] for model in listed] == [0, 3]
+        for k in range(3):
+            status, headers, content = ask(port, 'GET', f'/samples/1/{k}')
+            assert status == 200 and content == (folder / f'{k}.png').read_bytes()
+            assert headers['content-type'] == 'image/png'
+        for path in (
+            '/samples/1/3',
+            '/samples/0/0',
+            '/samples/9/0',
+            '/samples/1/-1',
+            '/samples/1/x',
+        ):
+            assert ask(port, 'GET', f'/samples/{path}')[0] == 404
 
 
 def test_what_keeps_the_server_from_starting(monkeypatch):

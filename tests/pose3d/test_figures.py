@@ -14,6 +14,7 @@ pytest.importorskip('mmpose')
 from moganet_dense.engine.job import Job
 from moganet_dense.pose3d import Figures3D, Pose3DMetric
 from moganet_dense.pose3d.drawn_figures import SKELETONS, project, random_pose, render
+from moganet_dense.pose3d.layouts import drawn
 from moganet_dense.pose3d.metrics_3d import distances, to_camera
 from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
 from moganet_dense.visualization.skeletons_3d import draw_two_views
@@ -67,7 +68,7 @@ def test_pixels_become_metres_by_the_bones():
     skeleton = SKELETONS['body']
     pose = random_pose(skeleton, np.random.default_rng(0))
     seen = pose * (200, 200, 1) + (30, 40, 0.5)  # 200 pixels a metre, depths from elsewhere
-    np.testing.assert_allclose(to_metres(seen, skeleton), pose, atol=1e-9)
+    np.testing.assert_allclose(to_metres(seen, drawn('body')), pose, atol=1e-9)
 
 
 def test_two_views_show_width_and_depth():
@@ -103,6 +104,20 @@ def test_train_test_and_predict(tmp_path, monkeypatch):
     assert cv2.imread(str(sheet)).shape == (320, 3 * 320, 3)
     (pose,) = json.loads(file.read_text())['poses'].values()
     assert np.array(pose['points']).shape == (17, 3) and pose['points'][0] == [0, 0, 0]
+
+
+@pytest.mark.long
+def test_mini_reads_depths_of_new_figures(tmp_path, monkeypatch):
+    """The whole of ``--mini`` on figures that it has not seen: below the true places in the image
+    at the depth of the root, which have 196 mm."""
+    from moganet_dense.engine.train import test, train
+
+    monkeypatch.chdir(tmp_path)
+    job = Job(CONFIG, mini=True)
+    work_dir = train(job)
+    metrics = test(job, str(work_dir / 'epoch_2.pth'))
+    assert metrics['pose3d/flat_MPJPE'] == pytest.approx(196, abs=5)
+    assert metrics['pose3d/MPJPE'] < 165
 
 
 @pytest.mark.slow

@@ -19,6 +19,9 @@ SIZES = {  # parameters in millions; that of InterNet with T was known before
     'simcc3d_moganet_t_figures': 5.78,
     'simcc3d_moganet_s_figures': 25.88,
     'simcc3d_moganet_t_hands': 5.83,
+    # of a keypoint 49 C + 1 more than for figures, and 256 more of each bin and place of the map
+    'simcc3d_moganet_t_h3wb': 7.41,
+    'simcc3d_moganet_s_h3wb': 28.96,
 }
 
 

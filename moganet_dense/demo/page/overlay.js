@@ -22,8 +22,9 @@ export function objectsOf(response, shown) {
       box: { x, y, width, height },
       runs: row.segmentation,
       keypoints: row.keypoints && keypoints(row.keypoints, kind),
+      points: row.points,
       links: kind.skeleton,
-      colour: shown.colours[response.task === 'pose' ? i : row.category_id],
+      colour: shown.colours[row.keypoints ? i : row.category_id],
     };
   });
 }

@@ -1,12 +1,14 @@
 // The page: sends an image to the server and draws the response. No library, no external requests.
 import { decodeRuns, inflate } from './rle.js';
 import { drawObjects, isShown, objectAt, objectsOf } from './overlay.js';
+import { drawViews } from './views.js';
 
 const $ = (id) => document.getElementById(id);
 const TASKS = {
   detection: 'Boxes, masks',
   segmentation: 'Segmentation',
   pose: 'Skeletons',
+  pose3d: 'Skeletons in space',
   classification: 'Classification',
 };
 
@@ -35,6 +37,21 @@ function offerModels() {
   fill($('detector'), [['', 'The image is one person'], ...detectors.map((m) => [m.name, `Found by ${m.name}`])]);
   $('detector-field').hidden = $('task').value !== 'pose';
   $('threshold-field').hidden = $('task').value === 'classification';
+  offerExamples();
+}
+
+const general = [...$('examples').children]; // of the page; a model may have its own
+
+function offerExamples() {
+  const number = offered.findIndex((model) => model.name === $('model').value);
+  const count = offered[number]?.examples ?? 0;
+  const own = [...Array(count).keys()].map((k) => {
+    const button = general[k].cloneNode(true);
+    button.dataset.src = button.firstElementChild.src = `samples/${number}/${k}`;
+    button.firstElementChild.alt = `Example ${k + 1} of the data set`;
+    return button;
+  });
+  $('examples').replaceChildren(...(count ? own : general));
 }
 
 async function begin() {
@@ -105,7 +122,7 @@ async function takeAnswer(answer) {
 
 function forget() {
   found = lit = null;
-  $('downloads').hidden = $('tip').hidden = true;
+  $('downloads').hidden = $('tip').hidden = $('views').hidden = true;
   $('list').replaceChildren();
   const { bitmap } = image;
   $('stage').hidden = !bitmap;
@@ -133,6 +150,9 @@ function show() {
   const all = found.objects.length;
   say(`${summary(objects.length, all)}${found.response.model}, ${found.response.seconds.toFixed(2)} s.`);
   $('list').replaceChildren(...objects.map(row));
+  const inSpace = objects.filter((object) => object.points);
+  $('views').hidden = !inSpace.length;
+  if (inSpace.length) drawViews($('views'), inSpace);
 }
 
 function summary(shown, all) {
@@ -214,7 +234,7 @@ async function takeExample(source) {
 const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
 
 $('task').addEventListener('change', () => { offerModels(); ask(); });
-$('model').addEventListener('change', ask);
+$('model').addEventListener('change', () => { offerExamples(); ask(); });
 $('detector').addEventListener('change', ask);
 $('threshold').addEventListener('input', () => {
   $('threshold-value').textContent = threshold().toFixed(2);
