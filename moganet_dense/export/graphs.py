@@ -67,6 +67,8 @@ class SegmentationGraph(Graph):
             )
         self.model = model
         self.by_queries = sums_queries(model.decode_head)
+        padded = getattr(model.data_preprocessor, 'test_cfg', None) or {}
+        self.divisor = padded.get('size_divisor', 1)
         self.binary = model.out_channels == 1  # the other class is what a sigmoid leaves
         free_sizes(model)
 
@@ -75,12 +77,18 @@ class SegmentationGraph(Graph):
         return images, torch.tensor([height * 5 // 4, width * 4 // 3])
 
     def forward(self, images: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-        head, maps = self.model.decode_head, self.model.extract_feat(images)
-        corners, shape = head.align_corners, images.shape[2:]
+        head, given = self.model.decode_head, images.shape[2:]
+        if self.divisor > 1:  # as mmseg's data preprocessor pads when testing, and cuts the logits
+            below, right = (-length % self.divisor for length in given)
+            value = float(self.model.data_preprocessor.pad_val)
+            images = F.pad(images, (0, right, 0, below), value=value)
+        maps, corners, shape = self.model.extract_feat(images), head.align_corners, images.shape[2:]
         if self.by_queries:
             logits = summed_queries(*(stages[-1] for stages in head(maps, None)), shape)
         else:
             logits = F.interpolate(head(maps), shape, mode='bilinear', align_corners=corners)
+        if self.divisor > 1:
+            logits = logits[..., : given[0], : given[1]]
         if self.binary:
             logits = torch.cat([torch.full_like(logits, threshold_logit(head)), logits], dim=1)
         if torch.jit.is_tracing():

@@ -116,9 +116,9 @@ def _of_keypoints(
     """Of keypoints and their scores.
 
     Where a heatmap is flat, DARK divides by nearly zero, and rounding decides how far a keypoint
-    moves. Those that the toolbox itself moves when the images change by a hundred thousandth, and
-    those without a positive peak, for which it reads another heatmap, are compared by their score
-    alone.
+    moves. So a difference counts beside the distance by which the toolbox itself moves the keypoint
+    when the images change by TOLERANCE. Keypoints without a positive peak, for which it reads
+    another heatmap, are compared by their score alone.
     """
     keypoints, scores = _keypoints(model, images, mirrored)
     if found[0].shape != keypoints.shape:
@@ -127,14 +127,9 @@ def _of_keypoints(
     places = np.abs(found[0] - keypoints).max(2) / side
     if places.max() > TOLERANCE:
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-        moved, _ = _keypoints(model, images * (1 + 1e-5 * noise), mirrored)
-        steady = (np.abs(moved - keypoints).max(2) / side <= TOLERANCE) & (scores > 0)
-        if not steady.any():
-            raise UserError(
-                'the model finds no keypoint to compare the file by: each moves when the images '
-                'change by a hundred thousandth; nothing was written'
-            )
-        places = places[steady]
+        moved, _ = _keypoints(model, images * (1 + TOLERANCE * noise), mirrored)
+        distance = np.abs(moved - keypoints).max(2) / side
+        places = np.where(scores > 0, places / np.maximum(1, distance / TOLERANCE), 0)
     return max(float(places.max()), relative(found[1], scores))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from mmseg.registry import MODELS
 from tensorrt import OPSETS, unsupported
 from tiny_graphs import CODECS, HEADS, KINDS, MIRRORED, as_run, axes, graph, heatmaps, inputs_of
 
@@ -69,6 +70,28 @@ def test_labels_are_those_of_mmseg_exactly():
             )
         assert len(wanted.unique()) > 1, kind
         assert (labels == wanted).all(), kind
+
+
+def test_images_are_padded_as_mmsegs_preprocessor_pads_them(tmp_path):
+    """SegNeXt's config pads to multiples of 32 when testing; logits are cut again."""
+    from mmseg.structures import SegDataSample
+
+    model = copy.deepcopy(graph('Ham').model)
+    cfg = dict(size_divisor=32)
+    model.data_preprocessor = MODELS.build(
+        dict(type='SegDataPreProcessor', mean=[0.0] * 3, std=[1.0] * 3, pad_val=7, test_cfg=cfg)
+    )
+    padding = SegmentationGraph(model).eval().requires_grad_(False)
+    write_onnx(padding, padding.examples(torch.randn(1, 3, 64, 64)), False, {}, tmp_path / 'm.onnx')
+    for height, width in ((70, 90), (64, 96), (33, 65)):
+        image, size = torch.randn(1, 3, height, width), (height, width)
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))
+        data = model.data_preprocessor(dict(inputs=[image[0]], data_samples=[sample]), False)
+        assert [n % 32 for n in data['inputs'].shape[2:]] == [0, 0]
+        with torch.no_grad():
+            (wanted,) = model.predict(**data)
+        labels = run_onnx(tmp_path / 'm.onnx')(image.numpy(), np.array(size))[0][0]
+        assert (labels == wanted.pred_sem_seg.data[0].numpy()).mean() > 0.999
 
 
 def test_bases_of_ham_are_drawn_once():
