@@ -1,6 +1,7 @@
 """Real models of each task: stopped by a signal and resumed, they end as if never stopped."""
 
 import pytest
+import stop_at  # noqa: F401 registers StopAt
 import torch
 from conftest import ROOT
 from narrow import narrow
@@ -8,8 +9,8 @@ from narrow import narrow
 from moganet_dense.cli import main
 
 HOOKS = """
-custom_imports = dict(imports=['moganet_dense', 'stop_at'])
 custom_hooks = {hooks}
+default_hooks = dict(record=None)
 """
 SHORT = dict(epochs='train_cfg.max_epochs=2', iterations='train_cfg.max_iters=6')
 
@@ -27,6 +28,7 @@ def test_resuming_is_exact(config, loop, workspace):
     def train(work_dir: str, hooks: str, *more: str) -> int:
         path = narrow(ROOT / f'configs/{config}.py', workspace, HOOKS.format(hooks=hooks))
         small = ['train_dataloader.dataset.indices=12', 'train_dataloader.batch_size=4']
+        small += ['val_dataloader.dataset.indices=4']
         small += ['default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=100', SHORT[loop]]
         options = ['--mini', '--no-check', '--work-dir', work_dir, '--cfg-options', *small]
         return main(['train', str(path), *more, *options])

@@ -57,7 +57,7 @@ def assert_asks_for_trust(marker: Path, capsys, *arguments: str) -> None:
 def toy(tmp_path, monkeypatch) -> Path:
     """A config of a model of a few numbers, trained for an epoch in the folder ``work``."""
     monkeypatch.chdir(tmp_path)
-    config = write_config(tmp_path, length=1)
+    config = write_config(tmp_path, length=1, record=True)
     with open(config, 'a') as file:
         file.write('test_dataloader = val_dataloader\ntest_evaluator = val_evaluator\n')
         file.write("test_cfg = dict(type='TestLoop')\n")

@@ -88,7 +88,10 @@ class ToyMetric(BaseMetric):
 def write_config(
     folder: Path, by_epoch: bool = True, workers: int = 0, length: int = 4, **options
 ) -> Path:
-    """A config of ``length`` epochs of 6 batches, or of as many iterations."""
+    """A config of ``length`` epochs of 6 batches, or of as many iterations.
+
+    Without ``record=True`` no report is written: that takes longer than the training.
+    """
     length = length if by_epoch else 6 * length
     sampler = 'DefaultSampler' if by_epoch else 'InfiniteSampler'
     unit = 'epochs' if by_epoch else 'iters'
@@ -100,6 +103,7 @@ def write_config(
             interval=options.pop('interval', 1 if by_epoch else 6),
             weight=options.pop('weight', 1), accumulate=options.pop('accumulate', 1),
             val=options.pop('val', 1 if by_epoch else 6), seed=options.pop('seed', 3),
+            record='' if options.pop('record', False) else 'record=None,',
         )
     )  # fmt: skip
     assert not options, options
@@ -132,6 +136,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch={by_epoch}, interval={interval},
                     max_keep_ckpts=2, save_best='loss', rule='less'),
     logger=dict(type='LoggerHook', interval=100),
+    {record}
 )
 custom_hooks = [dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1)]
 log_processor = dict(by_epoch={by_epoch}, window_size=1)

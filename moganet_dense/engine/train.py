@@ -131,19 +131,7 @@ def train(
     track(cfg, trackers)
     tested = _for_tta(cfg) if tta else None
     with _running(cfg, show_all), stopping_at_once(cfg.work_dir), storage_errors(cfg.work_dir):
-        summary = _check(cfg) if check and is_main_process() else None
-        lock(cfg.work_dir)
-        try:
-            if summary is not None:
-                text = json.dumps(summary.content(), indent=1)
-                write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
-            runner = _build_runner(cfg)
-            with one_line('the training cannot be built'):
-                runner.train_loop, runner.val_loop  # noqa: B018 properties that build
-                runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-            runner.train()
-        finally:
-            unlock(cfg.work_dir)
+        runner = _train(cfg, check)
     best = runner.message_hub.runtime_info.get(BEST)
     print_log(f'Trained: {cfg.work_dir}' + (f'; best checkpoint {best}' if best else ''), 'current')
     if tested is not None:
@@ -151,6 +139,24 @@ def train(
         _set_hook(tested, 'RecordHook', checkpoint=checkpoint)
         _evaluate(tested, checkpoint, Form(), show_all)
     return Path(cfg.work_dir)
+
+
+def _train(cfg: Config, check: bool) -> Runner:
+    """Checks the data, builds the runner of a config, and trains; returns that runner."""
+    summary = _check(cfg) if check and is_main_process() else None
+    lock(cfg.work_dir)
+    try:
+        if summary is not None:
+            text = json.dumps(summary.content(), indent=1)
+            write_whole(Path(cfg.work_dir, DATA_SUMMARY), text.encode())
+        runner = _build_runner(cfg)
+        with one_line('the training cannot be built'):
+            runner.train_loop, runner.val_loop  # noqa: B018 properties that build
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.train()
+    finally:
+        unlock(cfg.work_dir)
+    return runner
 
 
 def _for_tta(cfg: Config) -> Config | None:

@@ -40,7 +40,7 @@ def as_before(monkeypatch):
 def trained(tmp_path_factory) -> Path:
     """A folder with toy.py and its work dir."""
     folder = tmp_path_factory.mktemp('trained')
-    config = write_config(folder, length=1)
+    config = write_config(folder, length=1, record=True)
     config.write_text(config.read_text() + TEST)
     done = run_command(['train', str(config), '--work-dir', str(folder / 'work')])
     assert done.code == 0, done
@@ -69,7 +69,7 @@ def test_output_that_cannot_be_written(stdout, code, said, tmp_path):
 
 @pytest.mark.parametrize('stdout', ['closed', 'left', 'full'])
 def test_training_does_not_need_its_output(stdout, tmp_path):
-    config = write_config(tmp_path, length=1)
+    config = write_config(tmp_path, length=1, record=True)
 
     def print_more() -> None:
         module, whole = moganet_dense.engine.train, moganet_dense.engine.train.train
@@ -125,7 +125,7 @@ def of_files(number: int):
 @pytest.mark.parametrize('number', [12, 32, 40, 64])
 def test_few_file_descriptors(number, trained, tmp_path):
     """Fewer than a training with workers needs: one line with the fix; enough: it trains."""
-    config = write_config(tmp_path, length=1, workers=2)
+    config = write_config(tmp_path, length=1, workers=2, record=True)
     arguments = ['train', str(config), '--work-dir', str(tmp_path / 'work')]
     done = run_command(arguments, before=of_files(number))
     if done.code:
@@ -145,7 +145,7 @@ def no_threads() -> None:
 
 
 def test_no_threads(tmp_path):
-    config = write_config(tmp_path, length=1, workers=1)
+    config = write_config(tmp_path, length=1, workers=1, record=True)
     done = run_command(
         ['train', str(config), '--work-dir', str(tmp_path / 'work')], before=no_threads
     )
@@ -284,7 +284,7 @@ def small_shared_memory() -> None:
 
 
 def test_a_small_shared_memory_is_one_line(tmp_path):
-    config = write_config(tmp_path, length=2, workers=2)
+    config = write_config(tmp_path, length=2, workers=2, record=True)
     config.write_text(config.read_text().replace('batch_size=4', 'batch_size=22'))
     done = run_command(
         ['train', str(config), '--work-dir', str(tmp_path / 'work')], before=small_shared_memory
@@ -301,7 +301,7 @@ def test_a_small_shared_memory_is_one_line(tmp_path):
 
 @pytest.mark.parametrize('renamed', [False, True])
 def test_a_work_dir_that_vanishes_is_one_line(renamed, tmp_path, capsys):
-    config = write_config(tmp_path, length=2)
+    config = write_config(tmp_path, length=2, record=True)
     text = config.read_text().replace("'toy']", "'toy', 'stop_at']")
     hook = f"custom_hooks += [dict(type='RemoveWorkDir', iteration=8, renamed={renamed})]"
     config.write_text(f'{text}{hook}\n')

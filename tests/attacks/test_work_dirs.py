@@ -29,7 +29,7 @@ def as_before(monkeypatch):
 
 
 def run(folder: Path, work: str, length: int, **how) -> Path:
-    train(Job(write_config(folder, length=length), work_dir=str(folder / work)), **how)
+    train(Job(write_config(folder, length=length, record=True), work_dir=str(folder / work)), **how)
     return folder / work
 
 
@@ -116,7 +116,7 @@ def test_a_second_training_in_the_folder_is_refused(tmp_path, capsys):
     )  # fmt: skip
     try:
         assert holder.stdout.readline() == 'locked\n'
-        config = str(write_config(tmp_path))
+        config = str(write_config(tmp_path, record=True))
         assert main(['train', config, '--work-dir', str(work)]) == 1
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error')]
         assert f'another training (process {holder.pid} on ' in line and '--work-dir' in line

@@ -10,6 +10,8 @@ from moganet_dense.engine.formatted_config import FormattedOnce
 from moganet_dense.engine.job import Job
 from moganet_dense.engine.train import train
 
+FORMATTED = True  # see conftest
+
 
 @pytest.fixture
 def formatted(monkeypatch) -> list[str]:
@@ -37,14 +39,14 @@ def test_the_text_is_mmengines_and_follows_the_content(formatted):
 
 
 def test_a_training_formats_its_config_once(formatted, tmp_path):
-    train(Job(toy.write_config(tmp_path), work_dir=str(tmp_path / 'work')))
+    train(Job(toy.write_config(tmp_path, record=True), work_dir=str(tmp_path / 'work')))
     assert len(formatted) == len(set(formatted)) <= 2
 
 
 def test_a_second_run_draws_into_its_own_folder(tmp_path):
     folders = []
     for name in ('one', 'two'):
-        text = toy.write_config(tmp_path).read_text()
+        text = toy.write_config(tmp_path, record=True).read_text()
         config = tmp_path / f'{name}.py'
         config.write_text(f"{text}visualizer = dict(type='Visualizer', name='visualizer', "
                           "vis_backends=[dict(type='LocalVisBackend')])\n")  # fmt: skip

@@ -30,7 +30,7 @@ def trained(tmp_path):
     """Trains the toy for 12 iterations; returns the work dir."""
 
     def run(name: str = 'work'):
-        config = write_config(tmp_path, length=2)
+        config = write_config(tmp_path, length=2, record=True)
         text = config.read_text().replace("'LoggerHook', interval=100", "'LoggerHook', interval=3")
         config.write_text(text)
         return train(Job(config, work_dir=str(tmp_path / name)))
@@ -99,7 +99,7 @@ def test_without_tensorboard_training_says_so_and_continues(trained, monkeypatch
 
 def test_a_tracker_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(trackers, '_installed', lambda name: False)
-    config = str(write_config(tmp_path))
+    config = str(write_config(tmp_path, record=True))
     work = str(tmp_path / 'work')
     assert main(['train', config, '--tracker', 'mlflow', '--work-dir', work]) == 1
     (line,) = (x for x in capsys.readouterr().err.splitlines() if x.startswith('error'))

@@ -28,6 +28,67 @@ def turned(source, target, channels, TAPS: tl.constexpr, block, SIZE: tl.constex
 
 
 @triton.jit
+def square_weight(
+    proj_1, gate, value, proj_2, scale_1, sigma, square, square_2, square_2_scaled, C, which, part,
+    SIZE: tl.constexpr,
+):  # fmt: skip
+    """One of the five weights of C x C."""
+    if which == 0:
+        copied(proj_1, square, C, C, scale_1, sigma, part, False, False, SIZE)
+    elif which == 1:
+        copied(gate, square + C * C, C, C, scale_1, sigma, part, False, False, SIZE)
+    elif which == 2:
+        copied(value, square + 2 * C * C, C, C, scale_1, sigma, part, False, False, SIZE)
+    elif which == 3:
+        copied(proj_2, square_2, C, C, scale_1, sigma, part, False, False, SIZE)
+    else:
+        copied(proj_2, square_2_scaled, C, C, scale_1, sigma, part, True, False, SIZE)
+
+
+@triton.jit
+def wide_weight(
+    fc1, fc2, sigma, scale_2, wide, last, last_scaled, C, R, which, part, SIZE: tl.constexpr
+):
+    """One of the three weights of C x R."""
+    if which == 0:
+        copied(fc1, wide, R, C, scale_2, sigma, part, False, False, SIZE)
+    elif which == 1:
+        copied(fc2, last, C, R, scale_2, sigma, part, False, True, SIZE)
+    else:
+        copied(fc2, last_scaled, C, R, scale_2, sigma, part, True, True, SIZE)
+
+
+@triton.jit
+def row_product(matrix, vector, target, columns, row, INNER: tl.constexpr):
+    """target[row] = matrix[row] . vector, in float32."""
+    total = tl.zeros((INNER,), tl.float32)
+    for first in range(0, columns, INNER):
+        at = first + tl.arange(0, INNER)
+        weight = tl.load(matrix + row * columns + at, mask=at < columns, other=0.0).to(tl.float32)
+        total += weight * tl.load(vector + at, mask=at < columns, other=0.0).to(tl.float32)
+    tl.store(target + row, tl.sum(total, 0))
+
+
+@triton.jit
+def depthwise_taps(conv0, conv1, conv2, conv3, taps, C, R, block, SIZE: tl.constexpr):
+    """One of the four depth-wise convolutions: 5 x 5 of C channels, 5 x 5 of 3 C / 8, 7 x 7 of
+    C / 2, 3 x 3 of R."""
+    middle, high = 3 * C // 8, C // 2
+    of_0, of_1, of_2 = tl.cdiv(25 * C, SIZE), tl.cdiv(25 * middle, SIZE), tl.cdiv(49 * high, SIZE)
+    if block < of_0:
+        turned(conv0, taps, C, 25, block, SIZE)
+    block -= of_0
+    if (block >= 0) & (block < of_1):
+        turned(conv1, taps + 25 * C, middle, 25, block, SIZE)
+    block -= of_1
+    if (block >= 0) & (block < of_2):
+        turned(conv2, taps + 25 * (C + middle), high, 49, block, SIZE)
+    block -= of_2
+    if block >= 0:
+        turned(conv3, taps + 25 * (C + middle) + 49 * high, R, 9, block, SIZE)
+
+
+@triton.jit
 def prepare_kernel(
     proj_1, gate, value, proj_2, scale_1, fc1, fc2, sigma, scale_2, row,
     conv0, conv1, conv2, conv3,
@@ -42,31 +103,15 @@ def prepare_kernel(
     depth-wise convolutions, (taps, channels) each.
     """
     block = tl.program_id(0)
-    of_square, of_wide = tl.cdiv(C * C, SIZE), tl.cdiv(C * R, SIZE)
-    middle, high = 3 * C // 8, C // 2
+    of_square, of_wide, of_row = tl.cdiv(C * C, SIZE), tl.cdiv(C * R, SIZE), tl.cdiv(8 * R, SIZE)
     if block < 5 * of_square:
-        which, part = block // of_square, block % of_square
-        if which == 0:
-            copied(proj_1, square, C, C, scale_1, sigma, part, False, False, SIZE)
-        elif which == 1:
-            copied(gate, square + C * C, C, C, scale_1, sigma, part, False, False, SIZE)
-        elif which == 2:
-            copied(value, square + 2 * C * C, C, C, scale_1, sigma, part, False, False, SIZE)
-        elif which == 3:
-            copied(proj_2, square_2, C, C, scale_1, sigma, part, False, False, SIZE)
-        else:
-            copied(proj_2, square_2_scaled, C, C, scale_1, sigma, part, True, False, SIZE)
+        square_weight(proj_1, gate, value, proj_2, scale_1, sigma, square, square_2,
+                      square_2_scaled, C, block // of_square, block % of_square, SIZE)  # fmt: skip
     block -= 5 * of_square
     if (block >= 0) & (block < 3 * of_wide):
-        which, part = block // of_wide, block % of_wide
-        if which == 0:
-            copied(fc1, wide, R, C, scale_2, sigma, part, False, False, SIZE)
-        elif which == 1:
-            copied(fc2, last, C, R, scale_2, sigma, part, False, True, SIZE)
-        else:
-            copied(fc2, last_scaled, C, R, scale_2, sigma, part, True, True, SIZE)
+        wide_weight(fc1, fc2, sigma, scale_2, wide, last, last_scaled, C, R, block // of_wide,
+                    block % of_wide, SIZE)  # fmt: skip
     block -= 3 * of_wide
-    of_row = tl.cdiv(8 * R, SIZE)
     if (block >= 0) & (block < of_row):
         at = block * SIZE + tl.arange(0, SIZE)
         value_of = tl.load(row + at, mask=at < R, other=0.0)
@@ -74,25 +119,10 @@ def prepare_kernel(
         tl.store(place, value_of.to(last_scaled.dtype.element_ty), mask=at < 8 * R)
     block -= of_row
     if (block >= 0) & (block < C):
-        total = tl.zeros((INNER,), tl.float32)
-        for first in range(0, R, INNER):
-            at = first + tl.arange(0, INNER)
-            weight = tl.load(fc2 + block * R + at, mask=at < R, other=0.0).to(tl.float32)
-            total += weight * tl.load(sigma + at, mask=at < R, other=0.0).to(tl.float32)
-        tl.store(shift + block, tl.sum(total, 0))
+        row_product(fc2, sigma, shift, R, block, INNER)
     block -= C
-    of_0, of_1, of_2 = tl.cdiv(25 * C, SIZE), tl.cdiv(25 * middle, SIZE), tl.cdiv(49 * high, SIZE)
-    if (block >= 0) & (block < of_0):
-        turned(conv0, taps, C, 25, block, SIZE)
-    block -= of_0
-    if (block >= 0) & (block < of_1):
-        turned(conv1, taps + 25 * C, middle, 25, block, SIZE)
-    block -= of_1
-    if (block >= 0) & (block < of_2):
-        turned(conv2, taps + 25 * (C + middle), high, 49, block, SIZE)
-    block -= of_2
     if block >= 0:
-        turned(conv3, taps + 25 * (C + middle) + 49 * high, R, 9, block, SIZE)
+        depthwise_taps(conv0, conv1, conv2, conv3, taps, C, R, block, SIZE)
 
 
 @triton.jit
