@@ -51,6 +51,21 @@ def encoded(width=100, height=80, kind='PNG', **options) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.parametrize('count', [module.ARRIVING, 90])
+@pytest.mark.parametrize('chunked', [False, True])
+def test_slow_uploads_do_not_shut_others_out(count, chunked, port):
+    length = 'Transfer-Encoding: chunked' if chunked else 'Content-Length: 1000'
+    head = f'POST /predict?model=detector HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n'
+    head += 'Content-Type: application/octet-stream\r\n\r\n' + ('1\r\nx\r\n' if chunked else 'x')
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(count):
+            slow.append(stack.enter_context(socket.create_connection(('127.0.0.1', port), 60)))
+            slow[-1].sendall(head.encode())
+        assert predict(port, encoded())[0] == 200
+        assert b' 408 ' in slow[0].recv(1000)
+
+
 def test_the_page_and_its_parts_are_there(port):
     status, headers, body = ask(port, 'GET', '/')
     assert status == 200 and headers['content-type'].startswith('text/html')
