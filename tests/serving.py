@@ -102,10 +102,10 @@ class _Callable:
 
 
 @contextmanager
-def served(watched: Watched, allowed=()):
-    """The port of a server that runs until the block ends."""
+def served(watched: Watched | None = None, allowed=(), cache: ModelCache | None = None):
+    """The port of a server that runs until the block ends, with its models those of ANSWERS."""
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
-    found = Server(ModelCache(choices, watched.load), allowed)
+    found = Server(cache or ModelCache(choices, watched.load), allowed)
     config = uvicorn.Config(
         found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
     )

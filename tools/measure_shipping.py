@@ -2,11 +2,14 @@
 
     python tools/measure_shipping.py parity onnx [CONFIG ...]          # random weights
     python tools/measure_shipping.py parity torch-export [CONFIG ...]  # minutes each
+    python tools/measure_shipping.py forms IMAGE [CONFIG ...]  # float16, OpenVINO; random weights
     python tools/measure_shipping.py int8 CONFIG CHECKPOINT  # trained with --mini, on mini
     python tools/measure_shipping.py cold CONFIG CHECKPOINT IMAGE  # against the full stack
 
 ``parity`` exports each config, by default those of EXPORTED, as the command does, and prints the
-difference that the exporter found. ``int8`` exports float32, dynamic and static files with
+difference that the exporter found. ``forms`` runs the float32 file of each on an image by
+onnxruntime, and prints how far the float16 file, and OpenVINO in float32, agree with that.
+``int8`` exports float32, dynamic and static files with
 ``--mini`` and evaluates them by COCO's AP of boxes, and of masks, or by mIoU. ``cold`` makes an
 environment of NumPy, OpenCV and onnxruntime, weighs it, and times the start of Python to the first
 result.
@@ -75,6 +78,48 @@ def parity(form: str = '', *configs: str) -> None:
                 name = config + (' --backbone' if backbone else '')
                 name += ' --shape 192 256' if two else ''
                 print(f'| `{name}` | {error:.1e} | {size:.0f} | {took:.0f} |', flush=True)
+
+
+def forms(image: str, *configs: str) -> None:
+    """The float16 file, and OpenVINO where it is installed, beside the float32 file."""
+    import torch
+
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.engine.job import Job
+    from moganet_dense.export import export
+    from moganet_dense.export.agreement import compared
+    from moganet_dense.export.formats import run_onnx
+    from moganet_dense.toolboxes.build import build
+
+    sys.path.insert(0, str(ROOT / 'tests'))
+    from randomised import randomised
+
+    print('| model | MB | float16 MB | float16 | OpenVINO |\n| --- | --- | --- | --- | --- |')
+    with tempfile.TemporaryDirectory() as folder:
+        for config in configs or EXPORTED:
+            torch.manual_seed(0)
+            model = randomised(build(read_config(config)))
+            weights = f'{folder}/weights.pth'
+            torch.save(dict(state_dict=model.state_dict()), weights)
+            single, half = (Path(folder, name) for name in ('single.onnx', 'half.onnx'))
+            export(Job(config), weights, str(single))
+            export(Job(config), weights, str(half), fp16=True)
+            runtime = model_of(str(single))
+            feed = list(runtime.inputs(read(Path(image))).values())
+            wanted = run_onnx(single)(*feed)
+            words = [
+                compared(runtime.task, [(wanted, run(*feed))])
+                for run in (run_onnx(half), by_openvino(single))
+            ]
+            sizes = ' | '.join(f'{path.stat().st_size / 1e6:.1f}' for path in (single, half))
+            print(f'| `{config}` | {sizes} | {" | ".join(words)} |', flush=True)
+
+
+def by_openvino(path: Path) -> Callable:
+    import openvino
+
+    model = openvino.compile_model(str(path), 'CPU', dict(INFERENCE_PRECISION_HINT='f32'))
+    return lambda *inputs: [np.asarray(part) for part in model(list(inputs)).values()]
 
 
 def int8(config: str, checkpoint: str) -> None:
@@ -198,7 +243,7 @@ def weight(folder: Path) -> float:
 
 if __name__ == '__main__':
     what, *rest = sys.argv[1:] or ['']
-    commands = dict(parity=parity, int8=int8, cold=cold)
+    commands = dict(parity=parity, forms=forms, int8=int8, cold=cold)
     if what not in commands:
         sys.exit(__doc__)
     commands[what](*rest)

@@ -18,17 +18,19 @@ from . import options
 @click.option(
     '--int8', type=click.Choice(['dynamic', 'static']), help='Quantise the weights to int8 (ONNX).'
 )
+@click.option('--fp16', is_flag=True, help='Let the network compute in float16 (ONNX), for GPUs.')
 @options.mini
 @options.cfg_options
 @click.option('--calibrate', metavar='DIR', help='Images that calibrate static int8.')
 @options.trust
-def command(words, out, form, shape, backbone, int8, mini, cfg_options, calibrate) -> None:
+def command(words, out, form, shape, backbone, int8, fp16, mini, cfg_options, calibrate) -> None:
     """Export a model to a file that runs without this package.
 
-    The file contains the fused model and its post-processing. Supported: RetinaNet, Faster, Mask
-    and Cascade R-CNN, segmentation, top-down pose and classification. Its outputs are compared
-    with PyTorch before it is written. CONFIG and CHECKPOINT may be model names from the zoo; or
-    pass a work dir in place of both. Default of --out: NAME.onnx or NAME.pt2.
+    The file contains the fused model and its post-processing. Supported: RetinaNet, ATSS, FCOS,
+    GFL, RTMDet, Faster, Mask and Cascade R-CNN, segmentation, top-down pose and classification.
+    Its outputs are compared with PyTorch before it is written. CONFIG and CHECKPOINT may be model
+    names from the zoo; or pass a work dir in place of both. Default of --out: NAME.onnx or
+    NAME.pt2.
 
     \b
     moganet-dense export retinanet_moganet_s --out retinanet.onnx
@@ -44,4 +46,4 @@ def command(words, out, form, shape, backbone, int8, mini, cfg_options, calibrat
     from ..export import export
 
     job = Job(config, cfg_options=cfg_options, mini=mini)
-    export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate)
+    export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate, fp16)

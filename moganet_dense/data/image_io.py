@@ -17,12 +17,15 @@ import numpy as np
 from ..utils.errors import UserError, reason_of
 from ..utils.regular_files import read_regular
 from .annotations import is_far, mask
+from .tiff import has_many_channels, is_tiff, read_tiff
 
 IGNORED = 255
 """The label of pixels without a class."""
 
 _MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
 """A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
+LARGE_FILE = 4_000_000
+"""Bytes from which a file is decoded by its path: see :func:`decode`."""
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
 
@@ -88,7 +91,23 @@ def decode(file: str | Path, color_type: str = 'color') -> np.ndarray:
     Raises:
         UserError: as :func:`read_whole`; or OpenCV cannot read it.
     """
-    return _decoded(read_whole(file), str(file), color_type)
+    content = read_whole(file)
+    if len(content) >= LARGE_FILE and (image := _decoded_in_place(file, color_type)) is not None:
+        return image
+    return _decoded(content, str(file), color_type)
+
+
+def _decoded_in_place(file: str | Path, color_type: str) -> np.ndarray | None:
+    """A large image without the second copy that OpenCV's bindings make of a returned image: they
+    write into an argument instead, of :func:`cv2.imread` alone and from OpenCV 4.11 on.
+
+    Returns:
+        the image; None: this OpenCV cannot, or it cannot read the file.
+    """
+    try:
+        return cv2.imread(str(file), None, COLOR_TYPES[color_type])
+    except (cv2.error, TypeError):
+        return None
 
 
 def decode_bytes(content: bytes, color_type: str = 'color') -> np.ndarray:
@@ -102,14 +121,28 @@ def decode_bytes(content: bytes, color_type: str = 'color') -> np.ndarray:
 
 
 def _decoded(content: bytes, name: str, color_type: str) -> np.ndarray:
+    if has_many_channels(content):  # before OpenCV, which prints to the screen
+        return _of_many_channels(content, name, color_type)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), COLOR_TYPES[color_type])
     except cv2.error as error:  # more pixels than its limit, among others
         reason = ' '.join(str(error.err or error).split())
         raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
-        raise UserError(f'{name}: expected an image that OpenCV reads, found none')
+        more = '; TIFF of more than four channels: pip install tifffile' * is_tiff(content)
+        raise UserError(f'{name}: expected an image that OpenCV reads, found none{more}')
     return image
+
+
+def _of_many_channels(content: bytes, name: str, color_type: str) -> np.ndarray:
+    """A TIFF of more than four channels; its first three as 'color', to be drawn on."""
+    from .image_array import visible
+
+    image = read_tiff(content, name)
+    if color_type == 'unchanged':
+        return image
+    shown = visible(image)
+    return shown if color_type == 'color' else cv2.cvtColor(shown, cv2.COLOR_BGR2GRAY)
 
 
 def require_fit(

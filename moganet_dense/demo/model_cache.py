@@ -11,6 +11,7 @@ from typing import Any
 from ..config import metafiles
 from ..config.model_files import model_files, names_checkpoint
 from ..utils.errors import UserError
+from .examples import examples_of
 
 POSE_3D = 'pose3d'
 """Task of the models that say where keypoints are in space."""
@@ -27,12 +28,14 @@ class Choice:
             'classification'.
         model: a name of the zoo, the path of a config, or a FILE.onnx.
         weights: a checkpoint; None: the published ones, or of an exported file its own.
+        examples: images of its data set, shown instead of those of the page.
     """
 
     name: str
     task: str
     model: str
     weights: str | None = None
+    examples: tuple[Path, ...] = ()
 
     @property
     def is_exported(self) -> bool:
@@ -173,7 +176,8 @@ def _choice(model: str, weights: str) -> Choice:
         return Choice(Path(model).stem, task.replace('instance segmentation', 'detection'), model)
     if Path(model).is_dir():
         files = model_files(model, weights or None)
-        return Choice(Path(model).name, _task(files.config), files.config, _file(files.checkpoint))
+        own = _task(files.config), files.config, _file(files.checkpoint)
+        return Choice(Path(model).name, *own, _examples(files.config))
     for scope, task in metafiles.SCOPES.items():
         for entry in metafiles.entries(scope):
             if entry['Name'] == model:
@@ -182,13 +186,20 @@ def _choice(model: str, weights: str) -> Choice:
                         f'no weights are published for {model}; pass {model} CHECKPOINT'
                     )
                 name = f'{model} ({Path(weights).stem})' if weights else model
-                return Choice(name, task, model, _file(weights) if weights else None)
+                own = _file(weights) if weights else None
+                return Choice(name, task, model, own, _examples(entry['Config']))
     if not Path(model).suffix:
         raise UserError(f'no such model: {model}; {metafiles.near(model)}')
     if not weights:
         raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')
     name = f'{Path(model).stem} ({Path(weights).stem})'
-    return Choice(name, _task(model), model, _file(weights))
+    return Choice(name, _task(model), model, _file(weights), _examples(model))
+
+
+def _examples(config: str) -> tuple[Path, ...]:
+    from ..config.reading import read_config
+
+    return examples_of(read_config(config))
 
 
 def _task(config: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,7 +26,8 @@ from .responses import answer
 from .uploads import MAX_BYTES
 
 PAGE = Path(__file__).parent / 'page'
-WAITING = 16  # requests at once, the one that runs among them
+WAITING = 16  # images at once, the one that runs among them
+ARRIVING = 16  # uploads at once; the slowest is dropped for a new one
 SECONDS = 60  # for an image to arrive
 GONE = 499  # without a listener: the page has sent another request since
 PERSON_SCORE = 0.3  # threshold of person boxes for pose
@@ -47,6 +48,7 @@ class Server:
         self.cache, self.allowed, self.embedders = cache, frozenset(allowed), tuple(embedders)
         self.decode = Decoder()
         self.in_flight = 0
+        self.arriving: list[asyncio.Future] = []  # bodies, the oldest first
         self.turn = asyncio.Lock()
         self.worker = ThreadPoolExecutor(max_workers=1)
 
@@ -55,6 +57,7 @@ class Server:
         return Starlette(
             routes=[
                 Route('/models', self.models),
+                Route('/samples/{model:int}/{number:int}', self.sample),
                 Route('/predict', self.predict, methods=['POST']),
                 Mount('/', StaticFiles(directory=PAGE, html=True)),
             ],
@@ -62,9 +65,18 @@ class Server:
         )
 
     async def models(self, request: Request) -> Response:
-        """The available models, and the maximum file size."""
-        listed = [dict(name=c.name, task=c.task) for c in self.cache.choices.values()]
+        """The available models with the number of examples of each, and the maximum file size."""
+        choices = self.cache.choices.values()
+        listed = [dict(name=c.name, task=c.task, examples=len(c.examples)) for c in choices]
         return JSONResponse(dict(models=listed, max_bytes=MAX_BYTES))
+
+    async def sample(self, request: Request) -> Response:
+        """An example of a model, both by their number."""
+        model, number = (request.path_params[name] for name in ('model', 'number'))
+        choices = list(self.cache.choices.values())
+        if model >= len(choices) or number >= len(choices[model].examples):
+            return error_response(404, 'no such example')
+        return FileResponse(choices[model].examples[number])
 
     async def predict(self, request: Request) -> Response:
         """The prediction of ``?model=`` for the image in the body.
@@ -74,9 +86,6 @@ class Server:
         """
         if request.headers.get('content-type') != 'application/octet-stream':
             return error_response(415, 'expected an image as application/octet-stream')
-        if self.in_flight >= WAITING:
-            return error_response(503, 'too many images are waiting; try again in a moment')
-        self.in_flight += 1
         try:
             return await self._predict(request)
         except UserError as error:
@@ -86,27 +95,53 @@ class Server:
             return error_response(
                 500, 'the model failed on this image; see the output of the server'
             )
-        finally:
-            self.in_flight -= 1
 
     async def _predict(self, request: Request) -> Response:
-        try:
-            content = await asyncio.wait_for(_body(request), SECONDS)
-        except asyncio.TimeoutError:
-            return error_response(408, f'the image did not arrive within {SECONDS} seconds')
-        except ClientDisconnect:
-            return Response(status_code=GONE)
+        content = None if self._is_full() else await self._upload(request)
+        if isinstance(content, Response):
+            return content
+        if self._is_full():
+            return error_response(503, 'too many images are waiting; try again in a moment')
         if content is None:
             return error_response(
                 413, f'expected at most {MAX_BYTES >> 20} MB, found a larger file'
             )
         asked = request.query_params
         run = (content, asked.get('model', ''), asked.get('detector'))
-        async with self.turn:  # first come, first served
-            if await request.is_disconnected():
-                return Response(status_code=GONE)
-            loop = asyncio.get_running_loop()
-            return JSONResponse(await loop.run_in_executor(self.worker, self._look, *run))
+        self.in_flight += 1
+        try:
+            async with self.turn:  # first come, first served
+                if await request.is_disconnected():
+                    return Response(status_code=GONE)
+                loop = asyncio.get_running_loop()
+                return JSONResponse(await loop.run_in_executor(self.worker, self._look, *run))
+        finally:
+            self.in_flight -= 1
+
+    def _is_full(self) -> bool:
+        return self.in_flight >= WAITING
+
+    async def _upload(self, request: Request) -> bytes | Response | None:
+        """The body; None if it is too large; a response if it does not arrive."""
+        if len(self.arriving) >= ARRIVING:
+            self.arriving.pop(0).cancel()
+        body = asyncio.ensure_future(_body(request))
+        self.arriving.append(body)
+        try:
+            await asyncio.wait([body], timeout=SECONDS)
+            return body.result()
+        except asyncio.InvalidStateError:
+            return error_response(408, f'the image did not arrive within {SECONDS} seconds')
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except asyncio.CancelledError:
+            if not body.cancelled():  # the server stops
+                raise
+            return error_response(408, 'the image arrives slowly, and others wait; try again')
+        finally:
+            body.cancel()
+            if body in self.arriving:
+                self.arriving.remove(body)
 
     def _look(self, content: bytes, model: str, detector: str | None) -> dict[str, Any]:
         """Runs in the only worker thread, which also decodes the image."""

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 
@@ -19,8 +20,10 @@ from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import switch
 from ..utils.atomic import as_line, require_writable
 from ..utils.errors import UserError, one_line
+from .agreement import compared
 from .base import Graph
 from .detectors import DetectionGraph, TwoStageGraph
+from .dynamic_shapes import fix_bases
 from .formats import (  # fmt: skip
     quantise,
     require,
@@ -29,12 +32,18 @@ from .formats import (  # fmt: skip
     write_onnx,
     write_torch_export,
 )
-from .graphs import AxisPoseGraph, PoseGraph, graph_of
+from .graphs import graph_of
+from .half_graph import to_half
 from .metadata import cut_size, notes_of
 from .parity import TOLERANCE, largest_difference, low_threshold
+from .pose_graphs import AxisPoseGraph, PoseGraph
 
 FORMATS = ('onnx', 'torch-export')
 INT8 = ('dynamic', 'static')
+RANDOM_BASES = (
+    'The head draws random bases for each image, so that its predictions vary; the file has one '
+    'draw, seed 0'
+)
 SHAPES = ((2, 192, 256), (1, 224, 160))
 """Images, height and width that a file of free size is written and checked at."""
 
@@ -48,6 +57,7 @@ def export(
     backbone: bool = False,
     int8: str | None = None,
     calibrate: str | None = None,
+    fp16: bool = False,
 ) -> tuple[Path, float]:
     """Writes a model, fused and with its post-processing, as one file.
 
@@ -60,9 +70,10 @@ def export(
         backbone: export only the backbone.
         int8: one of INT8: quantise an ONNX file.
         calibrate: folder of images for 'static'.
+        fp16: let the network of an ONNX file compute in float16; inputs and outputs stay float32.
 
     Returns:
-        the file, and its largest difference from PyTorch before it is quantised.
+        the file, and its largest difference from PyTorch before it is quantised or converted.
 
     Raises:
         UserError: a mistake of the user, with its fix; or the outputs of the file differ from
@@ -72,28 +83,37 @@ def export(
     require_writable(target)
     require(form)
     images = _calibration(form, int8, calibrate)
+    if fp16 and (form != 'onnx' or int8):
+        raise UserError('--fp16 is for --format onnx, without --int8')
     cfg = job.read()
     adopt_gate(cfg, checkpoint, job.cfg_options)
     plain = build(cfg).eval()
     content = load(plain, checkpoint, deploy=True)
     names = None if backbone else names_of(cfg, content, plain)
+    if not backbone and fix_bases(plain):
+        print_log(RANDOM_BASES, 'current')
     model = copy.deepcopy(plain)
     switch(model)
     graph = graph_of(model, names)
     shape = _shape(cfg, graph, form, shape)
-    notes = notes_of(cfg, str(job.config), model, names, shape)
+    notes = notes_of(cfg, str(job.config), model, names, shape) | (dict(fp16=True) if fp16 else {})
     with as_line(target), _beside(target) as folder:
         temporary = Path(
             folder, 'temporary.onnx' if form == 'onnx' else 'temporary.pt2'
         )  # as torch expects it
         error = _write_checked(graph, plain, form, shape, notes, temporary)
+        if fp16:
+            agreement = _halved(graph, notes['task'], shape, temporary)
         if int8:
             with one_line('the file cannot be quantised'):
                 quantise(temporary, int8, images)
-                run_onnx(temporary)(*(each.numpy() for each in _trials(graph, shape)[0]))
+                run_onnx(temporary)(*_arrays(_trials(graph, shape)[0]))
         os.replace(temporary, target)
-    what = 'before it was quantised it differed' if int8 else 'it differs'
+    change = 'quantised' if int8 else 'converted to float16' if fp16 else None
+    what = f'before it was {change} it differed' if change else 'it differs'
     print_log(f'Wrote {out}; {what} from PyTorch by at most {error:.1e}', 'current')
+    if fp16:
+        print_log(f'float16 beside float32, on noise: {agreement}', 'current')
     if form == 'torch-export' and isinstance(graph, DetectionGraph):
         print_log(
             'To load it, import torchvision first, which registers the box operators', 'current'
@@ -132,6 +152,21 @@ def _write_checked(
             'nothing was written'
         )
     return error
+
+
+def _halved(graph: Graph, task: str, shape: tuple[int, int] | None, temporary: Path) -> str:
+    """Converts the temporary file to float16, and compares it with itself before."""
+    trials, found = _trials(graph, shape), []
+    with low_threshold(graph, trials[0]) as score, one_line('the file cannot be converted'):
+        single = run_onnx(temporary, score)
+        to_half(temporary)
+        half = run_onnx(temporary, score)
+        found += [(single(*inputs), half(*inputs)) for inputs in map(_arrays, trials)]
+    return compared(task, found)
+
+
+def _arrays(inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
+    return [each.numpy() for each in inputs]
 
 
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:

@@ -1,4 +1,5 @@
-"""Replaces layers of the toolboxes that would fix a graph to the size of its example."""
+"""Replaces layers of the toolboxes that would fix a graph to the size of its example, or that draw
+random numbers."""
 
 import torch
 import torch.nn as nn
@@ -42,6 +43,26 @@ def free_sizes(model: nn.Module) -> None:
             elif type(child).__name__ == 'Upsample' and getattr(child, 'scale_factor', None):
                 options = dict(mode=child.mode, align_corners=child.align_corners)
                 setattr(module, name, nn.Upsample(scale_factor=child.scale_factor, **options))
+
+
+def fix_bases(model: nn.Module) -> bool:
+    """Draws the bases of SegNeXt's head once, in place.
+
+    mmseg's Hamburger starts its matrix decomposition for every image from random bases (``NMF2D``
+    with ``rand_init``), so that two predictions of one image differ; a file has one draw.
+
+    Returns:
+        whether the model has such a head.
+    """
+    found = False
+    for module in model.modules():
+        ham = getattr(module, 'ham', None)
+        if isinstance(ham, nn.Module) and getattr(ham, 'rand_init', False):
+            width = module.ham_out.conv.out_channels // ham.S
+            drawn = torch.rand(ham.S, width, ham.R, generator=torch.Generator().manual_seed(0))
+            ham.register_buffer('bases', nn.functional.normalize(drawn, dim=1))
+            ham.rand_init, found = False, True
+    return found
 
 
 def lengths(size: torch.Tensor) -> list[int]:

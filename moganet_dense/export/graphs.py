@@ -1,5 +1,5 @@
-"""Backbones, classifiers, segmentors and pose estimators as graphs, and the graph of any model;
-see :mod:`~moganet_dense.export.base`."""
+"""Backbones, classifiers and segmentors as graphs, and the graph of any model; see
+:mod:`~moganet_dense.export.base`."""
 
 import math
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from .base import BATCH, IMAGES, Graph
 from .box_ops import expect
 from .detectors import TwoStageGraph
 from .dynamic_shapes import free_sizes, lengths
+from .pose_graphs import AXIS_HEADS, AxisPoseGraph, PoseGraph
 from .single_stage import SingleStageGraph
 
 
@@ -64,12 +65,10 @@ class SegmentationGraph(Graph):
             raise UserError(
                 f"export supports test_cfg=dict(mode='whole'), found {dict(model.test_cfg)}"
             )
-        if sums_queries(model.decode_head):
-            raise UserError(
-                'export does not support heads of queries, as Mask2Former; with --backbone the '
-                f'backbone alone; found {type(model.decode_head).__name__}'
-            )
         self.model = model
+        self.by_queries = sums_queries(model.decode_head)
+        padded = getattr(model.data_preprocessor, 'test_cfg', None) or {}
+        self.divisor = padded.get('size_divisor', 1)
         self.binary = model.out_channels == 1  # the other class is what a sigmoid leaves
         free_sizes(model)
 
@@ -78,10 +77,18 @@ class SegmentationGraph(Graph):
         return images, torch.tensor([height * 5 // 4, width * 4 // 3])
 
     def forward(self, images: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-        head = self.model.decode_head
-        logits = head(self.model.extract_feat(images))
-        corners, shape = head.align_corners, images.shape[2:]
-        logits = F.interpolate(logits, shape, mode='bilinear', align_corners=corners)
+        head, given = self.model.decode_head, images.shape[2:]
+        if self.divisor > 1:  # as mmseg's data preprocessor pads when testing, and cuts the logits
+            below, right = (-length % self.divisor for length in given)
+            value = float(self.model.data_preprocessor.pad_val)
+            images = F.pad(images, (0, right, 0, below), value=value)
+        maps, corners, shape = self.model.extract_feat(images), head.align_corners, images.shape[2:]
+        if self.by_queries:
+            logits = summed_queries(*(stages[-1] for stages in head(maps, None)), shape)
+        else:
+            logits = F.interpolate(head(maps), shape, mode='bilinear', align_corners=corners)
+        if self.divisor > 1:
+            logits = logits[..., : given[0], : given[1]]
         if self.binary:
             logits = torch.cat([torch.full_like(logits, threshold_logit(head)), logits], dim=1)
         if torch.jit.is_tracing():
@@ -89,112 +96,26 @@ class SegmentationGraph(Graph):
         return label_pixels(logits, *lengths(size), corners)[0]
 
 
+def summed_queries(scores: torch.Tensor, masks: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """The sums of Mask2Former's queries (section 3.1 of https://arxiv.org/abs/2107.06278).
+
+    Args:
+        scores: (B, Q, C + 1), the last one of no class.
+        masks: (B, Q, h, w), before the sigmoid.
+        shape: height and width of the images, which masks are resized to first.
+
+    Returns:
+        (B, C, height, width), not negative.
+    """
+    masks = F.interpolate(masks, shape, mode='bilinear', align_corners=False).sigmoid()
+    return torch.einsum('bqc,bqhw->bchw', scores.softmax(-1)[..., :-1], masks)
+
+
 def threshold_logit(head: nn.Module) -> float:
     """The logit whose sigmoid is the threshold of a head with one output: mmseg labels what is
     above."""
     return math.log(head.threshold / (1 - head.threshold))
 
-
-class PoseGraph(Graph):
-    """Keypoints of the person in each image: keypoints (B, K, 2) in its pixels, scores (B, K).
-
-    The peak of a heatmap, moved by a quarter towards the higher neighbour, as mmpose's
-    MSRAHeatmap decodes it. With the flip test, if the config has it, of the mean of the
-    heatmaps of the image and of the mirrored image.
-    """
-
-    inputs: ClassVar = dict(images=BATCH)
-    outputs: ClassVar = dict(keypoints=BATCH, scores=BATCH)
-
-    def __init__(self, model: nn.Module, mirrored: Sequence[int]) -> None:
-        super().__init__()
-        expect(model.head, 'pose head', 'HeatmapHead')
-        decoder, test_cfg = model.head.decoder, model.test_cfg
-        expect(decoder, 'codec', 'MSRAHeatmap')
-        if decoder.unbiased or test_cfg.get('output_keypoint_indices') is not None:
-            raise UserError(
-                'export supports codecs with unbiased=False, and all keypoints of the head'
-            )
-        if (mode := test_cfg.get('flip_mode', 'heatmap')) != 'heatmap':
-            raise UserError(f"export supports flip_mode='heatmap' in test_cfg, found {mode!r}")
-        self.model, self.flip_test = model, test_cfg.get('flip_test', False)
-        self.shift = test_cfg.get('shift_heatmap', False)
-        self.register_buffer('mirrored', torch.tensor(mirrored))
-        self.register_buffer('scale', torch.as_tensor(decoder.scale_factor).float())
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.heatmaps(images)
-        height, width = maps.shape[2:]
-        flat = maps.flatten(2)
-        scores, place = flat.max(2)
-        x, y = place % width, torch.div(place, width, rounding_mode='floor')
-
-        def slope(step: int) -> torch.Tensor:
-            ahead, behind = ((place + s).clamp(0, height * width - 1) for s in (step, -step))
-            ahead, behind = (flat.gather(2, p.unsqueeze(2)).squeeze(2) for p in (ahead, behind))
-            return (ahead - behind).sign()
-
-        # as in mmpose, the first two columns and the first row are unchanged, and so on
-        to_x = slope(1) * ((x > 1) & (x < width - 1) & (y > 0))
-        to_y = slope(width) * ((y > 1) & (y < height - 1) & (x > 0))
-        found = torch.stack([x + 0.25 * to_x, y + 0.25 * to_y], dim=2)
-        found = torch.where(scores.unsqueeze(2) > 0, found, torch.full_like(found, -1.0))
-        return found * self.scale, scores
-
-    def heatmaps(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, K, h, w)."""
-        if not self.flip_test:
-            return self._of(images)
-        both = self._of(torch.cat([images, images.flip(3)]))
-        maps, other = both.reshape(2, -1, *both.shape[1:])
-        other = other.flip(3)[
-            :, self.mirrored
-        ]  # a left hand becomes a right one in the mirrored image
-        if self.shift:
-            other = torch.cat([other[..., :1], other[..., :-1]], dim=3)
-        return (maps + other) * 0.5
-
-    def _of(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model.head(self.model.extract_feat(images))
-
-
-class AxisPoseGraph(Graph):
-    """Keypoints as :class:`PoseGraph`, of heads that classify x and y (SimCC, RTMPose).
-
-    Each axis has a score for every bin; the keypoint is where both are highest, its score the lower
-    of the two maxima, as mmpose's SimCCLabel decodes it.
-    """
-
-    inputs: ClassVar = dict(images=BATCH)
-    outputs: ClassVar = dict(keypoints=BATCH, scores=BATCH)
-
-    def __init__(self, model: nn.Module, mirrored: Sequence[int]) -> None:
-        super().__init__()
-        expect(model.head, 'pose head', *AXIS_HEADS)
-        expect(model.head.decoder, 'codec', 'SimCCLabel')
-        if getattr(model.head.decoder, 'use_dark', False):
-            raise UserError('export supports SimCCLabel with use_dark=False')
-        self.model, self.flip_test = model, model.test_cfg.get('flip_test', False)
-        self.split = float(model.head.decoder.simcc_split_ratio)
-        self.register_buffer('mirrored', torch.tensor(mirrored))
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = self._of(images)
-        if self.flip_test:
-            other_x, other_y = self._of(images.flip(3))
-            x = (x + other_x.flip(2)[:, self.mirrored]) * 0.5
-            y = (y + other_y[:, self.mirrored]) * 0.5
-        (high_x, at_x), (high_y, at_y) = x.max(2), y.max(2)
-        scores = torch.minimum(high_x, high_y)
-        found = torch.stack([at_x, at_y], dim=2).to(scores)
-        found = torch.where(scores.unsqueeze(2) > 0, found, torch.full_like(found, -1.0))
-        return found / self.split, scores
-
-    def _of(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.model.head(self.model.extract_feat(images))
-
-
-AXIS_HEADS = ('SimCCHead', 'RTMCCHead')
 
 GRAPHS = dict(
     EncoderDecoder=SegmentationGraph,

@@ -19,13 +19,12 @@ from ..utils.errors import UserError
 from .base import Graph
 from .detectors import DetectionGraph
 from .graphs import (
-    AxisPoseGraph,
     BackboneGraph,
     ClassificationGraph,
-    PoseGraph,
     SegmentationGraph,
     threshold_logit,
 )
+from .pose_graphs import AxisPoseGraph, PoseGraph
 
 TOLERANCE = 1e-4
 MASK_PIXELS = 1e-3
@@ -114,6 +113,30 @@ def _two_classes(logits: torch.Tensor, head: nn.Module) -> torch.Tensor:
 def _of_keypoints(
     found: list[np.ndarray], model: nn.Module, images: torch.Tensor, mirrored: list[int]
 ) -> float:
+    """Of keypoints and their scores.
+
+    Where a heatmap is flat, DARK divides by nearly zero, and rounding decides how far a keypoint
+    moves. So a difference counts beside the distance by which the toolbox itself moves the keypoint
+    when the images change by TOLERANCE. Keypoints without a positive peak, for which it reads
+    another heatmap, are compared by their score alone.
+    """
+    keypoints, scores = _keypoints(model, images, mirrored)
+    if found[0].shape != keypoints.shape:
+        return float('inf')
+    side = max(images.shape[2:])
+    places = np.abs(found[0] - keypoints).max(2) / side
+    if places.max() > TOLERANCE:
+        noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+        moved, _ = _keypoints(model, images * (1 + TOLERANCE * noise), mirrored)
+        distance = np.abs(moved - keypoints).max(2) / side
+        places = np.where(scores > 0, places / np.maximum(1, distance / TOLERANCE), 0)
+    return max(float(places.max()), relative(found[1], scores))
+
+
+def _keypoints(
+    model: nn.Module, images: torch.Tensor, mirrored: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (B, K, 2) in pixels of the crops and scores (B, K), by the toolbox."""
     maps = model.extract_feat(images)
     if model.test_cfg.get('flip_test', False):
         maps = [maps, model.extract_feat(images.flip(3))]
@@ -121,10 +144,7 @@ def _of_keypoints(
     wanted = model.head.predict(maps, samples, model.test_cfg)
     keypoints = np.concatenate([np.asarray(own.keypoints) for own in wanted])
     scores = np.concatenate([np.asarray(own.keypoint_scores) for own in wanted])
-    if found[0].shape != keypoints.shape:
-        return float('inf')
-    places = np.abs(found[0] - keypoints).max() / max(images.shape[2:])
-    return max(float(places), relative(found[1], scores))
+    return keypoints, scores
 
 
 @contextmanager

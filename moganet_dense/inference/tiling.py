@@ -161,7 +161,9 @@ def _moved(tile: Tile, found: Detections, size: tuple[int, int]) -> Detections:
     masks = None
     if found.masks is not None:
         parts = [part_of(found.masks, i) for i in range(len(found))]
-        masks = BoxMasks([Part(p.left + tile.left, p.top + tile.top, p.mask) for p in parts], size)
+        masks = BoxMasks(
+            [Part(p.left + tile.left, p.top + tile.top, p.mask.copy()) for p in parts], size
+        )  # copies, since a view would keep the masks of the whole tile
     return Detections(found.boxes + shift, found.scores, found.labels, found.names, masks, size)
 
 

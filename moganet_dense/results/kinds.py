@@ -31,7 +31,7 @@ class Detections:
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``names``.
         names: all classes that the model knows.
-        masks: (N, H, W) bool, of the image's size; of tiled images
+        masks: (N, H, W) bool, of the image's size; of tiled and of very large images
             :class:`~moganet_dense.results.box_masks.BoxMasks`; None: the model has no masks.
         size: of the image; None: not known.
         track_ids: (N,) int64, the same for one object in all frames of a video; None: not tracked.

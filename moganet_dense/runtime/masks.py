@@ -1,6 +1,10 @@
 """Masks of objects, from probabilities in their boxes to the pixels of the image."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from ..results.box_masks import Part
 
 
 def paste(
@@ -18,14 +22,23 @@ def paste(
         threshold: minimum probability.
     """
     masks = np.zeros((len(boxes), *size), bool)
+    parts = pasted_parts(probabilities, boxes, size, threshold)
+    for mask, (left, top, part) in zip(masks, parts, strict=True):
+        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return masks
+
+
+def pasted_parts(
+    probabilities: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float
+) -> Iterator[Part]:
+    """The masks of :func:`paste`, each only where its box is."""
     height, width = size
-    for mask, grid, (x1, y1, x2, y2) in zip(masks, probabilities, boxes, strict=True):
+    for grid, (x1, y1, x2, y2) in zip(probabilities, boxes, strict=True):
         top, bottom = _span(y1, y2, height)
         left, right = _span(x1, x2, width)
         down = _weights(np.arange(top, bottom), y1, y2, grid.shape[0])
         across = _weights(np.arange(left, right), x1, x2, grid.shape[1])
-        mask[top:bottom, left:right] = down @ grid @ across.T >= threshold
-    return masks
+        yield Part(left, top, down @ grid @ across.T >= threshold)
 
 
 def _span(start: float, end: float, length: int) -> tuple[int, int]:

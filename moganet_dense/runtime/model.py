@@ -19,14 +19,17 @@ from ..results import (
     boxes_of,
     confident,
 )
+from ..results.box_masks import BoxMasks
 from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
-from .masks import paste
+from .masks import paste, pasted_parts
 from .person_crops import Cutter
 from .preprocessing import Fitted, Preparation
 
+LARGE_MASKS = 1_000_000_000
+"""Pixels of all masks of an image from which they are kept by their boxes alone."""
 FORMAT = 1
 """Version of the metadata; other versions are refused."""
 
@@ -231,7 +234,9 @@ class OnnxModel:
         boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
         masks = None
         if probabilities:
-            masks = paste(probabilities[0], boxes, fitted.size, self.notes['mask_threshold'])
+            given = probabilities[0], boxes, fitted.size, self.notes['mask_threshold']
+            whole = len(boxes) * fitted.size[0] * fitted.size[1] < LARGE_MASKS
+            masks = paste(*given) if whole else BoxMasks(list(pasted_parts(*given)), fitted.size)
         return Detections(boxes, scores, labels, self.classes, masks, fitted.size)
 
     def _poses(self, image: np.ndarray, given: Any, batch_size: int) -> Poses:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -48,6 +49,21 @@ def encoded(width=100, height=80, kind='PNG', **options) -> bytes:
     content = io.BytesIO()
     Image.new('RGB', (width, height), (250, 120, 10)).save(content, kind, **options)
     return content.getvalue()
+
+
+@pytest.mark.parametrize('count', [module.ARRIVING, 90])
+@pytest.mark.parametrize('chunked', [False, True])
+def test_slow_uploads_do_not_shut_others_out(count, chunked, port):
+    length = 'Transfer-Encoding: chunked' if chunked else 'Content-Length: 1000'
+    head = f'POST /predict?model=detector HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n'
+    head += 'Content-Type: application/octet-stream\r\n\r\n' + ('1\r\nx\r\n' if chunked else 'x')
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(count):
+            slow.append(stack.enter_context(socket.create_connection(('127.0.0.1', port), 60)))
+            slow[-1].sendall(head.encode())
+        assert predict(port, encoded())[0] == 200
+        assert b' 408 ' in slow[0].recv(1000)
 
 
 def test_the_page_and_its_parts_are_there(port):
@@ -349,6 +365,40 @@ def test_the_models_of_the_command_line(tmp_path):
     ]:
         with pytest.raises(UserError, match=words):
             ModelCache.of(wrong)
+
+
+def test_examples_are_the_first_validation_images_of_the_config(tmp_path):
+    """Those of the page where the data set is not there; nothing else of the folder is served."""
+    folder = tmp_path / 'own' / 'val'
+    folder.mkdir(parents=True)
+    for k in range(5):
+        (folder / f'{k}.png').write_bytes(encoded(width=10 + k))
+    (folder / '0.txt').write_text('secret')
+    (tmp_path / 'best.pth').touch()
+    config = tmp_path / 'cells.py'
+    config.write_text(
+        f'_base_ = {str(ROOT / "configs/seg/sem_fpn_moganet_t.py")!r}\n'
+        f'test_dataloader = dict(dataset=dict(data_root={str(tmp_path / "own")!r}, '
+        'data_prefix=dict(img_path="val", seg_map_path="none")))\n'
+    )
+    elsewhere = str(ROOT / 'configs/seg/upernet_moganet_t.py')
+    pair = [f'{tmp_path}/best.pth']
+    cache = ModelCache.of([elsewhere, *pair, str(config), *pair])
+    with served(cache=cache) as port:
+        listed = json.loads(ask(port, 'GET', '/models')[2])['models']
+        assert [model['examples'] for model in listed] == [0, 3]
+        for k in range(3):
+            status, headers, content = ask(port, 'GET', f'/samples/1/{k}')
+            assert status == 200 and content == (folder / f'{k}.png').read_bytes()
+            assert headers['content-type'] == 'image/png'
+        for path in (
+            '/samples/1/3',
+            '/samples/0/0',
+            '/samples/9/0',
+            '/samples/1/-1',
+            '/samples/1/x',
+        ):
+            assert ask(port, 'GET', f'/samples/{path}')[0] == 404
 
 
 def test_what_keeps_the_server_from_starting(monkeypatch):

@@ -252,6 +252,21 @@ def test_a_backbone_alone(tmp_path, photograph):
         assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
+def test_float16_by_command(written, photograph, tmp_path, monkeypatch):
+    """Half of the size, the same keypoints, and the numbers on the screen."""
+    config, weights, single = written(POSE)
+    half, lines = tmp_path / 'half.onnx', []
+    monkeypatch.setattr(api, 'print_log', lambda line, *_: lines.append(line))
+    assert main(['export', config, weights, '--out', str(half), '--fp16']) == 0
+    assert 'before it was converted to float16 it differed from PyTorch by' in lines[0]
+    assert lines[1].startswith('float16 beside float32, on noise: ')
+    assert 'lie within a pixel' in lines[1]
+    assert half.stat().st_size < 0.6 * single.stat().st_size
+    assert notes_in(half) == dict(notes_in(single), fp16=True)
+    keypoints = [load(path)(photograph).keypoints for path in (single, half)]
+    assert np.abs(keypoints[0] - keypoints[1]).max() < 0.02 * max(keypoints[0].max(), 1)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -260,6 +275,8 @@ def test_a_backbone_alone(tmp_path, photograph):
         (['--int8', 'static'], '--int8 static needs --calibrate DIR'),
         (['--calibrate', '.'], '--int8 static needs --calibrate DIR'),
         (['--format', 'torch-export', '--int8', 'dynamic'], 'error: '),
+        (['--fp16', '--int8', 'dynamic'], '--fp16 is for --format onnx, without --int8'),
+        (['--fp16', '--format', 'torch-export'], '--fp16 is for --format onnx, without --int8'),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, capfd, arguments, message):
@@ -290,8 +307,8 @@ def test_what_is_not_written_is_named():
     with pytest.raises(UserError, match='export supports nms=.* found .*soft_nms'):
         graphs.graph_of(build(cfg), names)
     cfg = Config.fromfile(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')
-    cfg.model.head.decoder.unbiased = True
-    with pytest.raises(UserError, match='unbiased=False'):
+    cfg.model.test_cfg.output_keypoint_indices = [0]
+    with pytest.raises(UserError, match='all keypoints of the head'):
         graphs.graph_of(build(cfg), names)
     cfg = Config.fromfile(ROOT / 'configs/cls/moganet_xt.py')
     cfg.test_dataloader.dataset.pipeline[1].backend = 'cv2'

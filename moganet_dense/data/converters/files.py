@@ -14,6 +14,7 @@ from PIL import Image
 from ...utils.errors import UserError, reason_of
 from ...utils.regular_files import read_regular, require_memory
 from ..sources import IMAGE_SUFFIXES
+from ..tiff import tiff_size
 
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
@@ -156,6 +157,8 @@ def image_size(file: Path) -> tuple[int, int]:
             turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
             width, height = image.size
     except Exception as error:  # Pillow raises many kinds
+        if size := tiff_size(file):
+            return size
         reason = reason_of(error)
         raise UserError(f'{file}: expected an image, found none ({reason})') from None
     return (height, width) if turned else (width, height)

@@ -37,6 +37,21 @@ function offerModels() {
   fill($('detector'), [['', 'The image is one person'], ...detectors.map((m) => [m.name, `Found by ${m.name}`])]);
   $('detector-field').hidden = $('task').value !== 'pose';
   $('threshold-field').hidden = $('task').value === 'classification';
+  offerExamples();
+}
+
+const general = [...$('examples').children]; // of the page; a model may have its own
+
+function offerExamples() {
+  const number = offered.findIndex((model) => model.name === $('model').value);
+  const count = offered[number]?.examples ?? 0;
+  const own = [...Array(count).keys()].map((k) => {
+    const button = general[k].cloneNode(true);
+    button.dataset.src = button.firstElementChild.src = `samples/${number}/${k}`;
+    button.firstElementChild.alt = `Example ${k + 1} of the data set`;
+    return button;
+  });
+  $('examples').replaceChildren(...(count ? own : general));
 }
 
 async function begin() {
@@ -219,7 +234,7 @@ async function takeExample(source) {
 const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
 
 $('task').addEventListener('change', () => { offerModels(); ask(); });
-$('model').addEventListener('change', ask);
+$('model').addEventListener('change', () => { offerExamples(); ask(); });
 $('detector').addEventListener('change', ask);
 $('threshold').addEventListener('input', () => {
   $('threshold-value').textContent = threshold().toFixed(2);
