@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
 _PACKAGES = r'(mm(cv|engine|det|seg|pose|pretrain)|torch|torchvision|timm|xtcocotools|imgaug)(\.|$)'
@@ -34,7 +34,11 @@ def without_toolbox_noise() -> Iterator[None]:
 
     logging.setLogRecordFactory(record_of)
     try:
-        with redirect_stdout(_WithoutLine(sys.stdout)), warnings.catch_warnings():
+        with (
+            redirect_stdout(_WithoutLine(sys.stdout)),
+            redirect_stderr(_WithoutLine(sys.stderr)),  # where some commands send standard output
+            warnings.catch_warnings(),
+        ):
             if not sys.warnoptions:
                 _ignore_warnings()
             yield
@@ -51,7 +55,7 @@ def _ignore_warnings() -> None:
 
 
 class _WithoutLine:
-    """Standard output without the line that starts with ``_PRINTED``.
+    """A stream without the line that starts with ``_PRINTED``.
 
     Args:
         stream: the stream for all other output; provides all other attributes.

@@ -16,6 +16,11 @@ _BACKGROUND = re.compile(r'^[_\s]*(back_?ground|bg|void|unlabell?ed|none|other)[
 _IGNORE = re.compile(r'^[_\s]*(ignore|void|unlabell?ed|border)[_\s]*$', re.I)
 _MOSTLY = 0.5
 """Share of the pixels above which an unnamed 0 is the background."""
+_SURROUNDINGS = re.compile(
+    r'\b(sky|roads?|street|sidewalk|ground|floor|walls?|ceiling|buildings?|grass|vegetation|trees?|'
+    r'forest|terrain|soil|sand|field|land|snow|water|sea|river|rock|mountain)\b', re.I
+)  # fmt: skip
+"""Names of what surrounds objects: with one of them each pixel has a class."""
 _BORDER = (224, 224, 192)
 """Colour that Pascal VOC draws around objects."""
 
@@ -165,7 +170,7 @@ def _by_numbers(
         return [f'label_{n}' for n in numbers], {n: i for i, n in enumerate(numbers)}
     if numbers and 0 in numbers and count in numbers and not any(map(_BACKGROUND.match, names)):
         share = found[0] / sum(found.values())
-        if share > _MOSTLY:
+        if share > _MOSTLY and not any(map(_SURROUNDINGS.search, names)):
             what = f'label maps whose 0, {share:.0%} of the pixels, has no name: named "background"'
             data.changed.add(
                 f'{what}; if 0 is {names[0]!r} and {count} is void, add --void {count}', table.file

@@ -282,7 +282,7 @@ def test_names_of_label_maps(name, tmp_path):
 
 
 def test_void_beyond_the_last_of_names_without_a_background(tmp_path):
-    maps(tmp_path, [0, 1, 2, 3], 'sky\nwall\ndoor\n')
+    maps(tmp_path, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3], 'sky\nwall\ndoor\n')
     data = read(tmp_path)
     assert data.classes == ['sky', 'wall', 'door'] and written(data, tmp_path) == {0, 1, 2, 255}
     assert any('if 0 is a background, add it as the first line' in t for t in data.changed.lines())
@@ -293,13 +293,13 @@ def test_void_beyond_the_last_of_names_without_a_background(tmp_path):
 
 
 def test_a_background_without_a_name_is_most_of_the_pixels(tmp_path):
-    maps(tmp_path, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3], 'sky\nwall\ndoor\n')
+    maps(tmp_path, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3], 'cup\nplate\ndoor\n')
     data = read(tmp_path)
-    assert data.classes == ['background', 'sky', 'wall', 'door']
+    assert data.classes == ['background', 'cup', 'plate', 'door']
     (line,) = data.changed.lines()
-    assert "if 0 is 'sky' and 3 is void, add --void 3" in line
+    assert "if 0 is 'cup' and 3 is void, add --void 3" in line
     data = recognize(tmp_path, void=3)[0].read()  # the advice
-    assert data.classes == ['sky', 'wall', 'door'] and written(data, tmp_path) == {0, 1, 2, 255}
+    assert data.classes == ['cup', 'plate', 'door'] and written(data, tmp_path) == {0, 1, 2, 255}
 
 
 def test_a_class_called_void_is_ignored(tmp_path):
