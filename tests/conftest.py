@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cheap import unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,18 +53,18 @@ def unsynchronised() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope='module')
-def unformatted(request) -> Iterator[None]:
-    """Configs are not formatted when they are dumped: 0.1 to 0.6 s for each training. Not in a
-    module with ``FORMATTED``."""
-    if LIGHT or getattr(request.module, 'FORMATTED', False):
-        yield
+@pytest.fixture(autouse=True)
+def plain_runs(request, monkeypatch) -> None:
+    """Trainings and tests do not format their config and draw no report, which takes longer than
+    many of them; with the marker ``whole_runs`` they do."""
+    if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
     from yapf.yapflib import yapf_api
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yapf_api, 'FormatCode', lambda text, **style: (text, False))
-        yield
+    from moganet_dense.report import record_hook
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', unformatted)
+    monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
 
 
 @pytest.fixture(autouse=True, scope='module')

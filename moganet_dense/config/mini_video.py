@@ -6,7 +6,7 @@ from ..data.mini import digits
 from ..utils.errors import UserError
 
 MODEL = dict(hid_S=16, hid_T=64, N_S=2, N_T=4, drop_path=0.0)
-LENGTH, BATCH, EPOCHS, LR = 1600, 16, 6, 4e-3
+LENGTH, BATCH, EPOCHS, LR = 1600, 16, 3, 4e-3
 
 
 def apply_mini_video(cfg: Config) -> None:
