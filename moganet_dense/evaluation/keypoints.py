@@ -91,7 +91,7 @@ class KeypointRecord:
             'Keypoints: OKS by keypoint',
             ['keypoint', 'annotated', 'OKS', 'OKS >= 0.5'],
             rows,
-            "The best prediction of each instance; keypoints of missed ones count as 0.",
+            'The best prediction of each instance; keypoints of missed ones count as 0.',
         )
 
     def _add(self, image: Any) -> int:
