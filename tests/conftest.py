@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cheap import unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,18 +53,18 @@ def unsynchronised() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope='module')
-def unformatted(request) -> Iterator[None]:
-    """Configs are not formatted when they are dumped: 0.1 to 0.6 s for each training. Not in a
-    module with ``FORMATTED``."""
-    if LIGHT or getattr(request.module, 'FORMATTED', False):
-        yield
+@pytest.fixture(autouse=True)
+def plain_runs(request, monkeypatch) -> None:
+    """Trainings and tests do not format their config and draw no report, which takes longer than
+    many of them; with the marker ``whole_runs`` they do."""
+    if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
     from yapf.yapflib import yapf_api
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yapf_api, 'FormatCode', lambda text, **style: (text, False))
-        yield
+    from moganet_dense.report import record_hook
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', unformatted)
+    monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -85,11 +86,23 @@ def default_scope(monkeypatch):
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
+HEAVIEST = (
+    'test_group', 'test_end_to_end', 'test_toolbox_scripts', 'test_readme', 'test_resumable',
+    'test_configs', 'test_export', 'test_heads', 'test_video_runs', 'test_exact_resume',
+)  # fmt: skip
+"""Files that take the longest, without their ending, in their order."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests first, so that parallel workers end together. The tests of a file
     stay side by side: what they share is built once by the worker that has them."""
-    long = {item.path for item in items if item.get_closest_marker('slow')}
-    items.sort(key=lambda item: item.path not in long)
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        known = HEAVIEST.index(item.path.stem) if item.path.stem in HEAVIEST else len(HEAVIEST)
+        return known, item.path not in slow
+
+    items.sort(key=place)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from cheap import prepare_forks
+from mmpretrain.utils import register_all_modules
 from toy import write_config
 
 from moganet_dense.engine.atomic_checkpoint import POINTER, read_training
@@ -146,6 +148,8 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
+    register_all_modules(init_default_scope=False)  # once, for all that are forked
+    prepare_forks()
     with tempfile.TemporaryDirectory() as folder:
         by_epoch = args.loop == 'epochs'
         tally = kill_often(Path(folder), args.kills, by_epoch, args.epochs, args.seed)

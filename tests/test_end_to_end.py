@@ -114,6 +114,7 @@ def test_train_test_resume_of_a_detector(workspace, cli):
 
 
 @pytest.mark.slow
+@pytest.mark.whole_runs
 @pytest.mark.parametrize('config, metric', [(SEG, 'mIoU'), (POSE, 'coco/AP')])
 def test_train_and_test_of_a_segmentor_and_a_pose_estimator(config, metric, workspace, cli):
     small_config = narrow(config, workspace)

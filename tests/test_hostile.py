@@ -16,6 +16,8 @@ from moganet_dense.cli import main
 from moganet_dense.toolboxes.build import build
 from moganet_dense.weights.conversion import WeightsError
 
+pytestmark = pytest.mark.whole_runs
+
 DET = ROOT / 'configs/det/retinanet_moganet_xt.py'
 SEG = ROOT / 'configs/seg/upernet_moganet_xt.py'
 POSE = ROOT / 'configs/pose/topdown_moganet_xt_256x192.py'

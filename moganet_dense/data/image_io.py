@@ -24,6 +24,8 @@ IGNORED = 255
 
 _MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
 """A marker of a JPEG; not one inside of a scan (zero, restart), fill, nor another start."""
+LARGEST_RESIZED = 2**28
+"""Pixels of an image after resizing: 0.8 GB."""
 LARGE_FILE = 4_000_000
 """Bytes from which a file is decoded by its path: see :func:`decode`."""
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
@@ -143,6 +145,25 @@ def _of_many_channels(content: bytes, name: str, color_type: str) -> np.ndarray:
         return image
     shown = visible(image)
     return shown if color_type == 'color' else cv2.cvtColor(shown, cv2.COLOR_BGR2GRAY)
+
+
+def require_resizable(size: tuple[int, int], short: int) -> None:
+    """Checks that an image does not take all memory when its shorter side is resized to ``short``:
+    one of 30 000 x 1 pixels, a file of a few hundred bytes, would have 2 billion.
+
+    Args:
+        size: height and width.
+        short: pixels.
+
+    Raises:
+        ValueError: it has more than LARGEST_RESIZED pixels then.
+    """
+    least, most = sorted(size[:2])
+    if short * short * most > LARGEST_RESIZED * least:
+        raise ValueError(
+            f'expected sides of no such ratio, found {size[1]} x {size[0]}, with a shorter side of '
+            f'{short} more than {LARGEST_RESIZED} pixels'
+        )
 
 
 def require_fit(

@@ -25,6 +25,7 @@ from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
 from .masks import paste, pasted_parts
+from .notes import require_sane
 from .person_crops import Cutter
 from .preprocessing import Fitted, Preparation
 
@@ -85,7 +86,9 @@ def load(
             f'found format={texts.get("format")}'
         )
     try:
-        return OnnxModel(session, {key: json.loads(text) for key, text in texts.items()})
+        notes = {key: json.loads(text) for key, text in texts.items()}
+        require_sane(notes)
+        return OnnxModel(session, notes)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f'{path}: expected the metadata of `moganet-dense export`, found other metadata '
@@ -231,6 +234,11 @@ class OnnxModel:
 
     def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
         boxes, scores, labels, _, *probabilities = found
+        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+            raise UserError(
+                f'expected labels of {len(self.classes)} classes from the model, found others; '
+                'export it again'
+            )
         boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
         masks = None
         if probabilities:

@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..data.image_io import require_resizable
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -92,6 +94,7 @@ class Preparation:
     def _middle(self, image: np.ndarray, short: int) -> np.ndarray:
         """The centre crop of an image whose shorter side is resized to ``short``."""
         height, width = image.shape[:2]
+        require_resizable((height, width), short)
         least = min(height, width)
         to_width, to_height = int(short * width / least), int(short * height / least)
         across, down = self.resize['middle']

@@ -1,8 +1,12 @@
 """mmpretrain's classifier with the backbone; configs import it by ``custom_imports``."""
 
-from mmpretrain.models import ImageClassifier
-from mmpretrain.registry import MODELS
+from typing import Any
 
+from mmpretrain.datasets import transforms
+from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS, TRANSFORMS
+
+from ..data.image_io import require_resizable
 from ..weights.conversion import classifier_state
 from ..weights.loading import check_fit
 
@@ -24,3 +28,18 @@ class MogaNetClassifier(ImageClassifier):
             inner = {k.removeprefix(start): v for k, v in named.items() if k.startswith(start)}
             check_fit(self.backbone, inner)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+@TRANSFORMS.register_module(force=True)
+class ResizeEdge(transforms.ResizeEdge):
+    """mmpretrain's, for images whose longer side does not take all memory."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Resizes ``img``.
+
+        Raises:
+            ValueError: it would have too many pixels.
+        """
+        if self.edge == 'short':
+            require_resizable(results['img'].shape[:2], self.scale)
+        return super().transform(results)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_onnx import tiny_detector
+from tiny_onnx import NOTES, tiny_detector
 
 from moganet_dense.runtime import load
 from moganet_dense.runtime.external_data import has_external_data
@@ -116,3 +116,54 @@ def test_external_data_beside_the_file_is_refused_too(tmp_path, monkeypatch):
     file.write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match='all into one file'):
         load(file)
+
+
+# --- metadata
+
+METADATA = {
+    'a side of 1e9': dict(resize=dict(scale=[10**9, 10**9], keep_ratio=True)),
+    'two sides of 30000': dict(resize=dict(scale=[30_000, 30_000], keep_ratio=False)),
+    'a negative side': dict(resize=dict(scale=[-5, -5], keep_ratio=False)),
+    'a canvas of 1e6': dict(resize=dict(scale=[8, 6], pad_to=[10**6, 10**6], pad_with=[0] * 3)),
+    'a multiple of 1e9': dict(resize=dict(scale=[80, 60], keep_ratio=True, multiple=10**9)),
+    'a divisor of 1e6': dict(pad=dict(divisor=10**6, value=0)),
+    'a divisor of 0': dict(pad=dict(divisor=0, value=0)),
+    'a crop of 1e6': dict(crop=dict(size=[10**6, 10**6], padding=1.25, udp=False)),
+    'a shape of 1e6': dict(shape=[10**6, 10**6]),
+    'a short side that is a text': dict(resize=dict(short='a')),
+    'a name of 5 million characters': dict(classes=['x' * 5_000_000, 'b']),
+    'names that are lists': dict(classes=[[['a']], {}]),
+    'a colour that is none': dict(color_type='x'),
+}
+
+
+@pytest.mark.parametrize('kind', METADATA)
+def test_metadata_of_another_size_is_refused(kind, tmp_path):
+    path = tiny_detector(tmp_path / 'a.onnx', {**NOTES, **METADATA[kind]})
+    with pytest.raises(UserError, match=r'expected the metadata of .*ValueError'):
+        load(path)
+
+
+def test_labels_without_a_class_are_an_error(tmp_path):
+    model = load(tiny_detector(tmp_path / 'a.onnx', {**NOTES, 'classes': ['person']}))
+    with pytest.raises(UserError, match='expected labels of 1 classes'):
+        model(np.zeros((60, 80, 3), np.uint8), order='rgb')
+
+
+@pytest.mark.parametrize('size', [(1, 30_000), (30_000, 1)])
+def test_a_thin_image_does_not_take_all_memory(size, tmp_path):
+    """Its shorter side is resized to 256 pixels: 2 billion in all."""
+    notes = {**NOTES, 'resize': dict(short=256, middle=[224, 224])}
+    model = load(tiny_detector(tmp_path / 'a.onnx', notes))
+    with pytest.raises(ValueError, match='expected sides of no such ratio, found'):
+        model(np.zeros((*size, 3), np.uint8), order='rgb')
+
+
+def test_a_thin_image_in_the_pipeline_of_a_classifier():
+    from moganet_dense.toolboxes.mmpretrain import TRANSFORMS
+
+    resize = TRANSFORMS.build(dict(type='ResizeEdge', scale=256, edge='short'))
+    with pytest.raises(ValueError, match='found 30000 x 1, with a shorter side of 256'):
+        resize(dict(img=np.zeros((1, 30_000, 3), np.uint8)))
+    found = resize(dict(img=np.zeros((100, 20_000, 3), np.uint8)))['img']
+    assert found.shape == (256, 51_200, 3)

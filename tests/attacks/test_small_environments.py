@@ -26,6 +26,8 @@ import moganet_dense.report.page
 from moganet_dense.cli import main
 from moganet_dense.engine.signals import _start_worker
 
+pytestmark = pytest.mark.whole_runs
+
 TEST = """
 test_dataloader, test_evaluator, test_cfg = val_dataloader, val_evaluator, dict(type='TestLoop')
 """

@@ -22,6 +22,8 @@ from moganet_dense.engine.work_dir_lock import LOCK, lock, unlock
 from moganet_dense.utils.atomic import remove_temporary_files, replacing, write_text
 from moganet_dense.utils.errors import UserError
 
+pytestmark = pytest.mark.whole_runs
+
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):

@@ -104,3 +104,17 @@ def test_all_commands_ask_for_the_same(command, capsys):
     rest = ['a.jpg'] if command in ('predict', 'explain') else []
     assert main([command, 'configs/det/retinanet_moganet_s.py', *rest]) == 1
     assert 'expected CONFIG CHECKPOINT' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['FIFO', '40 GB', 'NUL', 'long'])
+def test_a_pointer_that_is_no_file_is_none(kind, work_dir):
+    pointer = work_dir / 'last_checkpoint'
+    pointer.unlink()
+    if kind == 'FIFO':
+        os.mkfifo(pointer)
+    else:
+        pointer.write_bytes(dict(NUL=b'a\0b', long=b'a' * 3000).get(kind, b''))
+    if kind == '40 GB':
+        os.truncate(pointer, 40 << 30)
+    with pytest.raises(UserError, match='found neither'):
+        model_files('work')

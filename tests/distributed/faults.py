@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from cheap import prepare_forks
 from group import Group
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -128,6 +129,7 @@ def main() -> int:
     quick = '--quick' in sys.argv  # three of the faults
     torch.set_num_threads(1)
     register_all_modules(init_default_scope=False)  # once, for all that are forked
+    prepare_forks()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         config = write_config(folder, workers=1)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from cheap import prepare_forks
 from group import Group
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -215,6 +216,7 @@ FAULTS: dict[str, Callable[[Path], dict]] = dict(
 def main(names: list[str]) -> int:
     torch.set_num_threads(1)
     register_all_modules(init_default_scope=False)  # once, for all that are forked
+    prepare_forks()
     with tempfile.TemporaryDirectory() as scratch:
         for name in names or FAULTS:
             (folder := Path(scratch, name)).mkdir()

@@ -10,7 +10,7 @@ from moganet_dense.engine.formatted_config import FormattedOnce
 from moganet_dense.engine.job import Job
 from moganet_dense.engine.train import train
 
-FORMATTED = True  # see conftest
+pytestmark = pytest.mark.whole_runs
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from narrow import NARROW, narrow_model
 
 from moganet_dense.config.mini_config import apply_mini
 from moganet_dense.config.reading import read_config
 
-NARROW = dict(embed_dims=(32, 64, 96, 192), depths=(1, 1, 1, 1), ffn_ratios=(8, 8, 4, 4))
+pytestmark = pytest.mark.whole_runs
+
 CONFIGS = {
     'mmdet': 'det/retinanet_moganet_xt.py',
     'mmseg': 'seg/sem_fpn_moganet_xt.py',
@@ -31,6 +33,8 @@ def write_config(scope: str, folder: Path) -> Path:
         classes(cfg, folder)
     else:
         apply_mini(cfg)
+    if scope != 'mmpretrain':
+        cfg.merge_from_dict(dict(model=narrow_model(Path(CONFIGS[scope]))))
     cfg.model.backbone.update(arch=NARROW, drop_path_rate=0.0)
     for loader, samples in ((cfg.train_dataloader, 12), (cfg.val_dataloader, 4)):
         loader.update(num_workers=1, persistent_workers=True, batch_size=2)

@@ -83,6 +83,7 @@ def test_two_views_show_width_and_depth():
     assert ink[:, :100].any(0).sum() < 12 and ink[:, 100:].any(0).sum() > 70
 
 
+@pytest.mark.whole_runs
 @pytest.mark.slow
 def test_train_test_and_predict(tmp_path, monkeypatch):
     """Two steps of a training by the command's functions, and the pose of an image."""

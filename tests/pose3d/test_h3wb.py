@@ -16,6 +16,8 @@ from moganet_dense.pose3d.layouts import drawn, whole_body
 from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
 from moganet_dense.utils.errors import UserError
 
+pytestmark = pytest.mark.whole_runs
+
 CONFIG = ROOT / 'configs/pose3d/simcc3d_moganet_t_h3wb.py'
 FOCAL, CENTER = 120.0, (50.0, 40.0)
 FILES = ['annotations/2Dto3D_train_part1.json', 'annotations/2Dto3D_train_part2.json']

@@ -19,6 +19,8 @@ from moganet_dense.report import record_hook
 from moganet_dense.report.browse import _visible
 from moganet_dense.visualization.report_drawing import draw_heatmap, draw_label_map
 
+pytestmark = pytest.mark.whole_runs
+
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
