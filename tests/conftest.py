@@ -86,11 +86,23 @@ def default_scope(monkeypatch):
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
+HEAVIEST = (
+    'test_group', 'test_end_to_end', 'test_toolbox_scripts', 'test_readme', 'test_resumable',
+    'test_configs', 'test_export', 'test_heads', 'test_video_runs', 'test_exact_resume',
+)  # fmt: skip
+"""Files that take the longest, without their ending, in their order."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests first, so that parallel workers end together. The tests of a file
     stay side by side: what they share is built once by the worker that has them."""
-    long = {item.path for item in items if item.get_closest_marker('slow')}
-    items.sort(key=lambda item: item.path not in long)
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        known = HEAVIEST.index(item.path.stem) if item.path.stem in HEAVIEST else len(HEAVIEST)
+        return known, item.path not in slow
+
+    items.sort(key=place)
 
 
 @contextmanager

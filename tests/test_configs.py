@@ -107,15 +107,6 @@ def test_header_names_the_commands_and_the_published_result(path):
             assert all(str(value) in text for value in [*result['Metrics'].values()][:1])
 
 
-@pytest.mark.parametrize('path', DENSE, ids=stem)
-def test_model_has_its_size(path):
-    """On the meta device, which has shapes and no numbers."""
-    with torch.device('meta'):
-        model = build(Config.fromfile(path))
-    for entry in of_config(path):
-        assert_size(complexity(model, shape_of(entry)), entry)
-
-
 def kind_of(path: Path) -> str:
     """What a config has beside the size of its backbone: its heads, and its images."""
     cfg = Config.fromfile(path)
@@ -132,6 +123,20 @@ def without_widths(value):
 
 KINDS = {kind_of(path): path for path in sorted(DENSE, key=lambda path: 'moganet_xt' in path.stem)}
 """The last of each kind, which is the one of arch xt where there is one."""
+
+
+@pytest.mark.parametrize(
+    'path',
+    [pytest.param(p, marks=() if p in KINDS.values() else pytest.mark.slow) for p in DENSE],
+    ids=stem,
+)
+def test_model_has_its_size(path):
+    """On the meta device, which has shapes and no numbers."""
+    with torch.device('meta'):
+        model = build(Config.fromfile(path))
+    for entry in of_config(path):
+        assert_size(complexity(model, shape_of(entry)), entry)
+
 
 AT_FIRST = {
     'loss_rpn_cls': math.log(2),

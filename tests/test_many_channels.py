@@ -69,6 +69,24 @@ def test_one_channel_after_the_other_is_named_with_its_fix(tmp_path):
         decode(tmp_path / 'a.tif', 'unchanged')
 
 
+@pytest.mark.parametrize('junk', [b'', b'\x08\0\0\0', b'\x08\0\0\0\xff\xff' * 9, bytes(99)])
+def test_a_broken_header_is_one_line(junk, tmp_path):
+    (tmp_path / 'a.tif').write_bytes(b'II*\0' + junk)
+    for read in (decode, image_size):
+        with pytest.raises(UserError) as raised:
+            read(tmp_path / 'a.tif')
+        assert '\n' not in str(raised.value)
+
+
+def test_a_header_that_promises_too_much_is_refused(tmp_path):
+    save(tmp_path / 'a.tif', image(6, 0))
+    with tifffile.TiffFile(tmp_path / 'a.tif', mode='r+') as file:
+        for name in ('ImageWidth', 'ImageLength'):
+            file.pages[0].tags[name].overwrite(60000)
+    with pytest.raises(UserError, match='found 21600000000; cut it into parts'):
+        decode(tmp_path / 'a.tif', 'unchanged')
+
+
 @pytest.mark.slow  # a training, an export and six commands for each
 @pytest.mark.parametrize(
     'model, points, channels, loader, ending',

@@ -2,6 +2,7 @@
 
     python tools/measure_shipping.py parity onnx [CONFIG ...]          # random weights
     python tools/measure_shipping.py parity torch-export [CONFIG ...]  # minutes each
+    python tools/measure_shipping.py kinds  # of the tests' tiny models: parity, float16, OpenVINO
     python tools/measure_shipping.py forms IMAGE [CONFIG ...]  # float16, OpenVINO; random weights
     python tools/measure_shipping.py int8 CONFIG CHECKPOINT  # trained with --mini, on mini
     python tools/measure_shipping.py cold CONFIG CHECKPOINT IMAGE  # against the full stack
@@ -78,6 +79,38 @@ def parity(form: str = '', *configs: str) -> None:
                 name = config + (' --backbone' if backbone else '')
                 name += ' --shape 192 256' if two else ''
                 print(f'| `{name}` | {error:.1e} | {size:.0f} | {took:.0f} |', flush=True)
+
+
+def kinds() -> None:
+    """Each kind of model, tiny and random, at two other sizes than it was written at."""
+    sys.path[:0] = [str(ROOT / 'tests'), str(ROOT / 'tests/export')]
+    from tiny_graphs import CODECS, KINDS, TASKS, graph, inputs_of
+
+    from moganet_dense.export.agreement import compared
+    from moganet_dense.export.formats import run_onnx, write_onnx
+    from moganet_dense.export.half_graph import to_half
+    from moganet_dense.export.parity import largest_difference, low_threshold
+
+    print('| kind | onnxruntime | float16 | OpenVINO |\n| --- | --- | --- | --- |')
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in KINDS:
+            own, fixed = graph(kind), kind in (*CODECS, 'SimCC')
+            single, half = Path(folder, f'{kind}.onnx'), Path(folder, f'{kind}_half.onnx')
+            write_onnx(own, inputs_of(kind, 2), fixed, {}, single)
+            half.write_bytes(single.read_bytes())
+            to_half(half)
+            sizes = ((1, 96, 64), (3, 96, 64)) if fixed else ((1, 64, 160), (3, 96, 96))
+            trials = [inputs_of(kind, *size) for size in sizes]
+            model = graph('FCOS').model if kind == 'backbone' else own.model
+            with low_threshold(own, trials[0]) as score:
+                run, converted = run_onnx(single, score), run_onnx(half, score)
+                error = max(largest_difference(run, own, model, inputs) for inputs in trials)
+            arrays = [[part.numpy() for part in inputs] for inputs in trials]
+            plain = run_onnx(single)
+            words = [compared(TASKS[kind], [(run(*a), converted(*a)) for a in arrays])]
+            by_other = by_openvino(single)
+            words += [compared(TASKS[kind], [(plain(*a), by_other(*a)) for a in arrays])]
+            print(f'| {kind} | {error:.1e} | {" | ".join(words)} |', flush=True)
 
 
 def forms(image: str, *configs: str) -> None:
@@ -243,7 +276,7 @@ def weight(folder: Path) -> float:
 
 if __name__ == '__main__':
     what, *rest = sys.argv[1:] or ['']
-    commands = dict(parity=parity, forms=forms, int8=int8, cold=cold)
+    commands = dict(parity=parity, kinds=kinds, forms=forms, int8=int8, cold=cold)
     if what not in commands:
         sys.exit(__doc__)
     commands[what](*rest)

@@ -64,8 +64,8 @@ from . import options
 @click.option(
     '--boxes',
     metavar='DETECTOR|FILE.json|whole',
-    help='Pose: source of the person boxes: a detector, a COCO file, or `whole` if each '
-    'image shows one person.',
+    help='Keypoints: source of the boxes: a detector, a COCO file, or `whole` if each image shows '
+    'one person or object.',
 )
 @click.option('--boxes-weights', metavar='FILE', help='Weights of that detector.')
 @click.option(
@@ -73,7 +73,7 @@ from . import options
     type=options.Share(),
     default=0.3,
     show_default=True,
-    help='Score threshold for person boxes.',
+    help='Score threshold for these boxes.',
 )
 @click.option(
     '--boxes-class',
@@ -86,7 +86,7 @@ from . import options
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help='Batch size: images, or people for pose.',
+    help='Batch size: images, or boxes for keypoints.',
 )
 @click.option('--device', metavar='D', help='cuda, cuda:1 or cpu; default: the GPU if available.')
 @click.option(

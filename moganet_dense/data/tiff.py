@@ -1,6 +1,7 @@
 """TIFF images of more than four channels, which neither OpenCV nor Pillow reads; tifffile does, as
 mmcv's loader with ``imdecode_backend='tifffile'``."""
 
+import math
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +13,9 @@ from ..utils.errors import UserError, reason_of
 _MAGIC = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 MOST = 4
 """Channels that OpenCV reads."""
+
+LARGEST = 2**30
+"""Numbers of an image, as OpenCV's limit of pixels."""
 
 _SEPARATE = 2
 
@@ -28,7 +32,7 @@ def has_many_channels(content: bytes) -> bool:
     try:
         with _opened(BytesIO(content), 'TIFF') as tiff:
             return tiff.pages[0].samplesperpixel > MOST
-    except UserError:
+    except Exception:  # tifffile raises many kinds; OpenCV then says what it is
         return False
 
 
@@ -39,6 +43,12 @@ def read_tiff(content: bytes, name: str) -> np.ndarray:
         UserError: tifffile is missing or cannot read it, or its channels are stored one by one.
     """
     with _opened(BytesIO(content), name) as tiff:
+        numbers = math.prod(tiff.pages[0].shape)
+        if numbers > LARGEST:
+            raise UserError(
+                f'{name}: expected up to {LARGEST} numbers in an image, found {numbers}; cut it '
+                'into parts'
+            )
         if tiff.pages[0].planarconfig == _SEPARATE:
             raise UserError(
                 f'{name}: expected the channels of a pixel side by side, found one channel after '
@@ -64,7 +74,9 @@ def tiff_size(file: Path) -> tuple[int, int] | None:
             stream.seek(0)
             with _opened(stream, str(file)) as tiff:
                 return tiff.pages[0].imagewidth, tiff.pages[0].imagelength
-    except OSError:
+    except UserError:
+        raise
+    except Exception:  # tifffile raises many kinds
         return None
 
 

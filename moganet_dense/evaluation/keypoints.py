@@ -66,7 +66,7 @@ class KeypointRecord:
 
     def evaluation(self) -> Evaluation:
         people = sum(self._add(image) for image in self.images)
-        found = Evaluation('pose', ranking='mean OKS of the people, 0 for missed ones')
+        found = Evaluation('pose', ranking='mean OKS of the instances, 0 for missed ones')
         table = self.precision.table('Poses: AP over OKS', [self.category], [people])
         found.tables = [table, self._by_keypoint()]
         found.curves = self.precision.curves(
@@ -76,7 +76,7 @@ class KeypointRecord:
             'Nearest annotated keypoint of each predicted one',
             self.nearest,
             self.names,
-            note=f'Annotated keypoints of people found with OKS >= {FOUND}.',
+            note=f'Annotated keypoints of instances found with OKS >= {FOUND}.',
         )
         found.show(self.extremes, self._draw, self.first)
         return found
@@ -91,7 +91,7 @@ class KeypointRecord:
             'Keypoints: OKS by keypoint',
             ['keypoint', 'annotated', 'OKS', 'OKS >= 0.5'],
             rows,
-            "Each person's best prediction; keypoints of missed people count as 0.",
+            'The best prediction of each instance; keypoints of missed ones count as 0.',
         )
 
     def _add(self, image: Any) -> int:

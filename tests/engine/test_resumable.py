@@ -78,12 +78,13 @@ EXACT = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'gradi
 @pytest.mark.parametrize(
     'faults, error',
     [
-        (dict(term=8), Stopped),  # in the middle of the second epoch
-        (dict(term=12), Stopped),  # at the end of it, before its checkpoint is due
-        (dict(crash=13), RuntimeError),  # after it: the epoch's checkpoint is what is left
-        (dict(crash=15), RuntimeError),  # work is lost and done again
+        pytest.param(dict(term=8), Stopped, id='middle'),  # of the second epoch
+        # at the end of it, before its checkpoint is due
+        pytest.param(dict(term=12), Stopped, id='end', marks=pytest.mark.slow),
+        # after it: the epoch's checkpoint is what is left
+        pytest.param(dict(crash=13), RuntimeError, id='after', marks=pytest.mark.slow),
+        pytest.param(dict(crash=15), RuntimeError, id='later'),  # work is lost and done again
     ],
-    ids=['middle', 'end', 'after', 'later'],
 )
 def test_what_was_stopped_continues_exactly(toy, by_epoch, workers, faults, error):
     options = dict(by_epoch=by_epoch, workers=workers)

@@ -9,7 +9,18 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 from tensorrt import OPSETS, unsupported
-from tiny_graphs import CODECS, HEADS, KINDS, MIRRORED, as_run, axes, graph, heatmaps, inputs_of
+from tiny_graphs import (
+    CODECS,
+    HEADS,
+    KINDS,
+    MIRRORED,
+    TASKS,
+    as_run,
+    axes,
+    graph,
+    heatmaps,
+    inputs_of,
+)  # fmt: skip
 
 from moganet_dense.export.agreement import compared
 from moganet_dense.export.formats import OPSET, free_axes, run_onnx, write_onnx
@@ -21,11 +32,6 @@ from moganet_dense.export.pose_graphs import AxisPoseGraph, PoseGraph
 from moganet_dense.utils.errors import UserError
 
 POSES = (*CODECS, 'SimCC')
-TASKS = (
-    dict.fromkeys(POSES, 'pose')
-    | dict.fromkeys(('binary', 'Ham', 'Mask2Former'), 'segmentation')
-    | dict(backbone='backbone', classifier='classification')
-)
 
 
 class Files:
@@ -213,7 +219,7 @@ def test_float16_files_load_and_agree(kind, files, tmp_path):
                 assert np.abs(own - own_wanted).max() <= 1e-2 * np.abs(own_wanted).max()
         else:
             assert np.median(np.abs(found[0] - wanted[0])) < 0.1
-    text = compared(TASKS.get(kind, 'detection'), pairs)
+    text = compared(TASKS[kind], pairs)
     assert any(word in text for word in ('have a match', 'same label', 'differ by', 'a pixel'))
 
 

@@ -209,7 +209,14 @@ def graph(kind: str) -> Graph:
     return made.eval().requires_grad_(False)
 
 
-KINDS = (*HEADS, *CODECS, 'SimCC', 'classifier', 'backbone', 'binary', 'Ham', 'Mask2Former')
+TASKS = {
+    **dict.fromkeys(HEADS, 'detection'),
+    **dict.fromkeys((*CODECS, 'SimCC'), 'pose'),
+    'classifier': 'classification',
+    'backbone': 'backbone',
+    **dict.fromkeys(('binary', 'Ham', 'Mask2Former'), 'segmentation'),
+}
+KINDS = tuple(TASKS)
 
 
 def inputs_of(kind: str, count: int, height: int = 96, width: int = 64, seed: int = 1) -> tuple:
