@@ -34,7 +34,8 @@ def _add_to_inferencers() -> None:
     """Adds our models to mmengine's inferencers; their own names take precedence.
 
     ``BaseInferencer`` has no public list of names, only private methods that read the folder of one
-    toolbox. They are replaced only here, until mmengine has one; without them
+    toolbox, up to mmengine 0.10.7 and onedl-mmengine 0.10.12. They are replaced here alone. The
+    first version in which another package can add a model index ends this; without it
     ``DetInferencer(*moganet_dense.find(NAME))`` does the same.
     """
     list_theirs, init_model = BaseInferencer._get_models_from_metafile, BaseInferencer._init_model

@@ -1,4 +1,4 @@
-"""A file is on the disk before it has its name, and its name before the writer goes on."""
+"""A file is on the disk before it has its name, and its name before the next step."""
 
 import os
 from pathlib import Path
