@@ -61,6 +61,8 @@ class Tiled:
             )
         self.model, self.tile, self.overlap = model, tile, overlap
         self.task, self.classes = model.task, model.classes
+        if hasattr(model, 'frees_memory'):  # of exported files
+            model.frees_memory = True
 
     def __repr__(self) -> str:
         return f'Tiled({self.model!r}, {self.tile}, {self.overlap})'

@@ -137,10 +137,13 @@ class OnnxModel:
             'backbone'.
         classes: names that labels are indices into; of a pose estimator, its keypoints.
         notes: all metadata of the file.
+        frees_memory: whether onnxruntime returns the memory of the network after each image, which
+            it keeps for the next one else; set for tiles of large images.
     """
 
     def __init__(self, session: Any, notes: dict[str, Any]) -> None:
         self.session, self.notes = session, notes
+        self.frees_memory = False
         self.task: str = notes['task']
         self.classes = tuple(notes['classes'])
         self.prepare = Preparation(notes)
@@ -218,7 +221,7 @@ class OnnxModel:
         if self.task == 'backbone':
             return self._pyramid(self.inputs(image))
         fitted = self.prepare.fit(image)
-        found = self.session.run(None, self._feed(fitted))
+        found = self.session.run(None, self._feed(fitted), self._options())
         if self.task == 'segmentation':
             palette = np.array(self.notes['palette'], np.uint8)
             return Segmentation(found[0][0], self.classes, palette)
@@ -226,6 +229,16 @@ class OnnxModel:
             best = int(found[0][0].argmax())
             return Classification(found[0][0], best, self.classes[best], self.classes)
         return self._detections(found, fitted)
+
+    def _options(self) -> Any:
+        """Those of a run of onnxruntime, or None."""
+        if not self.frees_memory:
+            return None
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry('memory.enable_memory_arena_shrinkage', 'cpu:0')
+        return options
 
     def _pyramid(self, feed: dict[str, np.ndarray]) -> Pyramid:
         maps = tuple(level[0] for level in self.session.run(None, feed))

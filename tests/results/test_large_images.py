@@ -4,12 +4,16 @@ import tracemalloc
 
 import cv2
 import numpy as np
+import pytest
 
 from moganet_dense import writer
+from moganet_dense.data import image_io
 from moganet_dense.data.sources import Frame, Source
 from moganet_dense.inference.tally import Tally
 from moganet_dense.results import Detections, Segmentation
-from moganet_dense.results.box_masks import BoxMasks, Part
+from moganet_dense.results.box_masks import BoxMasks, Part, part_of
+from moganet_dense.runtime.masks import paste, pasted_parts
+from moganet_dense.utils.errors import UserError
 from moganet_dense.visualization.drawing import colours, draw
 from moganet_dense.visualization.reduced import reduced
 from moganet_dense.writer import Writer
@@ -70,3 +74,33 @@ def test_counting_the_pixels_of_a_large_image_takes_little_memory():
     wanted = dict(zip(NAMES, np.bincount(found.labels.ravel()).tolist(), strict=True))
     assert tally.counts == wanted
     assert peak < 4 * found.labels.size  # NumPy counts in 8 bytes per value
+
+
+@pytest.mark.parametrize('color_type', ['color', 'grayscale', 'unchanged'])
+def test_a_large_file_is_decoded_to_the_same_pixels(color_type, tmp_path, monkeypatch):
+    """Turned by its tag, too; and where OpenCV cannot write into an argument."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    file, exif = tmp_path / 'ä.jpg', Image.Exif()
+    exif[274] = 6  # turned by 90 degrees
+    Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(file, exif=exif)
+    small = image_io.decode(file, color_type)
+    assert color_type == 'unchanged' or small.shape[:2] == (40, 30)
+    monkeypatch.setattr(image_io, 'LARGE_FILE', 0)
+    assert (image_io.decode(file, color_type) == small).all()
+    monkeypatch.setattr(cv2, 'imread', lambda file, flags: None)  # before OpenCV 4.11
+    assert (image_io.decode(file, color_type) == small).all()
+    (tmp_path / 'text.jpg').write_text('no image')
+    with pytest.raises(UserError, match='expected an image that OpenCV reads'):
+        image_io.decode(tmp_path / 'text.jpg')
+
+
+def test_masks_of_boxes_are_those_of_the_image():
+    rng = np.random.default_rng(0)
+    grids = rng.random((3, 7, 7)).astype(np.float32)
+    boxes = np.float32([[-3, 2, 12, 20], [5, 5, 30, 40], [28, 1, 29, 2]])
+    parts = BoxMasks(list(pasted_parts(grids, boxes, (36, 32), 0.5)), (36, 32))
+    whole = paste(grids, boxes, (36, 32), 0.5)
+    assert (np.asarray(parts) == whole).all() and whole.any()
+    assert part_of(parts, 0).mask.sum() == whole[0].sum()

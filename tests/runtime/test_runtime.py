@@ -259,6 +259,19 @@ def test_files_of_one_size_get_images_of_it():
     assert Preparation(notes).fit(image).pixels.shape == (64, 96, 3)
 
 
+def test_in_tiles_a_file_returns_its_memory_and_the_same(tmp_path):
+    from moganet_dense.inference.tiling import Tiled
+
+    model = load(tiny_detector(tmp_path / 'm.onnx'))
+    image = np.zeros((60, 80, 3), np.uint8)
+    whole = model(image, order='bgr')
+    assert model._options() is None
+    tiled = Tiled(model, 128)(image, order='bgr')
+    key = 'memory.enable_memory_arena_shrinkage'
+    assert model._options().get_run_config_entry(key) == 'cpu:0'
+    assert tiled.boxes.tolist() == whole.boxes.tolist()
+
+
 def test_classifiers_see_the_middle_of_pillows_bicubic():
     notes = dict(
         task='classification', resize=dict(short=48, middle=[40, 32]), shape=None,

@@ -94,11 +94,21 @@ def recognize(folder: Path, void: int | None = None) -> list[Found]:
             found.append(Found(reader.NAME, key, tree, _reading(reader, tree, files, void)))
     if not found:
         endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
+        shown = ', '.join(endings) or 'nothing'
         raise UserError(
             f'{folder}: expected annotations in one of these formats: {KNOWN}; found '
-            f'{len(tree.files)} files ending in {", ".join(endings) or "nothing"}'
+            f'{len(tree.files)} files ending in {shown}{_unsupported(tree)}'
         )
     return found
+
+
+def _unsupported(tree: Tree) -> str:
+    """A format that is known but not read, and the way out."""
+    if any(f.name == 'meta.json' for f in tree.files) and any(
+        f.parent.name == 'ann' for f in tree.ending('.json')
+    ):
+        return '; this is the format of Supervisely: export the project as COCO, YOLO or Pascal VOC'
+    return ''
 
 
 def _reading(

@@ -154,6 +154,10 @@ def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sa
 def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], file: Path) -> None:
     where = f'id {row.get("id")!r} of {file}'
     label = names.get(str(row.get('category_id')))
+    if isinstance(row.get('segments_info'), list):
+        what = 'panoptic segments; use the annotations of instances or stuff'
+        data.left_out.add(what, f'{file}, {row.get("file_name")}', len(row['segments_info']))
+        return
     if label is None:
         data.left_out.add('annotations whose category_id is not in the file', where)
         return

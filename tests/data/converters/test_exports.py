@@ -322,3 +322,24 @@ def test_label_maps_without_an_image_are_counted_and_the_reverse(tmp_path):
     assert reasons(read(tmp_path)) == {
         'label maps without an image': 1, 'images without annotations of this format': 1
     }  # fmt: skip
+
+
+# What is not read -------------------------------------------------------------------------------
+
+
+def test_panoptic_segments_are_counted(tmp_path):
+    image(tmp_path / 'a.jpg')
+    segments = [dict(id=i, category_id=1, area=4, bbox=[1, 1, 2, 2]) for i in (7, 8)]
+    rows = [dict(image_id=1, file_name='a.png', segments_info=segments)]
+    images = [dict(id=1, file_name='a.jpg')]
+    write(tmp_path / 'a.json', dict(images=images, annotations=rows, categories=[CATEGORY]))
+    with pytest.raises(UserError, match='2 panoptic segments; use the annotations of instances'):
+        read(tmp_path)
+
+
+def test_supervisely_is_named(tmp_path):
+    image(tmp_path / 'ds0/img/a.jpg')
+    write(tmp_path / 'ds0/ann/a.jpg.json', dict(objects=[], tags=[], size=dict(height=5, width=5)))
+    write(tmp_path / 'meta.json', dict(classes=[], tags=[]))
+    with pytest.raises(UserError, match='Supervisely: export the project as COCO'):
+        recognize(tmp_path)
