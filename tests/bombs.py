@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import data_bombs
 import torch
 
 from moganet_dense.utils.errors import UserError
@@ -374,6 +375,7 @@ BOMBS = {
                            report),
 }  # fmt: skip
 """What would take the gigabytes of its name, or of ``size``."""
+BOMBS |= {name: Bomb(*both) for name, both in data_bombs.KINDS.items()}
 BOMBS |= {
     f'{thing} as {what}': Bomb(make(ending), read)
     for what, (ending, read) in READERS.items()
