@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
 
 from ..config.mini_config import start_from_scratch
@@ -52,6 +53,7 @@ def trial_step(cfg: Config, backbone: Mapping[str, Any] | None = None) -> tuple[
         model.init_weights()
         if hasattr(model, 'set_epoch'):  # as mmdet's SetEpochInfoHook does
             model.set_epoch(0)
+        MessageHub.get_current_instance().update_info('epoch', 0)  # as the loop does; TOOD reads it
         losses = model(**model.data_preprocessor(batch, True), mode='loss')
         total, _ = model.parse_losses(losses)
     total.backward()
@@ -89,9 +91,13 @@ def _detection(cfg: Config) -> dict[str, Any]:
 def _loads_masks(dataset: Mapping[str, Any]) -> bool:
     """Whether a data set, or one within a wrapper, has masks in its targets."""
     inner = [dataset.get('dataset'), *(dataset.get('datasets') or [])]
-    return any(step.get('with_mask') for step in dataset.get('pipeline') or []) or any(
+    return any(map(_makes_masks, dataset.get('pipeline') or [])) or any(
         _loads_masks(each) for each in inner if each
     )
+
+
+def _makes_masks(step: Mapping[str, Any]) -> bool:
+    return step.get('with_mask', step['type'] == 'LoadPanopticAnnotations')
 
 
 def _segmentation(cfg: Config) -> dict[str, Any]:

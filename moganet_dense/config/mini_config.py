@@ -123,12 +123,24 @@ def apply_mini(cfg: Config) -> None:
 
 
 def start_from_scratch(cfg: Config) -> None:
-    """Removes the published weights that training starts from."""
+    """Removes the published weights that training starts from, of any part of the model."""
     for part in (cfg.model, cfg.model.get('backbone') or {}):
         part.pop('pretrained', None)
         if part.get('init_cfg'):
             part['init_cfg'] = None
+    _remove_pretrained(cfg.model)
     cfg.load_from = None
+
+
+def _remove_pretrained(node: Any) -> None:
+    """Removes weights of parts of parts, such as DEKR's network that rates poses."""
+    if isinstance(node, dict):
+        init = node.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            node['init_cfg'] = None
+    for part in node.values() if isinstance(node, dict) else node:
+        if isinstance(part, (dict, list, tuple)):
+            _remove_pretrained(part)
 
 
 def shrunk(node: Any, factor: float) -> Any:

@@ -300,6 +300,27 @@ def test_an_offset_moves_a_tap_down_and_right():
     assert out[0, 0, 2, 3] == 33.5 and out[0, 0, 2, 4] == 24
 
 
+def test_offsets_of_a_larger_map_are_the_first_numbers_of_each_sample():
+    """As mmcv reads them: of 2 x 4 x 4 offsets for 2 x 2 places, the first 2 x 2 x 2."""
+    x, weight = torch.arange(1.0, 5).view(1, 1, 2, 2), torch.ones(1, 1, 1, 1)
+    offset = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    with torch.no_grad():
+        offset.view(-1)[4 + 2] = 0.5  # dx of the place (1, 0)
+        offset.view(-1)[8:] = 100  # not read
+    out = mmcv_ops.modulated_deform_conv2d(
+        x, offset, torch.ones(1, 1, 4, 4), weight, None, 1, 0, 1, 1, 1
+    )
+    assert out.tolist() == [[[[1, 2], [3.5, 4]]]]
+    out.sum().backward()
+    assert offset.grad.view(-1)[8:].tolist() == [0] * 24
+    assert offset.grad.view(-1)[6] == 1  # from 3 to 4 within a pixel
+    with pytest.raises(ValueError, match=r'expected offsets and masks for \(4, 4\) places'):
+        mmcv_ops.modulated_deform_conv2d(
+            torch.ones(1, 1, 4, 4), torch.zeros(1, 2, 2, 2), torch.ones(1, 1, 2, 2), weight, None,
+            1, 0, 1, 1, 1,
+        )  # fmt: skip
+
+
 def test_only_the_weight_needs_a_gradient():
     x, weight = torch.randn(1, 2, 5, 5), torch.randn(3, 2, 3, 3, requires_grad=True)
     offset = torch.randn(1, 18, 3, 3)

@@ -165,6 +165,25 @@ def test_deformable_convolution_is_the_same(
         assert error <= 1.2 * allowed + torch.finfo(dtype).eps * exact.norm().item()
 
 
+@pytest.mark.parametrize('device', DEVICES)
+def test_offsets_of_a_larger_map_are_read_as_mmcv_reads_them(theirs, monkeypatch, device):
+    """mmdet's DyHead passes offsets for 8 x 8 places to a convolution of 4 x 4."""
+    from mmcv.ops import modulated_deform_conv2d
+
+    torch.manual_seed(0)
+    shapes = ((2, 4, 4, 4), (2, 18, 8, 8), (2, 9, 8, 8), (6, 4, 3, 3), (6,))
+    tensors = [torch.randn(shape, device=device) for shape in shapes]
+
+    def forward_and_gradients():
+        inputs = [t.clone().requires_grad_() for t in tensors]
+        out = modulated_deform_conv2d(*inputs, 1, 1, 1, 1, 1)
+        return [out, *torch.autograd.grad(out.square().sum(), inputs)]
+
+    pairs = on_both(theirs, monkeypatch, 'modulated_deform_conv', forward_and_gradients)
+    for ours, right in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, right, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('kind', ['collect', 'distribute'])
 def test_psa_mask_is_the_same(theirs, monkeypatch, kind):
     from mmcv.ops import PSAMask

@@ -131,14 +131,15 @@ def modulated_deform_conv_forward(
         weight: (O, C / group, kernel_h, kernel_w).
         bias: (O,), or empty.
         ones: not used.
-        offset: (B, 2·deformable_group·taps, H', W').
-        mask: (B, deformable_group·taps, H', W').
+        offset: (B, 2·deformable_group·taps, H', W'), or larger, see :func:`_as_read`.
+        mask: (B, deformable_group·taps, H', W'), or larger.
         output: (B, O, H', W'), written.
         columns: not used.
         with_bias: whether ``bias`` is used.
         **sizes: see :func:`_modulated_geometry`.
     """
     geometry = _modulated_geometry(**sizes)
+    offset, mask = (_as_read(each, output.shape[2:]) for each in (offset, mask))
     result = _convolve(input, weight, offset, mask, bias if with_bias else None, geometry)
     output.copy_(result.view_as(output))
 
@@ -180,13 +181,41 @@ def modulated_deform_conv_backward(
         with_bias: as in the forward.
         **sizes: as in the forward.
     """
+    offset, mask = (_as_read(each, grad_output.shape[2:]) for each in (offset, mask))
     grads = _gradients(grad_output, input, weight, offset, mask, _modulated_geometry(**sizes))
     grad_input.copy_(grads[0])
     grad_weight.add_(grads[1].to(grad_weight.dtype))
-    grad_offset.copy_(grads[2])
-    grad_mask.copy_(grads[3])
+    for target, grad in ((grad_offset, grads[2]), (grad_mask, grads[3])):
+        target.copy_(_as_written(grad, target))
     if with_bias:
         grad_bias.add_(grads[4].to(grad_bias.dtype))
+
+
+def _as_read(tensor: Tensor, size: torch.Size) -> Tensor:
+    """Offsets or masks (B, C, h, w) as mmcv reads them for an output of another size (H', W'): the
+    first C·H'·W' numbers of each sample. mmdet's DyHead passes such offsets, from a larger map.
+
+    Raises:
+        ValueError: there are fewer numbers.
+    """
+    if tensor.shape[2:] == size:
+        return tensor
+    count = tensor.shape[1] * size.numel()
+    if tensor[0].numel() < count:
+        raise ValueError(
+            f'deformable convolution: expected offsets and masks for {tuple(size)} places of the '
+            f'output, found {tuple(tensor.shape[2:])}'
+        )
+    return tensor.flatten(1)[:, :count].reshape(*tensor.shape[:2], *size)
+
+
+def _as_written(grad: Tensor, target: Tensor) -> Tensor:
+    """The reverse of :func:`_as_read`: zero for the numbers that were not read."""
+    if grad.shape == target.shape:
+        return grad
+    found = grad.new_zeros(target.shape[0], target[0].numel())
+    found[:, : grad[0].numel()] = grad.flatten(1)
+    return found.view(target.shape)
 
 
 def _geometry(
