@@ -170,7 +170,7 @@ def test_two_at_once_take_turns(checkout):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('size', [0, 100_000])
-def test_a_full_disk_is_one_line_and_the_next_call_goes_on(size, checkout):
+def test_a_full_disk_is_one_line_and_the_next_call_continues(size, checkout):
     """No file larger than ``size`` can be written, the log among them."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
