@@ -3,6 +3,7 @@ memory, a locale of few characters: one line, nothing half-written, and nothing 
 
 import ctypes
 import json
+import logging
 import multiprocessing
 import os
 import pickle
@@ -17,6 +18,7 @@ import pytest
 from conftest import ROOT
 from finished_run import write_work_dir
 from forked import run_command
+from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader, Runner
 from tiny_onnx import tiny_detector
 from toy import write_config
@@ -313,6 +315,9 @@ def test_a_work_dir_that_vanishes_is_one_line(renamed, tmp_path, capsys):
     assert f'cannot write into {work}' in line and 'removed or renamed' in line
     if renamed:
         assert (tmp_path / 'work_renamed' / 'epoch_1.pth').is_file()
+    logger = MMLogger.get_current_instance()  # tests that follow would log into its folder
+    for handler in [each for each in logger.handlers if isinstance(each, logging.FileHandler)]:
+        logger.removeHandler(handler)
 
 
 class Unsendable:

@@ -80,6 +80,7 @@ def sound(monkeypatch):
 def test_two_distributions_of_one_import_are_a_fault(monkeypatch, sound):
     both = {'mmcv': ['mmcv', 'moganet-mmcv-ops', 'onedl-mmcv'], 'mmdet': ['onedl-mmdetection']}
     monkeypatch.setattr(fixes.metadata, 'packages_distributions', lambda: both)
+    monkeypatch.setattr(fixes, 'stack', lambda: 'onedl')
     (fault,) = [f for f in doctor.findings() if f.fatal]
     assert fault.what == 'mmcv' and 'two distributions' in fault.fix
     remove, again = fault.commands
