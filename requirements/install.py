@@ -22,7 +22,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from choices import PYTHONS, SetupError, dotted, find_python, say, torch_arguments, version_of
+sys.dont_write_bytecode = True  # a full disk may cut it off, and the next run would fail on it
+
+import choices  # noqa: E402
+from choices import SetupError, dotted, find_python, say, version_of  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 MARKER = '.moganet-environment.json'
@@ -41,6 +44,7 @@ OFFLINE = re.compile(
     'NewConnectionError|NameResolutionError|Temporary failure in name|Max retries exceeded'
     '|Connection refused|Network is unreachable|ReadTimeout|ConnectTimeout|ProxyError'
 )
+FULL = re.compile('No space left|Disk quota exceeded|File too large')
 COMPILE = HERE.parent / 'packages/mmcv-ops/src/moganet_mmcv_ops/compile_mmcv.py'
 HIDE_TORCH = "raise ModuleNotFoundError('hidden while mmcv builds without its C++ operators')\n"
 
@@ -133,7 +137,10 @@ class Environment:
         for link in self.folder.glob('bin/python*'):  # venv does not renew links that lead nowhere
             if link.is_symlink():
                 link.unlink()
+        at = self.log.stat().st_size if self.log.exists() else 0
         if self.call([python, '-m', 'venv', self.folder]):
+            if full := self.full(self.log.read_bytes()[at:].decode(errors='replace')):
+                raise SetupError(full)
             raise SetupError(
                 f"cannot make a virtual environment with {python}; install Python's venv module "
                 f'(Debian: apt install python3-venv); see {self.log}'
@@ -222,14 +229,32 @@ class Environment:
                 if not (metadata / 'RECORD').exists():
                     shutil.rmtree(metadata)
 
+    def full(self, text: str) -> str:
+        """What to do about a full disk, if ``text`` tells of one or it takes no more; else ''."""
+        if not FULL.search(text) and self.takes_more():
+            return ''
+        return (
+            f'the disk is full; free some space in {self.folder}, then the same command continues '
+            f'from here; more is in {self.log}'
+        )
+
+    def takes_more(self) -> bool:
+        """Whether a megabyte can be written: a log is cut off before it says that it cannot."""
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(bytes(1 << 20))
+            return True
+        except OSError:
+            return False
+
     def reason(self, at: int) -> str:
         """Why pip failed, from the log after byte ``at``, and what to do."""
         with self.log.open('rb') as log:
             log.seek(at)
             text = log.read().decode(errors='replace')
         again = f'the same command continues from here; all that pip said is in {self.log}'
-        if 'No space left' in text:
-            return f'the disk is full; free some space, then {again}'
+        if full := self.full(text):
+            return full
         if OFFLINE.search(text):
             return f'the package index cannot be reached; with the network back, {again}'
         compiler = re.search(r'\S+: (?:fatal )?error: .*', text)
@@ -257,7 +282,9 @@ def install(env: Environment, options: argparse.Namespace) -> None:
     env.step('build', 'installing build tools', ['-r', build], [build])
 
     def torch_step() -> tuple[list, str]:
-        arguments, words = torch_arguments(options.stack, options.torch, options.torch_index)
+        arguments, words = choices.torch_arguments(
+            options.stack, options.torch, options.torch_index
+        )
         return [*arguments, '-c', locks[0], '-c', build], words
 
     chosen = f'{options.torch} {options.torch_index}'
@@ -341,7 +368,7 @@ def main() -> int:
     env = Environment(options.venv.absolute(), options.stack, options.target == 'light')
     started = time.monotonic()
     try:
-        if options.stack not in PYTHONS:
+        if options.stack not in choices.PYTHONS:
             raise SetupError(f"STACK: expected onedl or upstream, found '{options.stack}'")
         if options.mmcv not in ('', 'python', 'compiled'):
             raise SetupError(f"MMCV: expected python or compiled, found '{options.mmcv}'")
@@ -358,7 +385,8 @@ def main() -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a folder that is gone
-        print(f'error: {error.strerror or error}: {error.filename}', file=sys.stderr)
+        where = f': {error.filename}' if error.filename else f', in {env.folder}'
+        print(f'error: {error.strerror or error}{where}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('interrupted; the same command continues from here', file=sys.stderr)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -165,6 +166,24 @@ def test_two_at_once_take_turns(checkout):
     text = ''.join(out for out, _ in outputs)
     assert text.count('installing build tools') == 1
     assert f'another set-up is at work in {checkout.venv}; waiting for it' in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('size', [0, 100_000])
+def test_a_full_disk_is_one_line_and_the_next_call_continues(size, checkout):
+    """No file larger than ``size`` can be written, the log among them."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        process = checkout.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and err.count('\n') == 1
+    assert err.startswith('error: the disk is full; free some space in ' if size else
+                          f'error: File too large, in {checkout.venv}')  # fmt: skip
+    if size:
+        assert checkout.run()[0] == 0
 
 
 @pytest.mark.slow

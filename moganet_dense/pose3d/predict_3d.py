@@ -19,7 +19,7 @@ from ..utils.atomic import as_line, write_text
 from ..utils.errors import UserError
 from ..visualization.report_drawing import draw_skeletons
 from ..visualization.skeletons_3d import draw_two_views
-from .layouts import Layout, layout_of
+from .keypoint_layouts import Layout, layout_of
 
 LEFT_OUT = ('LoadImage', 'GenerateTarget')
 """Transforms of a data set that an image in memory needs none of."""
