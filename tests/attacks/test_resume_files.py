@@ -28,7 +28,11 @@ def trained(tmp_path_factory) -> Path:
     iterations: twelve, so that some wait where the first epoch ends."""
     folder = tmp_path_factory.mktemp('trained')
     schemes = dict(CheckpointLoader._schemes)
-    train(Job(write_config(folder, length=2, accumulate=4), work_dir=str(folder / 'work')))
+    train(
+        Job(
+            write_config(folder, length=2, accumulate=4, record=True), work_dir=str(folder / 'work')
+        )
+    )
     CheckpointLoader._schemes = schemes
     return folder / 'work'
 
@@ -41,7 +45,7 @@ def content(trained) -> dict:
 @pytest.fixture
 def config(tmp_path):
     """The same training, to be resumed."""
-    return write_config(tmp_path, length=2, accumulate=4)
+    return write_config(tmp_path, length=2, accumulate=4, record=True)
 
 
 def put(value):
