@@ -4,8 +4,10 @@ with other streams, limits and folders than this process."""
 import faulthandler
 import fcntl
 import os
+import resource
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,3 +98,31 @@ def _be_child(arguments: list[str], stdout: str, before: Callable, out: int, err
     finally:
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
+
+
+# --- limits, to call before the command
+
+
+def of_files(number: int):
+    def before() -> None:
+        os.closerange(3, 1 << 16)  # those of the tests' process are not the command's
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+    return before
+
+
+def of_bytes(number: int):
+    """No file may be larger: writes fail in their middle, as on a full disk."""
+
+    def full() -> None:
+        sys.dont_write_bytecode = True  # or modules imported now are cut off
+        resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+
+    return full
+
+
+def no_threads() -> None:
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threading.Thread.start = start

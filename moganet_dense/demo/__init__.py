@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Sequence
 
 from ..utils.errors import UserError
@@ -29,6 +30,7 @@ def serve(
 
     Raises:
         UserError: the libraries are missing, a model is unknown, or the address is in use.
+        RuntimeError: no thread may be started.
     """
     try:
         import uvicorn
@@ -41,6 +43,7 @@ def serve(
     allowed = host_names(allow_hosts) | {host_name(f'[{host}]' if ':' in host else host)} - {''}
     cache = ModelCache.of(models, cuda_graphs)
     cache.require_libraries()
+    threading.Thread(target=bool).start()  # each request needs one: fails now where none may start
     app = Server(cache, allowed, origins(embedders)).app()
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shortage
 from .uploads import open_image
 
 SECONDS = 10
@@ -55,8 +55,10 @@ class Decoder:
         except UserError:
             self.close()
             raise
-        except (EOFError, OSError):
+        except (EOFError, OSError) as error:
             self.close()
+            if reason := shortage(error):
+                raise UserError(f'the server cannot decode the image: {reason}') from error
             raise UserError('the image cannot be decoded: the decoder crashed') from None
         if 'error' in response:
             raise UserError(response['error'])

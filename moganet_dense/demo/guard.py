@@ -1,6 +1,7 @@
 """Security headers of every response, and the check of the origin of requests."""
 
 import ipaddress
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shortage
 from ..utils.printable import printable
 
 HEADERS = {
@@ -70,7 +71,12 @@ class Guard:
             respond = error_response(421, words)
         elif origin is not None and origin not in (f'http://{host}', f'https://{host}'):
             respond = error_response(403, 'requests from other sites are not allowed')
-        await respond(scope, receive, send_guarded)
+        try:
+            await respond(scope, receive, send_guarded)
+        except OSError as error:  # too many open files, where a part of the page is read
+            if (reason := shortage(error)) is None:
+                raise
+            logging.getLogger('moganet_dense').error('a request was not answered: %s', reason)
 
 
 def origins(texts: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..results import Detections
-from ..utils.errors import UserError, reason_of
+from ..utils.errors import UserError, reason_of, shortage
 from ..utils.printable import printable
 from .decoder import Decoder
 from .guard import Guard, error_response
@@ -90,7 +90,9 @@ class Server:
             return await self._predict(request)
         except UserError as error:
             return error_response(422, printable(reason_of(error)))
-        except Exception:
+        except Exception as error:
+            if reason := shortage(error):
+                return error_response(503, f'the server has {reason}')
             logging.getLogger('moganet_dense').exception('the model failed')
             return error_response(
                 500, 'the model failed on this image; see the output of the server'

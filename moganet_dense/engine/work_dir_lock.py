@@ -8,14 +8,18 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from ..utils.atomic import as_line
 from ..utils.errors import UserError
 
 LOCK = '.lock'
+_BEGIN = b'process '
+_OTHER = '{}: expected the lock file of a training, found something else; move it away'
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 _held: dict[Path, int] = {}  # file descriptors: closing any of them would release the lock
@@ -27,15 +31,15 @@ def lock(work_dir: str | os.PathLike) -> None:
     In a group of processes rank 0 holds the lock for all.
 
     Raises:
-        UserError: another training runs in it.
-        OSError: it cannot be written.
+        UserError: another training runs in it, it cannot be written, or something else has the
+            name of the lock file.
     """
     folder = Path(work_dir).resolve()
     if not is_main_process() or folder in _held:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    handle = os.open(folder / LOCK, flags, 0o666)
+    with as_line(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle = _opened(folder / LOCK)
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -53,6 +57,26 @@ def lock(work_dir: str | os.PathLike) -> None:
     os.ftruncate(handle, 0)
     os.write(handle, f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
     _held[folder] = handle
+
+
+def _opened(path: Path) -> int:
+    """File descriptor of a lock file, which is created if needed.
+
+    Raises:
+        UserError: it cannot be opened, or is anything else than a file of :func:`lock`: a link,
+            also a hard one, or another file, which would be overwritten.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(_OTHER.format(path))
+    with as_line(path):
+        handle = os.open(path, flags, 0o666)
+    status = os.fstat(handle)
+    begin = os.pread(handle, len(_BEGIN), 0) if stat.S_ISREG(status.st_mode) else b'-'
+    if status.st_nlink > 1 or begin not in (b'', _BEGIN):
+        os.close(handle)
+        raise UserError(_OTHER.format(path))
+    return handle
 
 
 def unlock(work_dir: str | os.PathLike) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +90,24 @@ def init(
         files[target / 'keypoints.py'] = keypoint_info(data, name).encode()
     test = any(sample.split == 'test' for sample in data.samples)
     places = Places(config, f'{images}/', str(target), test)
-    for path, content in files.items():
-        write_whole(path, content)
-    write_whole(config, config_text(data, task, recipe, places).encode())
+    files[config] = config_text(data, task, recipe, places).encode()  # last: it names the others
+    _write_all(files, target)
     others = {one.key: one.name for one in found if one.name != data.format}
     return Result(config, target, task, data, recipe, leaks, others)
+
+
+def _write_all(files: dict[Path, bytes], target: Path) -> None:
+    """Writes new files, all or none."""
+    try:
+        for path, content in files.items():
+            write_whole(path, content)
+    except BaseException:
+        for path in files:  # none of them was there before
+            path.unlink(missing_ok=True)
+        for folder in sorted({target, *(path.parent for path in files)} - {Path()}, reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _of_format(found: list[Found], form: str | None, root: Path) -> list[Found]:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import UserError
+from .errors import FULL, UserError, reason_of, room_for
 
 _TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part(\.[a-z]+)?')
 
@@ -87,12 +87,12 @@ def require_writable(path: Path) -> None:
 
 def is_full(error: OSError) -> bool:
     """Whether an error is that of a full disk, a quota, or the largest size of a file."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return error.errno in FULL
 
 
 @contextlib.contextmanager
 def as_line(path: Path) -> Iterator[None]:
-    """Replaces an error of writing with one line.
+    """Replaces an error of writing a file or folder with one line.
 
     Raises:
         UserError: in place of an OSError.
@@ -100,7 +100,30 @@ def as_line(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f'{path} cannot be written ({error.strerror})') from None
+        raise UserError(f'{path} cannot be written ({_cause(path, error)}') from error
+
+
+def _cause(path: Path, error: OSError) -> str:
+    """What an error of writing says, and the fix; without a number, as Pillow raises it where the
+    disk is full, that of the disk is found out by writing."""
+    if error.errno is None:
+        error = _failure(path) or error
+    fix = room_for(error)
+    inner = [folder for folder in path.absolute().parents if folder.exists()]
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and inner and not inner[0].is_dir():
+        fix = f'{inner[0]} is a file, move it away'
+    return f'{error.strerror or reason_of(error)})' + (f'; {fix}' if fix else '')
+
+
+def _failure(path: Path) -> OSError | None:
+    """The error of writing a megabyte near ``path``, if there is one."""
+    try:
+        nearest = next(folder for folder in path.absolute().parents if folder.is_dir())
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        return error
+    return None
 
 
 def _umask() -> int:

@@ -1,6 +1,8 @@
 """Errors that the command line prints as one line, without a traceback."""
 
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +10,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 STOPPED = 75
 """Exit code of a training that was stopped and saved: EX_TEMPFAIL of sysexits.h, try again."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a full disk, a quota, and the largest size of a file."""
 
 
 class UserError(Exception):
@@ -62,6 +66,8 @@ def one_line(what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, UnboundLocalError) and isinstance(error.__context__, OSError):
+            error = error.__context__  # of mmengine's config reader, which fails where it cleans up
         reason = shortage(error) or f'{reason_of(error)} [{type(error).__name__}]'
         raise UserError(f'{what}: {reason}') from error
 
@@ -94,12 +100,38 @@ def shortage(error: BaseException) -> str | None:
         )
     if number == errno.ENOMEM or isinstance(error, MemoryError) or "can't allocate memory" in text:
         return 'out of memory; use a smaller batch, fewer loader workers, or a larger machine'
+    if number in FULL and error.filename is None and error.strerror == os.strerror(number):
+        return (  # of mmengine's copies of configs, or of a write after the file was opened
+            f'{error.strerror}, in the current folder or that of temporary files, '
+            f'{_temporary_folder()}; free some space, or name another one with TMPDIR'
+        )
+    if 'No usable temporary directory' in text:
+        return (
+            'No usable temporary directory found; free some space, or name a folder that you may '
+            'write to with TMPDIR'
+        )
     if text.startswith('DataLoader worker') and isinstance(error, RuntimeError):
         return (
             'a loader worker ended, killed or out of memory, shared memory or files (ulimit -n '
             f'{limit_of_files()}): {text}; use fewer workers, or none (num_workers=0)'
         )
     return None
+
+
+def room_for(error: OSError) -> str:
+    """The fix of an error of writing; '' if there is none to name."""
+    if error.errno in FULL:
+        return 'free some space on its disk, or write elsewhere'
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return 'choose a folder that you may write to'
+    return ''
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # none can be written
+        return os.environ.get('TMPDIR', '/tmp')
 
 
 def limit_of_files() -> int:

@@ -2,28 +2,30 @@
 memory, a locale of few characters: one line, nothing half-written, and nothing waits for ever."""
 
 import ctypes
+import errno
 import json
 import logging
 import multiprocessing
 import os
 import pickle
-import resource
 import subprocess
 import sys
-import threading
+import tempfile
 from pathlib import Path
 
 import mmpretrain.models  # noqa: F401 for the forked processes: imported once
 import pytest
 from conftest import ROOT
 from finished_run import write_work_dir
-from forked import run_command
+from forked import no_threads, of_bytes, of_files, run_command
 from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader, Runner
+from PIL import Image
 from tiny_onnx import tiny_detector
 from toy import write_config
 
 import moganet_dense.engine.train
+import moganet_dense.init
 import moganet_dense.report.page
 from moganet_dense.cli import main
 from moganet_dense.engine.signals import _start_worker
@@ -118,14 +120,6 @@ def test_names_do_not_depend_on_the_locale(tmp_path):
 # --- files, threads
 
 
-def of_files(number: int):
-    def before() -> None:
-        os.closerange(3, 1 << 16)  # those of the tests' process are not the command's
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
-
-    return before
-
-
 @pytest.mark.parametrize('number', [12, 32, 40, 64])
 def test_few_file_descriptors(number, trained, tmp_path):
     """Fewer than a training with workers needs: one line with the fix; enough: it trains."""
@@ -141,13 +135,6 @@ def test_few_file_descriptors(number, trained, tmp_path):
     assert not list(tmp_path.rglob('.*.part*'))
 
 
-def no_threads() -> None:
-    def start(self) -> None:
-        raise RuntimeError("can't start new thread")
-
-    threading.Thread.start = start
-
-
 def test_no_threads(tmp_path):
     config = write_config(tmp_path, length=1, workers=1, record=True)
     done = run_command(
@@ -158,16 +145,6 @@ def test_no_threads(tmp_path):
 
 
 # --- disks
-
-
-def of_bytes(number: int):
-    """No file may be larger: writes fail in their middle, as on a full disk."""
-
-    def full() -> None:
-        sys.dont_write_bytecode = True  # or modules imported now are cut off
-        resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
-
-    return full
 
 
 def after_reading(full):
@@ -206,8 +183,6 @@ def arguments_of(command: str, folder: Path, out: Path) -> list[str]:
     ],
 )
 def test_a_full_disk_leaves_nothing_half_written(command, more, left, trained, tmp_path):
-    from PIL import Image
-
     tiny_detector(trained / 'tiny.onnx')
     Image.new('RGB', (640, 480)).save(trained / 'image.png')
     out = tmp_path / 'out'
@@ -256,6 +231,98 @@ def test_exported_files_on_a_full_disk(tmp_path):
         (line,) = done.errors
         assert done.code == 1 and 'File too large' in line, done
         assert [path.name for path in tmp_path.iterdir()] == ['xt.pth']
+
+
+def data_set(folder: Path) -> Path:
+    """Six images with a box each, in COCO's format."""
+    rows, boxes = [], []
+    (folder / 'mine').mkdir(parents=True)
+    for number in range(6):
+        Image.new('RGB', (64, 64), (number * 20, 0, 0)).save(folder / f'mine/{number}.png')
+        rows.append(dict(id=number, file_name=f'{number}.png', width=64, height=64))
+        box = dict(bbox=[1, 1, 20, 20], area=400, iscrowd=0)
+        boxes.append(dict(box, id=number + 1, image_id=number, category_id=1))
+    kinds = [dict(id=1, name='cat')]
+    content = dict(images=rows, annotations=boxes, categories=kinds)
+    (folder / 'mine/_annotations.coco.json').write_text(json.dumps(content))
+    return folder / 'mine'
+
+
+def full_for_the_config() -> None:
+    whole = moganet_dense.init.write_whole
+
+    def write(path: Path, content: bytes) -> None:
+        if path.name == 'mine.py':
+            of_bytes(30)()
+        whole(path, content)
+
+    moganet_dense.init.write_whole = write
+
+
+@pytest.mark.parametrize(
+    ('full', 'named'),
+    [
+        (of_bytes(0), 'that of temporary files, /'),
+        (full_for_the_config, 'mine.py cannot be written'),
+    ],
+)
+def test_a_config_on_a_full_disk(full, named, tmp_path, monkeypatch):
+    """The annotation files, which were written before it, do not stay: the next call would refuse
+    to write over them."""
+    folder = data_set(tmp_path / 'data')
+    monkeypatch.chdir(tmp_path)
+    done = run_command(['init', str(folder)], before=full)
+    (line,) = done.errors
+    assert done.code == 1 and named in line and 'File too large' in line and 'free some' in line
+    assert [path.name for path in tmp_path.iterdir()] == ['data']
+    assert run_command(['init', str(folder)]).code == 0
+
+
+def test_no_folder_for_temporary_files(tmp_path):
+    """mmengine, which copies a config there, fails once more where it cleans up."""
+
+    def before() -> None:
+        def none() -> str:
+            raise FileNotFoundError(errno.ENOENT, 'No usable temporary directory found')
+
+        tempfile.gettempdir = none
+
+    config = str(ROOT / 'configs/det/retinanet_moganet_xt.py')
+    (line,) = run_command(['check', config], before=before).errors
+    assert 'No usable temporary directory found; free some space' in line and 'TMPDIR' in line
+
+
+@pytest.mark.parametrize(
+    ('where', 'said'),
+    [
+        ('full', 'data/mini cannot be written (File too large); free some space'),
+        ('file', '/data is a file, move it away'),
+        ('read-only', 'data/mini cannot be written (Read-only file system); choose a folder'),
+    ],
+)
+def test_the_sample_data_set_on_a_bad_disk(where, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if where == 'file':
+        (tmp_path / 'data').write_text('mine')
+
+    def before() -> None:
+        if where == 'full':
+            of_bytes(20_000)()
+        elif where == 'read-only':
+            make = tempfile.mkdtemp
+
+            def refused(*args, **how):
+                if how.get('prefix') == 'mini.':
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+                return make(*args, **how)
+
+            tempfile.mkdtemp = refused
+
+    config = str(ROOT / 'configs/det/retinanet_moganet_xt.py')
+    done = run_command(['check', config, '--mini'], before=before)
+    (line,) = done.errors
+    assert done.code == 1 and said in line
+    assert not list(tmp_path.rglob('mini*'))
 
 
 def test_predictions_replace_a_file_at_the_end_alone(trained, tmp_path):

@@ -160,9 +160,54 @@ def test_a_lock_is_not_inherited_and_needs_no_locks(tmp_path, monkeypatch):
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
     (tmp_path / 'target').write_text('mine')
     (tmp_path / LOCK).symlink_to(tmp_path / 'target')
-    with pytest.raises(OSError, match='symbolic links'):
+    with pytest.raises(UserError, match='expected the lock file of a training'):
         lock(tmp_path)
     assert (tmp_path / 'target').read_text() == 'mine'
+
+
+OTHER_LOCKS = {
+    'folder': lambda lock, mine: lock.mkdir(),
+    'fifo': lambda lock, mine: os.mkfifo(lock),
+    'socket': lambda lock, mine: os.mknod(lock, 0o140644),
+    'hard link': lambda lock, mine: os.link(mine, lock),
+    'loop': lambda lock, mine: lock.symlink_to(lock),
+    'dangling link': lambda lock, mine: lock.symlink_to('nowhere'),
+    'file': lambda lock, mine: lock.write_text('mine'),
+}
+
+
+@pytest.mark.parametrize('kind', OTHER_LOCKS)
+def test_something_else_in_place_of_the_lock_file_stays(kind, tmp_path):
+    """A hard link to a file elsewhere, or a file of that name, would be overwritten."""
+    mine, place = tmp_path / 'mine', tmp_path / 'work' / LOCK
+    mine.write_text('mine')
+    place.parent.mkdir()
+    OTHER_LOCKS[kind](place, mine)
+    with pytest.raises(UserError, match='expected the lock file of a training, found something'):
+        lock(place.parent)
+    assert mine.read_text() == 'mine' and os.path.lexists(place)
+    assert kind != 'file' or place.read_text() == 'mine'
+    assert not (tmp_path / 'work/nowhere').exists()
+
+
+@pytest.mark.parametrize('content', ['', 'process 999999 on another-machine\n'])
+def test_the_lock_file_of_a_dead_process_is_taken_over(content, tmp_path):
+    (tmp_path / LOCK).write_text(content)
+    (tmp_path / LOCK).chmod(0o444)  # no obstacle for root; one line for others
+    try:
+        lock(tmp_path)
+    except UserError as error:
+        assert os.geteuid() and 'choose a folder that you may write to' in str(error)
+    else:
+        assert (tmp_path / LOCK).read_text().startswith(f'process {os.getpid()} on ')
+        unlock(tmp_path)
+
+
+def test_a_work_dir_that_is_a_file_is_one_line(tmp_path, capsys):
+    (tmp_path / 'work').write_text('mine')
+    with pytest.raises(UserError, match=r'work cannot be written \(File exists'):
+        lock(tmp_path / 'work')
+    assert (tmp_path / 'work').read_text() == 'mine'
 
 
 def test_writing_follows_no_link_and_shares_no_name(tmp_path):

@@ -150,7 +150,7 @@ def test_nothing_is_left_of_a_drawing_that_failed(tmp_path, monkeypatch):
         raise OSError('no space left on device')
 
     monkeypatch.setattr(mini_data, 'write_ade', full)
-    with pytest.raises(OSError, match='no space'):
+    with pytest.raises(UserError, match=r'mini cannot be written \(no space'):
         mini_data.make_mini(tmp_path / 'mini')
     assert list(tmp_path.iterdir()) == []
 

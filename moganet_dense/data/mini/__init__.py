@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ...utils.atomic import as_line
 from ...utils.errors import UserError
 from ...utils.regular_files import read_regular
 from .draw_ade import write_ade
@@ -36,10 +37,14 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
         ``root``, with the folders coco and ade.
 
     Raises:
-        UserError: ``root`` contains other files.
-        OSError: it cannot be written.
+        UserError: ``root`` contains other files, or cannot be written.
     """
     root = Path(root)
+    with as_line(root):
+        return _made(root)
+
+
+def _made(root: Path) -> Path:
     if _is_current(root):
         return root
     if root.exists() and not _is_ours(root):
