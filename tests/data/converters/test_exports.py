@@ -165,18 +165,68 @@ def test_an_upload_to_label_studio_has_underscores(tmp_path):
     assert data.samples[0].instances[0].box == (10, 5, 20, 30)
 
 
+def people(folder: Path, *having: bool, outline: bool = False) -> None:
+    """An image with one person each, with or without keypoints (or an outline)."""
+    more = dict(segmentation=[[10, 5, 30, 5, 30, 35]]) if outline else {}
+    more = more or dict(keypoints=[11, 6, 2, 12, 7, 1])
+    rows = [row(i, **(more if has else {})) for i, has in enumerate(having)]
+    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(len(having))]
+    for i in range(len(having)):
+        image(folder / f'{i}.jpg', i)
+    named = dict(CATEGORY, keypoints=[] if outline else ['nose', 'tail'])
+    write(folder / 'a.json', dict(images=images, annotations=rows, categories=[named]))
+
+
 def test_too_few_keypoints_name_the_other_tasks(tmp_path, monkeypatch):
     """The advice is followed: it leads to a config."""
     monkeypatch.chdir(tmp_path)
-    for i in range(4):
-        image(tmp_path / f'data/{i}.jpg', i)
-    named = dict(CATEGORY, keypoints=['nose', 'tail'])
-    rows = [row(i, keypoints=[11, 6, 2, 12, 7, 1]) if i == 0 else row(i) for i in range(4)]
-    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(4)]
-    write(tmp_path / 'data/a.json', dict(images=images, annotations=rows, categories=[named]))
+    people(tmp_path / 'data', True, False, False, False)
     with pytest.raises(UserError, match='found 1.*; other annotations: --task boxes\n'):
-        init('data', name='few')
+        init('data', name='few', task='keypoints')
     assert init('data', name='few', task='boxes').config.exists()
+
+
+@pytest.mark.parametrize(
+    ('having', 'outline', 'task', 'line'),
+    [
+        ([1, 0, 0, 0], False, 'boxes',
+         '1 of 4 instances have keypoints, in 1 images: too few for --task keypoints'),
+        ([1, 1, 0, 0, 0], False, 'boxes', '2 of 5 instances have keypoints, in 2 images: less '
+         'than half; --task keypoints --name data_keypoints trains on them'),
+        ([1, 1, 0, 0], False, 'keypoints', None),
+        ([1, 1, 0, 0, 0], True, 'boxes', '2 of 5 instances have an outline, in 2 images: less '
+         'than half; --task masks --name data_masks trains on them'),
+        ([1, 1, 0, 0], True, 'masks', None),
+    ],
+)  # fmt: skip
+def test_the_task_is_what_half_of_the_instances_have(
+    having, outline, task, line, tmp_path, monkeypatch
+):
+    """No question is asked; the advice is followed word for word, after the first config."""
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', *map(bool, having), outline=outline)
+    result = init('data')
+    assert result.task == task and result.rare == ([line] if line else [])
+    if line and 'trains on' in line:
+        assert list(run('data', name='shown'))[1] == line.replace('name data', 'name shown')
+        words = line.partition('; ')[2].split()
+        again = init('data', task=words[1], name=words[3])
+        assert again.task == words[1] and again.config.exists()
+
+
+def test_boxes_class_asks_for_keypoints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', True, True, False, False, False)
+    assert init('data', boxes_class='person').task == 'keypoints'
+
+
+def test_boxes_that_become_masks_are_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', True, True, False, outline=True)
+    assert any(
+        line.startswith('changed: 1 boxes without an outline: their masks are rectangles')
+        for line in run('data')
+    )
 
 
 # YOLO --------------------------------------------------------------------------------------------
