@@ -229,6 +229,37 @@ def test_boxes_that_become_masks_are_counted(tmp_path, monkeypatch):
     )
 
 
+# Attributes -------------------------------------------------------------------------------------
+
+
+def test_attributes_of_cvat_are_counted_by_name(tmp_path):
+    """In its XML for images and for videos, of the track too, and in its COCO export."""
+    one = '<attribute name="{}">red</attribute>'
+    box = '<box {} xtl="10" ytl="5" xbr="30" ybr="35">{}</box>'
+    frame = 'frame="0" outside="0"'
+    both = one.format('colour') + one.format('age')
+    for kind in ('images', 'video', 'coco'):
+        image(tmp_path / kind / 'frame_000000.PNG')
+    images = ''.join(box.format('label="ball"', text) for text in (both, one.format('age'), ''))
+    write(tmp_path / 'images/annotations.xml', '<annotations><image id="0" width="100" '
+          f'height="50" name="frame_000000.PNG">{images}</image></annotations>')  # fmt: skip
+    write(tmp_path / 'video/annotations.xml', '<annotations><track id="0" label="ball">'
+          f'{one.format("owner")}{box.format(frame, both)}'
+          '</track></annotations>')  # fmt: skip
+    shapes = {"attributes 'colour' of shapes, not used": 1}
+    images, video = read(tmp_path / 'images'), read(tmp_path / 'video')
+    assert reasons(images) == shapes | {"attributes 'age' of shapes, not used": 2}
+    assert labels(images) == {'frame_000000.PNG': ['ball'] * 3}
+    names = ('owner', 'colour', 'age')
+    assert reasons(video) == {f'attributes {name!r} of shapes, not used': 1 for name in names}
+    assert labels(video) == {'frame_000000.PNG': ['ball']}
+    rows = [row(1, attributes=dict(occluded=False, rotation=0.0, colour='red'))]
+    content = dict(images=[dict(id=1, file_name='frame_000000.PNG')], annotations=rows)
+    write(tmp_path / 'coco/annotations/instances_default.json',
+          content | dict(categories=[CATEGORY]))  # fmt: skip
+    assert reasons(read(tmp_path / 'coco')) == {"attributes 'colour' of annotations, not used": 1}
+
+
 # YOLO --------------------------------------------------------------------------------------------
 
 
