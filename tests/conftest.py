@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cheap import unformatted
+from cheap import holder_of_yapf, unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,11 +59,9 @@ def plain_runs(request, monkeypatch) -> None:
     many of them; with the marker ``whole_runs`` they do."""
     if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
-    from yapf.yapflib import yapf_api
-
     from moganet_dense.report import record_hook
 
-    monkeypatch.setattr(yapf_api, 'FormatCode', unformatted)
+    monkeypatch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
     monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
 
 

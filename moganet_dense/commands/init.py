@@ -16,7 +16,9 @@ class Part(click.FloatRange):
 @click.command()
 @click.argument('data', type=click.Path(exists=True, file_okay=False))
 @click.option(
-    '--task', type=click.Choice(list(TASKS)), help='Default: derived from the annotations.'
+    '--task',
+    type=click.Choice(list(TASKS)),
+    help='Default: the most specific one that half of the instances are annotated for.',
 )
 @click.option('--name', metavar='NAME', help='Name of the config; default: name of the folder.')
 @click.option(

@@ -89,10 +89,15 @@ def own_modules(cfg: Config) -> list[Path]:
     return [place for place in places if place.is_file() or (place / '__init__.py').is_file()]
 
 
-def parse_options(texts: Sequence[str]) -> dict:
+def parse_options(texts: Sequence[str], cfg: Config | None = None) -> dict:
     """Parses the ``key=value`` strings of ``--cfg-options`` by mmengine's rules, except for what
-    these cannot parse: a value in braces is a dictionary of Python literals, and a value with
-    spaces that is not a list stays as it is: a path.
+    these cannot parse: a value in braces is a dictionary of Python literals, and some values are
+    one string, such as a path with a comma or spaces: those in quotes (``"key='a,b'"``), those
+    that replace a string of ``cfg``, and those with spaces that are not lists.
+
+    Args:
+        texts: the strings.
+        cfg: the config whose values they replace, if known.
 
     Raises:
         UserError: a string without ``=``, or a value that cannot be parsed.
@@ -103,7 +108,7 @@ def parse_options(texts: Sequence[str]) -> dict:
         if not separator:
             raise UserError(f'--cfg-options: expected key=value, found {text!r}')
         try:
-            options[key] = _parsed(text, key, value)
+            options[key] = _parsed(text, key, value, _present(cfg, key))
         except (ValueError, SyntaxError, AssertionError, RecursionError):
             raise UserError(
                 f'--cfg-options: the value of {key} is no number, text, list or dictionary: '
@@ -112,14 +117,30 @@ def parse_options(texts: Sequence[str]) -> dict:
     return options
 
 
-def _parsed(text: str, key: str, value: str) -> Any:
-    if value.lstrip().startswith('{'):
-        return ast.literal_eval(value.strip())
+def _present(cfg: Config | None, key: str) -> Any:
+    """The value at ``key``, with numbers for the items of lists; None if there is none."""
+    node: Any = cfg
+    for part in key.split('.'):
+        try:
+            node = node[int(part)] if isinstance(node, (list, tuple)) else node[part]
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return None
+    return node
+
+
+def _parsed(text: str, key: str, value: str, present: Any) -> Any:
+    bare = value.strip()
+    if bare.startswith('{'):
+        return ast.literal_eval(bare)
+    quoted = len(bare) > 1 and bare[0] in '\'"' and bare.find(bare[0], 1) == len(bare) - 1
+    if quoted and bare[1] not in '([':
+        return bare[1:-1]
     parser = argparse.ArgumentParser()
     parser.add_argument('options', nargs='+', action=DictAction)
     found = parser.parse_args(['--', text]).options[key]
-    if ' ' in value.strip() and ',' not in value and value.strip()[0] not in '([':
-        return value.strip().strip('\'"')  # mmengine removes all spaces
+    is_list = ',' in value and not isinstance(present, str)
+    if bare[:1] not in ('(', '[') and (isinstance(found, list) or ' ' in bare) and not is_list:
+        return bare.strip('\'"')  # mmengine splits it at commas, and removes its spaces
     return found
 
 

@@ -41,7 +41,7 @@ class Job:
                 apply_mini(cfg)
         if self.from_scratch:
             start_from_scratch(cfg)
-        set_options(cfg, parse_options(self.cfg_options))
+        set_options(cfg, parse_options(self.cfg_options, cfg))
         settle_workers(cfg)
         name = Path(self.config).stem + ('_mini' if self.mini else '')
         cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)

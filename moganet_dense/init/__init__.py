@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class Result:
         recipe: the hyperparameters of the config.
         leaks: images in validation of which training has a copy.
         others: the other formats in the folder, by their name for ``--format``.
+        rare: why a more specific task was not chosen, a line each.
     """
 
     config: Path
@@ -38,6 +40,7 @@ class Result:
     recipe: Recipe
     leaks: int
     others: dict[str, str]
+    rare: list[str]
 
 
 def init(
@@ -53,7 +56,8 @@ def init(
 
     Args:
         folder: the data set; nothing in it is changed.
-        task: boxes, masks, keypoints or labels; None: the most specific task of the annotations.
+        task: boxes, masks, keypoints or labels; None: the most specific task that at least
+            half of the instances are annotated for.
         name: of the config (NAME.py) and of the folder for annotation files (NAME), both in the
             current folder; None: the name of the data folder.
         val: share of the images for validation, if the data set has no split.
@@ -66,7 +70,8 @@ def init(
     """
     root = Path(folder)
     found = recognize(root, void)
-    data, task = choose(_of_format(found, form, root), task)
+    given = task or ('keypoints' if boxes_class is not None else None)
+    data, task = choose(_of_format(found, form, root), given)
     if void is not None and data.colours is None:
         raise UserError(f'--void is for label maps, found {data.format}; leave it out')
     tasks = data.tasks()
@@ -75,11 +80,14 @@ def init(
     if target.resolve() == root.resolve():
         target = Path(f'{name}_annotations')
     require_new([config, target])
+    rare = [] if given else list(_rare(data, task, name))
     if task == 'keypoints':
         _keep_class(data, boxes_class)
     if task == 'labels' and not any(sample.labels for sample in data.samples):
         data.classes = ['background', *(c for c in data.classes if c != 'background')]
     _require_usable(data, task, tasks, root)
+    if task in ('masks', 'labels'):
+        _count_rectangles(data)
     leaks = assign(data, val)
     recipe = recipe_for(data, task)
     images = _shown(root)
@@ -93,7 +101,7 @@ def init(
     files[config] = config_text(data, task, recipe, places).encode()  # last: it names the others
     _write_all(files, target)
     others = {one.key: one.name for one in found if one.name != data.format}
-    return Result(config, target, task, data, recipe, leaks, others)
+    return Result(config, target, task, data, recipe, leaks, others, rare)
 
 
 def _write_all(files: dict[Path, bytes], target: Path) -> None:
@@ -116,6 +124,28 @@ def _of_format(found: list[Found], form: str | None, root: Path) -> list[Found]:
         names = ', '.join(one.key for one in found)
         raise UserError(f'{root}: expected annotations of --format {form}, found {names}')
     return kept
+
+
+def _count_rectangles(data: DataSet) -> None:
+    """Counts the boxes that become masks."""
+    for sample in data.samples:
+        for one in sample.instances:
+            if not (sample.labels or one.polygons or one.runs):
+                what = 'boxes without an outline: their masks are rectangles'
+                data.changed.add(what, sample.file)
+
+
+def _rare(data: DataSet, chosen: str, name: str) -> Iterator[str]:
+    """Why tasks before the chosen one were not chosen, and how to choose them."""
+    for task, what in (('keypoints', 'keypoints'), ('masks', 'an outline')):
+        if task == chosen or task not in data.tasks():
+            continue
+        share = data.share(task)
+        line = f'{share.having} of {share.of} instances have {what}, in {share.images} images: '
+        if share.images < 2:
+            yield line + f'too few for --task {task}'
+        elif not share.usual:
+            yield line + f'less than half; --task {task} --name {name}_{task} trains on them'
 
 
 def _shown(root: Path) -> Path:

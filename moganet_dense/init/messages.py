@@ -26,6 +26,7 @@ def lines(result: Result) -> Iterator[str]:
     """The lines about the result."""
     data, recipe = result.data, result.recipe
     yield f'found: {data.format}, for {TASKS[result.task]}'
+    yield from result.rare
     for key, name in result.others.items():
         yield f'also found: {name}, not used; --format {key} reads it'
     counts = {k: sum(s.split == k for s in data.samples) for k in ('train', 'val', 'test')}

@@ -1,11 +1,13 @@
 """--cfg-options names nothing that is not registered."""
 
 import pytest
+from mmengine.config import Config
 from toy import write_config
 
 from moganet_dense.cli import main
 from moganet_dense.config.reading import parse_options
 from moganet_dense.config.registered_types import require_registered
+from moganet_dense.engine.job import Job
 from moganet_dense.utils.errors import UserError
 
 
@@ -96,6 +98,42 @@ def test_registered_types_and_paths_pass(text):
 )  # fmt: skip
 def test_values_are_parsed(text, options):
     assert parse_options([text]) == options
+
+
+PATHS = Config(dict(root='data', files=['x.txt'], steps=[dict(file='x')], classes=('a', 'b')))
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('new="my, data/a.json"', 'my, data/a.json'),  # in quotes
+        ("new='a,b'", 'a,b'),
+        ("new='1'", '1'),
+        ("new='a','b'", ['a', 'b']),
+        ('new="[1,2]"', [1, 2]),
+        ('new=a,b', ['a', 'b']),
+        ('new=', ''),
+        ('root=my,data/a', 'my,data/a'),  # replaces a string
+        ('root=my, data/a', 'my, data/a'),
+        ('root=[a,b]', ['a', 'b']),
+        ('root=None', None),
+        ('steps.0.file=a,b', 'a,b'),
+        ('files.0=a,b', 'a,b'),
+        ('classes=cat,dog', ['cat', 'dog']),
+        ('steps.9.file=a,b', ['a', 'b']),
+    ],
+)
+def test_a_path_with_a_comma_stays_one_string(text, value):
+    assert parse_options([text], PATHS) == {text.partition('=')[0]: value}
+
+
+def test_training_reads_a_folder_with_a_comma(tmp_path):
+    config = write_config(tmp_path)
+    job = Job(config, cfg_options=['work_dir=runs, mine/a,b', 'train_cfg.type="A,B"'])
+    with pytest.raises(UserError, match='A,B'):
+        job.read()
+    cfg = Job(config, cfg_options=["load_from='a,b.pth'"]).read()
+    assert cfg.load_from == 'a,b.pth'
 
 
 @pytest.mark.parametrize('text', ['a={"b"', 'a={b: os}', 'a=[1,2', 'a=(1,', 'a={__import__("os")}'])

@@ -2,9 +2,9 @@
 
 import pytest
 import toy
+from cheap import holder_of_yapf
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
-from yapf.yapflib import yapf_api
 
 from moganet_dense.engine.formatted_config import FormattedOnce
 from moganet_dense.engine.job import Job
@@ -16,14 +16,15 @@ pytestmark = pytest.mark.whole_runs
 @pytest.fixture
 def formatted(monkeypatch) -> list[str]:
     """What yapf was given."""
-    given, real = [], yapf_api.FormatCode
+    holder = holder_of_yapf()
+    given, real = [], holder.FormatCode
     monkeypatch.setattr(FormattedOnce, '_texts', {})
 
     def format_code(text: str, **options):
         given.append(text)
         return real(text, **options)
 
-    monkeypatch.setattr(yapf_api, 'FormatCode', format_code)
+    monkeypatch.setattr(holder, 'FormatCode', format_code)
     return given
 
 

@@ -133,8 +133,8 @@ def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:
 
     Args:
         found: from :func:`recognize`.
-        task: one of :data:`~.dataset.TASKS`, or None: the most specific task that the data set
-            supports.
+        task: one of :data:`~.dataset.TASKS`, or None: the most specific task that at least half of
+            the instances are annotated for.
 
     Raises:
         UserError: none of them supports it.
@@ -144,7 +144,7 @@ def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:
         data = one.read()
         tasks = data.tasks()
         if tasks and (task is None or task in tasks):
-            return data, task or tasks[0]
+            return data, task or data.usual_task()
         lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
         tried.append(f'{one.name}: {", ".join(tasks) or "nothing that can be used"}{lines}')
     wanted = f'--task {task}' if task else f'one of {", ".join(TASKS)}'

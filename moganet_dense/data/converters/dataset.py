@@ -80,6 +80,26 @@ class Tally:
         ]
 
 
+@dataclass(frozen=True)
+class Share:
+    """How much of a data set is annotated for a task.
+
+    Attributes:
+        having: instances that are.
+        of: instances that could be.
+        images: images with at least one that is.
+    """
+
+    having: int
+    of: int
+    images: int
+
+    @property
+    def usual(self) -> bool:
+        """At least half of the instances, in two images or more: one to train, one to validate."""
+        return 2 * self.having >= self.of and self.images >= 2
+
+
 @dataclass
 class DataSet:
     """A data set in any format, read.
@@ -151,3 +171,28 @@ class DataSet:
         if any(one.polygons or one.runs for one in instances):
             found += ['masks', 'labels']
         return [*found, 'boxes'] if instances else []
+
+    def share(self, task: str) -> Share:
+        """The share of instances with keypoints, among those of the classes that have some, or
+        with an outline.
+
+        Args:
+            task: 'keypoints' or 'masks'.
+        """
+        pairs = [(sample, one) for sample in self.samples for one in sample.instances]
+        if task == 'keypoints':
+            having = [(s, one) for s, one in pairs if any((one.keypoints or ())[2::3])]
+            labels = {one.label for _, one in having}
+            pairs = [(s, one) for s, one in pairs if one.label in labels]
+        else:
+            having = [(s, one) for s, one in pairs if one.polygons or one.runs]
+        return Share(len(having), len(pairs), len({sample.file for sample, _ in having}))
+
+    def usual_task(self) -> str:
+        """The most specific task that at least half of the instances are annotated for,
+        of a data set with annotations."""
+        tasks = self.tasks()
+        for task in ('keypoints', 'masks'):
+            if task in tasks and self.share(task).usual:
+                return task
+        return tasks[-1]

@@ -20,6 +20,8 @@ from .instances import add, list_missing, open_sample
 
 NAME = 'COCO'
 _PARTS = ('images', 'annotations', 'categories')
+_OF_CVAT = ('rotation', 'occluded', 'track_id', 'keyframe')
+"""Attributes that CVAT writes for every annotation; others are the user's."""
 
 
 def find(tree: Tree) -> list[Path]:
@@ -205,7 +207,10 @@ def _numbers(values: Any) -> Iterator[float]:
 def _turn(data: DataSet, one: Instance, row: dict, where: str) -> None:
     """A box that CVAT rotated: the axis-aligned box around it, and its outline."""
     attributes = row.get('attributes')
-    degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
+    attributes = attributes if isinstance(attributes, dict) else {}
+    for name in attributes.keys() - _OF_CVAT:
+        data.left_out.add(f'attributes {name[:50]!r} of annotations, not used', where)
+    degrees = attributes.get('rotation')
     if not is_number(degrees) or not degrees % 360 or one.box is None or one.polygons:
         return
     outline = geometry.rotated(one.box, degrees)

@@ -93,7 +93,8 @@ def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) ->
     }
     samples: dict[int, Sample | None] = {}
     for track in tracks:
-        for shape in track:
+        _count_attributes(data, track.findall('attribute'), f'{file}, a track')
+        for shape in track.iterfind('*[@frame]'):
             frame = int(shape.get('frame') or -1)
             if shape.get('outside') == '1':
                 continue
@@ -124,7 +125,14 @@ def add_shape(place: _Place, shape: Element) -> None:
     except (TypeError, ValueError) as error:
         place.data.left_out.add('incomplete shapes', f'{place.where}: {error}')
         return
+    _count_attributes(place.data, shape.iter('attribute'), place.where)
     add(place.data, place.sample, one, place.where)
+
+
+def _count_attributes(data: DataSet, attributes: Iterable[Element], where: str) -> None:
+    for attribute in attributes:
+        name = (attribute.get('name') or '')[:50]
+        data.left_out.add(f'attributes {name!r} of shapes, not used', where)
 
 
 def _numbers(shape: Element, names: Iterable[str]) -> list[float]:

@@ -18,6 +18,7 @@ from . import coco_annotations, label_maps
 from .common import class_tuple, metric_file
 from .config_rules import contradictions
 from .findings import Finding, Report
+from .heatmap_rules import heatmap_rules
 from .image_files import ImageSpec, check_images
 from .metric_rules import metric_rules
 from .other_formats import named
@@ -104,6 +105,8 @@ def all_findings(
     with DATASETS.switch_scope_and_registry(cfg.default_scope):
         of_config = list(contradictions(cfg, splits))
     yield from of_config
+    if cfg.default_scope == 'mmpose' and 'train' in splits:
+        yield from heatmap_rules(cfg)
     for split in splits:
         loader = f'{split}_dataloader'
         if not cfg.get(loader):

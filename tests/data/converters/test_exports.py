@@ -165,18 +165,99 @@ def test_an_upload_to_label_studio_has_underscores(tmp_path):
     assert data.samples[0].instances[0].box == (10, 5, 20, 30)
 
 
+def people(folder: Path, *having: bool, outline: bool = False) -> None:
+    """An image with one person each, with or without keypoints (or an outline)."""
+    more = dict(segmentation=[[10, 5, 30, 5, 30, 35]]) if outline else {}
+    more = more or dict(keypoints=[11, 6, 2, 12, 7, 1])
+    rows = [row(i, **(more if has else {})) for i, has in enumerate(having)]
+    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(len(having))]
+    for i in range(len(having)):
+        image(folder / f'{i}.jpg', i)
+    named = dict(CATEGORY, keypoints=[] if outline else ['nose', 'tail'])
+    write(folder / 'a.json', dict(images=images, annotations=rows, categories=[named]))
+
+
 def test_too_few_keypoints_name_the_other_tasks(tmp_path, monkeypatch):
     """The advice is followed: it leads to a config."""
     monkeypatch.chdir(tmp_path)
-    for i in range(4):
-        image(tmp_path / f'data/{i}.jpg', i)
-    named = dict(CATEGORY, keypoints=['nose', 'tail'])
-    rows = [row(i, keypoints=[11, 6, 2, 12, 7, 1]) if i == 0 else row(i) for i in range(4)]
-    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(4)]
-    write(tmp_path / 'data/a.json', dict(images=images, annotations=rows, categories=[named]))
+    people(tmp_path / 'data', True, False, False, False)
     with pytest.raises(UserError, match='found 1.*; other annotations: --task boxes\n'):
-        init('data', name='few')
+        init('data', name='few', task='keypoints')
     assert init('data', name='few', task='boxes').config.exists()
+
+
+@pytest.mark.parametrize(
+    ('having', 'outline', 'task', 'line'),
+    [
+        ([1, 0, 0, 0], False, 'boxes',
+         '1 of 4 instances have keypoints, in 1 images: too few for --task keypoints'),
+        ([1, 1, 0, 0, 0], False, 'boxes', '2 of 5 instances have keypoints, in 2 images: less '
+         'than half; --task keypoints --name data_keypoints trains on them'),
+        ([1, 1, 0, 0], False, 'keypoints', None),
+        ([1, 1, 0, 0, 0], True, 'boxes', '2 of 5 instances have an outline, in 2 images: less '
+         'than half; --task masks --name data_masks trains on them'),
+        ([1, 1, 0, 0], True, 'masks', None),
+    ],
+)  # fmt: skip
+def test_the_task_is_what_half_of_the_instances_have(
+    having, outline, task, line, tmp_path, monkeypatch
+):
+    """No question is asked; the advice is followed word for word, after the first config."""
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', *map(bool, having), outline=outline)
+    result = init('data')
+    assert result.task == task and result.rare == ([line] if line else [])
+    if line and 'trains on' in line:
+        assert list(run('data', name='shown'))[1] == line.replace('name data', 'name shown')
+        words = line.partition('; ')[2].split()
+        again = init('data', task=words[1], name=words[3])
+        assert again.task == words[1] and again.config.exists()
+
+
+def test_boxes_class_asks_for_keypoints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', True, True, False, False, False)
+    assert init('data', boxes_class='person').task == 'keypoints'
+
+
+def test_boxes_that_become_masks_are_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people(tmp_path / 'data', True, True, False, outline=True)
+    assert any(
+        line.startswith('changed: 1 boxes without an outline: their masks are rectangles')
+        for line in run('data')
+    )
+
+
+# Attributes -------------------------------------------------------------------------------------
+
+
+def test_attributes_of_cvat_are_counted_by_name(tmp_path):
+    """In its XML for images and for videos, of the track too, and in its COCO export."""
+    one = '<attribute name="{}">red</attribute>'
+    box = '<box {} xtl="10" ytl="5" xbr="30" ybr="35">{}</box>'
+    frame = 'frame="0" outside="0"'
+    both = one.format('colour') + one.format('age')
+    for kind in ('images', 'video', 'coco'):
+        image(tmp_path / kind / 'frame_000000.PNG')
+    images = ''.join(box.format('label="ball"', text) for text in (both, one.format('age'), ''))
+    write(tmp_path / 'images/annotations.xml', '<annotations><image id="0" width="100" '
+          f'height="50" name="frame_000000.PNG">{images}</image></annotations>')  # fmt: skip
+    write(tmp_path / 'video/annotations.xml', '<annotations><track id="0" label="ball">'
+          f'{one.format("owner")}{box.format(frame, both)}'
+          '</track></annotations>')  # fmt: skip
+    shapes = {"attributes 'colour' of shapes, not used": 1}
+    images, video = read(tmp_path / 'images'), read(tmp_path / 'video')
+    assert reasons(images) == shapes | {"attributes 'age' of shapes, not used": 2}
+    assert labels(images) == {'frame_000000.PNG': ['ball'] * 3}
+    names = ('owner', 'colour', 'age')
+    assert reasons(video) == {f'attributes {name!r} of shapes, not used': 1 for name in names}
+    assert labels(video) == {'frame_000000.PNG': ['ball']}
+    rows = [row(1, attributes=dict(occluded=False, rotation=0.0, colour='red'))]
+    content = dict(images=[dict(id=1, file_name='frame_000000.PNG')], annotations=rows)
+    write(tmp_path / 'coco/annotations/instances_default.json',
+          content | dict(categories=[CATEGORY]))  # fmt: skip
+    assert reasons(read(tmp_path / 'coco')) == {"attributes 'colour' of annotations, not used": 1}
 
 
 # YOLO --------------------------------------------------------------------------------------------
