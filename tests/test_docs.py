@@ -52,11 +52,18 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf'^```{language}\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
 
 
+TASK_PAGES = [f'docs/{path.name}' for path in sorted((ROOT / 'docs').glob('task_*.md'))]
 FORMATS = [f'docs/{path.name}' for path in sorted((ROOT / 'docs').glob('format_*.md'))]
 
 
 @pytest.mark.parametrize(
-    'page, least', [('docs/use.md', 8), ('docs/finetune.md', 8), *((page, 1) for page in FORMATS)]
+    'page, least',
+    [
+        ('docs/use.md', 8),
+        ('docs/finetune.md', 8),
+        *((page, 5) for page in TASK_PAGES),
+        *((page, 1) for page in FORMATS),
+    ],
 )
 def test_commands_of_a_page_are_commands(page, least, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
