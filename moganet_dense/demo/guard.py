@@ -58,8 +58,12 @@ class Guard:
         if scope['type'] != 'http':
             return await self.app(scope, receive, send)
 
+        started = False
+
         async def send_guarded(message: dict) -> None:
+            nonlocal started
             if message['type'] == 'http.response.start':
+                started = True
                 message = dict(message, headers=[*message.get('headers', []), *self.headers])
             await send(message)
 
@@ -76,7 +80,9 @@ class Guard:
         except OSError as error:  # too many open files, where a part of the page is read
             if (reason := shortage(error)) is None:
                 raise
-            logging.getLogger('moganet_dense').error('a request was not answered: %s', reason)
+            if not started:
+                await error_response(503, f'the server has {reason}')(scope, receive, send_guarded)
+            logging.getLogger('moganet_dense').error('a request failed: %s', reason)
 
 
 def origins(texts: Iterable[str]) -> list[str]:

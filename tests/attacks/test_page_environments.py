@@ -1,12 +1,13 @@
 """The web page with little disk, threads, files or output: it goes on, or ends with one line."""
 
+import asyncio
+import errno
 import io
 import os
-import resource
+import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -15,8 +16,12 @@ from forked import no_threads, of_bytes, run_command
 from PIL import Image
 from tiny_onnx import tiny_detector
 
+from moganet_dense.demo.decoder import Decoder
+from moganet_dense.demo.guard import Guard
+from moganet_dense.utils.errors import UserError
 
-def asked_for_a_prediction(files: int = 0):
+
+def asked_for_a_prediction():
     """The server is asked for its page and a prediction, tells the answers and ends."""
 
     def before() -> None:
@@ -41,8 +46,6 @@ def asked_for_a_prediction(files: int = 0):
             server.should_exit = True
 
         def serve(self, sockets):
-            if files:
-                leave_free(files)
             port = sockets[0].getsockname()[1]
             threading.Thread(target=ask, args=(self, port), daemon=True).start()
             run(self, sockets)
@@ -50,17 +53,6 @@ def asked_for_a_prediction(files: int = 0):
         uvicorn.Server.run = serve
 
     return before
-
-
-def leave_free(number: int) -> None:
-    """Takes all file descriptors but a few."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    taken = []
-    with suppress(OSError):
-        while True:
-            taken.append(os.dup(0))
-    for each in taken[:number]:
-        os.close(each)
 
 
 def both(first, second):
@@ -85,11 +77,25 @@ def test_the_page_in_a_small_environment(stdout, before, code, said, tmp_path):
     assert all(text in line for text, line in zip(said, lines, strict=True)), done
 
 
-def test_the_page_with_few_files(tmp_path):
-    """The image is refused with the reason; a part of the page is left out, with a line of it."""
-    tiny_detector(tmp_path / 'tiny.onnx')
-    arguments = ['demo', str(tmp_path / 'tiny.onnx'), '--port', '0']
-    done = run_command(arguments, before=asked_for_a_prediction(5))
-    assert done.code == 0 and 'Traceback' not in done.err, done
-    (line,) = [text for text in done.err.splitlines() if text.startswith('answer 422')]
-    assert 'the server cannot decode the image: too many open files (limit: 256)' in line
+def out_of_files(*_, **__):
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_an_image_with_few_files_is_refused_with_the_reason(monkeypatch):
+    monkeypatch.setattr(subprocess, 'Popen', out_of_files)
+    with pytest.raises(UserError, match=r'cannot decode the image: too many open files .*ulimit'):
+        Decoder()(b'image')
+
+
+def test_a_part_of_the_page_with_few_files_is_answered():
+    async def app(scope, receive, send) -> None:
+        out_of_files()
+
+    sent = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = dict(type='http', method='GET', path='/', headers=[(b'host', b'page')], server=None)
+    asyncio.run(Guard(app, ['page'])(scope, None, send))
+    assert sent[0]['status'] == 503 and b'too many open files' in sent[1]['body']
