@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections import OrderedDict
@@ -17,6 +18,10 @@ from cheap import holder_of_yapf, unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PHOTOGRAPHS = os.environ.get('MOGANET_TEST_DATA')
 
 

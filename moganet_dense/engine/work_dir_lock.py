@@ -33,6 +33,7 @@ def lock(work_dir: str | os.PathLike) -> None:
     Raises:
         UserError: another training runs in it, it cannot be written, or something else has the
             name of the lock file.
+        OSError: the file system cannot lock files for another reason.
     """
     folder = Path(work_dir).resolve()
     if not is_main_process() or folder in _held:

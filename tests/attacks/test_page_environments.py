@@ -1,4 +1,4 @@
-"""The web page with little disk, threads, files or output: it goes on, or ends with one line."""
+"""The web page with little disk, threads, files or output: it serves, or ends with one line."""
 
 import asyncio
 import errno
