@@ -6,6 +6,7 @@ https://github.com/wholebody3d/wholebody3d.
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from torch.utils.data import Dataset
 
 from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
 
 KEYPOINTS = 133
 HIPS = (11, 12)
@@ -69,7 +71,13 @@ class H3WBDataset(Dataset):
         dropped = 0
         for file in keypoint_files:
             for key, in_image, in_space in _keypoints(self.data_root / file, chosen):
-                sample = _sample(images[key], in_image, in_space)
+                try:
+                    sample = _sample(images[key], in_image, in_space)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise UserError(
+                        f'{self.data_root / image_file}: sample {key}: expected image_path and '
+                        f'bbox with x_min, y_min, x_max and y_max; found: {error!r}'
+                    ) from None
                 if sample is None:
                     dropped += 1
                 else:
@@ -149,6 +157,9 @@ def _sample(
     image: dict[str, Any], in_image: np.ndarray, in_space: np.ndarray
 ) -> dict[str, Any] | None:
     """A sample in metres with its camera; None if there is none."""
+    sides = ('x_min', 'y_min', 'x_max', 'y_max')
+    box = np.array([_number(image['bbox'][side]) for side in sides], np.float32)
+    path = os.fspath(image['image_path'])
     in_space = in_space / 1000
     if not np.isfinite(in_space).all() or not np.isfinite(in_image).all():
         return None
@@ -157,10 +168,8 @@ def _sample(
     focal, center, residual = fitted_camera(in_image, in_space)
     if focal <= 0 or residual > MAX_RESIDUAL:
         return None
-    sides = ('x_min', 'y_min', 'x_max', 'y_max')
-    box = np.array([_number(image['bbox'][side]) for side in sides], np.float32)
     return dict(
-        image_path=image['image_path'], bbox=box, keypoints_2d=in_image.astype(np.float32),
+        image_path=path, bbox=box, keypoints_2d=in_image.astype(np.float32),
         keypoints_3d=in_space.astype(np.float32), focal=focal, principal_pt=tuple(center),
     )  # fmt: skip
 
@@ -185,7 +194,7 @@ def _keypoints(file: Path, chosen: set[str]) -> Iterator[tuple[str, np.ndarray, 
 def _read(file: Path) -> dict[str, Any]:
     """The samples of a JSON file."""
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(read_regular(file))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f'{file}: expected a JSON file of H3WB '

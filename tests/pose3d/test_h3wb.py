@@ -1,6 +1,7 @@
 """H3WB: files of its format, made of points in space that a known camera projects."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -109,6 +110,26 @@ def test_other_files_are_named(tmp_path, content, message):
     if content:
         (tmp_path / FILES[0]).write_text(content)
     with pytest.raises(UserError, match=message):
+        H3WBDataset(**files)
+
+
+@pytest.mark.parametrize(
+    'row', [5, {}, {'image_path': 'a.jpg'}, {'image_path': 3, 'bbox': {}},
+            {'image_path': 'a.jpg', 'bbox': dict(x_min=float('nan'), y_min=0, x_max=1, y_max=1)}],
+)  # fmt: skip
+def test_a_sample_without_image_or_box_is_named(tmp_path, row):
+    files = write(tmp_path)
+    images = json.loads((tmp_path / IMAGES).read_text())
+    (tmp_path / IMAGES).write_text(json.dumps(images | {'4': row}))
+    with pytest.raises(UserError, match='sample 4: expected image_path and bbox'):
+        H3WBDataset(**files)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    files = write(tmp_path)
+    (tmp_path / IMAGES).unlink()
+    os.mkfifo(tmp_path / IMAGES)
+    with pytest.raises(UserError, match='expected a JSON file of H3WB'):
         H3WBDataset(**files)
 
 
