@@ -12,20 +12,12 @@ Maps have strides (4, 8, 16, 32), those of the old backbone had (4, 8, 8, 8).
 
 _base_ = [
     'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-        norm_cfg=dict(type='SyncBN'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True, norm_cfg=dict(type='SyncBN')),
     decode_head=dict(in_channels=512, c1_in_channels=64),
     auxiliary_head=dict(in_channels=320),
     pretrained=None,

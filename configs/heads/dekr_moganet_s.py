@@ -11,19 +11,12 @@ Learning rate 0.001 and Adam are the recipe's own. Poses are not rescored.
 
 _base_ = [
     'mmpose::body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True),
     head=dict(in_channels=1024, rescore_cfg=None),  # that network judges HRNet's poses
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')

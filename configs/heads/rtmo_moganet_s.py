@@ -13,25 +13,14 @@ left out.
 
 _base_ = [
     'mmpose::body_2d_keypoint/rtmo/coco/rtmo-m_16xb16-600e_coco-640x640.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(1, 2, 3),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True, out_indices=(1, 2, 3)),
     neck=dict(in_channels=[128, 320, 512]),
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=_base_.imagenet_rgb,
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor', paramwise_cfg=dict(_delete_=True))
 train_cfg = dict(

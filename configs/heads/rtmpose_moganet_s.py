@@ -12,20 +12,12 @@ Blur and dropout of patches are albumentations' (`pip install albumentations`); 
 
 _base_ = [
     'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(3,),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-        norm_cfg=dict(type='SyncBN'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True, out_indices=(3,), norm_cfg=dict(type='SyncBN')),
     head=dict(in_channels=512),
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')

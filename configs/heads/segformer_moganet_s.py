@@ -9,18 +9,11 @@ published  none with MogaNet; not run at scale, not run here on the whole data s
 Learning rate 6e-05 and AdamW are the recipe's own.
 """
 
-_base_ = ['mmseg::segformer/segformer_mit-b2_8xb2-160k_ade20k-512x512.py', '../_base_/run_hooks.py']
+_base_ = ['mmseg::segformer/segformer_mit-b2_8xb2-160k_ade20k-512x512.py', '../_base_/recipe.py']
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True),
     pretrained=None,
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')

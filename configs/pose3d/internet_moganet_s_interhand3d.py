@@ -11,19 +11,12 @@ published  none: there is no official 3D result of MogaNet; mmpose's ResNet-50 h
 
 _base_ = [
     'mmpose::hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='MogaNet',
-        arch='s',
-        out_indices=(3,),
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
-    ),
+    backbone=dict(_base_.moganet_s, _delete_=True, out_indices=(3,)),
     head=dict(
         keypoint_head_cfg=dict(in_channels=512),
         root_head_cfg=dict(in_channels=512),

@@ -9,7 +9,7 @@ published  none with keypoints of MogaNet; not run here. Photographs: see docs/p
 
 _base_ = [
     'mmpose::body_3d_keypoint/motionbert/h36m/motionbert_dstformer-243frm_8xb32-240e_h36m.py',
-    '../_base_/run_hooks.py',
+    '../_base_/recipe.py',
 ]
 custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
-default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
+default_hooks = _base_.recipe_hooks

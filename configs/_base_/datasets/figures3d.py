@@ -1,26 +1,10 @@
 # Bodies of random poses, drawn from 17 keypoints in space by a known camera; nothing is on disk.
+_base_ = 'meta_keys_3d.py'
 codec = dict(type='SimCC3DLabel', input_size=(128, 128, 128), sigma=(3.0, 3.0, 3.0))
 pipeline = [
     dict(type='TopdownAffine', input_size=(128, 128)),
     dict(type='GenerateTarget', encoder=codec),
-    dict(
-        type='PackPoseInputs',
-        meta_keys=(
-            'id',
-            'img_id',
-            'img_path',
-            'img_shape',
-            'input_size',
-            'input_center',
-            'input_scale',
-            'flip_indices',
-            'keypoints_2d',
-            'keypoints_3d',
-            'focal',
-            'principal_pt',
-            'root_depth',
-        ),
-    ),
+    dict(type='PackPoseInputs', meta_keys=_base_.meta_keys),
 ]
 train_dataloader = dict(
     batch_size=32,

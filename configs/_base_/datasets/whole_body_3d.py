@@ -1,5 +1,6 @@
 # H3WB (https://arxiv.org/abs/2211.15692): 133 keypoints in space, on images of Human3.6M; the
 # first fifth is held out, as in the first fold of the authors' cross-validation.
+_base_ = 'meta_keys_3d.py'
 data_root = 'data/h3wb/'
 codec = dict(
     type='SimCC3DLabel',
@@ -7,34 +8,19 @@ codec = dict(
     sigma=(4.9, 5.66, 5.66),
     depth_range=1.1,
 )
-meta_keys = (
-    'id',
-    'img_id',
-    'img_path',
-    'img_shape',
-    'input_size',
-    'input_center',
-    'input_scale',
-    'flip_indices',
-    'keypoints_2d',
-    'keypoints_3d',
-    'focal',
-    'principal_pt',
-    'root_depth',
-)
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='RandomBBoxTransform', scale_factor=(0.6, 1.4), rotate_factor=80),
     dict(type='TopdownAffine', input_size=codec['input_size'][:2]),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs', meta_keys=meta_keys),
+    dict(type='PackPoseInputs', meta_keys=_base_.meta_keys),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='TopdownAffine', input_size=codec['input_size'][:2]),
-    dict(type='PackPoseInputs', meta_keys=meta_keys),
+    dict(type='PackPoseInputs', meta_keys=_base_.meta_keys),
 ]
 people = dict(
     type='H3WBDataset',
