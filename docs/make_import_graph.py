@@ -1,8 +1,10 @@
-"""Draws which packages import which into docs/imports.svg, and prints the lines of each.
+"""Draws which packages import which into docs/imports.svg, and writes the lines of each into
+docs/design.md.
 
 python docs/make_import_graph.py
 """
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +15,23 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / 'tests'))
 
 from test_import_order import LAYERS, imports_of, layer_of, modules  # noqa: E402
+
+BEFORE = [
+    ('apis', 5121, 'inference export explain demo init doctor config zoo'),
+    ('data', 2363, 'data'),
+    ('report', 2001, 'report evaluation visualization'),
+    ('engine', 1685, 'engine engine.train'),
+    ('models', 1194, 'models'),
+    ('weights', 1111, 'weights'),
+    ('commands', 862, 'commands'),
+    ('top level', 823, 'utils results writer cli __main__'),
+    ('runtime', 513, 'runtime runtime.__main__'),
+    ('toolboxes', 356, 'toolboxes'),
+]
+"""Packages of commit 92a378f, their lines, and the entries of LAYERS that took their place."""
+
+TABLE = re.compile('(?<=<!-- lines -->\n).*(?=<!-- end of lines -->)', re.DOTALL)
+"""The part of docs/design.md that is written."""
 
 
 def edges() -> Counter:
@@ -31,6 +50,19 @@ def lines() -> Counter:
     for name, file in modules().items():
         found[layer_of(name)[1]] += len(file.read_text().splitlines())
     return found
+
+
+def table() -> str:
+    """Lines of Python per package, before and now, as Markdown."""
+    count = lines()
+    rows = [(name, before, entries.split()) for name, before, entries in BEFORE]
+    replaced = {entry for _, _, entries in rows for entry in entries}
+    rows.append(('added since', '-', [entry for entry in count if entry not in replaced]))
+    text = '| before | lines | now | lines |\n| --- | --- | --- | --- |\n'
+    for name, before, entries in rows:
+        quoted = ', '.join(f'`{entry}`' for entry in sorted(entries))
+        text += f'| {name} | {before} | {quoted} | {sum(count[e] for e in entries)} |\n'
+    return f'{text}| all | {sum(n for _, n, _ in BEFORE)} | | {sum(count.values())} |\n'
 
 
 def _is_module(name: str) -> bool:
@@ -64,5 +96,5 @@ def draw(target: Path) -> None:
 
 if __name__ == '__main__':
     draw(DOCS / 'imports.svg')
-    for entry, count in lines().most_common():
-        print(f'{count:6} {entry}')
+    page = DOCS / 'design.md'
+    page.write_text(TABLE.sub(table(), page.read_text()))

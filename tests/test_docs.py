@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import make_benchmarks
+import make_import_graph
 import make_photographs
 import make_scale
 import pytest
@@ -27,6 +28,19 @@ def test_the_page_of_benchmarks_is_up_to_date():
 
 def test_the_tables_of_scale_are_those_of_the_figures():
     assert (ROOT / 'docs/scale.md').read_text() == make_scale.page()
+
+
+def test_the_table_of_packages_has_all_and_about_their_lines():
+    """A quarter more or less: then `python docs/make_import_graph.py` is due."""
+    page = make_import_graph.TABLE.search((ROOT / 'docs/design.md').read_text())[0]
+    for kept, counted in zip(
+        page.splitlines(), make_import_graph.table().splitlines(), strict=True
+    ):
+        (*names, lines), (*expected, now) = (row.rstrip('| ').split('|') for row in (kept, counted))
+        assert names == expected
+        assert lines == now or int(lines) == pytest.approx(int(now), rel=0.25)
+    image = (ROOT / 'docs/imports.svg').read_text()
+    assert all(f'>{name}<' in image for layer in make_import_graph.LAYERS for name in layer)
 
 
 @pytest.mark.parametrize('name', make_photographs.MODELS)
