@@ -3,14 +3,18 @@ with other streams, limits and folders than this process."""
 
 import faulthandler
 import fcntl
+import importlib
 import os
+import posix
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from moganet_dense.cli import main
 
@@ -52,6 +56,49 @@ def run_command(
         _be_child(arguments, stdout, before, *(write for _, write in pipes))
     _, status = os.waitpid(child, 0)
     return Done(os.waitstatus_to_exitcode(status), *(_rest_of(*pipe) for pipe in pipes))
+
+
+def run_script(path: Path, *arguments: str, folder: Path | None = None) -> Done:
+    """Runs ``main()`` of a script of the tests in a process of its own: as ``python path`` does,
+    but for the seconds in which it would import the toolboxes.
+
+    Args:
+        path: of the script; modules beside it can be imported, too.
+        arguments: what it finds in ``sys.argv``.
+        folder: in which it runs; None: the current one.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
+        child = os.fork()
+        if not child:
+            _be_script(path, list(arguments), folder, out.fileno(), err.fileno())
+        _, status = os.waitpid(child, 0)
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read())
+    return Done(os.waitstatus_to_exitcode(status), *printed)
+
+
+def _be_script(path: Path, arguments: list[str], folder: Path | None, out: int, err: int) -> None:
+    code = 70
+    try:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        sys.stdout = sys.__stdout__ = os.fdopen(1, 'w', closefd=False)
+        sys.stderr = sys.__stderr__ = os.fdopen(2, 'w', closefd=False)
+        os.fsync = posix.fsync  # which the tests leave out
+        os.chdir(folder or '.')
+        sys.path.insert(0, str(path.parent))
+        sys.argv = [str(path), *arguments]
+        code = importlib.import_module(path.stem).main()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(code))
 
 
 def _large_pipe() -> tuple[int, int]:

@@ -1,10 +1,8 @@
 """Killing and stopping real trainings."""
 
-import subprocess
-import sys
-
 import pytest
 from conftest import ROOT
+from forked import run_script
 
 
 @pytest.mark.slow
@@ -14,8 +12,7 @@ from conftest import ROOT
 )
 def test_kills_lose_nothing(loop, kills, epochs):
     """docs/reliability.md has 300."""
-    tool = [sys.executable, ROOT / 'tests/kill_test.py', '--loop', loop]
     numbers = ['--kills', str(kills), '--epochs', str(epochs)]
-    done = subprocess.run([*tool, *numbers], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    assert f'{kills} kills' in done.stdout and '0 lost' in done.stdout
+    done = run_script(ROOT / 'tests/kill_test.py', '--loop', loop, *numbers)
+    assert done.code == 0, done.out + done.err[-3000:]
+    assert f'{kills} kills' in done.out and '0 lost' in done.out

@@ -272,11 +272,31 @@ def main() -> None:
     speed, work = peak(), counter.get_total_flops() / 2 * (3 if training else 1)
     runs = {name: runner(*form, x, training) for name, form in variants.items()}
     seconds = timed(runs, args.rounds)
+    print_table(args, x, seconds, speed, work)
+    facts |= dict(size=size, batch=batch, peak=speed, work=work)
+    save(args.out, facts, seconds=seconds)
 
+
+def print_table(
+    args: argparse.Namespace,
+    x: torch.Tensor,
+    seconds: dict[str, list[float]],
+    speed: float,
+    work: float,
+) -> None:
+    """Median and quartiles of each form, and its ratio to the plain form and to the floor.
+
+    Args:
+        args: arch, threads, rounds and what was timed.
+        x: the images.
+        seconds: times of each form.
+        speed: multiply-adds per second at the machine's peak.
+        work: multiply-adds of a pass.
+    """
     print(
         f'{date.today()}, PyTorch {torch.__version__}, {args.threads} threads, '
         f'{torch.backends.cpu.get_cpu_capability()}, MogaNet-{args.arch.upper()}, {args.what}, '
-        f'{batch} x {size} x {size}, {args.rounds} rounds\n'
+        f'{len(x)} x {x.shape[2]} x {x.shape[3]}, {args.rounds} rounds\n'
         f'matrix products: {speed / 1e9:.0f} G multiply-adds/s at the peak; floor '
         f'{work / speed * 1e3:.0f} ms for {work / 1e9:.1f} G\n\n'
         '| form | median ms | quartiles | plain / it | floor / it |\n'
@@ -291,8 +311,6 @@ def main() -> None:
             f'| {name} | {median(values) * 1e3:.0f} | {low * 1e3:.0f} to {high * 1e3:.0f} '
             f'| {base / median(values):.2f} | {floor} |'
         )
-    facts |= dict(size=size, batch=batch, peak=speed, work=work)
-    save(args.out, facts, seconds=seconds)
 
 
 def save(out: str | None, facts: dict, **figures: dict) -> None:

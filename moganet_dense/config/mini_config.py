@@ -102,24 +102,29 @@ def apply_mini(cfg: Config) -> None:
         for metric in metrics if isinstance(metrics, list) else [metrics]:
             if 'ann_file' in metric:
                 metric.ann_file = layout.mini_root + layout.metric_file
-    if scope == 'mmdet':
+    _shrink_model(cfg, schedule.shrink)
+    if cfg.get('custom_hooks'):  # a hook may switch to another pipeline
+        cfg.custom_hooks = _padded(shrunk(cfg.custom_hooks, schedule.shrink))
+    start_from_scratch(cfg)
+    _shorten(cfg, schedule)
+    make_mini()
+
+
+def _shrink_model(cfg: Config, shrink: float) -> None:
+    """Adapts a model to images ``shrink`` times as large, and to minutes of training."""
+    if cfg.default_scope == 'mmdet':
         for option, value in [('pad_size_divisor', 32), ('pad_mask', True)]:  # crops of odd sizes
             cfg.model.data_preprocessor.setdefault(option, value)
     if cfg.model.get('num_queries', 0) > QUERIES:
         cfg.model.num_queries = QUERIES
     for part in ('data_preprocessor', 'head'):
         if part in cfg.model:
-            cfg.model[part] = shrunk(cfg.model[part], schedule.shrink)
-    if cfg.get('custom_hooks'):  # a hook may switch to another pipeline
-        cfg.custom_hooks = _padded(shrunk(cfg.custom_hooks, schedule.shrink))
-    start_from_scratch(cfg)
+            cfg.model[part] = shrunk(cfg.model[part], shrink)
     backbone = cfg.model.get('backbone') or {}
     if backbone.get('type') == 'MogaNet':
         # 1e-5 scales the blocks in over 300 epochs; here are only minutes. At 1 the outputs of
         # random blocks would dominate the features of the first layers.
         backbone.update(layer_scale_init_value=0.1, drop_path_rate=0.0)
-    _shorten(cfg, schedule)
-    make_mini()
 
 
 def start_from_scratch(cfg: Config) -> None:

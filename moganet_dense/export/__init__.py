@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ RANDOM_BASES = (
 )
 SHAPES = ((2, 192, 256), (1, 224, 160))
 """Images, height and width that a file of free size is written and checked at."""
+IMPORT_TORCHVISION = 'To load it, import torchvision first, which registers the box operators'
 
 
 def export(
@@ -98,27 +99,28 @@ def export(
     shape = _shape(cfg, graph, form, shape)
     notes = notes_of(cfg, str(job.config), model, names, shape) | (dict(fp16=True) if fp16 else {})
     with as_line(target), _beside(target) as folder:
-        temporary = Path(
-            folder, 'temporary.onnx' if form == 'onnx' else 'temporary.pt2'
-        )  # as torch expects it
+        temporary = Path(folder, f'temporary.{"onnx" if form == "onnx" else "pt2"}')
         error = _write_checked(graph, plain, form, shape, notes, temporary)
-        if fp16:
-            agreement = _halved(graph, notes['task'], shape, temporary)
+        agreement = _halved(graph, notes['task'], shape, temporary) if fp16 else None
         if int8:
             with one_line('the file cannot be quantised'):
                 quantise(temporary, int8, images)
                 run_onnx(temporary)(*_arrays(_trials(graph, shape)[0]))
         os.replace(temporary, target)
     change = 'quantised' if int8 else 'converted to float16' if fp16 else None
-    what = f'before it was {change} it differed' if change else 'it differs'
-    print_log(f'Wrote {out}; {what} from PyTorch by at most {error:.1e}', 'current')
-    if fp16:
-        print_log(f'float16 beside float32, on noise: {agreement}', 'current')
+    for line in _report(out, error, change, agreement):
+        print_log(line, 'current')
     if form == 'torch-export' and isinstance(graph, DetectionGraph):
-        print_log(
-            'To load it, import torchvision first, which registers the box operators', 'current'
-        )
+        print_log(IMPORT_TORCHVISION, 'current')
     return target, error
+
+
+def _report(out: str, error: float, change: str | None, agreement: str | None) -> Iterator[str]:
+    """Lines about the written file: its differences from PyTorch, and what float16 changed."""
+    what = f'before it was {change} it differed' if change else 'it differs'
+    yield f'Wrote {out}; {what} from PyTorch by at most {error:.1e}'
+    if agreement:
+        yield f'float16 beside float32, on noise: {agreement}'
 
 
 def _beside(target: Path) -> tempfile.TemporaryDirectory:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import ROOT
 from faults import killed_config
+from forked import run_script
 
 from moganet_dense.cli import main
 from moganet_dense.engine.fsdp import fully_shard
@@ -29,12 +30,9 @@ def environment() -> dict[str, str]:
 
 def lines_of(script: str, *arguments: str, folder: Path | None = None) -> list[dict]:
     """The JSON that a script of this folder prints."""
-    done = subprocess.run(
-        [sys.executable, HERE / script, *arguments],
-        capture_output=True, text=True, env=environment(), cwd=folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr[-5000:]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+    done = run_script(HERE / script, *arguments, folder=folder)
+    assert done.code == 0, done.out + done.err[-5000:]
+    return [json.loads(line) for line in done.out.splitlines() if line.startswith('{')]
 
 
 @pytest.fixture(scope='module')

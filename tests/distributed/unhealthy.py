@@ -213,16 +213,16 @@ FAULTS: dict[str, Callable[[Path], dict]] = dict(
 )
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     torch.set_num_threads(1)
     register_all_modules(init_default_scope=False)  # once, for all that are forked
     prepare_forks()
     with tempfile.TemporaryDirectory() as scratch:
-        for name in names or FAULTS:
+        for name in sys.argv[1:] or FAULTS:
             (folder := Path(scratch, name)).mkdir()
             print(json.dumps({name: FAULTS[name](folder)}), flush=True)
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
