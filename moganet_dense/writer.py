@@ -78,7 +78,7 @@ class Writer:
         self._video: Video | None = None
 
     def add(self, frame: Frame, result: Result) -> None:
-        """Draws a result and keeps what it says.
+        """Draws a result and keeps its content.
 
         Raises:
             UserError: a file cannot be written.

@@ -72,7 +72,7 @@ model = {code(model)}
 
 
 def optimizer_changes(cfg: Config, name: str) -> tuple[float, dict[str, Any], list[str]]:
-    """Factor of the learning rate, changes of the optimizer, and what is to be said about them.
+    """Factor of the learning rate, changes of the optimizer, and notes about them.
 
     A recipe with an adaptive optimizer keeps it, rate and all. SGD's is replaced by the AdamW of
     MogaNet's published recipe, its rate by the square root of the ratio of batches (Malladi et al.
@@ -106,7 +106,7 @@ def optimizer_changes(cfg: Config, name: str) -> tuple[float, dict[str, Any], li
 
 
 def _batch_size(cfg: Config, name: str) -> int:
-    """Images of a step in the recipe: as its name (8xb2) or auto_scale_lr says."""
+    """Images of a step in the recipe: by its name (8xb2) or auto_scale_lr."""
     if found := re.search(r'(\d+)xb(\d+)', name):
         return int(found[1]) * int(found[2])
     return (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or OPTIMIZERS[cfg.default_scope][

@@ -145,7 +145,7 @@ def _described(output: Any) -> str:
 
 
 def _stages(old: Maps) -> tuple[tuple[int, ...], list[str]]:
-    """Stages of MogaNet in place of the old maps, and what is to be said about them.
+    """Stages of MogaNet in place of the old maps, and notes about them.
 
     Raises:
         UserError: a single fine map, as high-resolution networks have it, or more than four maps.

@@ -232,7 +232,7 @@ def _by_ending(model):
 
 
 def _own_predictor(model):
-    """What predicts by a config, model name or work dir of videos or of 3D poses; else None."""
+    """The predictor of a config, model name or work dir of videos or 3D poses; else None."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
     from ..config.reading import read_config

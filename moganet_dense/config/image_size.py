@@ -17,7 +17,7 @@ def trained_size(cfg: Config) -> tuple[int, int]:
     """Width and height that images are fitted into or cut to.
 
     Raises:
-        UserError: the config does not say.
+        UserError: the config has none.
     """
     if cfg.default_scope == 'mmpose' and 'input_size' in cfg.get('codec', {}):
         return tuple(cfg.codec.input_size)

@@ -20,13 +20,13 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
     """An image as (H, W, 3) uint8, BGR.
 
     Args:
-        image: path of a file, or an https:// URL, turned as its EXIF tag says; the bytes of a file,
+        image: path of a file, or an https:// URL, rotated by its EXIF tag; the bytes of a file,
             or an open one (BytesIO), likewise; a PIL image, likewise; an array, (H, W, 3) or, with
             an alpha channel that is left out, (H, W, 4), uint8 in the given order, or (H, W) uint8,
             grey; a tensor as torchvision has them, (3, H, W) or (1, H, W), uint8 or float from 0 to
             1, RGB unless ``order`` says otherwise.
-        order: of an array's channels, 'rgb' or 'bgr'. It has to be said: which it is, the
-            array does not tell.
+        order: of an array's channels, 'rgb' or 'bgr'. Required: an array does
+            not have it.
 
     Raises:
         UserError: the file cannot be read, the array has another shape or dtype, or the order is

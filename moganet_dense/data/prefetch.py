@@ -33,7 +33,7 @@ def ahead(items: Iterable[Item], size: int) -> Iterator[Item]:
                 if not put(item):
                     return
             put(_END)
-        except BaseException as error:  # raised where the items are asked for
+        except BaseException as error:  # raised where the items are read
             put(_Failure(error))
 
     threading.Thread(target=work, daemon=True, name='reads ahead').start()

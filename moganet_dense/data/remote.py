@@ -102,7 +102,7 @@ def fetched(url: str, allow_private: bool = False, limit: int = VIDEO_BYTES) -> 
 
     Args:
         url: of the file.
-        allow_private: whether addresses of private networks, and http, are asked.
+        allow_private: whether addresses of private networks, and http, are allowed.
         limit: bytes, at most.
 
     Raises:

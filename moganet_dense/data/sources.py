@@ -21,15 +21,14 @@ from .video_files import VIDEOS, is_video, open_file, open_stream
 IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
-"""Endings of what is taken from a folder, beside those of videos; a file that is named may have
-any."""
+"""Suffixes of the images that are read from a folder; a named file may have any suffix."""
 PRODUCTS = ('drawn', 'labels', 'palette', 'panoptic')
 """Folders of images among the results."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to look at, a URL, or a camera.
+    """A file, a URL, or a camera.
 
     Attributes:
         file: its path, as given or found; a URL; the number of a camera.
@@ -67,7 +66,7 @@ class Source:
         return Path(os.path.relpath(self.file, self.folder)).as_posix()
 
     def __len__(self) -> int:
-        """Images in it, as far as its header says."""
+        """Images in it, by its header."""
         if not self.is_video:
             return 1
         return max(1, int(open_file(self.file).get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -109,14 +108,13 @@ class Fault:
 def find(
     inputs: Sequence[str], results: Path | None = None, allow_private: bool = False
 ) -> list[Source]:
-    """The files that inputs stand for, in their order, each once; those of a folder, and of the
-    folders in it, by name.
+    """The files of the inputs, in their order, each once; those of a folder, and of the folders
+    in it, sorted by name.
 
     Args:
-        inputs: files, folders, globs, URLs, and numbers of cameras. A file that is not there is
-            listed, too: reading it tells.
-        results: folder that results go to: images in it that are results are left out, unless
-            they are named.
+        inputs: files, folders, globs, URLs, and numbers of cameras. A missing file is listed, too;
+            reading it reports the error.
+        results: output folder: results in it are left out, unless they are named.
         allow_private: whether URLs may lead to private networks, and be http.
 
     Raises:

@@ -26,13 +26,13 @@ def is_tiff(content: bytes) -> bool:
 
 
 def has_many_channels(content: bytes) -> bool:
-    """Whether it is a TIFF of more than four channels; False where tifffile cannot tell."""
+    """Whether it is a TIFF of more than four channels; False if tifffile cannot read it."""
     if not is_tiff(content):
         return False
     try:
         with _opened(BytesIO(content), 'TIFF') as tiff:
             return tiff.pages[0].samplesperpixel > MOST
-    except Exception:  # tifffile raises many kinds; OpenCV then says what it is
+    except Exception:  # tifffile raises many kinds; OpenCV then reports what it is
         return False
 
 

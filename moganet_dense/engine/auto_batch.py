@@ -22,7 +22,7 @@ MOST = 512
 def largest_batch(peak: Callable[[int], float], total: float) -> int:
     """The largest power of two that fits.
 
-    The memory of a step is a constant and a part for each sample: two steps tell both, and a third
+    The memory of a step is a constant and a part for each sample: two steps give both, and a third
     one, of the batch that is returned, confirms it.
 
     Args:

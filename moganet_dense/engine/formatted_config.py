@@ -1,4 +1,4 @@
-"""The text of a config, formatted once for a run, which asks for it six times and more."""
+"""The text of a config, formatted once for a run, which needs it six times and more."""
 
 from typing import ClassVar
 

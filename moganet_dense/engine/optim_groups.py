@@ -47,7 +47,8 @@ class BackboneDecayConstructor(GroupedOptimWrapperConstructor):
     """Any recipe's options, and no weight decay for norms, layer scales and sigmas of MogaNet.
 
     The published detectors and segmentors decay none of these. mmengine's ``custom_keys`` cannot
-    say so beside a rate for the backbone: of the keys that match a parameter only one acts.
+    express this together with a rate for the backbone: only one of the keys that match a
+    parameter applies.
 
     Args:
         optim_wrapper_cfg, paramwise_cfg: as for mmengine's default constructor.

@@ -13,7 +13,7 @@ _COUNT, _BEST = 'patience_count', 'patience_best'  # in the message hub, for a r
 
 @HOOKS.register_module()
 class PatienceHook(EarlyStoppingHook):
-    """mmengine's EarlyStoppingHook, which says that it ends a training, and keeps its count when
+    """mmengine's EarlyStoppingHook, which logs that it ends a training, and keeps its count when
     training is resumed. A validation that finds nothing, and so has no metric, is no better one."""
 
     def before_train(self, runner) -> None:

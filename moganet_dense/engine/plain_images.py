@@ -27,5 +27,5 @@ class PlainImagesHook(Hook):
         self.switched = True
         loader = runner.train_dataloader
         loader.dataset.update_skip_type_keys(self.skipped)
-        loader._iterator = None  # processes that persist have the data set as it was
+        loader._iterator = None  # processes that persist have the data set of the start
         print_log(f'from epoch {runner.epoch + 1} on without {", ".join(self.skipped)}', 'current')

@@ -33,7 +33,7 @@ _SITE_PACKAGES = ('site-packages', 'dist-packages')
 
 
 def is_quiet(cfg: Config) -> bool:
-    """Whether a config asks for few lines: it names a ScreenHook that is not verbose."""
+    """Whether a config has few lines on the screen: it names a ScreenHook that is not verbose."""
     hook = (cfg.get('default_hooks') or {}).get('screen')
     return bool(hook) and not hook.get('verbose', False)
 
@@ -114,7 +114,7 @@ def _caller(frame: FrameType | None) -> str:
 
 
 def show_little(logger: MMLogger, screen: Screen) -> None:
-    """Puts :class:`ScreenHandler` in the place of a logger's own stream; files stay."""
+    """Replaces a logger's stream by :class:`ScreenHandler`; its files stay."""
     for i, handler in enumerate(logger.handlers):
         if type(handler) is logging.StreamHandler:
             logger.handlers[i] = ScreenHandler(screen, handler.level)

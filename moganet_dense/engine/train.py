@@ -177,7 +177,7 @@ def _for_tta(cfg: Config) -> Config | None:
 
 
 def _apply(cfg: Config, options: TrainingOptions, auto_batch: bool) -> None:
-    """Writes options into a config, and says what follows from them."""
+    """Writes options into a config, and prints what changes."""
     processes, lines = get_world_size(), []
     if auto_batch and options.batch_size is not None:
         raise UserError('--auto-batch and --batch-size: expected one of them')

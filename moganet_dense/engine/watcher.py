@@ -31,7 +31,7 @@ _DONE = b'done'
 
 
 class Watch:
-    """The watcher of this rank, and what it has to say.
+    """The watcher of this rank: a process that ends it if another rank stops responding.
 
     Args:
         connect: makes a connection to the group's store.
@@ -128,7 +128,7 @@ class _Watcher:
                 self._see_all()
             turn = now
             if _is_stopped(self.parent):
-                if now - awake > MISSED + 2 * BEAT:  # the others have said so
+                if now - awake > MISSED + 2 * BEAT:  # the others have reported it
                     os.kill(self.parent, signal.SIGKILL)
                 continue
             awake = now
@@ -169,7 +169,7 @@ class _Watcher:
         return os.getppid() == self.parent
 
     def _end(self, lost: int) -> None:
-        """Ends the rank at once, after one of the watchers has said why."""
+        """Ends the rank at once, after one of the watchers has printed why."""
         if self.rank in (0, 1):
             with suppress(OSError):
                 text = (

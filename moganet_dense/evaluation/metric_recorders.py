@@ -142,7 +142,7 @@ class ClassificationRecorder(_Companion):
 
 
 class VideoRecorder(_Companion):
-    """Notes errors by frame beside our VideoPredictionMetric; results are one record."""
+    """Records errors by frame of our VideoPredictionMetric; results are one record."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         from .predicted_frames import VideoRecord
@@ -164,7 +164,7 @@ class VideoRecorder(_Companion):
 
 
 class Pose3DRecorder(_Companion):
-    """Notes errors by keypoint beside our Pose3DMetric; results are one record."""
+    """Records errors by keypoint of our Pose3DMetric; results are one record."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         from .poses_3d import Pose3DRecord

@@ -120,7 +120,7 @@ def _report(out: str, error: float, change: str | None, agreement: str | None) -
     what = f'before it was {change} it differed' if change else 'it differs'
     yield f'Wrote {out}; {what} from PyTorch by at most {error:.1e}'
     if agreement:
-        yield f'float16 beside float32, on noise: {agreement}'
+        yield f'float16 compared with float32, on noise: {agreement}'
 
 
 def _beside(target: Path) -> tempfile.TemporaryDirectory:

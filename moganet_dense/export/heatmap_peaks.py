@@ -100,7 +100,7 @@ def newton_step(
 
 
 class Neighbours:
-    """Values of heatmaps beside their peaks: ``at(1, 0)`` is (B, K), one column to the right."""
+    """Values of heatmaps next to their peaks: ``at(1, 0)`` is (B, K), one column to the right."""
 
     def __init__(self, maps: torch.Tensor, peaks: torch.Tensor) -> None:
         self.flat, self.width = maps.flatten(2), maps.shape[3]

@@ -16,7 +16,7 @@ INSTANCES, PANOPTIC = 'instance segmentation', 'panoptic segmentation'
 OFFSET = 1000
 """mmdet's: code of a pixel = class + OFFSET times number of the instance."""
 PROBE = 64
-"""Pixels of the side of an empty image that tells what a model returns."""
+"""Pixels of the side of an empty image by which the outputs of a model are found."""
 _QUERY_HEADS = {'MaskFormerHead', 'Mask2FormerHead', 'SideAdapterCLIPHead'}
 
 
@@ -24,7 +24,7 @@ def task_of(model: nn.Module, cfg: Config) -> str:
     """The task of a model.
 
     A detector that has no region head for masks is run on a small empty image: RTMDet-Ins, SOLO and
-    Mask2Former return masks, and Mask2Former, if its config asks for it, a panoptic map.
+    Mask2Former return masks, and Mask2Former, if its config enables it, a panoptic map.
     """
     task = SCOPES[cfg.default_scope]
     if cfg.default_scope != 'mmdet':
@@ -73,7 +73,7 @@ def panoptic_map(codes: np.ndarray, classes: tuple[str, ...], names: Names) -> P
     Args:
         codes: (H, W), class + 1000 times the instance; the number of classes, or more, for none.
         classes: names of things and stuff.
-        names: with the data set's metainfo, which tells the things apart.
+        names: with the data set's metainfo, which separates things from stuff.
     """
     things = set(names.meta.get('thing_classes') or ())
     segment_map, segments = np.zeros(codes.shape, np.int32), []

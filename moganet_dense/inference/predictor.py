@@ -109,7 +109,7 @@ class Predictor:
         classes: names that labels are indices into; of a pose estimator, its keypoints.
         model: the toolbox's model, in eval mode.
         cfg: its config.
-        color_type: how images are read, as its test pipeline says.
+        color_type: how its test pipeline reads images.
     """
 
     def __init__(self, model: nn.Module, cfg: Config, names: Names) -> None:

@@ -348,7 +348,7 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 
 class _Vote(NamedTuple):
-    """What a tile says of its pixels.
+    """What a tile predicts for its pixels.
 
     Attributes:
         tile: where it is.

@@ -8,7 +8,7 @@ Apache-2.0), so that published files fit without renaming.
 Notation: C channels, B batch, H and W height and width. Every convolution has a
 bias. Maps are (B, C, H, W), floating point.
 
-The docstring of a block has its formula; ``formulas`` computes it as it stands, and
+The docstring of a block has its formula; ``formulas`` computes it as written, and
 ``rearranged`` the same in an order that takes less time and memory on a CPU, with the
 identities of docs/speed.md. Which of them ``forward`` calls, or whether fused kernels serve
 the whole block, is decided in one place: :func:`.kernels.implementation_for`.

@@ -92,7 +92,7 @@ class Interleaved(NamedTuple):
     def value(self, x: torch.Tensor) -> torch.Tensor:
         n, (batch, channels, height, width) = self.n, x.shape
         rows, columns = -(-height // n), -(-width // n)
-        x = x.permute(0, 2, 3, 1)  # (B, H, W, C): how channels_last lies in memory
+        x = x.permute(0, 2, 3, 1)  # (B, H, W, C): the order of channels_last in memory
         x = F.pad(x, (0, 0, 0, columns * n - width, 0, rows * n - height))
         x = x.reshape(batch, rows, n, columns, n, channels).permute(0, 2, 4, 1, 3, 5)
         return x.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
@@ -109,7 +109,7 @@ class Interleaved(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """What a convolution of stride 1 needs beside weight and bias."""
+    """What a convolution of stride 1 needs besides weight and bias."""
 
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
@@ -130,7 +130,7 @@ class ConvsOf(Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         count = len(ctx.geometries)
-        saved = ctx.saved_tensors  # asked for once: checkpointing allows no more
+        saved = ctx.saved_tensors  # read once: checkpointing allows no more
         arguments, weights = saved[:-count], saved[-count:]
         needed = ctx.needs_input_grad[2:]
         needs = zip(needed[-2 * count : -count], needed[-count:], strict=True)

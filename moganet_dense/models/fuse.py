@@ -20,7 +20,7 @@ from .kernels import compute_fused_block, fused_block_served
 
 
 class DeployError(UserError, RuntimeError):
-    """The backbone cannot be fused, or a fused backbone cannot do what is asked."""
+    """The backbone cannot be fused, or a fused backbone lacks the requested operation."""
 
 
 class Affine(NamedTuple):

@@ -1,5 +1,5 @@
 """MogaNet as models of timm: ``timm.create_model('moganet_small')``, once ``moganet_dense`` is
-imported beside timm (https://huggingface.co/docs/timm)."""
+imported together with timm (https://huggingface.co/docs/timm)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -114,7 +114,7 @@ def create(
         drop_path_rate: stochastic depth.
         global_pool: 'avg', or '' for none.
         checkpoint_path: timm loads it afterwards.
-        pretrained_cfg: timm's, which knows none of these weights.
+        pretrained_cfg: timm's, which lists none of these weights.
         pretrained_cfg_overlay: likewise.
         cache_dir: likewise; weights go into PyTorch's cache.
     """

@@ -50,7 +50,7 @@ class Figures3D(Dataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What mmpose wants to know about keypoints."""
+        """mmpose's metadata of the keypoints."""
         names, links = self.skeleton.names, self.skeleton.links
         return dict(
             dataset_name=f'figures_{self.kind}',

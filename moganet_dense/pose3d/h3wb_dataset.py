@@ -127,7 +127,7 @@ class H3WBDataset(Dataset):
 
 
 def metainfo() -> dict[str, Any]:
-    """What mmpose knows of the 133 keypoints: names, links, sides."""
+    """mmpose's metadata of the 133 keypoints: names, links, sides."""
     return parse_pose_metainfo(dict(from_file='configs/_base_/datasets/h3wb.py'))
 
 

@@ -32,7 +32,7 @@ class Predictor3D:
     """Finds the 3D pose of a figure that fills an image.
 
     The camera is unknown: pixels are scaled so that bones have the lengths of the layout, and
-    depths are those that the network says.
+    depths are the network's.
 
     Args:
         cfg: a config whose head is a SimCC3DHead.
@@ -107,7 +107,7 @@ def predict_3d(
         cfg: a config whose head is a SimCC3DHead.
         checkpoint: path, URL or name.
         inputs: images, folders, globs or videos.
-        out: folder for ``NAME.png``, the image with its keypoints beside the pose from the front
+        out: folder for ``NAME.png``, the image with its keypoints, and the pose from the front
             and from the side; and ``poses_3d.json``, by image: keypoints in pixels, and points in
             metres relative to the root (x right, y down, z away).
         device: where the model runs.

@@ -16,7 +16,7 @@ class SimCC3DLabel(BaseKeypointCodec):
     """Turns keypoints with depths into soft labels of each axis, and back.
 
     A label is exp(-(bin - mu)^2 / (2 sigma^2)), with mu the coordinate in bins. Depth d, relative
-    to the root and in metres, lies at (d / depth_range + 1) / 2 of the depth axis.
+    to the root and in metres, is at (d / depth_range + 1) / 2 of the depth axis.
 
     Args:
         input_size: width, height and depth of the input, in pixels; the last one is the number of

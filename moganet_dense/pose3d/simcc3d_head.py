@@ -20,7 +20,7 @@ class SimCC3DHead(RTMCCHead):
 
     Args:
         input_size: width, height and depth of the input, in pixels.
-        depth_loss_weight: of the loss of depths beside that of columns and rows.
+        depth_loss_weight: of the loss of depths, relative to that of columns and rows.
         options: of RTMCCHead.
     """
 

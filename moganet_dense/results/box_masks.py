@@ -1,4 +1,4 @@
-"""Masks of objects that are small beside their image, without the rest of it."""
+"""Masks of objects that are small in a large image, stored as crops."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -30,12 +30,12 @@ class Detections:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``names``.
-        names: all classes that the model knows.
+        names: all classes of the model.
         masks: (N, H, W) bool, of the image's size; of tiled and of very large images
             :class:`~moganet_dense.results.box_masks.BoxMasks`; None: the model has no masks.
         size: of the image; None: not known.
         track_ids: (N,) int64, the same for one object in all frames of a video; None: not tracked.
-        panoptic: the panoptic map that the model returned beside them, or None.
+        panoptic: the panoptic map that the model returned with them, or None.
     """
 
     boxes: np.ndarray
@@ -66,7 +66,7 @@ class Detections:
         None.
 
         Raises:
-            UserError: the model knows no class of this name.
+            UserError: the model has no class of this name.
         """
         kept = self.scores >= score
         if name is not None:
@@ -115,7 +115,7 @@ class Segmentation:
     Attributes:
         labels: (H, W) int64, indices into ``names``, of the image's size; of tiled images uint8 or
             uint16.
-        names: all classes that the model knows.
+        names: all classes of the model.
         palette: (C, 3) uint8, a colour for each class, RGB.
         scores: (H, W) float32, probability of each pixel's class; None: not computed.
     """
@@ -188,7 +188,7 @@ class Panoptic:
     Attributes:
         segment_map: (H, W) int32, the segment of each pixel; 0: none.
         segments: those in the map.
-        names: all classes that the model knows.
+        names: all classes of the model.
         palette: (C, 3) uint8, a colour for each class, RGB.
     """
 
@@ -328,7 +328,7 @@ class Classification:
         scores: (C,) float32, probability of each class.
         label: index of the highest.
         name: its class.
-        names: all classes that the model knows.
+        names: all classes of the model.
     """
 
     scores: np.ndarray
@@ -399,7 +399,7 @@ def class_indices(wanted: str | Iterable[str], names: Sequence[str]) -> list[int
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name not in names:
             close = ', '.join(closest(name, names))
-            raise UserError(f'the model knows no class {name!r}; did you mean {close}?')
+            raise UserError(f'the model has no class {name!r}; did you mean {close}?')
         found.append(names.index(name))
     return found
 
@@ -418,7 +418,7 @@ def _part(result: Any, which: Any, per_object: tuple[str, ...]) -> Any:
 def _size(result: Any) -> Size:
     if result.size is None:
         raise UserError(
-            "this result does not know its image's size: "
+            'this result lacks the size of its image: '
             'use dataclasses.replace(result, size=(height, width))'
         )
     return result.size

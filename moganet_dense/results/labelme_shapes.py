@@ -17,7 +17,7 @@ VERSION = '5.5.0'
 def file_of(
     shapes: list[dict], size: tuple[int, int], file_name: str, flags: dict | None = None
 ) -> dict[str, Any]:
-    """What LabelMe saves beside an image.
+    """What LabelMe saves next to an image.
 
     Args:
         shapes: see :func:`of_detections`.

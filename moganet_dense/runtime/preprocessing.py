@@ -68,7 +68,7 @@ class Preparation:
         return np.pad(normalised, margins, constant_values=self.pad_value)[None]
 
     def _padded(self, pixels: np.ndarray) -> np.ndarray:
-        """An image on a canvas of a fixed size, if the config wants one, at its upper left."""
+        """An image on a canvas of a fixed size, if the config has one, at its upper left."""
         if not self.resize.get('pad_to'):
             return pixels
         to_width, to_height = self.resize['pad_to']

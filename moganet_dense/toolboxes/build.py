@@ -49,7 +49,7 @@ def outputs(model: nn.Module, image: torch.Tensor) -> list:
 
 
 def _one_stage_outputs(model: nn.Module, image: torch.Tensor) -> list:
-    """Those of models without regions; heads with queries ask for the image's shape."""
+    """Those of models without regions; heads with queries need the image's shape."""
     shape = tuple(image.shape[-2:])
     meta = dict.fromkeys(('batch_input_shape', 'img_shape', 'ori_shape', 'pad_shape'), shape)
     samples = [BaseDataElement(metainfo=meta) for _ in image]

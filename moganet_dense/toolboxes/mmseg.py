@@ -31,7 +31,7 @@ class LabelMapDataset(BaseSegDataset):
         options: as of mmseg's ``BaseSegDataset``.
     """
 
-    rows_are_checked = True  # by data/validation, which asks for load_data_list()
+    rows_are_checked = True  # by data/validation, which calls load_data_list()
 
     def __init__(
         self, ann_file: str = '', label_map: dict[int, int] | None = None, **options

@@ -104,8 +104,8 @@ def as_line(path: Path) -> Iterator[None]:
 
 
 def _cause(path: Path, error: OSError) -> str:
-    """What an error of writing says, and the fix; without a number, as Pillow raises it where the
-    disk is full, that of the disk is found out by writing."""
+    """The message of an error of writing, and the fix. Pillow raises an error without a number if
+    the disk is full; then the number is found by writing."""
     if error.errno is None:
         error = _failure(path) or error
     fix = room_for(error)

@@ -84,8 +84,8 @@ def first_line(error: BaseException) -> str:
 
 
 def shortage(error: BaseException) -> str | None:
-    """What of the machine an error says is missing, in words with the fix; None: it says nothing
-    of it. Errors out of a loader's process, whose text is their traceback, count."""
+    """The resource of the machine that an error shows to be missing, with the fix; None: no such
+    error. Errors from a loader's process, whose text is their traceback, count."""
     text = str(error)
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EMFILE, errno.ENFILE) or 'Too many open files' in text:

@@ -72,10 +72,11 @@ _heard = _Heard()
 
 @contextmanager
 def ending_by_signals(more: Callable[[], str] = str) -> Iterator[None]:
-    """Within, a signal is said and ends what runs; those that bounce are not heard.
+    """Within the context, a signal is reported and ends the command; its repetition within a moment
+    is ignored.
 
-    A later one interrupts the cleaning up, too. Processes that are forked within have Python's
-    handlers again when a signal reaches them.
+    A later one interrupts the clean-up, too. Forked processes get Python's handlers back when a
+    signal reaches them.
 
     Args:
         more: the rest of the line.

@@ -79,7 +79,7 @@ def lasting_streams() -> Iterator[Descriptor]:
 
 
 def run_without_output() -> None:
-    """From now on a failed write to standard output is said, and does not end the command."""
+    """From now on a failed write to standard output is reported, and does not end the command."""
     descriptor = getattr(getattr(sys.stdout, 'buffer', None), 'raw', None)
     if isinstance(descriptor, Descriptor):
         descriptor.needed = False

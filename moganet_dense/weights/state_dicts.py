@@ -53,7 +53,7 @@ def state_dicts(checkpoint: Any) -> list[StateDict]:
     """All state dicts of a file, those under the usual keys first, averages last.
 
     mmengine swaps the average and the raw weights when it saves: its ``state_dict`` is the average,
-    and ``ema_state_dict``, which counts its ``steps``, is not returned beside it.
+    and ``ema_state_dict``, which counts its ``steps``, is not returned with it.
 
     Raises:
         WeightsError: there is none.
@@ -68,7 +68,7 @@ def state_dicts(checkpoint: Any) -> list[StateDict]:
     ranks = {key: rank for rank, key in enumerate(KEYS)}
     keys = sorted(inner, key=lambda key: (averaged(key), ranks.get(key, len(ranks))))
     if not keys and (tensors := {k: v for k, v in checkpoint.items() if is_tensor(v)}):
-        return [StateDict('', tensors)]  # beside an epoch, say
+        return [StateDict('', tensors)]  # next to an epoch, for example
     if not keys:
         found = ', '.join(list(map(str, checkpoint))[:5]) or 'nothing'
         raise WeightsError(f'expected tensors under state_dict or at top level, found {found}')

@@ -259,7 +259,7 @@ def test_float16_by_command(written, photograph, tmp_path, monkeypatch):
     monkeypatch.setattr(api, 'print_log', lambda line, *_: lines.append(line))
     assert main(['export', config, weights, '--out', str(half), '--fp16']) == 0
     assert 'before it was converted to float16 it differed from PyTorch by' in lines[0]
-    assert lines[1].startswith('float16 beside float32, on noise: ')
+    assert lines[1].startswith('float16 compared with float32, on noise: ')
     assert 'lie within a pixel' in lines[1]
     assert half.stat().st_size < 0.6 * single.stat().st_size
     assert notes_in(half) == dict(notes_in(single), fp16=True)

@@ -132,7 +132,7 @@ def list_missing(data: DataSet, tree: Tree, stated: str, source: Path, count: in
     """Counts the annotations of an image that is missing, or that several images may be."""
     what = 'images that are listed but missing'
     if stated.replace('\\', '/').rpartition('/')[2] in tree.ambiguous:
-        what = 'images whose name several folders have, and their path does not tell which'
+        what = 'images whose name several folders have, and their path does not show which'
     data.left_out.add(what, f'{stated} of {source}')
     if count:
         data.left_out.add(MISSING, f'{stated} of {source}', count)

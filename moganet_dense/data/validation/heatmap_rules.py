@@ -85,7 +85,7 @@ def _heatmaps(built: Any, features: Any, encoder: dict) -> Iterator[str]:
     if found != tuple(expected):
         yield (
             f'expected heatmaps of {tuple(expected)} from model.head, which heatmap_size of the '
-            f'encoder of GenerateTarget says, found {found} for images of '
+            f'encoder of GenerateTarget has, found {found} for images of '
             f'{tuple(encoder["input_size"])}; set heatmap_size={found} there and in '
             'model.head.decoder, or change the number of deconv_out_channels and '
             'deconv_kernel_sizes, each of which doubles the size'

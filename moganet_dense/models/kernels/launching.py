@@ -131,7 +131,7 @@ def strip_shape(width: int, kernel: int, dilation: int) -> int:
     """Columns of a strip, 4 or 5: those that cost least for a row of this width.
 
     A strip of n columns loads n + k - 1 values for each row of the kernel and keeps 8 n
-    accumulators a thread, beside the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
+    accumulators per thread, and the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
     more than the 128 registers that let four programs share a multiprocessor.
     """
     columns = ceil_div(width, dilation)

@@ -5,7 +5,7 @@ weights of depth-wise convolutions as the kernels read them, see :func:`turned`.
 
 Forward: ``calls.depthwise``, ``calls.context``, ``calls.projected``, ``calls.gated``,
 ``calls.residual``. Backward: :func:`depthwise_backward`, :func:`context_backward`,
-:func:`gating_backward`. ``calls.py`` says what each takes.
+:func:`gating_backward`. ``calls.py`` has the arguments of each.
 """
 
 import torch

@@ -7,7 +7,7 @@ import triton.language as tl
 @triton.jit
 def copied(source, target, rows, columns, row_scale, column_scale, block,
            ROW: tl.constexpr, COLUMN: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
-    """target = source times row_scale and (1 + column_scale), where asked for."""
+    """target = source times row_scale and (1 + column_scale), where requested."""
     at = block * SIZE + tl.arange(0, SIZE)
     inside = at < rows * columns
     value = tl.load(source + at, mask=inside, other=0.0).to(tl.float32)
@@ -95,7 +95,7 @@ def prepare_kernel(
     square, square_2, square_2_scaled, wide, last, last_scaled, shift, taps,
     C, R, SIZE: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
-    """Casts, scales and turns all weights of a block; which of them, the program's number says.
+    """Casts, scales and turns all weights of a block; the program's id selects the weight.
 
     square: proj_1, gate, value, (3, C, C). square_2: proj_2, and square_2_scaled: a proj_2.
     wide: fc1, (R, C). last: W' = fc2 (1 + s), (C, R), and last_scaled: b W', with the row of

@@ -120,7 +120,7 @@ def test_names_that_folders_share(tmp_path):
     data = read(tmp_path)
     assert [sample.file.parent.name for sample in data.samples] == ['cam0', 'cam1']
     assert reasons(data) == {
-        'images whose name several folders have, and their path does not tell which': 1,
+        'images whose name several folders have, and their path does not show which': 1,
         'annotations of missing images': 1,
         'images without annotations of this format': 2,
     }
