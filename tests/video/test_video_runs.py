@@ -46,13 +46,14 @@ def test_mini_of_other_data_is_refused(tmp_path: Path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_short_training_predicts_better_than_the_last_frame(tmp_path: Path, monkeypatch):
-    """Trains, tests and predicts a smaller model for a sixth of the mini schedule."""
+    """Trains, tests and predicts a smaller model for 24 iterations."""
     from moganet_dense.engine.train import test, train
 
     monkeypatch.chdir(tmp_path)
-    options = ['train_dataloader.dataset.length=1280', 'train_cfg.max_epochs=1',
+    options = ['train_dataloader.dataset.length=192', 'train_cfg.max_epochs=1',
                'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1',
-               'param_scheduler.0.total_steps=1', *SMALLER]  # fmt: skip
+               'param_scheduler.0.total_steps=1', 'train_dataloader.batch_size=8',
+               *SMALLER]  # fmt: skip
     work_dir = train(Job(MMNIST, mini=True, cfg_options=options))
     checkpoint = str(work_dir / 'epoch_1.pth')
     metrics = test(Job(MMNIST, mini=True, cfg_options=SMALLER), checkpoint)
