@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def _be_script(path: Path, arguments: list[str], folder: Path | None, out: int, 
         sys.stdout = sys.__stdout__ = os.fdopen(1, 'w', closefd=False)
         sys.stderr = sys.__stderr__ = os.fdopen(2, 'w', closefd=False)
         os.fsync = posix.fsync  # which the tests leave out
+        warnings.simplefilter('default')  # those of the package are errors in tests
         os.chdir(folder or '.')
         sys.path.insert(0, str(path.parent))
         sys.argv = [str(path), *arguments]
