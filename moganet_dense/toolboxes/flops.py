@@ -7,7 +7,7 @@ interpolation are not counted. Figures are multiply-adds, as FLOPs in publicatio
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,12 +59,9 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     model = model.eval().requires_grad_(False).to('cpu' if numbers else 'meta')
     image = torch.zeros(1, 3, *shape, device='cpu' if numbers else 'meta')
     with one_line(f'the model does not support an image of {shape[0]} x {shape[1]}'):
-        return Complexity(
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            flops=_count(lambda: outputs(model, image), _NORMS),
-            backbone_flops=_count(lambda: model.backbone(image)),
-            shape=shape,
-        )
+        flops, backbone_flops = _count(model, image)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Complexity(parameters, flops, backbone_flops, shape)
 
 
 _READ_NUMBERS = {'MultiScaleDeformableAttention', 'DeformConv2d', 'ModulatedDeformConv2d'}
@@ -81,11 +78,25 @@ _NORMS = dict.fromkeys(
 )
 
 
-def _count(run: Callable[[], Any], also: dict | None = None) -> int:
-    """Multiply-adds of ``run``; ``also``: counts of operators that PyTorch does not count."""
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=also) as counter:
-        run()
-    return counter.get_total_flops() // 2  # it counts a multiply-add as two
+def _count(model: nn.Module, image: torch.Tensor) -> tuple[int, int]:
+    """Multiply-adds of the model, and of its backbone without norms."""
+    counter = FlopCounterMode(display=False, custom_mapping=_NORMS)
+    of_backbone = 0
+
+    def add(factor: int) -> None:
+        nonlocal of_backbone
+        counts = counter.flop_counts['Global']
+        of_backbone += factor * sum(n for operator, n in counts.items() if operator not in _NORMS)
+
+    hooks = (
+        model.backbone.register_forward_pre_hook(lambda *_: add(-1)),
+        model.backbone.register_forward_hook(lambda *_: add(1)),
+    )
+    with torch.no_grad(), counter:
+        outputs(model, image)
+    for hook in hooks:
+        hook.remove()
+    return counter.get_total_flops() // 2, of_backbone // 2  # it counts a multiply-add as two
 
 
 def usual_shape(cfg: Config) -> tuple[int, int]:

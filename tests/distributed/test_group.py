@@ -37,7 +37,7 @@ def lines_of(script: str, *arguments: str, folder: Path | None = None) -> list[d
 
 @pytest.fixture(scope='module')
 def compared(mini, tmp_path_factory) -> dict[str, list]:
-    """What one, two and three processes differ by: per task, trained and tested."""
+    """What several processes differ by from one: two per task in training, three in testing."""
     folder = tmp_path_factory.mktemp('compared')
     (folder / 'data').mkdir()
     (folder / 'data' / 'mini').symlink_to(mini)
@@ -65,9 +65,9 @@ def test_sharded_training_equals_ddp_and_resumes(compared, resumed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('task', ['mask', 'seg', 'pose'])
-def test_an_odd_number_of_images_scores_the_same_in_1_2_and_3_processes(compared, task):
+def test_images_that_three_processes_cannot_share_evenly_score_the_same(compared, task):
     one, *others = compared[task][-1]
-    assert others == [one, one]
+    assert others == [one]
     assert max(one.values()) > 0.05
 
 
