@@ -4,6 +4,7 @@ on real photographs, for all three toolboxes."""
 import json
 import pickle
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +24,8 @@ SEG = ROOT / 'configs/seg/upernet_moganet_xt.py'
 POSE = ROOT / 'configs/pose/topdown_moganet_xt_256x192.py'
 
 
-def run_alone(tool: str, *args, cwd) -> str:
-    """Runs tools/TOOL.py in a process of its own; returns what it printed."""
+def run_alone(tool: str, *args, cwd) -> None:
+    """Runs tools/TOOL.py in a process of its own."""
     done = subprocess.run(
         [sys.executable, ROOT / 'tools' / f'{tool}.py', *map(str, args)],
         cwd=cwd,
@@ -32,7 +33,15 @@ def run_alone(tool: str, *args, cwd) -> str:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+
+
+def run_here(monkeypatch, tool: str, *args) -> None:
+    """Runs tools/TOOL.py in this process, which has imported the toolboxes."""
+    file = ROOT / 'tools' / f'{tool}.py'
+    monkeypatch.setattr(sys, 'argv', [str(file), *map(str, args)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(file), run_name='__main__')
+    assert ended.value.code == 0
 
 
 def losses(work_dir: Path) -> list[float]:
@@ -78,8 +87,8 @@ def test_the_detector_of_make_train_learns(workspace, cli):
 
 
 @pytest.mark.slow
-def test_train_test_resume_of_a_detector(workspace, cli):
-    """Each tool once in a process of its own."""
+def test_train_test_resume_of_a_detector(workspace, cli, monkeypatch):
+    """By the scripts in tools: the training in a process of its own, the test in this one."""
     config = narrow(DET, workspace)
     small = [f'{loader}_dataloader.dataset.indices=8' for loader in ('train', 'val', 'test')]
     small += ['model.test_cfg.score_thr=0.0', 'train_cfg.val_interval=1']  # boxes from the start
@@ -92,7 +101,7 @@ def test_train_test_resume_of_a_detector(workspace, cli):
     bias = content['state_dict']['bbox_head.retina_cls.bias'].clone()
 
     shown = ['--show-dir', 'images', '--out']
-    run_alone('test', config, checkpoint, *shown, 'metrics.json', *mini, cwd=workspace)
+    run_here(monkeypatch, 'test', config, checkpoint, *shown, 'metrics.json', *mini)
     assert len(list((workspace / 'images').glob('*.jpg'))) == 8
     metrics = json.loads((workspace / 'metrics.json').read_text())
     assert 0 <= metrics['coco/bbox_mAP_50'] <= 1

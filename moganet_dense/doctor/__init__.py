@@ -132,15 +132,16 @@ def findings() -> list[Finding]:
         names = ', '.join(missing)
         command = ('install', *missing)
         found.append(Finding('packages', f'not installed: {names}', '', True, [command]))
+    serving = fixes.serving(_OPENMMLAB)
     for name in PACKAGES:
-        found.append(_package(name, rows))
+        found.append(_package(name, rows, serving.get(name, [])))
     found.append(_accelerator(rows['torch']))
     if not any(f.fatal for f in found):
         found.append(_use())
     return found
 
 
-def _package(name: str, rows: dict[str, dict]) -> Finding:
+def _package(name: str, rows: dict[str, dict], serving: list[str]) -> Finding:
     row = rows[name]
     if error := row.get('error'):
         if name == 'torchvision':
@@ -148,7 +149,6 @@ def _package(name: str, rows: dict[str, dict]) -> Finding:
         else:
             commands = fixes.for_module(name, error)
         return Finding(name, error, _FIX.get(name, ''), True, commands)
-    serving = fixes.serving(name) if name in _OPENMMLAB else []  # which reads all lists of files
     source = f' from {", ".join(serving)}' if serving else ''
     if name == 'mmcv.ops':
         source = row['operators']

@@ -86,7 +86,7 @@ def for_module(name: str, error: str) -> list[Command]:
 def for_two_distributions(module: str) -> list[Command]:
     """Keeps one of them and reinstalls it, since removing the other removed its files."""
     keep = _OF_MODULE[module][stack() == 'upstream']
-    others = [name for name in serving(module) if name != keep]
+    others = [name for name in serving([module])[module] if name != keep]
     again = _pure_mmcv() if module == 'mmcv' else [_of_openmmlab(keep, '--force-reinstall')]
     return [('uninstall', '--yes', *others), *again]
 
@@ -100,7 +100,7 @@ def _operators(error: str) -> list[Command]:
     """mmcv's operators from torchvision; in place of compiled ones that cannot be loaded."""
     ours = ('install', '--no-deps', '--force-reinstall', 'packages/mmcv-ops')
     if "'mmcv.ops'" in error:  # mmcv-lite
-        return [('uninstall', '--yes', *serving('mmcv')), *_pure_mmcv(), ours]
+        return [('uninstall', '--yes', *serving(['mmcv'])['mmcv']), *_pure_mmcv(), ours]
     broken = '_ext' in error and 'No module named' not in error
     return [*(_pure_mmcv() if broken else []), ours]
 
@@ -130,10 +130,13 @@ def _installed(distribution: str) -> bool:
     return version_of(distribution) != ''
 
 
-def serving(module: str) -> list[str]:
-    """Distributions that install a module, except ours, which only add a file."""
-    names = set(metadata.packages_distributions().get(module, []))
-    return sorted(name for name in names if not name.startswith('moganet-'))
+def serving(modules: Iterable[str]) -> dict[str, list[str]]:
+    """Distributions that install each module, except ours, which only add a file."""
+    found = metadata.packages_distributions()  # reads the lists of files of all distributions
+    return {
+        module: sorted(n for n in set(found.get(module, [])) if not n.startswith('moganet-'))
+        for module in modules
+    }
 
 
 def missing_of_train() -> list[str]:

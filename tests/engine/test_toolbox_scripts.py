@@ -3,14 +3,15 @@
 import json
 import os
 import runpy
-import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
+from fresh import Fresh
 from narrow import NARROW, narrow_model
 
 from moganet_dense.config.mini_config import apply_mini
@@ -88,13 +89,14 @@ def script(scope: str) -> Path:
     return Path(find_spec(scope).submodule_search_locations[0]) / '.mim/tools/train.py'
 
 
-def run_alone(scope: str, *arguments) -> subprocess.CompletedProcess:
-    """In a process of its own, which knows nothing of this package until it reads the config."""
+@pytest.fixture(scope='module')
+def fresh() -> Iterator[Fresh]:
+    """Processes that know nothing of this package until they read the config."""
     path = [str(ROOT), str(ROOT / 'tests'), *filter(None, [os.environ.get('PYTHONPATH')])]
     threads = str(torch.get_num_threads())  # sums are the same in as many only
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS=threads)
-    command = [sys.executable, script(scope), *arguments]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    with Fresh([f'{scope}.apis' for scope in CONFIGS], environment) as found:
+        yield found
 
 
 def run_here(monkeypatch, scope: str, *arguments) -> None:
@@ -109,17 +111,18 @@ def last(work_dir: Path) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('scope', CONFIGS)
-def test_a_toolbox_trains_stops_resumes_and_records(scope, workspace, monkeypatch):
+def test_a_toolbox_trains_stops_resumes_and_records(scope, workspace, monkeypatch, fresh):
     config = write_config(scope, workspace)
     stopped = config.with_stem('stopped')
     hooks = "custom_hooks = [dict(type='StopAt', iteration=4)]"
     stopped.write_text(f'{config.read_text()}\n{hooks}\n')
     whole, parts = workspace / 'whole', workspace / 'parts'
 
-    done = run_alone(scope, stopped, '--work-dir', parts)
-    assert done.returncode == 75, done.stderr[-3000:]
-    assert 'stopped by SIGTERM after iteration 4; saved' in done.stderr
-    assert 'Traceback' not in done.stderr
+    arguments = [str(stopped), '--work-dir', str(parts)]
+    done = fresh.run(script(scope), arguments, workspace / 'printed')
+    assert done.code == 75, done.output[-3000:]
+    assert 'stopped by SIGTERM after iteration 4; saved' in done.output
+    assert 'Traceback' not in done.output
     assert last(parts)['meta']['iter'] == 4
     run_here(monkeypatch, scope, config, '--work-dir', parts, '--resume')
     run_here(monkeypatch, scope, config, '--work-dir', whole)
