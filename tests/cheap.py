@@ -1,6 +1,7 @@
 """What makes a training in a test cheaper, and changes nothing that the test looks at."""
 
 import gc
+import importlib
 from types import ModuleType
 
 
@@ -19,7 +20,8 @@ def unformatted(text: str, **style) -> tuple[str, bool]:
 
 
 def prepare_forks() -> None:
-    """After all imports of a process that forks others: those format no config, and their garbage
-    collector does not look at what was imported."""
+    """After all imports of a process that forks others: those format no config, import no
+    TensorBoard, and their garbage collector does not look at what was imported."""
+    importlib.import_module('torch.utils.tensorboard')
     holder_of_yapf().FormatCode = unformatted
     gc.freeze()
