@@ -14,7 +14,7 @@ class Part(click.FloatRange):
 
 
 @click.command()
-@click.argument('data', type=click.Path(exists=True, file_okay=False))
+@click.argument('data', type=click.Path(exists=True))
 @click.option(
     '--task',
     type=click.Choice(list(TASKS)),
