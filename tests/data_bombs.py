@@ -125,7 +125,7 @@ def arrays(packed: bool, kind: int = zipfile.ZIP_DEFLATED) -> Callable[[Path, in
     def make(folder: Path, size: int) -> Path:
         with zipfile.ZipFile(file := folder / 'dataset.npz', 'w', kind) as archive:
             for name in ('X_train', 'Y_train'):
-                with archive.open(f'{name}.npy', 'w') as member:
+                with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
                     member.write(array((size * MB // 32768, 4, 2, 32, 32)))
                     for _ in range(size if packed else 0):
                         member.write(bytes(MB))

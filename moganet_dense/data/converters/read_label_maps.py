@@ -201,7 +201,7 @@ def load(file: Path) -> np.ndarray:
             with Image.open(BytesIO(read_regular(file))) as image:
                 array = np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
-        reason = reason_of(error)
+        reason = getattr(error, 'strerror', None) or reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
     if array.dtype == bool:
         return array.astype(np.uint8)
