@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from ...utils.atomic import write_whole
+from ...utils.atomic import as_line, write_whole
 from ...utils.errors import UserError
 from ..converters.dataset import Tally
 from ..converters.writing import require_new
@@ -21,12 +22,22 @@ from .label_maps import counted
 
 def fix(cfg: Config, out: Path) -> Iterator[str]:
     """Writes fixed annotations of training and validation to a new folder; yields one line per
-    kind of fix, and last the options that use the new files.
+    kind of fix, and last the options that use the new files. If it fails, the folder is removed.
 
     Raises:
-        UserError: the folder exists, or annotations cannot be read.
+        UserError: the folder exists or cannot be written, or annotations cannot be read.
     """
-    require_new([out])
+    require_new([out], 'OUT')
+    with as_line(out):
+        out.mkdir(parents=True)  # alone: fails if another process was faster
+    try:
+        yield from _fix(cfg, out)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _fix(cfg: Config, out: Path) -> Iterator[str]:
     options = []
     for split in ('train', 'val'):
         loader = cfg.get(f'{split}_dataloader')
