@@ -11,12 +11,14 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
+from ...utils.regular_files import read_regular
 from . import label_names
 from .dataset import DataSet
 from .files import Tree, split_named
@@ -196,10 +198,10 @@ def load(file: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Pillow's limit of pixels
-            with Image.open(file) as image:
+            with Image.open(BytesIO(read_regular(file))) as image:
                 array = np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
-        reason = reason_of(error)
+        reason = getattr(error, 'strerror', None) or reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
     if array.dtype == bool:
         return array.astype(np.uint8)
