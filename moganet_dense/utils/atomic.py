@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,24 @@ def write_whole(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(content)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file, or the files of a folder but for Python's caches, each atomically. A link in
+    place of a target is replaced, not followed.
+
+    Raises:
+        OSError: one cannot be read or written.
+    """
+    if target.is_symlink():
+        target.unlink()
+    if not source.is_dir():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    elif source.name != '__pycache__':
+        target.mkdir(exist_ok=True)
+        for entry in source.iterdir():
+            copy_whole(entry, target / entry.name)
 
 
 def write_text(path: Path, text: str) -> None:

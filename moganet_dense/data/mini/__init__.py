@@ -9,9 +9,12 @@ created in seconds::
     data/mini/ade/ADEChallengeData2016/{images,annotations}/{training,validation}/*
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...utils.atomic import as_line
@@ -47,26 +50,45 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
 def _made(root: Path) -> Path:
     if _is_current(root):
         return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(root.parent):
+        if not _is_current(root):  # another process may have drawn it meanwhile
+            _draw(root)
+    return root
+
+
+def _draw(root: Path) -> None:
     if root.exists() and not _is_ours(root):
         raise UserError(
             f'{root}: expected no other files in the folder of the sample data set; move them away'
         )
-    root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
     try:
         draft.chmod(0o755)
         write_coco(draft / 'coco', SIZES)
         write_ade(draft / 'ade' / 'ADEChallengeData2016', SIZES)
         (draft / 'VERSION').write_text(_MARKER + VERSION)
-        if not _is_current(root):  # else another process was faster
+        if not _is_current(root):
             shutil.rmtree(root, ignore_errors=True)
             draft.rename(root)
     except OSError:
-        if not _is_current(root):
+        if not _is_current(root):  # else another process was faster, without locks
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return root
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits for other processes that draw into a folder: they would remove each other's files. The
+    system frees the lock of a dead one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks of folders
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _is_current(root: Path) -> bool:
