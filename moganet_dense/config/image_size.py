@@ -7,6 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..utils.errors import UserError
 from .mini_config import shrunk
+from .schedules import changed
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _MULTIPLE = {'mmpose': 32, 'mmseg': 32}
@@ -64,7 +65,8 @@ def set_image_size(cfg: Config, side: int) -> str:
             cfg.model[part] = resized(cfg.model[part], factor)
     if 'codec' in cfg:
         cfg.codec = resized(cfg.codec, factor)
-    return f'--img-size {side}: {after[0]} x {after[1]}, not {before[0]} x {before[1]}'
+    sizes = (f'{size[0]} x {size[1]}' for size in (after, before))
+    return f'--img-size {side}: {changed(*sizes)}'
 
 
 def resized(node: Any, factor: float) -> Any:
