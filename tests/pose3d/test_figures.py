@@ -11,9 +11,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 pytest.importorskip('mmpose')
+from moganet_dense.data.drawn_figures import SKELETONS, project, random_pose, render
 from moganet_dense.engine.job import Job
 from moganet_dense.pose3d import Figures3D, Pose3DMetric
-from moganet_dense.pose3d.drawn_figures import SKELETONS, project, random_pose, render
 from moganet_dense.pose3d.keypoint_layouts import drawn
 from moganet_dense.pose3d.metrics_3d import distances, to_camera
 from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
