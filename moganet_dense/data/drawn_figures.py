@@ -156,7 +156,7 @@ def draw_bones(
     return image
 
 
-def hues(count: int) -> np.ndarray:
+def hues(count: int, saturation: int = 160) -> np.ndarray:
     """Bright colours: (count, 3), BGR."""
-    hsv = np.array([[[180 * k // count, 160, 255] for k in range(count)]], np.uint8)
+    hsv = np.array([[[180 * k // count, saturation, 255] for k in range(count)]], np.uint8)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0].astype(float)

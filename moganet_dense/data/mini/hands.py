@@ -5,8 +5,8 @@
     data/mini_hands/images/{train,val}/*.jpg                     128 x 128
     data/mini_hands/annotations/{train,val}_{data,camera,joint_3d}.json
 
-Each hand has a random pose in space; near bones are thicker, brighter and in front. Right and left
-hands differ in their colours, as a skeleton of lines does not show which side the palm is on.
+Each hand has a random pose in space; near bones are thicker, brighter and in front. Right
+hands are colourful and left ones pale, as lines do not show which side the palm is on.
 """
 
 import json
@@ -107,13 +107,13 @@ def _annotation(index: int, kind: str, hands: np.ndarray) -> dict[str, Any]:
 
 def _rendered(kind: str, hands: np.ndarray) -> np.ndarray:
     """The image (SIDE, SIDE, 3), BGR, uint8."""
-    links, colors = np.array(HAND.links), hues(42).reshape(2, 21, 3)
+    links, colors = np.array(HAND.links), np.stack([hues(21, 255), hues(21, 90)])
     shown = np.array(KINDS[kind], bool)
     bones = hands[shown][:, links].reshape(-1, 2, 3)
     return draw_bones(bones, colors[shown][:, links[:, 1]].reshape(-1, 3), _LOOK, FOCAL, SIDE)
 
 
-_LOOK = replace(HAND, distance=DISTANCE, reach=REACH)
+_LOOK = replace(HAND, distance=DISTANCE, reach=REACH, thickness=0.018)
 _FOLDER = DrawnFolder(
     marker='drawn hands of moganet_dense, version ',
     version='1',
