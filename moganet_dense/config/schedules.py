@@ -59,14 +59,14 @@ def set_epochs(cfg: Config, epochs: int, steps: int | None) -> str:
         what = f'{epochs} x {steps} = {changed(after, before, "iterations")}'
     _set_intervals(cfg, after / before, after, steps or 1)
     at = ', '.join(_described(cfg))
-    return f'--epochs {epochs}: {what}{"; " * bool(at)}{at}; validation each ' + (
-        f'{cfg.train_cfg.get("val_interval", 1)} {unit}'
-    )
+    every = cfg.train_cfg.get('val_interval', 1)
+    validation = f'validation after every {unit[:-1] if every == 1 else f"{every} {unit}"}'
+    return '; '.join(filter(None, [f'--epochs {epochs}: {what}', at, validation]))
 
 
 def changed(after: object, before: object, unit: str = '') -> str:
     """What an option set, and what the config has."""
-    named = f'{after} {unit}'.rstrip()
+    named = f'{after} {unit[:-1] if after == 1 else unit}'.rstrip()
     return f'{named}, not {before}' if after != before else f'{named}, as in the config'
 
 

@@ -51,7 +51,7 @@ def test_epochs_of_a_detector():
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
     assert lines == [
         '--epochs 36: 36 epochs, not 12; warm-up to iteration 1500, steps at epoch 24, 33; '
-        'validation each 3 epochs'
+        'validation after every 3 epochs'
     ]
 
 
