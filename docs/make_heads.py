@@ -2,7 +2,7 @@
 
 python docs/make_heads.py                   the page
 python docs/make_heads.py count NAME ...    counts parameters and multiply-adds, and notes them
-python docs/make_heads.py run NAME ...      trains and tests by --mini, tries the export, and notes it
+python docs/make_heads.py run NAME ...      trains, tests and exports with --mini, and notes it
 python docs/make_heads.py quarter NAME ...  the same, with a quarter of the training
 """
 

@@ -46,4 +46,5 @@ def command(words, out, form, shape, backbone, int8, fp16, mini, cfg_options, ca
     from ..export import export
 
     job = Job(config, cfg_options=cfg_options, mini=mini)
-    export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate, fp16)
+    with options.quietly():
+        export(job, checkpoint, out, form, list(shape) or None, backbone, int8, calibrate, fp16)

@@ -132,9 +132,13 @@ def command(**given) -> int:
     given.check()
     model, weights, inputs = _split(given.words, given.weights)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
-        return _predict_by(own, model, weights, inputs, given.out or 'predictions', given.device)
+        with options.quietly():
+            return _predict_by(
+                own, model, weights, inputs, given.out or 'predictions', given.device
+            )
     lines = sys.stdout if given.json else None
-    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
+    quietly = options.quietly if given.runtime_of(model) == 'torch' else contextlib.redirect_stdout
+    with quietly(sys.stderr):
         return _predict(given, model, weights, inputs, lines)
 
 

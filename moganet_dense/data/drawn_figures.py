@@ -84,7 +84,7 @@ def _hand() -> Skeleton:
 SKELETONS = dict(body=_body(), hand=_hand())
 """Kinds of figures."""
 
-INTERHAND_ORDER = [1 + 4 * finger + joint for finger in range(5) for joint in (3, 2, 1, 0)] + [0]
+INTERHAND_ORDER = [1 + 4 * finger + k for finger in range(5) for k in (3, 2, 1, 0)] + [0]
 """Index in the drawn hand of each keypoint of a hand of InterHand2.6M: each finger from its tip,
 then the wrist."""
 

@@ -1,9 +1,11 @@
 """A folder of drawn data: drawn when it is needed, the same every time, all or nothing."""
 
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,36 +48,53 @@ class DrawnFolder:
     def _make(self, root: Path) -> None:
         if self._is_current(root):
             return
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(root.parent):
+            if not self._is_current(root):  # another process may have drawn it meanwhile
+                self._replace(root)
+
+    def _replace(self, root: Path) -> None:
         if root.exists() and not self._is_ours(root):
             raise UserError(
                 f'{root}: expected no other files in the folder of the sample data set; move them '
                 'away'
             )
-        root.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
         try:
             draft.chmod(0o755)
             self.draw(draft)
             (draft / 'VERSION').write_text(self.marker + self.version)
-            if not self._is_current(root):  # else another process was faster
+            if not self._is_current(root):
                 shutil.rmtree(root, ignore_errors=True)
                 draft.rename(root)
         except OSError:
-            if not self._is_current(root):
+            if not self._is_current(root):  # else another process was faster, without locks
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _is_current(self, root: Path) -> bool:
-        return _stamp(root) == self.marker + self.version or (
-            _stamp(root) == '1' == self.version and all((root / p).is_dir() for p in self.parts)
-        )  # the second, of an earlier run
+        return _stamp(root) == self.marker + self.version
 
     def _is_ours(self, root: Path) -> bool:
         """Whether a folder is empty, or was drawn by another version."""
         found = {path.name for path in root.iterdir()} if root.is_dir() else {'a file'}
-        ours = {*self.parts, 'VERSION'}
-        return not found or (_stamp(root).startswith(self.marker) and found <= ours)
+        stamp = _stamp(root)
+        drawn = stamp.startswith(self.marker) or stamp == '1'  # of the first version
+        return not found or (drawn and found <= {*self.parts, 'VERSION'})
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits for other processes that draw into a folder: they would remove each other's files. The
+    system frees the lock of a dead one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks of folders
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _stamp(root: Path) -> str:

@@ -73,7 +73,7 @@ def write_split(root: Path, split: str, size: int, seed: int) -> None:
     """Draws ``size`` images, and writes the three annotation files of a split."""
     folder = root / 'images' / split
     folder.mkdir(parents=True)
-    images, annotations, joints = [], [], {}
+    images, annotations, poses = [], [], {}
     for index in range(size):
         kind, hands = random_hands(np.random.default_rng([seed, index]))
         name = f'{index:05d}.jpg'
@@ -82,14 +82,14 @@ def write_split(root: Path, split: str, size: int, seed: int) -> None:
                            camera='0', frame_idx=index))  # fmt: skip
         annotations.append(_annotation(index, kind, hands))
         points = 1000 * hands[:, INTERHAND_ORDER].reshape(42, 3)
-        joints[str(index)] = dict(world_coord=points.round(3).tolist(), hand_type=kind)
+        poses[str(index)] = dict(world_coord=points.round(3).tolist(), hand_type=kind)
     camera = dict(
         campos={'0': [0, 0, 0]}, camrot={'0': np.eye(3).tolist()}, focal={'0': [FOCAL, FOCAL]},
         princpt={'0': [SIDE / 2, SIDE / 2]},
     )  # fmt: skip
     files = dict(
         data=dict(images=images, annotations=annotations), camera={'0': camera},
-        joint_3d={'0': joints},
+        joint_3d={'0': poses},
     )  # fmt: skip
     for name, content in files.items():
         (root / 'annotations' / f'{split}_{name}.json').write_text(json.dumps(content))
