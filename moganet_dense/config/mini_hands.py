@@ -8,7 +8,7 @@ SIZE, HEATMAP, DEPTHS = 64, 16, 16
 """Side of the crops and of the heatmaps, and number of depths."""
 DEPTH_BOUND = 300.0
 """Range of depths about the root, in mm: drawn hands are flatter than real ones."""
-EPOCHS, LR, BATCH = 3, 4e-3, 16
+EPOCHS, LR, BATCH = 5, 4e-3, 16
 SIGMA, PEAK = 1.25, 64.0
 """Of the heatmaps, in bins, and their maximum: to reach 255 takes longer than minutes."""
 LEFT_OUT = ('HandRandomFlip', 'RandomBBoxTransform')
