@@ -35,7 +35,8 @@ moganet-dense train configs/heads/atss_moganet_t.py --mini
 
 GFLOPs are multiply-adds of one image of 800 x 1280 (detection), 512 x 2048 (segmentation) or the
 config's input (pose). The mini metric is that of `--mini`: some minutes on drawn images, which
-shows that a config trains and evaluates, and nothing about its accuracy; a dash: not run.
+shows that a config trains and evaluates, and nothing about its accuracy; (1): of a quarter of that;
+a dash: not run.
 
 """
 

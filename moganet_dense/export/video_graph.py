@@ -26,8 +26,8 @@ class VideoGraph(Graph):
         self.model = model
 
     def examples(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """A clip that fades in, of each image (B, C, H, W) of any values."""
-        steps = torch.linspace(0, 1, self.model.in_frames).view(1, -1, 1, 1, 1)
+        """A clip that gets brighter, of each image (B, C, H, W) of any values."""
+        steps = torch.linspace(0.5, 1, self.model.in_frames).view(1, -1, 1, 1, 1)
         return (images.sigmoid()[:, None] * steps,)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 pytest.importorskip('mmpose')
 from mmpose.evaluation.metrics import InterHandMetric
@@ -147,3 +149,30 @@ def test_without_data_the_message_names_interhands_files(drawn):
     with pytest.raises(UserError, match='InterHand2.6M, with the annotations of mmpose') as caught:
         require_files(data, 'mmpose')
     assert 'add --mini' in str(caught.value)
+
+
+@pytest.mark.slow
+def test_training_reads_depths_off_images(drawn):
+    """Eight images are learnt in 75 steps, far below what the true places without depth have: of
+    keypoints 38 mm, of the vector between the wrists 63 mm. A cell of the heatmap is 19 mm."""
+    torch.manual_seed(0)
+    truth = dict(drawn.train_dataloader.dataset, pipeline=drawn.val_dataloader.dataset.pipeline)
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model, data = MODELS.build(drawn.model), DATASETS.build(drawn.train_dataloader.dataset)
+        model.init_weights()
+        images = DATASETS.build(truth)
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    inputs = model.data_preprocessor(pseudo_collate([data[k] for k in range(8)]), True)
+    for _ in range(75):
+        total, _ = model.parse_losses(model(**inputs, mode='loss'))
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    inputs = model.data_preprocessor(pseudo_collate([images[k] for k in range(8)]), False)
+    with torch.no_grad():
+        found = [sample.to_dict() for sample in model.eval()(**inputs, mode='predict')]
+    modes = ['MPJPE', 'MRRPE']
+    metrics = measured(InterHandMetric(modes=modes), found)
+    flat = measured(FlatInterHandMetric(modes=modes), found)
+    assert flat['MPJPE_all'] > 30 and flat['MRRPE'] > 50
+    assert metrics['MPJPE_all'] < 25 and metrics['MRRPE'] < 25
