@@ -123,7 +123,11 @@ class PanopticQualityMetric(BaseMetric):
 
     @property
     def content(self) -> dict[str, Any]:
-        """Annotations by image and classes by category, read on first use."""
+        """Annotations by image and classes by category, read on first use.
+
+        Raises:
+            UserError: the file cannot be read, or has another form.
+        """
         if self._content is None:
             try:
                 found = json.loads(read_regular(self.ann_file))
