@@ -377,6 +377,13 @@ BOMBS = {
 """What would take the gigabytes of its name, or of ``size``."""
 BOMBS |= {name: Bomb(*both) for name, both in data_bombs.KINDS.items()}
 BOMBS |= {
+    'sparse list of pairs of 40 GB': Bomb(sparse('.txt'), data_bombs.pairs, 40_000),
+    'sparse list of a toolbox of 40 GB': Bomb(sparse('.txt'), data_bombs.toolbox_list, 40_000),
+    'sparse digits of 40 GB': Bomb(sparse('.gz'), data_bombs.digits, 40_000),
+    'sparse label map to fix of 40 GB': Bomb(sparse('.png'), data_bombs.label_map_to_fix, 40_000),
+}
+READERS |= data_bombs.READERS
+BOMBS |= {
     f'{thing} as {what}': Bomb(make(ending), read)
     for what, (ending, read) in READERS.items()
     for thing, make in THINGS.items()

@@ -3,11 +3,19 @@
 import base64
 import io
 import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from moganet_dense.utils.errors import UserError
+
+MB = 2**20
 
 
 def init(path: Path) -> object:
@@ -70,7 +78,138 @@ def thin(folder: Path, size: int) -> Path:
     return file
 
 
+def unpacked(header: bytes, size: int) -> bytes:
+    """A gzip member of ``header`` and so many MB of zeros."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packing.compress(header), *(packing.compress(bytes(MB)) for _ in range(size))]
+    return b''.join([*parts, packing.flush()])
+
+
+def digits_of(size: int, packed: int) -> bytes:
+    """MNIST images of ``size`` MB, of which ``packed`` MB are in the file."""
+    return unpacked(struct.pack('>4i', 2051, size, 1024, 1024), packed)
+
+
+def digits_in_little(folder: Path, size: int) -> Path:
+    (file := folder / 'digits.gz').write_bytes(digits_of(size, min(size, 20)))
+    return file
+
+
+def digits_in_none(folder: Path, size: int) -> Path:
+    (file := folder / 'digits.gz').write_bytes(digits_of(2**31 - 1, 0))
+    return file
+
+
+def digits_with_a_hole(folder: Path, size: int) -> Path:
+    """Images, and then zeros that gzip skips one by one."""
+    (file := folder / 'digits.gz').write_bytes(digits_of(1, 1))
+    os.truncate(file, 20 * MB)
+    return file
+
+
+def array(shape: tuple, descr: object = '<f4', body: bytes = b'') -> bytes:
+    np.lib.format.write_array_header_1_0(
+        stream := io.BytesIO(), dict(descr=descr, fortran_order=False, shape=shape)
+    )
+    return stream.getvalue() + body
+
+
+def clips_in_none(folder: Path, size: int) -> Path:
+    (file := folder / 'clips.npy').write_bytes(array((20, 10**9, 64, 64), '|u1'))
+    return file
+
+
+def arrays(packed: bool, kind: int = zipfile.ZIP_DEFLATED) -> Callable[[Path, int], Path]:
+    """An archive of arrays of ``size`` MB, whose bytes are there, packed, or are not."""
+
+    def make(folder: Path, size: int) -> Path:
+        with zipfile.ZipFile(file := folder / 'dataset.npz', 'w', kind) as archive:
+            for name in ('X_train', 'Y_train'):
+                with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                    member.write(array((size * MB // 32768, 4, 2, 32, 32)))
+                    for _ in range(size if packed else 0):
+                        member.write(bytes(MB))
+        return file
+
+    return make
+
+
+def digits(path: Path) -> object:
+    from moganet_dense.video import MovingDigits
+
+    return MovingDigits(str(path.parent), images=path.name)
+
+
+def clips(path: Path) -> object:
+    from moganet_dense.video import MovingDigits
+
+    return MovingDigits(str(path.parent), sequences=path.name)
+
+
+def traffic(path: Path) -> object:
+    from moganet_dense.video.array_files import read_arrays
+
+    return read_arrays(path, 'X_train', 'Y_train')
+
+
+def pairs(path: Path) -> object:
+    """The list of a data set of label maps."""
+    from moganet_dense.toolboxes.mmseg import LabelMapDataset
+
+    return LabelMapDataset(ann_file=str(path), metainfo=dict(classes=('a',)))
+
+
+def toolbox_list(path: Path) -> object:
+    """A list that a toolbox reads."""
+    from mmengine.fileio import list_from_file
+
+    from moganet_dense.weights.mmengine_loader import read_without_code
+
+    read_without_code()
+    try:
+        return list_from_file(str(path))
+    except FileNotFoundError as error:  # the check before a training names it
+        raise UserError(str(error)) from None
+
+
+def label_map_to_fix(path: Path) -> object:
+    from moganet_dense.data.converters.dataset import Tally
+    from moganet_dense.data.repair import repaired_label_map
+
+    return repaired_label_map(path, False, Tally())
+
+
+def header_of_image(path: Path) -> object:
+    from moganet_dense.data.converters.files import image_size
+
+    return image_size(path)
+
+
+def example(path: Path) -> object:
+    from moganet_dense.demo.examples import read_example
+
+    return read_example(path)
+
+
+READERS = {
+    'digits': ('.gz', digits),
+    'clips': ('.npy', clips),
+    'traffic': ('.npz', traffic),
+    'list of pairs': ('.txt', pairs),
+    'list of a toolbox': ('.txt', toolbox_list),
+    'label map to fix': ('.png', label_map_to_fix),
+    'header of an image': ('.tiff', header_of_image),
+    'example of the demo': ('.jpg', example),
+}
+
 KINDS = {
+    'digits of 8 GB in 20 MB': (digits_in_little, digits),
+    'digits of 2 PB in none': (digits_in_none, digits),
+    'digits with a hole behind them': (digits_with_a_hole, digits),
+    'clips of 80 TB in none': (clips_in_none, clips),
+    'traffic of 8 GB, deflated': (arrays(True), traffic),
+    'traffic of 8 GB in none': (arrays(False), traffic),
+    'traffic packed by bzip2': (arrays(True, zipfile.ZIP_BZIP2), traffic),
     'billion laughs in data.yaml': (laughs, init),
     'class 1e9 of YOLO': (large_class, init),
     'mask of 100 000 x 100 000 of CVAT': (cvat_mask, init),

@@ -1,7 +1,8 @@
 import sys
-from contextlib import redirect_stdout
 
 import click
+
+from . import options
 
 
 @click.command()
@@ -26,7 +27,7 @@ def command(config, arch, out, no_trial) -> None:
     moganet-dense adopt mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py
     moganet-dense adopt mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py --arch t
     """
-    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
+    with options.quietly(sys.stderr):  # standard output has the result alone
         from ..adopt.adoption import adopt
 
         lines = list(adopt(config, arch, out, not no_trial))

@@ -23,4 +23,6 @@ def command(config, mini, cfg_options, out, number) -> None:
     from ..engine.job import Job
     from ..report.browse import browse
 
-    click.echo(browse(Job(config, mini=mini, cfg_options=cfg_options), number, out))
+    with options.quietly():
+        page = browse(Job(config, mini=mini, cfg_options=cfg_options), number, out)
+    click.echo(page)

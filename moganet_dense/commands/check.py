@@ -1,6 +1,5 @@
 import json as to_json
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -28,7 +27,7 @@ def command(config, json, fix, mini, cfg_options) -> int:
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
     moganet-dense check my_boxes.py --fix data/fixed
     """
-    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the report
+    with options.quietly(sys.stderr):  # standard output has the report alone
         from ..data.validation import check_all
         from ..engine.job import Job
         from ..utils.atomic import write_whole

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import click
 
 from . import options
@@ -38,4 +40,6 @@ def command(models, host, port, allow_hosts, embedders, no_cuda_graphs) -> None:
     """
     from ..demo import serve
 
-    serve(models, host, port, allow_hosts, not no_cuda_graphs, embedders)
+    with_torch = not all(name.lower().endswith('.onnx') for name in models)
+    with options.quietly() if with_torch else nullcontext():
+        serve(models, host, port, allow_hosts, not no_cuda_graphs, embedders)

@@ -21,4 +21,5 @@ def command(words, out) -> None:
     config, checkpoint, out = options.split_out(words, out, '_deployed.pth')
     from ..export.fused_checkpoint import deploy
 
-    deploy(config, checkpoint, out)
+    with options.quietly():
+        deploy(config, checkpoint, out)

@@ -1,4 +1,3 @@
-import contextlib
 import sys
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def command(words, weights, out, name, parts, pairs, contexts, seed, device) -> 
         raise click.UsageError(f'expected one IMAGE, found {len(rest)}: {" ".join(rest)}')
     (image,) = rest
     out = out or Path('explained', Path(image).stem)
-    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
+    with options.quietly(sys.stderr):  # standard output has the result alone
         from ..explain import Sampling, explain
 
         sampling = Sampling(pairs=pairs, contexts=contexts, seed=seed)

@@ -1,4 +1,3 @@
-import contextlib
 import json as to_json
 import sys
 
@@ -24,7 +23,7 @@ def command(config, shape, json) -> None:
     moganet-dense flops configs/det/retinanet_moganet_s.py --shape 800 1280
     moganet-dense flops configs/seg/upernet_moganet_t.py --json
     """
-    with contextlib.redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
+    with options.quietly(sys.stderr):  # standard output has the result alone
         from ..toolboxes.flops import count, describe
 
         counted = count(config, list(shape) or None)

@@ -1,9 +1,9 @@
 import sys
-from contextlib import redirect_stdout
 
 import click
 
 from ..data.tasks import FORMATS, TASKS
+from . import options
 
 
 class Part(click.FloatRange):
@@ -14,7 +14,7 @@ class Part(click.FloatRange):
 
 
 @click.command()
-@click.argument('data', type=click.Path(exists=True, file_okay=False))
+@click.argument('data', type=click.Path(exists=True))
 @click.option(
     '--task',
     type=click.Choice(list(TASKS)),
@@ -40,14 +40,14 @@ def command(data, task, name, val, boxes_class, form, void) -> None:
     """Create a config for a data set in any supported format.
 
     DATA is a folder with images and annotations: COCO (Roboflow, CVAT, Label Studio), YOLO,
-    Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, label maps, Cityscapes. It is not changed:
-    NAME.py and a folder NAME with the annotations are written to the current folder.
+    Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, DOTA, label maps, Cityscapes. It is not
+    changed: NAME.py and a folder NAME with the annotations are written to the current folder.
 
     \b
     moganet-dense init datasets/raccoon
     moganet-dense init datasets/scans --task masks --name scans --val 0.1
     """
-    with redirect_stdout(sys.stderr):  # keep messages of the toolboxes out of the output
+    with options.quietly(sys.stderr):  # standard output has the result alone
         from ..init.messages import run
         from ..utils.printable import printable
 

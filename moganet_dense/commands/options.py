@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -40,6 +41,13 @@ def spread(arguments: Sequence[str]) -> list[str]:
         if argument in OPTIONAL and (not rest or rest[0] not in OPTIONAL[argument]):
             found.append(OPTIONAL[argument][0])
     return found + rest
+
+
+def quietly(stream: TextIO | None = None) -> AbstractContextManager[None]:
+    """Within, messages of libraries are dropped, and ours go to ``stream``; imports mmengine."""
+    from ..engine.screen import few_lines
+
+    return few_lines(stream)
 
 
 def _take_rank(context: click.Context, option: click.Parameter, value: int | None) -> None:

@@ -132,9 +132,13 @@ def command(**given) -> int:
     given.check()
     model, weights, inputs = _split(given.words, given.weights)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
-        return _predict_by(own, model, weights, inputs, given.out or 'predictions', given.device)
+        with options.quietly():
+            return _predict_by(
+                own, model, weights, inputs, given.out or 'predictions', given.device
+            )
     lines = sys.stdout if given.json else None
-    with contextlib.redirect_stdout(sys.stderr):  # what the toolboxes print is no data
+    quietly = options.quietly if given.runtime_of(model) == 'torch' else contextlib.redirect_stdout
+    with quietly(sys.stderr):
         return _predict(given, model, weights, inputs, lines)
 
 
@@ -235,7 +239,7 @@ def _own_predictor(model):
     """The predictor of a config, model name or work dir of videos or 3D poses; else None."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
-    from ..config.reading import read_config
+    from ..config.reading import finds_poses_in_space, read_config
 
     if entry := find(model):
         model = entry['Config']
@@ -248,7 +252,7 @@ def _own_predictor(model):
         from ..video.next_frames import predict_videos
 
         return predict_videos
-    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+    if finds_poses_in_space(cfg):
         from ..pose3d.predict_3d import predict_3d
 
         return predict_3d

@@ -1,3 +1,5 @@
+import sys
+
 import click
 
 from . import options
@@ -23,4 +25,6 @@ def command(words, private) -> None:
     from ..inference.hub import push
     from ..inference.predictor import load_model
 
-    click.echo(push(load_model(config, checkpoint, device='cpu'), rest[0], private))
+    with options.quietly(sys.stderr):
+        address = push(load_model(config, checkpoint, device='cpu'), rest[0], private)
+    click.echo(address)

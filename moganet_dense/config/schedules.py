@@ -51,17 +51,23 @@ def set_epochs(cfg: Config, epochs: int, steps: int | None) -> str:
         before, after, unit = cfg.train_cfg.max_epochs, epochs, 'epochs'
         cfg.train_cfg.max_epochs = after
         _stretch(cfg.get('param_scheduler'), after / before, None)
-        what = f'{after} epochs, not {before}'
+        what = changed(after, before, 'epochs')
     else:
         before, after, unit = cfg.train_cfg.max_iters, epochs * steps, 'iterations'
         cfg.train_cfg.max_iters = after
         _stretch(cfg.get('param_scheduler'), after / before, None)
-        what = f'{epochs} x {steps} = {after} iterations, not {before}'
+        what = f'{epochs} x {steps} = {changed(after, before, "iterations")}'
     _set_intervals(cfg, after / before, after, steps or 1)
     at = ', '.join(_described(cfg))
-    return f'--epochs {epochs}: {what}{"; " * bool(at)}{at}; validation each ' + (
-        f'{cfg.train_cfg.get("val_interval", 1)} {unit}'
-    )
+    every = cfg.train_cfg.get('val_interval', 1)
+    validation = f'validation after every {unit[:-1] if every == 1 else f"{every} {unit}"}'
+    return '; '.join(filter(None, [f'--epochs {epochs}: {what}', at, validation]))
+
+
+def changed(after: object, before: object, unit: str = '') -> str:
+    """What an option set, and what the config has."""
+    named = f'{after} {unit[:-1] if after == 1 else unit}'.rstrip()
+    return f'{named}, not {before}' if after != before else f'{named}, as in the config'
 
 
 def set_batch(cfg: Config, size: int, processes: int = 1) -> str:
@@ -82,6 +88,9 @@ def set_batch(cfg: Config, size: int, processes: int = 1) -> str:
     kind = cfg.optim_wrapper.optimizer.get('type')
     root = kind in _BY_SQUARE_ROOT
     lr = cfg.optim_wrapper.optimizer.lr
+    if batch == base:
+        _note_base(cfg, batch)
+        return f'--batch-size {size}: the batch that the config is for; nothing else changes'
     scale_rates(cfg, math.sqrt(ratio) if root else ratio)
     _stretch(cfg.get('param_scheduler'), 1 / ratio, by_epoch=False)
     what = f'rate {cfg.optim_wrapper.optimizer.lr:g}, not {lr:g}'

@@ -70,16 +70,15 @@ class SplitSummary:
         total = sum(self.per_class.values())
         if not total:
             return []
-        ranked = sorted(self.per_class.items(), key=lambda item: -item[1])
+        ranked = [item for item in Counter(self.per_class).most_common() if item[1]]
         share = self.unit == 'pixels'
-        shown = [f'{name} {n / total:.1%}' if share else f'{name} {n}' for name, n in ranked[:8]]
-        more = f' and {len(ranked) - 8} more' if len(ranked) > 8 else ''
-        lines = [f'{self.unit}: {", ".join(shown)}{more}']
-        absent = [name for name, n in ranked if not n]
+        shown = [f'{name} {n / total:.1%}' if share else f'{name} {n}' for name, n in ranked]
+        lines = [f'{self.unit}: {_some(shown)}']
+        absent = [name for name, n in self.per_class.items() if not n]
         if absent:
             where = f' in {self.sampled} label maps' if self.sampled else ''
             lines.append(f'never occur{where}: {_some(absent)}')
-        rare = [name for name, n in ranked if 0 < n < RARE * ranked[0][1]]
+        rare = [name for name, n in ranked if n < RARE * ranked[0][1]]
         if rare and self.split == 'train':
             lines.append(
                 f'rare, under {RARE:.0%} of {ranked[0][0]}: {_some(rare)}; class weights or '

@@ -27,7 +27,7 @@ _MARKER = re.compile(rb'\xff([\x02-\xcf\xd9-\xfe])')
 LARGEST_RESIZED = 2**28
 """Pixels of an image after resizing: 0.8 GB."""
 LARGE_FILE = 4_000_000
-"""Bytes from which a JPEG or a PNG is decoded by its path: see :func:`_decoded_in_place`."""
+"""Bytes from which a JPEG or a PNG is decoded by its path: see ``_decoded_in_place``."""
 IN_PLACE = b'\xff\xd8', b'\x89PNG'
 _LOADERS = {'LoadImageFromFile', 'LoadImage', 'LoadAnnotations'}
 
@@ -96,9 +96,11 @@ def decode(file: str | Path, color_type: str = 'color') -> np.ndarray:
     """
     content = read_whole(file)
     if len(content) >= LARGE_FILE and content.startswith(IN_PLACE):
+        del content  # beside the image it would take memory, too
         image = _decoded_in_place(file, color_type)
         if image is not None:
             return image
+        content = read_whole(file)
     return _decoded(content, str(file), color_type)
 
 

@@ -10,7 +10,6 @@ import ipaddress
 import socket
 import ssl
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -20,9 +19,12 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ..utils.errors import UserError, reason_of
 from ..utils.printable import printable
+from ..utils.slow_peers import Watch
 
 TIMEOUT = 20.0
 """Seconds for a connection, and for each part of an answer."""
+MINUTE, FLOOR = 60.0, 60_000
+"""Seconds in which at least so many bytes have to arrive."""
 LONGEST = 900.0
 """Seconds for a whole file."""
 IMAGE_BYTES, VIDEO_BYTES = 200_000_000, 4_000_000_000
@@ -30,7 +32,11 @@ IMAGE_BYTES, VIDEO_BYTES = 200_000_000, 4_000_000_000
 REDIRECTS = 5
 STREAMS = ('rtsp', 'rtsps')
 FILES = ('https', 'http')
-AGENT = {'User-Agent': 'moganet-dense', 'Accept': 'image/*, video/*, */*;q=0.5'}
+AGENT = {
+    'User-Agent': 'moganet-dense',
+    'Accept': 'image/*, video/*, */*;q=0.5',
+    'Accept-Encoding': 'identity',
+}
 
 
 def is_url(text: str) -> bool:
@@ -111,20 +117,24 @@ def fetched(url: str, allow_private: bool = False, limit: int = VIDEO_BYTES) -> 
     with tempfile.TemporaryDirectory(prefix='moganet-dense-') as folder:
         target = Path(folder, 'fetched')
         try:
-            with open(target, 'wb') as file:
-                _fetch(url, allow_private, file, limit)
+            with (
+                Watch(MINUTE, FLOOR, LONGEST) as watch,
+                open(target, 'wb') as file,
+                watch.explaining(),
+            ):
+                _fetch(url, allow_private, file, limit, watch)
         except (OSError, HTTPException, ssl.SSLError) as error:
             raise UserError(f'{url} cannot be downloaded: {reason_of(error)}') from None
         yield target
 
 
-def _fetch(url: str, allow_private: bool, file: IO[bytes], limit: int) -> None:
-    given, deadline = url, time.monotonic() + LONGEST
+def _fetch(url: str, allow_private: bool, file: IO[bytes], limit: int, watch: Watch) -> None:
+    given = url
     for _ in range(REDIRECTS + 1):
         parts, address = check(url, allow_private)
         if parts.scheme.lower() not in FILES:
             raise UserError(f'{given} leads to {url}, which is not a file')
-        connection = _connection(parts, address)
+        connection = _connection(parts, address, watch)
         try:
             path = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
             connection.request('GET', path, headers=AGENT)
@@ -134,43 +144,48 @@ def _fetch(url: str, allow_private: bool, file: IO[bytes], limit: int) -> None:
                 continue
             if answer.status != 200:
                 raise UserError(f'{url} cannot be downloaded: {answer.status} {answer.reason}')
-            return _receive(answer, given, file, limit, deadline)
+            return _receive(answer, given, file, limit, watch)
         finally:
             connection.close()
     raise UserError(f'{given} cannot be downloaded: more than {REDIRECTS} redirects')
 
 
-def _connection(parts: SplitResult, address: str) -> HTTPConnection:
+def _connection(parts: SplitResult, address: str, watch: Watch) -> HTTPConnection:
     """A connection to the address that was checked, in the name of the host."""
     if parts.scheme.lower() == 'http':
-        return HTTPConnection(address, parts.port, timeout=TIMEOUT)
-    return _ToAddress(parts.hostname, parts.port, address)
+        found = HTTPConnection(address, parts.port, timeout=TIMEOUT)
+        # the attribute of http.client for it
+        found._create_connection = watch.connect  # type: ignore[attr-defined]
+        return found
+    return _ToAddress(parts.hostname, parts.port, address, watch)
 
 
 class _ToAddress(HTTPSConnection):
     """HTTPS to an address, verified against the name of its host."""
 
-    def __init__(self, host: str, port: int | None, address: str) -> None:
+    def __init__(self, host: str, port: int | None, address: str, watch: Watch) -> None:
         self._verifying = ssl.create_default_context()
         super().__init__(host, port, timeout=TIMEOUT, context=self._verifying)
-        self._address = address
+        self._address, self._watch = address, watch
 
     def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), TIMEOUT)
+        plain = self._watch.connect((self._address, self.port), TIMEOUT)
         self.sock = self._verifying.wrap_socket(plain, server_hostname=self.host)
 
 
-def _receive(answer: HTTPResponse, url: str, file: IO[bytes], limit: int, deadline: float) -> None:
+def _receive(answer: HTTPResponse, url: str, file: IO[bytes], limit: int, watch: Watch) -> None:
     length, count = answer.getheader('Content-Length'), 0
+    encoding = answer.getheader('Content-Encoding', 'identity')
+    if encoding.lower() != 'identity':
+        raise UserError(f'{url} cannot be downloaded: expected it as it is, found it in {encoding}')
     expected = int(length) if length and length.isdecimal() else None
     if expected is not None and expected > limit:
         raise UserError(f'{url} is refused: {expected:,} bytes, expected at most {limit:,}')
     while part := answer.read1(1 << 20):
         count += len(part)
+        watch.received = count
         if count > limit:
             raise UserError(f'{url} is refused: more than {limit:,} bytes')
-        if time.monotonic() > deadline:
-            raise UserError(f'{url} cannot be downloaded: it takes more than {LONGEST:.0f} s')
         file.write(part)
     if expected is not None and count < expected:
         raise UserError(f'{url} is truncated after {count:,} of {expected:,} bytes')

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.errors import UserError
+from ..utils.regular_files import open_regular, read_regular
 from .annotations import decode_runs, is_number
 from .converters import geometry
 from .converters.dataset import Tally
@@ -46,7 +47,9 @@ def repaired_coco(file: Path, images: Path, classes: list[str]) -> tuple[bytes, 
         for k in lists
     ):
         raise UserError(f"{file}: expected COCO's format, lists of {', '.join(lists)}")
-    if file.read_bytes().startswith(_BOM):
+    with open_regular(file) as stream:
+        marked = stream.read(len(_BOM)) == _BOM
+    if marked:
         done.add('byte order mark removed', file)
     numbers = _images(content, images, done)
     categories = _categories(content, classes, done)
@@ -239,7 +242,7 @@ def repaired_label_map(file: Path, binary: bool, done: Tally) -> bytes:
     if labels.ndim != 2:
         found = 'colours; `moganet-dense init FOLDER` reads them'
         raise UserError(f'{file}: expected numbers of classes, found {found}')
-    with Image.open(file) as image:
+    with Image.open(BytesIO(read_regular(file))) as image:
         mode = image.mode
     if mode == 'P':
         done.add('palettes removed, numbers kept', file)

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..utils.errors import UserError, reason_of
+from ..utils.regular_files import open_regular
 
 _MAGIC = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 MOST = 4
@@ -68,7 +69,7 @@ def tiff_size(file: Path) -> tuple[int, int] | None:
         UserError: as :func:`read_tiff`.
     """
     try:
-        with file.open('rb') as stream:
+        with open_regular(file) as stream:
             if not is_tiff(stream.read(4)):
                 return None
             stream.seek(0)

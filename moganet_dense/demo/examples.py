@@ -1,9 +1,14 @@
 """Example images of a model: the first validation images of its config, where they are."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from .uploads import MAX_BYTES
+from PIL import Image
+
+from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
+from .uploads import FORMATS, MAX_BYTES
 
 COUNT = 3
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp'}
@@ -34,3 +39,20 @@ def examples_of(cfg: Any) -> tuple[Path, ...]:
         if len(found) == COUNT:
             break
     return tuple(found)
+
+
+def read_example(path: Path) -> tuple[bytes, str]:
+    """The bytes of an example and their media type.
+
+    The folder may have links, and files may have been replaced: what is no image is not sent.
+
+    Raises:
+        UserError: it cannot be read, or is no image.
+    """
+    try:
+        content = read_regular(path, MAX_BYTES)
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            kind = 'jpeg' if image.format == 'MPO' else str(image.format).lower()
+    except Exception:  # Pillow raises many kinds
+        raise UserError(f'{path}: expected an image') from None
+    return content, f'image/{kind}'

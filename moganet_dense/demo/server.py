@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,6 +21,7 @@ from ..results import Detections
 from ..utils.errors import UserError, reason_of, shortage
 from ..utils.printable import printable
 from .decoder import Decoder
+from .examples import read_example
 from .guard import Guard, error_response
 from .model_cache import ModelCache
 from .responses import answer
@@ -76,7 +78,11 @@ class Server:
         choices = list(self.cache.choices.values())
         if model >= len(choices) or number >= len(choices[model].examples):
             return error_response(404, 'no such example')
-        return FileResponse(choices[model].examples[number])
+        try:
+            content, kind = await run_in_threadpool(read_example, choices[model].examples[number])
+        except UserError:
+            return error_response(404, 'this example is no image any more')
+        return Response(content, media_type=kind)
 
     async def predict(self, request: Request) -> Response:
         """The prediction of ``?model=`` for the image in the body.

@@ -106,7 +106,7 @@ class Lines:
 
     def move(self, done: int, facts: str) -> None:
         """See :class:`Gauge`."""
-        self.screen.line(f'{self.title} {done}/{self.total}  {facts}')
+        self.screen.line(f'{self.title} {done}/{self.total}  {facts}'.rstrip())
 
     def end(self) -> None:
         """See :class:`Gauge`."""

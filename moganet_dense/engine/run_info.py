@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from .. import __version__
 from ..config.metafiles import package_root
+from ..utils.regular_files import open_regular
 
 _ABSENT = '(absent)'
 _PACKAGES = (
@@ -137,7 +138,7 @@ def file_weights(checkpoint: str) -> str:
     """Describes a tested checkpoint, with the start of its SHA-256."""
     if not Path(checkpoint).is_file():
         return checkpoint
-    with open(checkpoint, 'rb') as file:
+    with open_regular(checkpoint) as file:
         found = hashlib.sha256()
         while block := file.read(1 << 22):
             found.update(block)

@@ -66,6 +66,8 @@ def _length(runner: Any) -> str:
     epochs = runner.max_epochs
     if hasattr(runner.train_loop, 'run_epoch'):
         steps = len(runner.train_dataloader)
+        if epochs == 1:
+            return f'1 epoch of {steps} iterations'
         return f'{epochs} epochs of {steps} iterations = {runner.max_iters}'
     return f'{runner.max_iters} iterations'
 

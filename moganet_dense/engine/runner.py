@@ -1,18 +1,19 @@
 """The Runner of trainings and tests, in one process or many."""
 
 import hashlib
+import itertools
 import logging
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.dist import broadcast_object_list, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger, print_log
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
@@ -21,7 +22,9 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
 from .. import __version__
+from ..config.model_files import POINTER
 from ..config.reading import own_modules
+from ..utils.atomic import copy_whole, write_text
 from ..utils.errors import UserError
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
@@ -31,7 +34,9 @@ from .resume_check import cfg_accepts_changes, check_resumable, skip_pretrained
 from .screen import Screen, is_quiet, show_little
 from .signals import is_lost_worker
 from .sync_bn import synchronise_on_cpu
-from .work_dir_lock import lock, unlock
+from .work_dir_lock import is_of_another, lock, unlock
+
+_folders: set[str] = set()  # of the runs of this process
 
 
 @RUNNERS.register_module()
@@ -79,9 +84,13 @@ class DenseRunner(Runner):
         return super().build_visualizer(visualizer)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """As mmengine's; joins the process group of the launcher."""
+        """As mmengine's; joins the process group of the launcher. The run gets a folder of its own,
+        and by its name a logger and a message hub: mmengine names them by the second."""
         join(self._launcher)
         super().setup_env(env_cfg)
+        name = [_own_folder(self.work_dir, self._timestamp) if is_main_process() else '']
+        broadcast_object_list(name)
+        self._timestamp = name[0]
 
     def build_logger(self, log_level: int | str = 'INFO', **options: Any) -> MMLogger:
         """Keeps the logs of all ranks; output of ranks other than 0 goes to a file."""
@@ -96,29 +105,36 @@ class DenseRunner(Runner):
         return logger
 
     def dump_config(self) -> None:
-        """As mmengine's; with the modules beside the config that it imports."""
-        super().dump_config()
-        for place in own_modules(self.cfg) if is_main_process() else ():
+        """As mmengine's, unless the folder is that of a training: then :meth:`train` does it, and a
+        test leaves the config of the training as it is."""
+        if not Path(self.work_dir, POINTER).exists() and not is_of_another(self.work_dir):
+            self._write_config()
+
+    def _write_config(self) -> None:
+        """The config, and the modules beside it that it imports, each written atomically."""
+        if not is_main_process():
+            return
+        for place in own_modules(self.cfg):
             target = Path(self.work_dir, place.name)
-            if target.exists() and target.samefile(place):
-                continue
-            if place.is_dir():
-                ignored = shutil.ignore_patterns('__pycache__')
-                shutil.copytree(place, target, ignore=ignored, dirs_exist_ok=True)
-            else:
-                shutil.copyfile(place, target)
+            if not (target.exists() and target.samefile(place)):
+                copy_whole(place, target)
+        name = Path(self.cfg.filename).name if self.cfg.filename else f'{self.timestamp}.py'
+        write_text(Path(self.work_dir, name), self.cfg.dump())
 
     def train(self) -> nn.Module:
         """As mmengine's; hooks are closed after it, the loading processes end, and the work dir is
         released.
 
         Raises:
+            UserError: another training runs in the work dir.
             RuntimeError: of mmengine; and if a loading process was killed.
             ConnectionError: likewise.
             EOFError: likewise.
         """
         if self.distributed:
             require_same(self._facts())
+        lock(self.work_dir)
+        self._write_config()
         try:
             return super().train()
         except (RuntimeError, ConnectionError, EOFError) as error:
@@ -218,6 +234,18 @@ class DenseRunner(Runner):
         )
         for group in optim_wrapper.optimizer.param_groups:
             group['lr'] *= ratio
+
+
+def _own_folder(work_dir: str, second: str) -> str:
+    """The name of a new folder in the work dir, which no run of this process has either."""
+    for number in itertools.count():
+        name = f'{second}_{number}' if number else second
+        if name not in _folders:
+            with suppress(FileExistsError):
+                os.mkdir(os.path.join(work_dir, name))
+                _folders.add(name)
+                return name
+    raise AssertionError
 
 
 def _sources() -> Iterator[bytes]:

@@ -1,4 +1,5 @@
-"""What a training or a test shows on the screen; all of it, and the rest, is in the log file.
+"""What commands show on the screen; all of it, and the rest, is in the log file of those that have
+one.
 
 Messages of this package and of a user's own modules are shown. What libraries log (config,
 environment, options of each parameter, warnings to their own developers) goes to the file, errors
@@ -91,7 +92,8 @@ class ScreenHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Shows a message, each warning once."""
-        if record.levelno < logging.ERROR and _caller(sys._getframe(1)) in LIBRARIES:
+        caller = _caller(sys._getframe(1), _LOGGING | {__name__})
+        if record.levelno < logging.ERROR and caller in LIBRARIES:
             return
         text = record.getMessage()
         if record.levelno < logging.WARNING:
@@ -102,13 +104,15 @@ class ScreenHandler(logging.Handler):
             self.screen.line(f'{word}: {text}', 'yellow')
 
 
-def _caller(frame: FrameType | None) -> str:
-    """The top-level package that logs: the first below logging itself."""
+_LOGGING = frozenset({'logging', 'mmengine.logging.logger'})
+
+
+def _caller(frame: FrameType | None, without: frozenset[str] = _LOGGING) -> str:
+    """The top-level package that logs or prints: of the first frame outside of some modules."""
     while frame is not None:
-        package = frame.f_globals.get('__name__', '').partition('.')[0]
         module = frame.f_globals.get('__name__', '')
-        if package != 'logging' and module not in (__name__, 'mmengine.logging.logger'):
-            return package
+        if module not in without:
+            return module.partition('.')[0]
         frame = frame.f_back
     return ''
 
@@ -138,6 +142,24 @@ def libraries_in_log(quiet: bool) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def few_lines(stream: TextIO | None = None) -> Iterator[None]:
+    """Within a command that has no log file, what libraries print, log and warn of is dropped,
+    errors excepted, and messages of this package are plain lines.
+
+    Args:
+        stream: where those lines go; None: standard output.
+    """
+    logger = MMLogger.get_current_instance()
+    before = list(logger.handlers)
+    with redirect_stdout(stream or sys.stdout), libraries_in_log(True):
+        show_little(logger, Screen())
+        try:
+            yield
+        finally:
+            logger.handlers[:] = before
 
 
 class _WithoutLibraries:

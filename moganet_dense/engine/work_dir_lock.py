@@ -80,6 +80,12 @@ def _opened(path: Path) -> int:
     return handle
 
 
+def is_of_another(work_dir: str | os.PathLike) -> bool:
+    """Whether a training has locked a folder, now or before, and it is not one of this process."""
+    folder = Path(work_dir).resolve()
+    return folder not in _held and os.path.lexists(folder / LOCK)
+
+
 def unlock(work_dir: str | os.PathLike) -> None:
     """Releases the lock, if this process holds it."""
     handle = _held.pop(Path(work_dir).resolve(), None)

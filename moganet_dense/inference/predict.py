@@ -22,14 +22,18 @@ from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
 from ..utils.printable import printable
+from ..utils.spooled_images import spooled
 from ..writer import Writer, about
 from .look import look_at, naming
 from .person_boxes import PERSON, Boxes
 from .tally import Tally
+from .tiling import Tiled
 from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: success, but some files were skipped."""
+LONGEST_LINE = 65_536
+"""Characters of the name of a file on standard input, at most."""
 WAITING = 4
 """Maximum number of results that wait for drawing and writing."""
 
@@ -88,8 +92,7 @@ def predict(
             _progress(sum(map(len, sources))) as (advance, tell),
             stop.hurrying(),
         ):
-            read = frames(sources, getattr(model, 'color_type', 'color'))
-            for chunk in _chunks(ahead(read, 2 * batch_size), batch_size):
+            for chunk in _chunks(_read(model, sources, batch_size), batch_size):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
@@ -107,6 +110,18 @@ def predict(
             seconds = time.perf_counter() - start
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _read(
+    model: Callable[..., Any], sources: Sequence[Source], batch_size: int
+) -> Iterable[Frame | Fault]:
+    """Images, read ahead; of a model that looks at tiles one by one, large ones from a file."""
+    found = frames(sources, getattr(model, 'color_type', 'color'))
+    return map(_spooled, found) if isinstance(model, Tiled) else ahead(found, 2 * batch_size)
+
+
+def _spooled(frame: Frame | Fault) -> Frame | Fault:
+    return replace(frame, image=spooled(frame.image)) if isinstance(frame, Frame) else frame
 
 
 def _require_predictions(model: Callable[..., Any], classes: Sequence[str]) -> None:
@@ -299,7 +314,14 @@ def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
             raise UserError('expected a list of files on standard input, found it closed')
         if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
             sys.stdin.reconfigure(errors='surrogateescape')
-        yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
+        while line := sys.stdin.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise UserError(
+                    'standard input: expected names of files, one a line, found a line of more '
+                    f'than {LONGEST_LINE} characters'
+                )
+            if line.strip():
+                yield line.rstrip('\r\n')
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

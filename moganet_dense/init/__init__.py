@@ -79,11 +79,14 @@ def init(
     config, target = Path(f'{name}.py'), Path(name)
     if target.resolve() == root.resolve():
         target = Path(f'{name}_annotations')
-    require_new([config, target])
+    require_new([config, target], '--name')
     rare = [] if given else list(_rare(data, task, name))
     if task == 'keypoints':
         _keep_class(data, boxes_class)
-    if task == 'labels' and not any(sample.labels for sample in data.samples):
+    if task in ('boxes', 'masks'):
+        _leave_stuff_out(data)
+    drawn = not (data.has_stuff or any(sample.labels for sample in data.samples))
+    if task == 'labels' and drawn:
         data.classes = ['background', *(c for c in data.classes if c != 'background')]
     _require_usable(data, task, tasks, root)
     if task in ('masks', 'labels'):
@@ -178,6 +181,20 @@ def _keep_class(data: DataSet, name: str | None) -> None:
                 data.left_out.add(f'annotations {what}', sample.file)
         sample.instances = [o for o in sample.instances if o.label == chosen and o.keypoints]
     data.classes = [chosen]
+    data.use_layout(chosen)
+
+
+def _leave_stuff_out(data: DataSet) -> None:
+    """Drops segments of stuff, and the classes that have no others."""
+    things = {one.label for sample in data.samples for one in sample.instances if not one.stuff}
+    stuff = set()
+    for sample in data.samples:
+        for one in sample.instances:
+            if one.stuff:
+                stuff.add(one.label)
+                data.left_out.add('segments of stuff: --task labels trains on them', sample.file)
+        sample.instances = [one for one in sample.instances if not one.stuff]
+    data.classes = [name for name in data.classes if name in things or name not in stuff]
 
 
 def _require_usable(data: DataSet, task: str, tasks: list[str], root: Path) -> None:

@@ -17,7 +17,7 @@ def run(data: str, **options: Any) -> Iterator[str]:
 
     Args:
         data: the folder.
-        options: those of :func:`init`.
+        options: those of ``init``.
     """
     yield from lines(init(data, **options))
 

@@ -180,7 +180,7 @@ def _precision(dirs: Sequence[WorkDir]) -> list[Plot]:
             {name: [value] for name, value in curve['dots'].items()} if dots else curve['lines']
             for curve in (c or dict(dots={}, lines={}) for c in curves)
         ]
-        note = next((curve['note'] for curve in curves if curve), '')
+        note = next((curve.get('note', '') for curve in curves if curve), '')
         plots.append(plot(title, lines, 'recall', dots=dots, unit_square=True, note=note))
     return plots
 

@@ -135,22 +135,23 @@ def read_work_dir(path: Path) -> WorkDir:
         raise UserError(
             f'{path}: expected a work dir of at most {MAX_RUNS} runs, found {len(folders)} folders'
         )
-    runs = [run for run in map(_read_run, folders) if run]
+    runs = [run for folder in folders if (run := _read_run(folder, path.resolve()))]
     if not runs:
         raise UserError(
             f'{path}: expected a work dir of train or test, with '
             'TIMESTAMP/vis_data/scalars.json or TIMESTAMP/run.json; found none'
         )
-    data = read_record(path / DATA_SUMMARY, schema.DATA, [])
+    data = read_record(_inside(path / DATA_SUMMARY, path.resolve()), schema.DATA, [])
     return WorkDir(path, runs, data)
 
 
-def _read_run(folder: Path) -> Run | None:
+def _read_run(folder: Path, root: Path) -> Run | None:
     try:
-        log, config = (folder / 'vis_data' / name for name in ('scalars.json', 'config.py'))
+        names = ('vis_data/scalars.json', 'vis_data/config.py', RUN, EVALUATION)
+        log, config, run, found = (_inside(folder / name, root) for name in names)
         rows = list(_rows(log)) if log.exists() else []
-        facts = read_record(folder / RUN, schema.RUN)
-        evaluation = read_record(folder / EVALUATION, schema.EVALUATION)
+        facts = read_record(run, schema.RUN)
+        evaluation = read_record(found, schema.EVALUATION)
         if not (rows or facts or evaluation):
             return None
         text = _text(config, config_text.MAX_CHARACTERS) if config.exists() else ''
@@ -158,6 +159,24 @@ def _read_run(folder: Path) -> Run | None:
         where = error.filename or folder
         raise UserError(f'{where} cannot be read: {error.strerror}') from None
     return Run(folder, facts, evaluation, rows, text)
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """The path, unless a link leads out of the work dir: any file of the user's could be shown in
+    the report of a work dir of somebody else.
+
+    Raises:
+        UserError: it does.
+    """
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links in a circle
+        return path
+    if path.exists() and not inside:
+        raise UserError(
+            f'{path} cannot be read: it is a link out of the work dir; put a copy in its place'
+        )
+    return path
 
 
 def _text(path: Path, limit: int) -> str:

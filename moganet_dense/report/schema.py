@@ -212,9 +212,9 @@ EVALUATION = record(
 DATA = items(
     record(
         dict(split=one_of('train', 'val', 'test'), unit=one_of('instances', 'pixels'), images=count,
-             images_used=count),
+             images_used=count, instances=count, instances_used=count),
         dict(
-            instances=count, instances_used=count, dropped_images=names(count, 200),
+            dropped_images=names(count, 200),
             dropped_instances=names(count, 200), per_class=names(count, 50_000),
             notes=items(text, 200), source=text,
         ),

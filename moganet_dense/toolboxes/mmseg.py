@@ -14,7 +14,12 @@ from mmseg.visualization import SegLocalVisualizer
 
 from ..data.sources import IMAGE_SUFFIXES
 from ..results import Segmentation
+from ..utils.errors import UserError
+from ..utils.regular_files import read_regular
 from ..visualization.drawing import colours, write_legend
+
+LARGEST_LIST = 1 << 30
+"""Bytes of a list of pairs, at most: ten million of them."""
 
 
 @DATASETS.register_module()
@@ -29,6 +34,9 @@ class LabelMapDataset(BaseSegDataset):
             the last (255 is ignored), or ``{255: 1}`` for maps of 0 and 255. Other
             numbers are unchanged. With ``reduce_zero_label`` it applies to the reduced numbers.
         options: as of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        UserError: the list cannot be read, or is none.
     """
 
     rows_are_checked = True  # by data/validation, which calls load_data_list()
@@ -57,7 +65,16 @@ class LabelMapDataset(BaseSegDataset):
         ]
 
     def _listed(self) -> list[tuple[str, str]]:
-        lines = Path(self.ann_file).read_text(encoding='utf-8').splitlines()
+        try:
+            lines = read_regular(self.ann_file, LARGEST_LIST).decode('utf-8-sig').splitlines()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            raise UserError(
+                f'{self.ann_file}: expected a text in UTF-8, a pair of an image, a tab and a label '
+                f'map per line ({reason})'
+            ) from None
+        if any('\0' in line for line in lines):
+            raise UserError(f'{self.ann_file}: expected names of files, found NUL in a line')
         return [
             (image, target) for image, _, target in (line.partition('\t') for line in lines if line)
         ]

@@ -9,11 +9,13 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import FULL, UserError, reason_of, room_for
+from .regular_files import require_regular
 
 _TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part(\.[a-z]+)?')
 
@@ -26,10 +28,13 @@ def replacing(target: Path, ending: str = '') -> Iterator[Path]:
     ``ending`` at the end, where what writes it expects one.
 
     Raises:
-        OSError: the folder cannot be written; ``target`` is unchanged.
+        OSError: the folder cannot be written, or ``target`` is a folder, a device or a FIFO; it is
+            unchanged.
     """
-    suffix = f'.part{ending}'
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix=suffix)
+    _require_replaceable(target)
+    suffix, known = f'.part{ending}', os.fsencode(target.name)[:200]  # of 255 bytes of a name
+    prefix = f'.{known.decode(errors="ignore")}.'
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -55,6 +60,24 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
 
 
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file, or the files of a folder but for Python's caches, each atomically. A link in
+    place of a target is replaced, not followed.
+
+    Raises:
+        OSError: one cannot be read or written.
+    """
+    if target.is_symlink():
+        target.unlink()
+    if not source.is_dir():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    elif source.name != '__pycache__':
+        target.mkdir(exist_ok=True)
+        for entry in source.iterdir():
+            copy_whole(entry, target / entry.name)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file as UTF-8, atomically.
 
@@ -76,13 +99,28 @@ def require_writable(path: Path) -> None:
     """Checks that a file can be written, before its content is computed.
 
     Raises:
-        UserError: it is a folder, or its folder is not writable.
+        UserError: it is a folder, a device or a FIFO, or its folder is not writable.
     """
-    if path.is_dir():
-        raise UserError(f'{path}: expected the name of a file to write, found a folder')
+    try:
+        _require_replaceable(path)
+    except OSError as error:
+        found = str(error.strerror).removeprefix('it is ')
+        raise UserError(f'{path}: expected the name of a file to write, found {found}') from None
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuses what would be lost if a file took its place: for root even /dev/null.
+
+    Raises:
+        OSError: it is a folder, a device, a FIFO, or /dev/stdout and the like.
+    """
+    if path.is_symlink() and os.readlink(path).startswith('/proc/'):
+        raise OSError(errno.EINVAL, 'it is a stream', os.fspath(path))
+    if path.exists():
+        require_regular(path)
 
 
 def is_full(error: OSError) -> bool:

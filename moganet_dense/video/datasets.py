@@ -5,8 +5,6 @@ set is ``dict(inputs=(T, C, H, W), targets=(T', C, H, W))``, float32 in [0, 1]: 
 T' frames after them.
 """
 
-import gzip
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..data.moving_digits import draw_clip
 from ..utils.errors import UserError
+from .array_files import map_array, read_arrays, read_idx_images
 
 Item = dict[str, torch.Tensor]
 
@@ -98,41 +97,14 @@ class MovingDigits(Videos):
         return frames[:, None] / np.float32(255)
 
 
-def read_idx_images(path: Path) -> np.ndarray:
-    """Images (N, H, W), uint8, of a gzipped file in MNIST's format.
-
-    Format: http://yann.lecun.com/exdb/mnist/: magic number 2051, N, H, W as big-endian int32, then
-    the pixels.
-
-    Raises:
-        UserError: the file is missing, or of another format or length.
-    """
-    try:
-        with gzip.open(_present(path), 'rb') as file:
-            magic, count, height, width = np.frombuffer(file.read(16), '>i4').tolist()
-            known = magic == 2051 and min(count, height, width) > 0
-            size = count * height * width if known else 0
-            pixels = file.read(size + 1)
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f'{path}: expected a gzipped file of images in MNIST format') from error
-    if not known:
-        raise UserError(f'{path}: expected a gzipped file of images in MNIST format')
-    if len(pixels) != size:
-        raise UserError(f'{path}: expected {size} pixels, found another number; download it again')
-    return np.frombuffer(pixels, np.uint8).reshape(count, height, width)
-
-
 def read_sequences(path: Path, frames: int) -> np.ndarray:
     """Clips (frames, clips, H, W), uint8, read from disk as they are needed.
 
     Raises:
         UserError: the file is missing, or no such array of at least ``frames`` frames.
     """
-    try:
-        array = np.load(_present(path), mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f'{path}: expected an array written by np.save') from error
-    if array.ndim != 4 or array.dtype != np.uint8 or len(array) < frames:
+    array = map_array(path)
+    if array.ndim != 4 or array.dtype != np.uint8 or len(array) < frames or 0 in array.shape:
         raise UserError(
             f'{path}: expected uint8 of shape (at least {frames} frames, clips, H, W), '
             f'found {array.dtype} {array.shape}'
@@ -156,15 +128,19 @@ class TaxiBJ(Videos):
 
     def __init__(self, data_root: str, split: str, in_frames: int = 4, out_frames: int = 4) -> None:
         super().__init__(in_frames, out_frames)
-        path = _present(Path(data_root, 'dataset.npz'))
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self.given, self.next = file[f'X_{split}'], file[f'Y_{split}']
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f'{path}: expected arrays X_{split} and Y_{split}') from error
+        path = Path(data_root, 'dataset.npz')
+        self.given, self.next = read_arrays(path, f'X_{split}', f'Y_{split}')
         for array, count in [(self.given, in_frames), (self.next, out_frames)]:
-            if array.ndim != 5 or array.shape[1] != count or len(array) != len(self.given):
-                raise UserError(f'{path}: expected (N, {count}, C, H, W), found {array.shape}')
+            if (
+                array.ndim != 5
+                or array.shape != (len(self.given), count, *self.given.shape[2:])
+                or array.dtype.kind != 'f'
+                or 0 in array.shape
+            ):
+                raise UserError(
+                    f'{path}: expected floating point of shape (N, {count}, C, H, W), found '
+                    f'{array.dtype} {array.shape}'
+                )
 
     def __len__(self) -> int:
         return len(self.given)
@@ -192,16 +168,26 @@ class KittiCaltech(Videos):
     ) -> None:
         super().__init__(in_frames, out_frames)
         paths = [Path(data_root, f'{split}_{part}.npy') for part in ('data', 'idx')]
-        try:
-            self.frames = np.load(_present(paths[0]), mmap_mode='r', allow_pickle=False)
-            self.starts = np.load(_present(paths[1]), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f'{paths[0]}: expected arrays written by np.save') from error
-        if self.frames.ndim != 4 or self.frames.shape[-1] != 3:
-            raise UserError(f'{paths[0]}: expected (frames, H, W, 3), found {self.frames.shape}')
+        self.frames, self.starts = map(map_array, paths)
+        if (
+            self.frames.ndim != 4
+            or self.frames.shape[-1] != 3
+            or self.frames.dtype.kind != 'f'
+            or 0 in self.frames.shape
+        ):
+            raise UserError(
+                f'{paths[0]}: expected floating point of shape (frames, H, W, 3), found '
+                f'{self.frames.dtype} {self.frames.shape}'
+            )
         last = len(self.frames) - in_frames - out_frames
         starts = self.starts
-        if starts.ndim != 1 or len(starts) == 0 or starts.min() < 0 or starts.max() > last:
+        count = len(starts) if starts.ndim == 1 and starts.dtype.kind in 'iu' else 0
+        if not 0 < count <= len(self.frames):
+            raise UserError(
+                f'{paths[1]}: expected integers, one for each clip, found {starts.dtype} '
+                f'{starts.shape}'
+            )
+        if starts.min() < 0 or starts.max() > last:
             raise UserError(f'{paths[1]}: expected first frames of clips from 0 to {last}')
 
     def __len__(self) -> int:
@@ -211,12 +197,3 @@ class KittiCaltech(Videos):
         start = self.starts[index]
         frames = self.frames[start : start + self.in_frames + self.out_frames]
         return frames.transpose(0, 3, 1, 2)
-
-
-def _present(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(
-            f'data not found: {path}; docs/video.md has the download. '
-            'The configs of Moving MNIST also run on drawn data: add --mini'
-        )
-    return path

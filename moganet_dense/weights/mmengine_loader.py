@@ -4,19 +4,29 @@ mmengine selects a reader by the prefix of a path (its ``CheckpointLoader``), fo
 process.
 """
 
+import io
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.fileio import PickleHandler, YamlHandler, register_handler
+from mmengine.fileio import (
+    LocalBackend,
+    PickleHandler,
+    YamlHandler,
+    register_backend,
+    register_handler,
+)
+from mmengine.fileio.io import backend_instances
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
 from ..utils.errors import UserError
 from ..utils.printable import printable
+from ..utils.regular_files import read_regular, require_memory
 from . import loading, releases, unpickling
 from .conversion import holds_average, model_state
 from .download import locate
@@ -97,8 +107,10 @@ def _note_gate(checkpoint: dict, gate: str) -> None:
 
 
 def read_without_code() -> None:
-    """Makes mmengine read every checkpoint through our reader, for our commands, and annotations
-    and proposals in YAML or pickle without running code."""
+    """Makes mmengine read every checkpoint through our reader, for our commands, annotations and
+    proposals in YAML or pickle without running code, and nothing but regular files."""
+    register_backend('local', _RegularFiles, force=True, prefixes='')
+    backend_instances.clear()  # of mmengine's, kept from earlier reads
     register_handler(['yaml', 'yml'])(_PlainYaml)
     register_handler(['pkl', 'pickle'])(_PlainPickle)
     _read_through_us(
@@ -155,6 +167,35 @@ class _PlainPickle(PickleHandler):  # type: ignore[misc]
                 'expected a pickle of arrays and plain containers, found other content '
                 f'({printable(error, 200)}); --trust-checkpoint reads it and runs its code'
             ) from None
+
+
+class _RegularFiles(LocalBackend):  # type: ignore[misc]
+    """mmengine's reader of local files: lists, annotations and images of the toolboxes. A FIFO
+    would block it, and a sparse file take all memory."""
+
+    def get(self, filepath: str | Path) -> bytes:
+        with _one_line(filepath):
+            return read_regular(filepath)
+
+    def get_text(self, filepath: str | Path, encoding: str = 'utf-8') -> str:
+        return io.TextIOWrapper(io.BytesIO(self.get(filepath)), encoding).read()
+
+    @contextmanager
+    def get_local_path(self, filepath: str | Path) -> Iterator[str | Path]:
+        with _one_line(filepath):
+            require_memory(filepath)
+        yield filepath
+
+
+@contextmanager
+def _one_line(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise  # some callers look for a file by this
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'{path}: expected a file ({reason})') from None
 
 
 def _read_through_us(*prefixes: str) -> None:

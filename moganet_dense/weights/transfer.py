@@ -1,35 +1,33 @@
 """Downloads one file over https, completes interrupted downloads, and aborts slow ones.
 
-A peer that sends one byte per second never triggers a socket timeout. So a thread watches the
-received bytes, from the connection on, and closes a connection that gets less than FLOOR in a
-minute or lasts longer than LONGEST.
+A connection that gets less than FLOOR in a minute or lasts longer than LONGEST is closed.
 """
 
 import json
 import os
 import re
 import shutil
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from ..utils.atomic import write_text
 from ..utils.regular_files import megabytes, read_regular
+from ..utils.slow_peers import Watch
 
 TIMEOUT = 30  # seconds without a response
 MINUTE = 60.0  # seconds in which at least FLOOR bytes have to arrive
 FLOOR = 300_000
 LONGEST = 6 * 3600.0  # maximum seconds of a download
 BLOCK = 1 << 18
+NO_SUCH_PART = 416  # status: the file has become shorter than the part that is there
 
 
 def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> None:
@@ -50,7 +48,7 @@ def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> No
         URLError: the server cannot be reached, or responds with an error.
     """
     note = _Note.of(path)
-    with _Watch() as watch, _kept_if_resumable(path, note):
+    with Watch(MINUTE, FLOOR, LONGEST) as watch, _kept_if_resumable(path, note):
         with (
             watch.explaining(),
             _opener(watch, allow).open(_request(url, note), timeout=TIMEOUT) as answer,
@@ -68,9 +66,7 @@ def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> No
     note.remove()
 
 
-def _copy(
-    answer: HTTPResponse, file: Any, start: int, size: int, name: str, watch: '_Watch'
-) -> None:
+def _copy(answer: HTTPResponse, file: Any, start: int, size: int, name: str, watch: Watch) -> None:
     columns = '{task.description}', BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns) as progress:
         task = progress.add_task(name, total=size, completed=start)
@@ -114,6 +110,7 @@ class _Note:
             expected = f'bytes {self.have}-{self.size - 1}/{self.size}'
             part = answer.headers.get('Content-Range')
             if part != expected or int(length) != self.size - self.have:
+                self.etag = ''  # else each call would ask for this part, in vain
                 raise OSError(f'expected {expected}, found {part} of {length} bytes')
             return self.have, self.size
         if answer.status != 200 or not whole:
@@ -145,7 +142,9 @@ def _request(url: str, note: _Note) -> Request:
 def _kept_if_resumable(path: Path, note: _Note) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, HTTPError) and error.code == NO_SUCH_PART:
+            note.etag = ''
         size = path.stat().st_size if path.is_file() else 0
         if not (_is_strong(note.etag) and 0 < size < note.size):
             path.unlink(missing_ok=True)
@@ -159,73 +158,8 @@ def _require_room(folder: Path, size: int) -> None:
         raise OSError(f'the file needs {megabytes(size)}, {folder} has {megabytes(free)} free')
 
 
-class _Watch(threading.Thread):
-    """Closes connections that are too slow.
-
-    Attributes:
-        received: bytes of the file so far.
-        reason: why a connection was closed; '' if none was.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.received, self.reason = 0, ''
-        self._sockets: list[socket.socket] = []
-        self._done = threading.Event()
-
-    def __enter__(self) -> '_Watch':
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self.join()
-        for each in self._sockets:
-            each.close()
-
-    def connect(self, *args: Any, **options: Any) -> socket.socket:
-        """A connection that is watched from the start."""
-        made = socket.create_connection(*args, **options)
-        self._sockets.append(made.dup())  # TLS uses the other one
-        return made
-
-    @contextmanager
-    def explaining(self) -> Iterator[None]:
-        """Replaces the error of a closed connection with the reason.
-
-        Raises:
-            OSError: the reason, if there is one.
-        """
-        try:
-            yield
-        except Exception:
-            if not self.reason:
-                raise
-        if self.reason:
-            raise OSError(self.reason)
-
-    def run(self) -> None:
-        start = last = time.monotonic()
-        seen = 0
-        while not self._done.wait(min(1.0, MINUTE / 10)):
-            now = time.monotonic()
-            if now - start > LONGEST:
-                self._shut(f'the download lasts longer than {LONGEST / 3600:g} hours')
-            elif now - last >= MINUTE:
-                if self.received - seen < FLOOR:
-                    got = self.received - seen
-                    self._shut(f'{got} bytes arrived within {MINUTE:g} seconds, too few')
-                seen, last = self.received, now
-
-    def _shut(self, reason: str) -> None:
-        self.reason = reason
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-
 class _Handler(HTTPSHandler):
-    def __init__(self, watch: _Watch) -> None:
+    def __init__(self, watch: Watch) -> None:
         self.secure = ssl.create_default_context()
         super().__init__(context=self.secure)
         self.watch = watch
@@ -240,7 +174,7 @@ class _Handler(HTTPSHandler):
         return found
 
 
-def _opener(watch: _Watch, allow: Callable[[str], None]) -> Any:
+def _opener(watch: Watch, allow: Callable[[str], None]) -> Any:
     class Redirects(HTTPRedirectHandler):
         def redirect_request(
             self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

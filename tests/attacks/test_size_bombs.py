@@ -19,7 +19,8 @@ from moganet_dense.utils.errors import UserError
 from moganet_dense.utils.regular_files import open_regular, read_regular
 from moganet_dense.weights.loading import read_checkpoint
 
-SMALL = {'deflated archive': 2, 'deflated archive to resume from': 2,
+SMALL = {'traffic of 8 GB, deflated': 40, 'traffic packed by bzip2': 1,
+         'deflated archive': 2, 'deflated archive to resume from': 2,
          'archive of overlapping members': 100,
          'names without end in a log': 20, 'long outline, check': 60,
          'long outline, loading': 60}  # fmt: skip

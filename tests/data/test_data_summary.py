@@ -95,7 +95,7 @@ def test_pixels():
     assert found.per_class == dict(sky=60, sea=30, sun=0)
     assert found.lines() == [
         'train: 30 of 30 images',
-        '  pixels: sky 66.7%, sea 33.3%, sun 0.0%',
+        '  pixels: sky 66.7%, sea 33.3%',
         '  never occur in 20 label maps: sun',
         '  ignored pixels: 10.0%',
     ]

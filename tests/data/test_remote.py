@@ -81,6 +81,16 @@ FAULTS = {
     'too large': (Answer(PNG, headers={'Content-Length': '9999999999'}), 'expected at most'),
     'absent': (Answer(b'', 404), '404'),
     'cut': (Answer(PNG, sent=30), 'truncated|cannot be downloaded'),
+    'says more': (Answer(PNG, headers={'Content-Length': '99999'}), 'truncated'),
+    'says less': (Answer(PNG, headers={'Content-Length': '40'}), 'the image is truncated'),
+    'says nothing': (Answer(PNG[:40], headers={'Content-Length': None}), 'the image is truncated'),
+    'chunks that end early': (
+        Answer(b'ff\r\nabc', headers={'Content-Length': None, 'Transfer-Encoding': 'chunked'}),
+        'cannot be downloaded',
+    ),
+    'compressed': (Answer(PNG, headers={'Content-Encoding': 'gzip'}), 'found it in gzip'),
+    'a part': (Answer(PNG, status=206), '206'),
+    'more than a head may have': (Answer(PNG, headers={'X': 'x' * 70_000}), 'cannot be downloaded'),
     'no image': (Answer(b'<html>'), 'expected an image that OpenCV reads'),
     'loop': (Answer(b'', 302, {'Location': '/again'}), 'more than 5 redirects'),
     'to a file': (Answer(b'', 302, {'Location': 'file:///etc/passwd'}), 'expected https://'),
@@ -96,6 +106,44 @@ def test_what_cannot_be_fetched_is_one_line(kind, monkeypatch):
     assert '\n' not in fault.reason and '/tmp' not in fault.reason
 
 
+CHUNKS = {'Content-Length': None, 'Transfer-Encoding': 'chunked'}
+SLOW = {
+    'stalls after its head': Answer(PNG, seconds=2),
+    'sends a byte at a time': Answer(PNG, trickle=0.02),
+    'sends a chunk at a time': Answer(b'1\r\nx\r\n' * 50, headers=CHUNKS, trickle=0.02),
+}
+
+
+@pytest.mark.parametrize('kind', SLOW)
+def test_a_slow_server_is_left(kind, monkeypatch):
+    monkeypatch.setattr(remote, 'MINUTE', 0.2)
+    with serving(SLOW[kind]) as (address, _):
+        (fault,) = frames(find([f'{address}/a.png'], allow_private=True))
+    assert re.search(r'\d+ bytes arrived within 0.2 seconds, too few', fault.reason)
+
+
+def test_a_head_that_does_not_end_is_left(monkeypatch):
+    """Each byte of it ends the wait for the next one."""
+    import contextlib
+    import threading
+    import time
+
+    monkeypatch.setattr(remote, 'MINUTE', 0.2)
+    with socket.create_server(('127.0.0.1', 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b'HTTP/1.1 200 OK\r\n' + b'X: y\r\n' * 50:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.02)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        url = f'http://127.0.0.1:{server.getsockname()[1]}/a.png'
+        (fault,) = frames(find([url], allow_private=True))
+    assert '0 bytes arrived within 0.2 seconds' in fault.reason
+
+
 def test_a_redirect_is_checked_again(monkeypatch):
     public = [(2, 1, 6, '', ('93.184.216.34', 443))]
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *a, **k: public)
@@ -104,7 +152,7 @@ def test_a_redirect_is_checked_again(monkeypatch):
     class Redirecting:
         status, reason = 302, ''
 
-        def __init__(self, parts, address):
+        def __init__(self, parts, address, watch):
             asked.append(address)
 
         def request(self, *args, **options): ...

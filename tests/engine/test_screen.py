@@ -129,9 +129,7 @@ def test_verbose_brings_the_rest_back(trained, monkeypatch, capsys):
     assert main(['test', 'work', '--work-dir', 'quiet']) == 0
     little = capsys.readouterr().out.splitlines()
     assert any(line.startswith('test  boxes') for line in little) and len(little) < 12
-    # a run of the same name within a second would have the logger of the first one
-    options = ['--verbose', '--tta', '--cfg-options', 'experiment_name=loud']
-    assert main(['test', 'work', '--work-dir', 'loud', *options]) == 0
+    assert main(['test', 'work', '--work-dir', 'loud', '--verbose', '--tta']) == 0
     said = capsys.readouterr().out
     assert 'System environment' in said and 'Average Recall' in said and '--tta: flipped' in said
 

@@ -1,14 +1,19 @@
 """Work dirs of other content than a run leaves: one line, or a page; nothing is run or fetched."""
 
+import copy
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from finished_run import write_work_dir
 
+from moganet_dense.report import schema
 from moganet_dense.report.page import page
+from moganet_dense.report.runs import DATA_SUMMARY as SUMMARY
 from moganet_dense.report.runs import read_work_dir
+from moganet_dense.report.schema import read_record
 from moganet_dense.utils.errors import UserError
 
 RUN = '20260101_000000'
@@ -123,6 +128,117 @@ def test_things_that_are_no_files(name, thing, work_dir):
     with pytest.raises(UserError, match='cannot be read: it is a') as raised:
         read_work_dir(work_dir)
     assert '\n' not in str(raised.value) and str(file) in str(raised.value)
+
+
+BAD = {
+    'null': None, 'true': True, 'a fraction below 0': -0.5, '1e300': 1e300, '400 digits': 10**400,
+    'NaN': float('nan'), 'infinity': float('inf'), 'a word': 'x', 'no letters': '',
+    'control characters': '\x1b[2J\x07\u202e\n</script>', 'half a character': '\ud800',
+    'a list': [], 'an object': {}, 'a list in a list': [[]],
+    'many letters': 'x' * 20_000, 'deep': json.loads('[' * 300 + ']' * 300), 'no key': None,
+}  # fmt: skip
+FILES = {'run.json': schema.RUN, 'evaluation.json': schema.EVALUATION, SUMMARY: schema.DATA}
+ROW = dict(
+    split='train', source='a', images=3, images_used=2, dropped_images={'x': 1}, instances=4,
+    instances_used=3, dropped_instances={'y': 1}, unit='instances', per_class={'a': 3},
+    typical_size=[3, 4], sampled=None, notes=['n'],
+)  # fmt: skip
+
+
+def places(node, path=()):
+    """The paths to all values of a record; of a list, its first two."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node[:2])
+    for key, value in pairs:
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*path, key))
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory) -> Path:
+    folder = write_work_dir(tmp_path_factory.mktemp('whole') / 'work')
+    (folder / SUMMARY).write_text(json.dumps([ROW]))
+    return folder
+
+
+@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('kind', BAD)
+def test_each_field_is_checked(kind, name, whole, tmp_path):
+    """Every value of a record replaced by another: one line that names the field, or a value that
+    the page shows."""
+    content = json.loads(next(whole.rglob(name)).read_text())
+    for path in places(content):
+        changed = copy.deepcopy(content)
+        node = changed
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = BAD[kind]
+        if kind == 'no key':
+            del node[path[-1]]
+        (tmp_path / name).write_text(json.dumps(changed))
+        try:
+            found = read_record(tmp_path / name, FILES[name])
+        except UserError as error:
+            assert str(error).isprintable() and 'was not written by a run' in str(error), path
+        else:
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+            assert abs(max(_numbers(found), key=abs, default=0)) < 1e18
+
+
+def _numbers(node):
+    if isinstance(node, (dict, list)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _numbers(value)
+    elif isinstance(node, (int, float)):
+        yield node
+
+
+LEAST = {
+    'run.json': dict(mode='train'),
+    'evaluation.json': dict(
+        mode='val', tables=[dict(title='a', columns=['a', 'b', 'c'], rows=[])], metrics={'a': None},
+        curves=[dict(title='a', lines={}, dots={})], best=[], confusion=None,
+    ),
+    SUMMARY: [dict(split='val', unit='pixels', images=0, images_used=0, instances=0,
+                   instances_used=0)],
+}  # fmt: skip
+
+
+def test_the_page_needs_no_more_than_the_required_keys(whole, tmp_path):
+    shutil.copytree(whole, work := tmp_path / 'work')
+    for name, content in LEAST.items():
+        next(work.rglob(name)).write_text(json.dumps(content))
+    assert 'a' in page([read_work_dir(whole), read_work_dir(work)])
+    for name, content in LEAST.items():
+        rows = content if isinstance(content, list) else [content]
+        (file := next(work.rglob(name))).write_text(json.dumps([{}] if name == SUMMARY else {}))
+        with pytest.raises(UserError, match='expected the key'):
+            read_work_dir(work)
+        file.write_text(json.dumps(rows if name == SUMMARY else rows[0]))
+
+
+@pytest.mark.parametrize('name', ['run.json', 'evaluation.json', 'vis_data/scalars.json',
+                                  'vis_data/config.py', SUMMARY, 'vis_data', '.'])  # fmt: skip
+def test_links_out_of_the_work_dir_are_not_read(name, work_dir, tmp_path):
+    """The page would show a file of the user's, in the place of a config."""
+    place = work_dir / SUMMARY if name == SUMMARY else work_dir / RUN / name
+    (work_dir / SUMMARY).write_text('[]')
+    place.rename(tmp_path / 'secret')
+    Path(os.path.normpath(place)).symlink_to(tmp_path / 'secret')
+    with pytest.raises(UserError, match='link out of the work dir; put a copy') as raised:
+        read_work_dir(work_dir)
+    assert '\n' not in str(raised.value)
+
+
+def test_links_within_the_work_dir_and_in_circles(work_dir, tmp_path):
+    (work_dir / 'last').symlink_to(RUN)
+    (work_dir / 'round').symlink_to('.')
+    (work_dir / 'a').symlink_to('b')
+    (work_dir / 'b').symlink_to('a')
+    (work_dir / RUN / 'vis_data/round').symlink_to('..')
+    (work_dir / SUMMARY).symlink_to(SUMMARY)
+    (tmp_path / 'link').symlink_to(work_dir)
+    assert len(read_work_dir(tmp_path / 'link').runs) == 2  # the run, and its other name
 
 
 def test_links_to_nothing_and_to_themselves_are_no_runs(tmp_path):

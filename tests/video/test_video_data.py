@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from moganet_dense.utils.errors import UserError
 from moganet_dense.video import KittiCaltech, MovingDigits, TaxiBJ
+from moganet_dense.video.array_files import map_array, read_arrays
 
 IMAGES, SEQUENCES = 'train-images-idx3-ubyte.gz', 'mnist_test_seq.npy'
 
@@ -138,3 +140,82 @@ def test_kitticaltech_takes_clips_at_their_starts(tmp_path: Path):
     np.save(tmp_path / 'train_idx.npy', np.array([20]))
     with pytest.raises(UserError, match='from 0 to 19'):
         KittiCaltech(str(tmp_path), 'train')
+
+
+STARTS = {
+    'floating point': np.array([1.5, 2.0]),
+    'text': np.array(['1', '2']),
+    'objects': np.array([{}, None], object),
+    'one number': np.array(3),
+    'two dimensions': np.array([[1]]),
+    'none': np.array([], int),
+    'more than frames': np.zeros(31, int),
+    'dates': np.array(['2026-01-01'], 'M8[D]'),
+    'fields': np.zeros(2, [('a', 'i4')]),
+    'complex': np.zeros(2, complex),
+}
+FRAMES = {
+    'integers': np.zeros((30, 8, 10, 3), np.uint8),
+    'no pixels': np.zeros((30, 0, 10, 3), np.float32),
+    'complex': np.zeros((30, 8, 10, 3), complex),
+    'grey': np.zeros((30, 8, 10), np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ('name', 'array'),
+    [*(('train_idx', a) for a in STARTS.values()), *(('train_data', a) for a in FRAMES.values())],
+    ids=[*STARTS, *(f'frames: {name}' for name in FRAMES)],
+)
+def test_arrays_of_other_types_are_one_line(tmp_path: Path, name: str, array: np.ndarray):
+    np.save(tmp_path / 'train_data.npy', np.zeros((30, 8, 10, 3), np.float32))
+    np.save(tmp_path / 'train_idx.npy', np.array([19, 4]))
+    np.save(tmp_path / f'{name}.npy', array, allow_pickle=True)
+    with pytest.raises(UserError, match=f'{name}.npy: expected') as raised:
+        KittiCaltech(str(tmp_path), 'train')
+    assert '\n' not in str(raised.value)
+
+
+HEADERS = {
+    'no header': b'1 2 3',
+    'a pickle': b'\x80\x04N.',
+    'an archive': b'PK\x05\x06' + bytes(18),
+    'no dict': b'\x93NUMPY\x01\x00\x02\x00[]',
+    'negative': b"\x93NUMPY\x01\x00\x46\x00{'descr':'<i4','fortran_order':False,'shape':(-1,)}",
+    'deep': b'\x93NUMPY\x02\x00\x20\x4e\x00\x00' + b'(' * 20_000,
+    'calls': b"\x93NUMPY\x01\x00\x10\x00__import__('os')",
+    'version 3': b'\x93NUMPY\x03\x00' + bytes(40),
+    'cut': b'\x93NUMPY\x01\x00\xff\x7f{',
+}
+
+
+@pytest.mark.parametrize('content', HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize('inside', [False, True], ids=['a file', 'an archive'])
+def test_malformed_headers_are_one_line(tmp_path: Path, content: bytes, inside: bool):
+    path = tmp_path / 'a'
+    with pytest.raises(UserError, match=f'{path}: expected') as raised:
+        if inside:
+            with zipfile.ZipFile(path, 'w') as archive:
+                archive.writestr('a.npy', content)
+            read_arrays(path, 'a')
+        else:
+            path.write_bytes(content)
+            map_array(path)
+    assert '\n' not in str(raised.value)
+
+
+def test_other_archives_are_one_line(tmp_path: Path):
+    whole = np.zeros((3, 4, 2, 8, 8), np.float32)
+    for arrays in (
+        dict(X_train=whole),
+        dict(X_train=whole, Y_train=whole.astype(int)),
+        dict(X_train=whole, Y_train=np.zeros((3, 4, 2, 8, 9), np.float32)),
+        dict(X_train=whole[:0], Y_train=whole[:0]),
+        dict(X_train=np.array('text'), Y_train=whole),
+    ):
+        np.savez(tmp_path / 'dataset.npz', **arrays)
+        with pytest.raises(UserError, match='dataset.npz: expected') as raised:
+            TaxiBJ(str(tmp_path), 'train')
+        assert '\n' not in str(raised.value)
+    np.savez_compressed(tmp_path / 'dataset.npz', X_train=whole, Y_train=np.asfortranarray(whole))
+    assert TaxiBJ(str(tmp_path), 'train')[0]['targets'].unique().tolist() == [0.5]

@@ -32,21 +32,26 @@ from ..tasks import FORMATS, TASKS
 from . import (
     read_coco,
     read_cvat,
+    read_dota,
     read_label_maps,
     read_label_studio,
     read_labelme,
+    read_panoptic,
     read_voc,
     read_yolo,
 )
 from .dataset import DataSet
 from .files import Tree
+from .unread_formats import unread_file, unread_format
 
 _MODULES: tuple[ModuleType, ...] = (
     read_coco,
+    read_panoptic,
     read_label_studio,
     read_labelme,
     read_cvat,
     read_voc,
+    read_dota,
     read_yolo,
     read_label_maps,
 )
@@ -84,7 +89,8 @@ def recognize(folder: Path, void: int | None = None) -> list[Found]:
         UserError: it is not a folder, or contains none of the formats.
     """
     if not folder.is_dir():
-        raise UserError(f'expected a folder with images and annotations, found none at {folder}')
+        found_file = unread_file(folder) if folder.is_file() else f', found none at {folder}'
+        raise UserError(f'expected a folder with images and annotations{found_file}')
     tree = Tree(folder.resolve())
     found = []
     for key, reader in READERS.items():
@@ -97,18 +103,9 @@ def recognize(folder: Path, void: int | None = None) -> list[Found]:
         shown = ', '.join(endings) or 'nothing'
         raise UserError(
             f'{folder}: expected annotations in one of these formats: {KNOWN}; found '
-            f'{len(tree.files)} files ending in {shown}{_unsupported(tree)}'
+            f'{len(tree.files)} files ending in {shown}{unread_format(tree)}'
         )
     return found
-
-
-def _unsupported(tree: Tree) -> str:
-    """A format that is known but not read, and the way out."""
-    if any(f.name == 'meta.json' for f in tree.files) and any(
-        f.parent.name == 'ann' for f in tree.ending('.json')
-    ):
-        return '; this is the format of Supervisely: export the project as COCO, YOLO or Pascal VOC'
-    return ''
 
 
 def _reading(

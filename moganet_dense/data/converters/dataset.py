@@ -18,6 +18,19 @@ MOST_CLASSES, MOST_KEYPOINTS = 20_000, 1000
 """Of a data set."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """The keypoints of a class.
+
+    Attributes:
+        names: of the keypoints.
+        skeleton: pairs of keypoint indices that are joined by a line.
+    """
+
+    names: list[str]
+    skeleton: list[tuple[int, int]] = field(default_factory=list)
+
+
 @dataclass
 class Instance:
     """One annotated object.
@@ -30,6 +43,7 @@ class Instance:
         keypoints: x, y, visibility of each keypoint; visibility 0 (not labelled), 1 (hidden) or 2.
         crowd: a region to ignore: a crowd, or an object marked as difficult.
         area: in pixels, if the source has it; else the area of the mask or box is used.
+        stuff: a region that is not counted in objects, such as sky: part of label maps alone.
     """
 
     label: str
@@ -39,6 +53,7 @@ class Instance:
     keypoints: list[float] | None = None
     crowd: bool = False
     area: float | None = None
+    stuff: bool = False
 
 
 @dataclass
@@ -112,6 +127,8 @@ class DataSet:
         skeleton: pairs of keypoint indices that are joined by a line.
         swaps: index of the keypoint that each becomes when the image is flipped, if the
             source defines it.
+        layouts: keypoints of each class, if classes may have different ones.
+        has_stuff: the pixels of no instance are of no class: they are not the background.
         left_out: annotations and images that could not be converted.
         changed: what was converted to another form.
         colours: of label maps: the colour or number of each class.
@@ -124,6 +141,8 @@ class DataSet:
     keypoints: list[str] = field(default_factory=list)
     skeleton: list[tuple[int, int]] = field(default_factory=list)
     swaps: list[int] | None = None
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    has_stuff: bool = False
     left_out: Tally = field(default_factory=Tally)
     changed: Tally = field(default_factory=Tally)
     colours: dict[Any, int] | None = None
@@ -141,6 +160,12 @@ class DataSet:
             if len(self.classes) > MOST_CLASSES:
                 self.require_names()
         return name
+
+    def use_layout(self, label: str | None) -> None:
+        """Takes the keypoints of a class, if it has its own."""
+        if label in self.layouts:
+            self.keypoints = self.layouts[label].names
+            self.skeleton = self.layouts[label].skeleton
 
     def require_names(self) -> None:
         """Checks the number and the lengths of the names of classes and keypoints.
@@ -165,12 +190,15 @@ class DataSet:
         if any(sample.labels for sample in self.samples):
             return ['labels']
         instances = [one for sample in self.samples for one in sample.instances]
+        things = [one for one in instances if not one.stuff]
         found = []
         if self.keypoints and any(one.keypoints for one in instances):
             found.append('keypoints')
+        if any(one.polygons or one.runs for one in things):
+            found.append('masks')
         if any(one.polygons or one.runs for one in instances):
-            found += ['masks', 'labels']
-        return [*found, 'boxes'] if instances else []
+            found.append('labels')
+        return [*found, 'boxes'] if things else found
 
     def share(self, task: str) -> Share:
         """The share of instances with keypoints, among those of the classes that have some, or
@@ -179,7 +207,8 @@ class DataSet:
         Args:
             task: 'keypoints' or 'masks'.
         """
-        pairs = [(sample, one) for sample in self.samples for one in sample.instances]
+        pairs = [(sample, one) for sample in self.samples for one in sample.instances
+                 if not one.stuff]  # fmt: skip
         if task == 'keypoints':
             having = [(s, one) for s, one in pairs if any((one.keypoints or ())[2::3])]
             labels = {one.label for _, one in having}

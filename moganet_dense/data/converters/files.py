@@ -34,6 +34,7 @@ class Tree:
     Attributes:
         root: the folder.
         files: all files below it, sorted; hidden ones and those of macOS archives are left out.
+        listed: the same as a set.
         texts: text files, by their path in lower case.
         ambiguous: names that annotations state and several images have, none nearer than others.
     """
@@ -42,6 +43,7 @@ class Tree:
         self.root = root
         self.files = sorted(_walk(root))
         self.ambiguous: set[str] = set()
+        self.listed = set(self.files)
         self._images: dict[str, list[Path]] = defaultdict(list)
         self.texts: dict[Path, Path] = {}
         for file in self.files:
@@ -58,7 +60,11 @@ class Tree:
         """All images."""
         return [file for file in self.files if file.suffix.lower() in IMAGE_SUFFIXES]
 
-    def find_image(self, stated: str, beside: Path) -> Path | None:
+    def listed_as(self, name: str) -> list[Path]:
+        """The images of a name, ignoring case."""
+        return self._images.get(_key(name), [])
+
+    def find_image(self, stated: str, beside: Path, without: Path | None = None) -> Path | None:
         """The image that an annotation names.
 
         The stated path is tried first. Then the image below the root that shares the most trailing
@@ -69,6 +75,7 @@ class Tree:
         Args:
             stated: path or URL, with slashes of either kind.
             beside: the annotation file.
+            without: an image that it is not.
         """
         stated = unquote(stated.split('?d=')[-1])
         parts = [p for p in PureWindowsPath(stated).parts if p not in ('.', '..', '\\', '/')]
@@ -76,9 +83,10 @@ class Tree:
             return None
         for base in (beside.parent, self.root):
             direct = base.joinpath(*PureWindowsPath(stated).parts)
-            if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct):
+            if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct) and direct != without:
                 return direct if '..' not in direct.parts else direct.resolve()
-        return self._nearest(self._images.get(_key(parts[-1]), []), parts, beside)
+        candidates = [file for file in self.listed_as(parts[-1]) if file != without]
+        return self._nearest(candidates, parts, beside)
 
     def same_stem(self, stem: str, beside: Path) -> Path | None:
         """The image of a name without its ending; likewise."""

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,41 @@ _IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33
 CITYSCAPES = {0: Table(_TRAIN, list(range(19))), 2: Table(_TRAIN, _IDS), 1: Table()}
 """Classes of Cityscapes by the kind of map: training indices (0) or raw ones (2)
 (https://github.com/mcordts/cityscapesScripts/blob/master/cityscapesscripts/helpers/labels.py)."""
+
+
+_VOC = ['background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat',
+        'chair', 'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant',
+        'sheep', 'sofa', 'train', 'tvmonitor']  # fmt: skip
+
+
+def is_voc(tree: Tree) -> bool:
+    """Whether it is Pascal VOC itself, not a data set in its layout: by the names of folders."""
+    folders = {part for file in tree.files for part in file.parts[:-1]}
+    return 'SegmentationClass' in folders and any(re.match(r'VOC20\d\d', name) for name in folders)
+
+
+def voc(found: Iterable[Any]) -> Table:
+    """Pascal VOC's classes, by number or by colour; no table if there are others.
+
+    The colour of a class has the bits of its number, three at a time, as the highest bits of red,
+    green and blue (VOCdevkit, VOClabelcolormap.m).
+
+    Args:
+        found: the numbers or colours in the label maps.
+    """
+    values: list[Any] = list(range(len(_VOC)))
+    if any(isinstance(value, tuple) for value in found):
+        values = [_voc_colour(number) for number in values]
+    grey = {colour[0] for colour in values if isinstance(colour, tuple) and len(set(colour)) == 1}
+    fits = all(value in (*values, *grey, VOID, _BORDER) for value in found)
+    return Table(_VOC, values) if fits else Table()
+
+
+def _voc_colour(number: int) -> tuple[int, int, int]:
+    red, green, blue = (
+        sum((number >> 3 * i + channel & 1) << 7 - i for i in range(3)) for channel in range(3)
+    )
+    return red, green, blue
 
 
 def read(tree: Tree) -> Table:

@@ -8,13 +8,13 @@ backslashes or of its upload folder, width and height before the EXIF rotation.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..annotations import decode_runs, is_number
 from . import geometry
-from .dataset import DataSet, Instance, Sample
+from .dataset import DataSet, Instance, Layout, Sample
 from .files import Tree, read_json, split_named
 from .instances import add, list_missing, open_sample
 
@@ -24,9 +24,29 @@ _OF_CVAT = ('rotation', 'occluded', 'track_id', 'keyframe')
 """Attributes that CVAT writes for every annotation; others are the user's."""
 
 
+PANOPTIC = 'segments_info'
+"""Key of the annotations in panoptic files, which read_panoptic.py reads."""
+
+
 def find(tree: Tree) -> list[Path]:
     """The annotation files: JSON with images, annotations and categories."""
-    return [file for file in tree.ending('.json') if _is_coco(file)]
+    return coco_files(tree)
+
+
+def coco_files(tree: Tree, panoptic: bool = False) -> list[Path]:
+    """COCO's JSON files of a tree: either the panoptic ones or the others."""
+    return [f for f in tree.ending('.json') if is_panoptic(f) == panoptic and _is_coco(f)]
+
+
+def is_panoptic(file: Path) -> bool:
+    """Whether the text of a JSON file has the key of panoptic annotations."""
+    with file.open('rb') as stream:
+        last = b''
+        while block := stream.read(1 << 24):
+            if f'"{PANOPTIC}"'.encode() in last + block:
+                return True
+            last = block[-len(PANOPTIC) - 2 :]
+    return False
 
 
 def _is_coco(file: Path) -> bool:
@@ -46,11 +66,11 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
     """All annotation files; files of one split are merged by the names of images and classes."""
     data = DataSet(NAME)
     contents = [(file, _objects(data, read_json(file), file)) for file in files]
-    _choose_layout(data, contents)
+    _take_layouts(data, contents)
     samples: dict[Path, Sample] = {}
     for file, content in contents:
-        names = _class_names(data, content, file)
-        rows = _by_image(content['annotations'])
+        names = class_names(data, content['categories'], content['annotations'], file)
+        rows = by_image(content['annotations'])
         split = split_named(file, tree.root)
         listed = set()
         for image in content['images']:
@@ -73,7 +93,14 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
             what = 'annotations whose image_id is not in the file'
             data.left_out.add(what, f'{file}: image_id {key}', len(rows[key]))
     data.samples = list(samples.values())
+    _use_layout(data)
     return data
+
+
+def _use_layout(data: DataSet) -> None:
+    """Takes the layout of the first class with keypoints, until a class is chosen."""
+    used = {one.label for sample in data.samples for one in sample.instances if one.keypoints}
+    data.use_layout(next((label for label in data.layouts if label in used), None))
 
 
 def _objects(data: DataSet, content: dict, file: Path) -> dict[str, list[dict]]:
@@ -100,19 +127,20 @@ def _merge(data: DataSet, sample: Sample, earlier: int, file: Path) -> None:
     sample.instances = kept
 
 
-def _choose_layout(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
-    """Takes keypoint names and skeleton from the category that has them."""
+def _take_layouts(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
+    """Takes keypoint names and skeletons from the categories that have them, each its own."""
     for _, content in contents:
         for category in content['categories']:
-            if isinstance(names := category.get('keypoints'), list) and names:
-                data.keypoints = [str(name) for name in names]
-                data.skeleton = list(_links(data, category.get('skeleton')))
-                return
+            label = str(category.get('name', '')).strip()
+            names = category.get('keypoints')
+            if isinstance(names, list) and names and label not in data.layouts:
+                links = list(_links(data, category.get('skeleton'), len(names)))
+                data.layouts[label] = Layout([str(name) for name in names], links)
 
 
-def _links(data: DataSet, links: Any) -> Iterator[tuple[int, int]]:
+def _links(data: DataSet, links: Any, count: int) -> Iterator[tuple[int, int]]:
     """Pairs of keypoints, from 0 on, of pairs from 1 on."""
-    known = range(1, len(data.keypoints) + 1)
+    known = range(1, count + 1)
     for link in links if isinstance(links, list) else ():
         pair = isinstance(link, list) and len(link) == 2 and all(type(n) is int for n in link)
         if pair and link[0] in known and link[1] in known:
@@ -121,13 +149,16 @@ def _links(data: DataSet, links: Any) -> Iterator[tuple[int, int]]:
             data.left_out.add('links of the skeleton between keypoints that are none', link)
 
 
-def _class_names(data: DataSet, content: dict, file: Path) -> dict[str, str]:
-    """Names by category id. Ids are compared as text: some exports write them so."""
-    used = Counter(str(row.get('category_id')) for row in content['annotations'])
-    parents = {str(c.get('supercategory', '')).strip() for c in content['categories']}
-    stated = Counter(str(c.get('name', '')).strip() for c in content['categories'])
+def class_names(
+    data: DataSet, categories: Sequence[dict], rows: Iterable[dict], file: Path
+) -> dict[str, str]:
+    """Names by category id, of the annotations ``rows``. Ids are compared as text: some exports
+    write them so."""
+    used = Counter(str(row.get('category_id')) for row in rows)
+    parents = {str(c.get('supercategory', '')).strip() for c in categories}
+    stated = Counter(str(c.get('name', '')).strip() for c in categories)
     names: dict[str, str] = {}
-    for category in content['categories']:
+    for category in categories:
         key, name = str(category.get('id')), str(category.get('name', '')).strip()
         root = category.get('supercategory') in ('none', None, '')
         if not used[key] and ((root and name in parents) or stated[name] > 1):
@@ -137,7 +168,8 @@ def _class_names(data: DataSet, content: dict, file: Path) -> dict[str, str]:
     return names
 
 
-def _by_image(rows: Iterable[dict]) -> dict[str, list[dict]]:
+def by_image(rows: Iterable[dict]) -> dict[str, list[dict]]:
+    """Annotations by the id of their image, as text."""
     found: dict[str, list[dict]] = {}
     for row in rows:
         found.setdefault(str(row.get('image_id')), []).append(row)
@@ -156,10 +188,6 @@ def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sa
 def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], file: Path) -> None:
     where = f'id {row.get("id")!r} of {file}'
     label = names.get(str(row.get('category_id')))
-    if isinstance(row.get('segments_info'), list):
-        what = 'panoptic segments; use the annotations of instances or stuff'
-        data.left_out.add(what, f'{file}, {row.get("file_name")}', len(row['segments_info']))
-        return
     if label is None:
         data.left_out.add('annotations whose category_id is not in the file', where)
         return
@@ -222,10 +250,10 @@ def _take_keypoints(data: DataSet, one: Instance, row: dict, where: str) -> None
     values = row.get('keypoints')
     if not isinstance(values, list) or not values:
         return
-    if not data.keypoints:
-        data.keypoints = [f'keypoint_{i}' for i in range(len(values) // 3)]
-    if len(values) != 3 * len(data.keypoints) or not all(map(is_number, values)):
-        what = f'annotations whose keypoints are not {len(data.keypoints)} times x, y, visibility'
+    unnamed = [f'keypoint_{i}' for i in range(len(values) // 3)]
+    count = len(data.layouts.setdefault(one.label, Layout(unnamed)).names)
+    if len(values) != 3 * count or not all(map(is_number, values)):
+        what = f'annotations whose keypoints are not {count} times x, y, visibility'
         data.left_out.add(what, where)
         return
     one.keypoints = [float(value) for value in values]

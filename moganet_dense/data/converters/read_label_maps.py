@@ -11,16 +11,19 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ...utils.errors import UserError, reason_of
+from ...utils.regular_files import read_regular
 from . import label_names
 from .dataset import DataSet
 from .files import Tree, split_named
 from .instances import open_sample
+from .read_voc import image_sets
 
 NAME = 'label maps'
 VOID = 255
@@ -39,7 +42,8 @@ _LABEL_ENDING = re.compile(
 _IMAGE_ENDING = re.compile(r'_(leftimg8bit|img|image|rgb)$', re.IGNORECASE)
 _START = re.compile(r'^(masks?|labels?|seg|gt|images?|img)[_.-]?(?=.)', re.IGNORECASE)
 _OTHER = re.compile(
-    r'(_color|_colour|_instanceids|_instances|_viz|_overlay)$|segmentationobject', re.IGNORECASE
+    r'(_color|_colour|_instanceids|_instances|_viz|_overlay)$|segmentationobject|^panoptic(_|$)',
+    re.IGNORECASE,
 )
 MOST_COLOURS = 256
 
@@ -124,6 +128,7 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
     for labels in _pairs(tree)[1]:
         data.left_out.add('label maps without an image', labels)
     found: Counter = Counter()
+    splits = image_sets(tree, 'Segmentation')
     for image, labels in pairs:
         if labels.suffix.lower() in ('.jpg', '.jpeg'):
             raise UserError(
@@ -138,7 +143,8 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
             continue
         found.update(values)
         sample.labels = labels
-        sample.split = split_named(image, tree.root) or split_named(labels, tree.root)
+        sample.split = (splits.get(image.stem) or split_named(image, tree.root)
+                        or split_named(labels, tree.root))  # fmt: skip
         data.samples.append(sample)
     colours = {value for value in found if isinstance(value, tuple)}
     if len(colours) > MOST_COLOURS:
@@ -148,6 +154,8 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
             'photographs?'
         )
     table = label_names.read(tree)
+    if not table.names and label_names.is_voc(tree):
+        table = label_names.voc(found)
     if any(_rank(labels) != 1 for _, labels in pairs):
         table = label_names.CITYSCAPES[_rank(pairs[0][1])]
     if void is not None and void not in found:
@@ -190,10 +198,10 @@ def load(file: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Pillow's limit of pixels
-            with Image.open(file) as image:
+            with Image.open(BytesIO(read_regular(file))) as image:
                 array = np.asarray(image)
     except Exception as error:  # Pillow raises many kinds
-        reason = reason_of(error)
+        reason = getattr(error, 'strerror', None) or reason_of(error)
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
     if array.dtype == bool:
         return array.astype(np.uint8)

@@ -48,7 +48,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         if root.tag == 'annotation':
             roots.append((file, root))
     origin = 0.0 if _counts_from_zero(root for _, root in roots) else 1.0
-    splits = _image_sets(tree)
+    splits = image_sets(tree)
     for file, root in roots:
         stated = _text(root, 'filename') or file.with_suffix('.jpg').name
         image = tree.find_image(stated, file) or tree.same_stem(file.stem, file)
@@ -89,12 +89,20 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _image_sets(tree: Tree) -> dict[str, str]:
-    """Split by name, from ImageSets/Main or ImageSets/Segmentation; trainval alone defines none."""
+def image_sets(tree: Tree, folder: str = 'Main') -> dict[str, str]:
+    """Split by name, from a folder of ImageSets, or all if it has no such; trainval alone defines
+    none.
+
+    Args:
+        tree: the data set's files.
+        folder: Main, or Segmentation.
+    """
     found: dict[str, str] = {}
+    lists = [f for f in tree.ending('.txt') if 'ImageSets' in f.relative_to(tree.root.parent).parts]
+    lists = [f for f in lists if f.parent.name == folder] or lists
     for split in ('test', 'val', 'train'):
-        for file in tree.ending(f'{split}.txt'):
-            if file.name.lower() == f'{split}.txt' and 'ImageSets' in file.parts:
+        for file in lists:
+            if file.name.lower() == f'{split}.txt':
                 for line in read_text(file).splitlines():
                     if words := line.split():
                         found[Path(words[0]).stem if '.' in words[0] else words[0]] = split

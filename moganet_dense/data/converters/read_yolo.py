@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ...utils.errors import UserError
@@ -90,7 +90,9 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     """The data set of the first description, or of the folders."""
     data = DataSet(NAME)
     described = _description(files[0]) if files[0].suffix in ('.yaml', '.yml') else None
-    layout = _from_description(tree, files[0], described) if described else _from_folders(tree)
+    layout = (
+        _from_description(data, tree, files[0], described) if described else _from_folders(tree)
+    )
     labels = {image: label_file(tree, image) for image, _ in layout.images}
     rows = {image: list(_rows(data, file)) for image, file in labels.items()}
     _count_rest(data, tree, set(labels.values()))
@@ -136,7 +138,7 @@ def _count_from_1(data: DataSet, layout: _Layout, rows: dict[Path, list]) -> Non
         layout.names = {i + 1: name for i, name in layout.names.items()}
 
 
-def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
+def _from_description(data: DataSet, tree: Tree, file: Path, content: dict) -> _Layout:
     names = content['names']
     pairs = dict(names.items() if isinstance(names, dict) else enumerate(names))
     layout = _Layout({_whole(key, file): _name(name, file) for key, name in pairs.items()})
@@ -149,13 +151,25 @@ def _from_description(tree: Tree, file: Path, content: dict) -> _Layout:
                     file.parent)  # fmt: skip
     for split in SPLITS:
         stated = content.get(split) or content.get({'val': 'valid'}.get(split, split)) or []
-        for one in stated if isinstance(stated, list) else [stated]:
-            layout.images += [(image, split) for image in _images_at(tree, base, str(one), file)]
+        for one in _flat(stated):
+            images = [(image, split) for image in _images_at(tree, base, one, file)]
+            if not images and split != 'test':  # which Roboflow names if there is none
+                data.left_out.add('folders or lists of data.yaml without images', f'{split}: {one}')
+            layout.images += images
     seen: set[Path] = set()
     layout.images = [p for p in layout.images if not (p[0] in seen or seen.add(p[0]))]
     if not layout.images:
         layout.images = _from_folders(tree).images
     return layout
+
+
+def _flat(stated: Any) -> Iterator[str]:
+    """The paths of a split: one, or lists of them."""
+    if not isinstance(stated, list):
+        yield str(stated)
+        return
+    for one in stated:
+        yield from _flat(one)
 
 
 def _whole(key: Any, file: Path) -> int:
@@ -193,9 +207,13 @@ def _take_keypoints(layout: _Layout, content: dict, file: Path) -> None:
 
 
 def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path]:
-    """Images of a folder or a list; Roboflow's ``../train/images`` is next to data.yaml."""
-    below = stated.replace('\\', '/').lstrip('./')
-    for target in (base / stated, file.parent / stated, base / below, file.parent / below):
+    """Images of a folder or a list; Roboflow's ``../train/images`` is next to data.yaml, and of a
+    path on another machine the end counts."""
+    parts = [p for p in PureWindowsPath(stated).parts if p not in ('.', '..', '\\', '/')]
+    absolute = stated.startswith('/') or bool(PureWindowsPath(stated).drive)
+    below = [Path(*parts[i:]) for i in range(len(parts) if absolute else min(1, len(parts)))]
+    ends = [folder / end for end in below for folder in (base, file.parent)]
+    for target in (base / stated, file.parent / stated, *ends):
         target = Path(os.path.normpath(target))
         if is_folder(target):
             inside = Tree(target.resolve()).images()

@@ -5,12 +5,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ...utils.regular_files import read_regular
 from .dataset import DataSet, Sample
 
 NEAR = 3
@@ -124,9 +126,10 @@ def _same(keys: Sequence) -> list[tuple[int, int]]:
 def _fingerprint(file: Path) -> tuple[bytes, int | None]:
     """Digest of a file's content, and the fingerprint of the image: 64 signs of differences
     between neighbours in a grey image of 9 x 8; None if it cannot be decoded or is uniform."""
-    digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
+    content = read_regular(file)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
     try:
-        with Image.open(file) as image:
+        with Image.open(BytesIO(content)) as image:
             image.draft('L', (72, 64))
             small = np.asarray(image.convert('L').resize((9, 8), Image.Resampling.BOX), int)
     except Exception:  # Pillow raises many kinds; the check reports such a file

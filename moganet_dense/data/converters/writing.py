@@ -62,7 +62,7 @@ def _row(one: Instance, task: str, keypoints: int) -> dict[str, Any]:
     row: dict[str, Any] = dict(bbox=[_n(x), _n(y), _n(w), _n(h)], iscrowd=int(one.crowd))
     row['area'] = _n(_area(one, w * h))
     if one.runs:
-        row['segmentation'] = one.runs
+        row['segmentation'] = dict(one.runs, counts=[int(n) for n in one.runs['counts']])
     elif one.polygons:
         row['segmentation'] = [[_n(n) for n in outline] for outline in one.polygons]
     elif task == 'masks':
@@ -118,11 +118,12 @@ def label_files(data: DataSet, root: Path, folder: Path) -> dict[Path, bytes]:
 def index_map(data: DataSet, sample: Sample) -> np.ndarray:
     """The label map of a sample, (H, W) uint8: from its file, or drawn from its outlines.
 
-    If drawn, 0 is the background and later instances cover earlier ones.
+    If drawn, pixels of no instance are 0, the background, or void beside stuff; and later
+    instances cover earlier ones.
     """
     if sample.labels:
         return label_maps.indices(label_maps.load(sample.labels), data.colours or {})
-    out = np.zeros(sample.size[::-1], np.uint8)
+    out = np.full(sample.size[::-1], label_maps.VOID if data.has_stuff else 0, np.uint8)
     for one in sample.instances:
         value = label_maps.VOID if one.crowd else data.classes.index(one.label)
         out[mask(one, sample.size)] = value
@@ -150,14 +151,18 @@ def _png(labels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def require_new(paths: Sequence[Path]) -> None:
-    """Checks that none of the paths exists.
+def require_new(paths: Sequence[Path], option: str) -> None:
+    """Checks that there is nothing at any of the paths, not even a link that leads nowhere.
+
+    Args:
+        paths: to be written.
+        option: by which another path is chosen, for the message.
 
     Raises:
-        UserError: one of the paths exists.
+        UserError: there is something.
     """
-    if there := [path for path in paths if path.exists()]:
+    if there := [path for path in paths if os.path.lexists(path)]:
         raise UserError(
-            f'{there[0]} exists already and is not overwritten: pass '
-            'another --name, or move it away'
+            f'{there[0]} exists already and is not overwritten: pass another {option}, or move it '
+            'away'
         )

@@ -165,6 +165,29 @@ def test_an_upload_to_label_studio_has_underscores(tmp_path):
     assert data.samples[0].instances[0].box == (10, 5, 20, 30)
 
 
+def test_classes_with_keypoints_of_their_own(tmp_path, monkeypatch):
+    """Each class has its names, number and skeleton; --boxes-class chooses."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(4):
+        image(tmp_path / f'data/{i}.jpg', i)
+    hand = dict(id=1, name='hand', keypoints=['wrist', 'tip'], skeleton=[[1, 2]])
+    cup = dict(id=2, name='cup', keypoints=['rim', 'base', 'handle'], skeleton=[[2, 3]])
+    rows = [row(i, keypoints=[11, 6, 2, 12, 7, 1]) for i in range(4)]
+    rows += [row(i, 2, keypoints=[11, 6, 2, 12, 7, 1, 13, 8, 2]) for i in range(4)]
+    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(4)]
+    write(tmp_path / 'data/a.json', dict(images=images, annotations=rows, categories=[hand, cup]))
+    assert not reasons(read(tmp_path / 'data'))
+    with pytest.raises(UserError, match="'hand', 'cup'; choose one with --boxes-class NAME"):
+        init('data')
+    for name, points, links in (('cup', cup['keypoints'], [(1, 2)]),
+                                ('hand', hand['keypoints'], [(0, 1)])):  # fmt: skip
+        data = init('data', boxes_class=name, name=name).data
+        assert (data.keypoints, data.skeleton) == (points, links)
+        (category,) = json.loads(Path(name, 'train.json').read_text())['categories']
+        assert category['keypoints'] == points
+        assert repr(points[-1]) in Path(name, 'keypoints.py').read_text()
+
+
 def people(folder: Path, *having: bool, outline: bool = False) -> None:
     """An image with one person each, with or without keypoints (or an outline)."""
     more = dict(segmentation=[[10, 5, 30, 5, 30, 35]]) if outline else {}
@@ -305,6 +328,39 @@ def test_yolo_images_elsewhere(tmp_path):
     assert labels(read(tmp_path / 'yaml')) == {'0.jpg': ['ball']}
 
 
+@pytest.mark.parametrize(
+    'stated',
+    [
+        'path: /content/datasets/balls\ntrain: /content/datasets/balls/{}\nval: /content/balls/{}',
+        'path: D:\\data\\balls\ntrain: D:\\data\\balls\\{}\nval: D:\\data\\balls\\{}',
+        'train: [[{}]]\nval:\n  - [{}]',
+        'train: /home/me/first.txt\nval: [other.txt]',
+    ],
+)
+def test_yolo_paths_of_another_machine_and_nested_lists(stated, tmp_path):
+    """The ends of paths count; in lists of images, too."""
+    for i, name in enumerate('abc'):
+        folder = 'first' if name < 'c' else 'other'
+        image(tmp_path / f'images/{folder}/{name}.jpg', i)
+        write(tmp_path / f'labels/{folder}/{name}.txt', '0 0.5 0.5 0.2 0.4')
+    write(tmp_path / 'first.txt', '/home/me/images/first/a.jpg\nC:\\d\\images\\first\\b.jpg\n')
+    write(tmp_path / 'other.txt', './images/other/c.jpg\n')
+    text = stated.format('images/first', 'images/other') + '\nnames: [ball]\n'
+    write(tmp_path / 'data.yaml', text)
+    data = read(tmp_path)
+    assert {s.file.stem: s.split for s in data.samples} == dict(a='train', b='train', c='val')
+    assert not reasons(data) and sum(len(s.instances) for s in data.samples) == 3
+
+
+def test_a_folder_of_yolo_that_is_missing_is_counted(tmp_path):
+    yolo(tmp_path, ['0 0.5 0.5 0.2 0.4'] * 2)
+    write(tmp_path / 'data.yaml', 'train: images\nval: valid/images\nnames: [ball]\n')
+    data = read(tmp_path)
+    assert data.left_out.lines() == [
+        '1 folders or lists of data.yaml without images (first: val: valid/images)'
+    ]
+
+
 # Several formats ---------------------------------------------------------------------------------
 
 
@@ -325,8 +381,44 @@ def test_another_format_of_the_folder_is_named_with_its_option(tmp_path, monkeyp
 
 def test_each_format_has_a_name():
     assert [reader.__name__.rpartition('read_')[2] for reader in READERS.values()] == [
-        'coco', 'label_studio', 'labelme', 'cvat', 'voc', 'yolo', 'label_maps'
+        'coco', 'panoptic', 'label_studio', 'labelme', 'cvat', 'voc', 'dota', 'yolo', 'label_maps'
     ]  # fmt: skip
+
+
+# DOTA --------------------------------------------------------------------------------------------
+
+
+def test_dota(tmp_path):
+    """Corners become an outline and the box around it; difficult ones are regions to ignore."""
+    head = 'imagesource:GoogleEarth\ngsd:0.146\n'
+    turned = '20.0 5.0 30.0 15.0 20.0 25.0 10.0 15.0'
+    texts = {
+        'P0': f'{head}{turned} small-vehicle 0\n{turned} plane 1\n',
+        'P1': '10 5 20 5 20 9 10 9 plane 0\n1 2 3 plane 0\n900 5 950 5 950 9 900 9 ship 0\n',
+        'P2': head,
+        'P3': f'{turned} plane\n',
+    }
+    for i, name in enumerate(texts):
+        image(tmp_path / ('val' if name == 'P3' else 'train') / f'images/{name}.png', i)
+    for name, text in texts.items():
+        write(tmp_path / ('val' if name == 'P3' else 'train') / f'labelTxt/{name}.txt', text)
+    write(tmp_path / 'train/labelTxt/gone.txt', f'{turned} plane 0\n')
+    (found,) = recognize(tmp_path)
+    data = found.read()
+    assert found.key == 'dota' and data.classes == ['plane', 'small-vehicle']
+    first = data.samples[0]
+    (vehicle, plane) = first.instances
+    assert (vehicle.label, vehicle.box, vehicle.crowd) == ('small-vehicle', (10, 5, 20, 20), False)
+    assert vehicle.polygons == [[20, 5, 30, 15, 20, 25, 10, 15]] and plane.crowd
+    assert labels(data) == {
+        'P0.png': ['small-vehicle', 'plane'], 'P1.png': ['plane'], 'P2.png': [], 'P3.png': ['plane']
+    }  # fmt: skip
+    assert [sample.split for sample in data.samples] == ['train', 'train', 'train', 'val']
+    assert reasons(data) == {
+        'lines that are not eight numbers, a class and a digit': 1,
+        'outlines without an area': 1, 'annotations outside their image': 1,
+        'images that are listed but missing': 1, 'annotations of missing images': 1,
+    }  # fmt: skip
 
 
 # Label maps --------------------------------------------------------------------------------------
@@ -403,24 +495,3 @@ def test_label_maps_without_an_image_are_counted_and_the_reverse(tmp_path):
     assert reasons(read(tmp_path)) == {
         'label maps without an image': 1, 'images without annotations of this format': 1
     }  # fmt: skip
-
-
-# What is not read -------------------------------------------------------------------------------
-
-
-def test_panoptic_segments_are_counted(tmp_path):
-    image(tmp_path / 'a.jpg')
-    segments = [dict(id=i, category_id=1, area=4, bbox=[1, 1, 2, 2]) for i in (7, 8)]
-    rows = [dict(image_id=1, file_name='a.png', segments_info=segments)]
-    images = [dict(id=1, file_name='a.jpg')]
-    write(tmp_path / 'a.json', dict(images=images, annotations=rows, categories=[CATEGORY]))
-    with pytest.raises(UserError, match='2 panoptic segments; use the annotations of instances'):
-        read(tmp_path)
-
-
-def test_supervisely_is_named(tmp_path):
-    image(tmp_path / 'ds0/img/a.jpg')
-    write(tmp_path / 'ds0/ann/a.jpg.json', dict(objects=[], tags=[], size=dict(height=5, width=5)))
-    write(tmp_path / 'meta.json', dict(classes=[], tags=[]))
-    with pytest.raises(UserError, match='Supervisely: export the project as COCO'):
-        recognize(tmp_path)

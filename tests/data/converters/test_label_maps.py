@@ -152,3 +152,33 @@ def test_outlines_are_drawn_as_label_maps():
     sample = Sample(Path('x'), (4, 2), [square, later, crowd])
     data = DataSet('x', [sample], ['background', 'a', 'b'])
     assert index_map(data, sample).tolist() == [[0, 1, 1, 255], [0, 1, 2, 0]]
+
+
+VOC_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128)}
+
+
+@pytest.mark.parametrize('in_colours', [False, True])
+def test_pascal_voc_itself(in_colours, tmp_path):
+    """Its names, its lists of ImageSets/Segmentation, and the drawn border, which is ignored."""
+    numbers = [0, 1, 15, 20, 0, 0, 0, 255]
+    folder = tmp_path / 'VOCdevkit/VOC2012'
+    for i, split in enumerate(('train', 'val')):
+        values = np.array(numbers).reshape(2, 4)
+        if in_colours:
+            colours = VOC_COLOURS | {255: (224, 224, 192)}
+            values = np.array([colours[n] for n in numbers]).reshape(2, 4, 3)
+        pair(folder / f'JPEGImages/{i}.jpg', folder / f'SegmentationClass/{i}.png', values)
+        for kind, name in (('Segmentation', split), ('Main', ('val', 'train')[i])):
+            file = folder / f'ImageSets/{kind}/{name}.txt'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f'{i}\n')
+    data = read(tmp_path)
+    assert len(data.classes) == 21 and data.classes[15] == 'person' and not data.changed.counts
+    assert [sample.split for sample in data.samples] == ['train', 'val']
+    assert maps(data) == {'0.jpg': numbers, '1.jpg': numbers}
+
+
+def test_other_numbers_in_the_layout_of_pascal_voc(tmp_path):
+    folder = tmp_path / 'VOC2012'
+    pair(folder / 'JPEGImages/a.jpg', folder / 'SegmentationClass/a.png', [0, 1, 40] + [0] * 5)
+    assert read(tmp_path).classes == ['label_0', 'label_1', 'label_40']
