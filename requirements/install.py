@@ -78,11 +78,10 @@ class Environment:
         Raises:
             SetupError: it is something else, or an environment of another stack.
         """
+        other = SetupError(f'{self.folder} was not made by this set-up; say VENV=another-folder')
         try:
             if not self.marker.exists() and self._others():
-                raise SetupError(
-                    f'{self.folder} was not made by this set-up; say VENV=another-folder'
-                )
+                raise other
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = (self.folder / LOCK).open('a')
         except OSError as error:
@@ -90,7 +89,7 @@ class Environment:
         self._alone()
         note = self.note()
         if note and note.get('made_by') != MADE_BY:
-            raise SetupError(f'{self.folder} was not made by this set-up; say VENV=another-folder')
+            raise other
         if note and note['kind'] != self.kind:
             raise SetupError(
                 f'{self.folder} holds the {note["kind"]} stack, not {self.kind}; remove it or say '
@@ -350,12 +349,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument('--stack', default='onedl', help='onedl (2026) or upstream (2024)')
     parser.add_argument('--python', default='', help='interpreter to make it with')
     parser.add_argument('--torch', default=variable('TORCH', ''), help='its version, such as 2.6.0')
-    parser.add_argument(
-        '--torch-index', default=variable('TORCH_INDEX', ''), help='index of other builds of torch'
-    )
-    parser.add_argument(
-        '--mmcv', default=variable('MMCV', ''), help='python (default) or compiled operators'
-    )
+    parser.add_argument('--torch-index', default=variable('TORCH_INDEX', ''), help='for builds')
+    parser.add_argument('--mmcv', default=variable('MMCV', ''), help='python (default) or compiled')
     return parser.parse_args()
 
 
@@ -388,9 +383,9 @@ def main() -> int:
         where = f': {error.filename}' if error.filename else f', in {env.folder}'
         print(f'error: {error.strerror or error}{where}', file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
         print('interrupted; the same command continues from here', file=sys.stderr)
-        return 130
+        return getattr(end, 'code', 130)
     finally:
         if env.child is not None:
             env.child.terminate()

@@ -61,6 +61,9 @@ FORMATS = [f'docs/{path.name}' for path in sorted((ROOT / 'docs').glob('format_*
     [
         ('docs/use.md', 8),
         ('docs/finetune.md', 8),
+        ('docs/train.md', 2),
+        ('docs/pose.md', 10),
+        ('docs/newcomers.md', 0),
         *((page, 5) for page in TASK_PAGES),
         *((page, 1) for page in FORMATS),
     ],

@@ -148,7 +148,7 @@ def test_an_interrupted_setup_continues_where_it_stopped(checkout, number, code)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
-    if number == signal.SIGINT:
+    if number != signal.SIGKILL:
         assert err == 'interrupted; the same command continues from here\n'
     assert set(checkout.steps()) == {'build', 'torch', 'train'}
     checkout.slow.unlink()  # after SIGKILL pip is an orphan that has the lock until it is done

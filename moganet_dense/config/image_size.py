@@ -50,12 +50,12 @@ def set_image_size(cfg: Config, side: int) -> str:
         raise UserError('--img-size: video has the size of its frames')
     before = trained_size(cfg)
     unit = _MULTIPLE.get(cfg.default_scope, 1)
-    factor = side / max(before)
-    after = tuple(side if n == max(before) else round(n * factor) for n in before)
-    if wrong := [n for n in after if n % unit or n < 32]:
+    factor, after = side / max(before), _in_proportion(before, side)
+    if wrong := _unfit(after, unit):
+        fits = ' or '.join(f'--img-size {n}' for n in _nearest(before, side, unit))
         raise UserError(
             f'--img-size {side}: expected multiples of {unit}, from 32, for {before[0]} x '
-            f'{before[1]} in proportion, found {wrong[0]}'
+            f'{before[1]} in proportion, found {wrong[0]}; nearest: {fits}'
         )
     for name in _LOADERS:
         if cfg.get(name):
@@ -67,6 +67,23 @@ def set_image_size(cfg: Config, side: int) -> str:
         cfg.codec = resized(cfg.codec, factor)
     sizes = (f'{size[0]} x {size[1]}' for size in (after, before))
     return f'--img-size {side}: {changed(*sizes)}'
+
+
+def _in_proportion(before: Sequence[int], side: int) -> tuple[int, ...]:
+    longer = max(before)
+    return tuple(side if n == longer else round(n * side / longer) for n in before)
+
+
+def _unfit(size: Sequence[int], unit: int) -> list[int]:
+    return [n for n in size if n % unit or n < 32]
+
+
+def _nearest(before: Sequence[int], side: int, unit: int) -> list[int]:
+    """The sides that fit next below and above, of those up to four times the size."""
+    sides = range(unit, max(4 * max(before), 2 * side) + 1, unit)
+    fit = [n for n in sides if not _unfit(_in_proportion(before, n), unit)]
+    below, above = [n for n in fit if n < side], [n for n in fit if n > side]
+    return [*below[-1:], *above[:1]]
 
 
 def resized(node: Any, factor: float) -> Any:

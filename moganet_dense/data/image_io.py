@@ -96,9 +96,11 @@ def decode(file: str | Path, color_type: str = 'color') -> np.ndarray:
     """
     content = read_whole(file)
     if len(content) >= LARGE_FILE and content.startswith(IN_PLACE):
+        del content  # beside the image it would take memory, too
         image = _decoded_in_place(file, color_type)
         if image is not None:
             return image
+        content = read_whole(file)
     return _decoded(content, str(file), color_type)
 
 

@@ -37,6 +37,9 @@ WRITTEN = '.checkpoints.json'
 """File in a folder of checkpoints: the run that wrote each of them."""
 RUN_ID = 'run_id'
 """Key of the run's name in the message hub, and so in the checkpoint."""
+FROM_WEIGHTS = 'without --resume, with --cfg-options load_from=PATH'
+"""How a training starts from the weights of a file."""
+
 OF_TRAINING = {'state_dict', 'optimizer', 'message_hub', 'meta'}
 """Keys of a checkpoint that can be resumed from."""
 
@@ -286,7 +289,7 @@ def read_training(path: str | os.PathLike) -> dict:
     if absent := OF_TRAINING - set(content):
         raise WeightsError(
             f'cannot resume: the file has no {", ".join(sorted(absent))}, only weights; '
-            'fine-tune from it with --cfg-options load_from=PATH'
+            f'fine-tune from it: {FROM_WEIGHTS}'
         )
     return content
 

@@ -33,12 +33,16 @@ def largest_batch(peak: Callable[[int], float], total: float) -> int:
         UserError: two samples do not fit.
     """
     try:
-        two, four = peak(2), peak(4)
+        two = peak(2)
     except torch.cuda.OutOfMemoryError:
         raise UserError(
-            '--auto-batch: four samples do not fit into the memory of this GPU; take --batch-size '
-            '2 or a smaller --img-size'
+            '--auto-batch: two samples do not fit into the memory of this GPU; take a smaller '
+            '--img-size, or --batch-size 1 in its place'
         ) from None
+    try:
+        four = peak(4)
+    except torch.cuda.OutOfMemoryError:
+        return 2
     each = max((four - two) / 2, 1.0)
     room = SHARE * total - (two - 2 * each)
     batch = 2
@@ -63,7 +67,9 @@ def find_batch(cfg: Config, processes: int = 1) -> int:
         UserError: there are several processes.
     """
     if processes > 1:
-        raise UserError('--auto-batch is for one process; find the batch with one, then set it')
+        raise UserError(
+            '--auto-batch is for one process; find the batch with one, then pass --batch-size'
+        )
     with one_line('--auto-batch cannot try a step'):
         step = training_step(cfg, 'cuda')
 

@@ -19,7 +19,7 @@ from ..utils.errors import UserError
 from ..utils.printable import printable
 from ..weights import loading  # imported as a module: import cycle
 from ..weights.state_dicts import WeightsError
-from .atomic_checkpoint import last_whole
+from .atomic_checkpoint import FROM_WEIGHTS, last_whole
 from .plain_checkpoint import PARTS, from_plain, to_plain
 from .resume_schema import check_schema
 
@@ -31,6 +31,10 @@ _NOT_TRAINED_BY = {'init_cfg', 'pretrained', 'test_cfg', 'with_cp', 'data_root',
                    'lazy_init', 'serialize_data'}  # fmt: skip
 """Config keys that do not change a resumed training."""
 _ABSENT = object()
+_NOTHING_LEFT = (
+    'nothing is left to train: the checkpoint is of epoch {}, iteration {}, the end of this one; '
+    'for more add --accept-changes and a larger --epochs'
+)
 _LOOPS = {'EpochBasedTrainLoop': 'ResumableEpochLoop', 'IterBasedTrainLoop': 'ResumableIterLoop'}
 
 
@@ -170,6 +174,8 @@ class ResumeCheckHook(Hook):
         if isinstance(meta := checkpoint.get('meta'), dict):
             meta.pop('config', None)  # mmengine's resume() would run this string
         if not runner._resume:
+            # the averages are in state_dict; mmpretrain's hook would load the others strictly
+            checkpoint.pop('ema_state_dict', None)
             return
         check_schema(checkpoint, loading.is_trusting())
         changed = []
@@ -177,7 +183,7 @@ class ResumeCheckHook(Hook):
             now = describe(runner.cfg, get_world_size())
             now['samples'] = len(runner.train_dataloader.dataset)
             changed = differences(before, now)
-        loading.check_fit(_model(runner), checkpoint['state_dict'])
+        _check_weights(runner, checkpoint)
         changed += [*_other_average(runner, checkpoint), *_other_optimizer(runner, checkpoint)]
         changed += _other_schedules(runner, checkpoint)
         _check_gradients(runner, checkpoint)
@@ -189,6 +195,23 @@ class ResumeCheckHook(Hook):
         if changed:
             print_log(f'resuming with changes: {"; ".join(changed)}', 'current', logging.WARNING)
             _follow_config(runner, checkpoint)
+        if meta['iter'] >= runner.max_iters:
+            print_log(_NOTHING_LEFT.format(meta['epoch'], meta['iter']), 'current', logging.WARNING)
+
+
+def _check_weights(runner, checkpoint: dict) -> None:
+    """Checks the weights against the model.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    try:
+        loading.check_fit(_model(runner), checkpoint['state_dict'])
+    except WeightsError as error:
+        raise WeightsError(
+            f'cannot resume: the checkpoint {error}; resume with the config that trained it, or '
+            f'start from the weights that fit: {FROM_WEIGHTS}'
+        ) from error
 
 
 def skip_pretrained(model: torch.nn.Module) -> None:
@@ -320,7 +343,7 @@ def _replay(runner, epochs: int, iterations: int) -> None:
     if any(getattr(s, 'need_val_args', False) for s in schedulers):
         raise UserError(
             'cannot resume with changes: a schedule follows the validation results; start again '
-            'from the weights with --cfg-options load_from=PATH'
+            f'from the weights: {FROM_WEIGHTS}'
         )
     length = -(-iterations // epochs) if epochs else 0
     with warnings.catch_warnings():

@@ -22,10 +22,12 @@ from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
 from ..utils.printable import printable
+from ..utils.spooled_images import spooled
 from ..writer import Writer, about
 from .look import look_at, naming
 from .person_boxes import PERSON, Boxes
 from .tally import Tally
+from .tiling import Tiled
 from .tracking import Tracks
 
 SKIPPED = 3
@@ -88,8 +90,7 @@ def predict(
             _progress(sum(map(len, sources))) as (advance, tell),
             stop.hurrying(),
         ):
-            read = frames(sources, getattr(model, 'color_type', 'color'))
-            for chunk in _chunks(ahead(read, 2 * batch_size), batch_size):
+            for chunk in _chunks(_read(model, sources, batch_size), batch_size):
                 for frame, result in _seen(model, chunk, batch_size, boxes):
                     if isinstance(frame, Fault):
                         skipped += 1
@@ -107,6 +108,18 @@ def predict(
             seconds = time.perf_counter() - start
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _read(
+    model: Callable[..., Any], sources: Sequence[Source], batch_size: int
+) -> Iterable[Frame | Fault]:
+    """Images, read ahead; of a model that looks at tiles one by one, large ones from a file."""
+    found = frames(sources, getattr(model, 'color_type', 'color'))
+    return map(_spooled, found) if isinstance(model, Tiled) else ahead(found, 2 * batch_size)
+
+
+def _spooled(frame: Frame | Fault) -> Frame | Fault:
+    return replace(frame, image=spooled(frame.image)) if isinstance(frame, Frame) else frame
 
 
 def _require_predictions(model: Callable[..., Any], classes: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 Objects that two tiles see are one: where the tiles overlap, both see the same part of them. Label
 maps are blended: each tile votes with the certainty of its label, and less towards its edge. Beside
-the image and the result, memory is that of a row of tiles.
+the result, memory is that of a row of tiles: large images are in a temporary file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from ..data.image_array import as_read
 from ..results import Detections, Result, Segmentation, confident
 from ..results.box_masks import BoxMasks, Part, part_of
 from ..utils.errors import UserError
+from ..utils.spooled_images import release, spooled
 
 ALIKE = 0.4
 """Overlap (IoU), within what two tiles share, from which two objects are one."""
@@ -61,6 +62,7 @@ class Tiled:
             )
         self.model, self.tile, self.overlap = model, tile, overlap
         self.task, self.classes = model.task, model.classes
+        self.color_type = getattr(model, 'color_type', 'color')
         if hasattr(model, 'frees_memory'):  # of exported files
             model.frees_memory = True
 
@@ -86,7 +88,7 @@ class Tiled:
         if isinstance(images, (list, tuple)):
             return [self(one, order=order, batch_size=batch_size, score_thr=score_thr)
                     for one in images]  # fmt: skip
-        image = as_read(images, order, getattr(self.model, 'color_type', 'color'))
+        image = spooled(as_read(images, order, self.color_type))
         run = self._labels if self.task == 'segmentation' else self._objects
         return confident(run(image, batch_size), score_thr)
 
@@ -97,6 +99,7 @@ class Tiled:
             batch = tiles[start : start + batch_size]
             cuts = [np.ascontiguousarray(image[t.top : t.bottom, t.left : t.right]) for t in batch]
             yield from zip(batch, self.model(cuts, order='bgr', batch_size=batch_size), strict=True)
+            release(image)
 
     def _objects(self, image: np.ndarray, batch_size: int) -> Detections:
         size, names = image.shape[:2], self.classes

@@ -79,7 +79,7 @@ def init(
     config, target = Path(f'{name}.py'), Path(name)
     if target.resolve() == root.resolve():
         target = Path(f'{name}_annotations')
-    require_new([config, target])
+    require_new([config, target], '--name')
     rare = [] if given else list(_rare(data, task, name))
     if task == 'keypoints':
         _keep_class(data, boxes_class)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import FULL, UserError, reason_of, room_for
+from .regular_files import require_regular
 
 _TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part(\.[a-z]+)?')
 
@@ -27,8 +28,10 @@ def replacing(target: Path, ending: str = '') -> Iterator[Path]:
     ``ending`` at the end, where what writes it expects one.
 
     Raises:
-        OSError: the folder cannot be written; ``target`` is unchanged.
+        OSError: the folder cannot be written, or ``target`` is a folder, a device or a FIFO; it is
+            unchanged.
     """
+    _require_replaceable(target)
     suffix = f'.part{ending}'
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix=suffix)
     os.close(handle)
@@ -95,13 +98,28 @@ def require_writable(path: Path) -> None:
     """Checks that a file can be written, before its content is computed.
 
     Raises:
-        UserError: it is a folder, or its folder is not writable.
+        UserError: it is a folder, a device or a FIFO, or its folder is not writable.
     """
-    if path.is_dir():
-        raise UserError(f'{path}: expected the name of a file to write, found a folder')
+    try:
+        _require_replaceable(path)
+    except OSError as error:
+        found = str(error.strerror).removeprefix('it is ')
+        raise UserError(f'{path}: expected the name of a file to write, found {found}') from None
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuses what would be lost if a file took its place: for root even /dev/null.
+
+    Raises:
+        OSError: it is a folder, a device, a FIFO, or /dev/stdout and the like.
+    """
+    if path.is_symlink() and os.readlink(path).startswith('/proc/'):
+        raise OSError(errno.EINVAL, 'it is a stream', os.fspath(path))
+    if path.exists():
+        require_regular(path)
 
 
 def is_full(error: OSError) -> bool:

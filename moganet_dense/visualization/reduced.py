@@ -8,6 +8,10 @@ import numpy as np
 
 from ..results import Detections, Panoptic, Poses, Segmentation
 from ..results.box_masks import BoxMasks, Part, part_of
+from ..utils.spooled_images import release
+
+_BAND = 256
+"""Rows that are made smaller at a time."""
 
 
 def reduced(image: np.ndarray, result: Any, factor: float) -> tuple[np.ndarray, Any]:
@@ -19,8 +23,23 @@ def reduced(image: np.ndarray, result: Any, factor: float) -> tuple[np.ndarray, 
         factor: at most 1.
     """
     size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return small, _reduced(result, size, factor)
+    return _smaller(image, size), _reduced(result, size, factor)
+
+
+def _smaller(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Averages of areas, in bands of rows, whose memory is given back where the image is in a file.
+    Bands start at whole rows, less than a row from where their areas do."""
+    width, height = size
+    small = np.empty((height, width, *image.shape[2:]), image.dtype)
+    for top in range(0, height, _BAND):
+        bottom = min(top + _BAND, height)
+        first, last = (round(n * image.shape[0] / height) for n in (top, bottom))
+        band = np.ascontiguousarray(image[first:last])
+        small[top:bottom] = cv2.resize(
+            band, (width, bottom - top), interpolation=cv2.INTER_AREA
+        ).reshape(bottom - top, width, *image.shape[2:])
+        release(image)
+    return small
 
 
 def _reduced(result: Any, size: tuple[int, int], factor: float) -> Any:

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 import pytest
 import uvicorn
-from forked import no_threads, of_bytes, run_command
+from forked import no_threads, of_bytes, of_files, run_command
 from PIL import Image
 from tiny_onnx import tiny_detector
 
@@ -64,6 +64,7 @@ def both(first, second):
     [
         ('closed', asked_for_a_prediction(), 0, ['answer 200', 'answer 200']),
         ('kept', both(of_bytes(0), asked_for_a_prediction()), 0, ['answer 200', 'answer 200']),
+        ('kept', both(of_files(32), asked_for_a_prediction()), 0, ['answer 200', 'answer 200']),
         ('full', asked_for_a_prediction(), 1, ['error: standard output cannot be written']),
         ('kept', no_threads, 1, ['error: no more threads or processes may be started']),
     ],

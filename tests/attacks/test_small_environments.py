@@ -211,28 +211,6 @@ def test_a_folder_that_cannot_be_written(command, trained, tmp_path):
                                or 'cannot write into' in line), done  # fmt: skip
 
 
-@pytest.mark.slow
-def test_exported_files_on_a_full_disk(tmp_path):
-    """Torch's own writers raise no OSError, and end the process."""
-    import torch
-
-    from moganet_dense.config.reading import read_config
-    from moganet_dense.toolboxes.build import build
-
-    config, weights = str(ROOT / 'configs/cls/moganet_xt.py'), tmp_path / 'xt.pth'
-    torch.save(dict(state_dict=build(read_config(config)).state_dict()), weights)
-    for command, name in [
-        (['deploy'], 'out.pth'),
-        (['deploy'], 'out.safetensors'),
-        (['export', '--format', 'torch-export'], 'out.pt2'),
-    ]:
-        arguments = [*command, config, str(weights), '--out', str(tmp_path / name)]
-        done = run_command(arguments, before=of_bytes(3000))
-        (line,) = done.errors
-        assert done.code == 1 and 'File too large' in line, done
-        assert [path.name for path in tmp_path.iterdir()] == ['xt.pth']
-
-
 def data_set(folder: Path) -> Path:
     """Six images with a box each, in COCO's format."""
     rows, boxes = [], []

@@ -1,8 +1,10 @@
 """Options of a training: the numbers of the config that follow, worked out by hand."""
 
 import logging
+import re
 
 import pytest
+import torch
 from conftest import ROOT
 from mmengine.config import Config, ConfigDict
 
@@ -292,3 +294,33 @@ def test_the_largest_batch_that_fits():
     assert largest_batch(lambda batch: 1e9 + 0.5e9 * batch * (1 + batch / 100), 24e9) == 16
     with pytest.raises(UserError, match='for one process'):
         find_batch(Config.fromfile(ROOT / DET), processes=2)
+
+
+@pytest.mark.parametrize('config, side', [
+    (SEG, 250), (SEG, 20), (POSE, 200), (POSE, 300), (POSE, 2000), (DET, 16), (MASKS, 31),
+])  # fmt: skip
+def test_sides_that_are_named_fit(config, side):
+    """The message names the nearest sizes; each of them, passed as it stands, is taken."""
+    said = refused(config, img_size=side)
+    sides = [int(n) for n in re.findall(r'--img-size (\d+)', said.partition('nearest: ')[2])]
+    assert 1 <= len(sides) <= 2
+    for fit in sides:
+        assert changed(config, img_size=fit)[1][0].startswith(f'--img-size {fit}: ')
+    if config == POSE:  # 256 x 192 in multiples of 32: steps of 128
+        assert all(n % 128 == 0 and abs(n - side) <= 128 for n in sides)
+
+
+def full(limit: int):
+    def peak(batch: int) -> float:
+        if batch > limit:
+            raise torch.cuda.OutOfMemoryError
+        return 1e9 * batch
+
+    return peak
+
+
+def test_little_memory_has_a_batch_of_two_or_a_word_on_what_to_do():
+    assert largest_batch(full(2), 3e9) == 2 and largest_batch(full(3), 5e9) == 2
+    with pytest.raises(UserError, match='smaller --img-size, or --batch-size 1 in its place'):
+        largest_batch(full(1), 2e9)
+    changed(DET, batch_size=1, img_size=640)  # both are options of a training

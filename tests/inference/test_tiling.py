@@ -1,13 +1,21 @@
 """Tiles: an image in tiles gives what the whole gives, by models that look at colours alone."""
 
+import mmap
+import tempfile
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
+from moganet_dense.inference import tiling
+from moganet_dense.inference.predict import predict
 from moganet_dense.inference.tiling import Tile, Tiled, merged, tiles_of
 from moganet_dense.results import Detections, Segmentation
+from moganet_dense.utils import spooled_images
 from moganet_dense.utils.errors import UserError
+from moganet_dense.visualization import reduced as reducing
+from moganet_dense.writer import Writer
 
 NAMES = ('red', 'blue')
 
@@ -25,8 +33,6 @@ class Blobs:
         return [self.look(image) for image in images]
 
     def look(self, image: np.ndarray) -> Detections:
-        import cv2
-
         boxes, labels, masks = [], [], []
         for label, channel in enumerate((2, 0)):
             count, regions = cv2.connectedComponents((image[..., channel] > 0).astype(np.uint8))
@@ -165,3 +171,59 @@ def test_what_tiles_do_not_take():
     with pytest.raises(UserError, match='overlap of 0 to 0.9, found 64 and 1'):
         Tiled(Blobs(), 64, 1)
     assert len(Tiled(Blobs(), 64)(drawn(), order='bgr', score_thr=0.95)) == 0
+
+
+def mapped(array: np.ndarray | None) -> bool:
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, 'base', None)
+    return array is not None
+
+
+@pytest.mark.parametrize('room', [True, False])
+def test_large_images_are_in_a_file(room, tmp_path, monkeypatch):
+    """The same pixels, results and drawing as from memory; without room on the disk, from memory.
+    The file has no name, and its memory is given back after each batch of tiles."""
+    image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / 'a.png'), image)
+    monkeypatch.setattr(spooled_images, 'LARGE', 1000)
+    monkeypatch.setattr(spooled_images, '_BLOCK', 1000)  # three rows at a time
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    if room:
+        (tmp_path / 'temporary').mkdir()
+    released, drawn = [], []
+    monkeypatch.setattr(tiling, 'release', released.append)
+    monkeypatch.setattr(Writer, 'add', lambda self, frame, result: drawn.append(frame.image))
+    model = Stub()
+    assert predict(Tiled(model, 32, 0.2), [str(tmp_path / 'a.png')], tmp_path / 'out') == 0
+    assert mapped(drawn[0]) is room and (drawn[0] == image).all()
+    assert all(mapped(array) is room for array in released)
+    assert len(released) == len(model.tiles) == len(tiles_of((70, 90), 32, 0.2))
+    for tile, cut in zip(tiles_of((70, 90), 32, 0.2), model.tiles, strict=True):
+        assert (cut == image[tile.top : tile.bottom, tile.left : tile.right]).all()
+    assert spooled_images.spooled(drawn[0]) is drawn[0] or not room  # once
+    if room:
+        spooled_images.release(drawn[0])
+        assert (drawn[0] == image).all() and not list((tmp_path / 'temporary').iterdir())
+
+
+class Stub:
+    """A detector that finds nothing and keeps what it was shown."""
+
+    task, classes = 'detection', ('thing',)
+
+    def __init__(self) -> None:
+        self.tiles: list[np.ndarray] = []
+
+    def __call__(self, images, *, order, batch_size):
+        self.tiles += images
+        empty = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+        return [Detections(*empty, self.classes, None, one.shape[:2]) for one in images]
+
+
+def test_bands_of_a_smaller_image_are_its_areas(monkeypatch):
+    """100 x 60 pixels to a half, in bands of 7 rows: each is the mean of 2 x 2 pixels."""
+    image = np.random.default_rng(1).integers(0, 255, (60, 100, 3), dtype=np.uint8)
+    monkeypatch.setattr(reducing, '_BAND', 7)
+    small, _ = reducing.reduced(image, None, 0.5)
+    means = image.reshape(30, 2, 50, 2, 3).mean((1, 3))
+    assert small.shape == (30, 50, 3) and np.abs(small - means).max() <= 0.5

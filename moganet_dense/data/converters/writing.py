@@ -151,14 +151,18 @@ def _png(labels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def require_new(paths: Sequence[Path]) -> None:
-    """Checks that none of the paths exists.
+def require_new(paths: Sequence[Path], option: str) -> None:
+    """Checks that there is nothing at any of the paths, not even a link that leads nowhere.
+
+    Args:
+        paths: to be written.
+        option: by which another path is chosen, for the message.
 
     Raises:
-        UserError: one of the paths exists.
+        UserError: there is something.
     """
-    if there := [path for path in paths if path.exists()]:
+    if there := [path for path in paths if os.path.lexists(path)]:
         raise UserError(
-            f'{there[0]} exists already and is not overwritten: pass '
-            'another --name, or move it away'
+            f'{there[0]} exists already and is not overwritten: pass another {option}, or move it '
+            'away'
         )

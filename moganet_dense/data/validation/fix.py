@@ -2,14 +2,16 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from ...utils.atomic import write_whole
+from ...utils.atomic import as_line, write_whole
 from ...utils.errors import UserError
 from ..converters.dataset import Tally
 from ..converters.writing import require_new
@@ -22,11 +24,24 @@ from .label_maps import counted
 def fix(cfg: Config, out: Path) -> Iterator[str]:
     """Writes fixed annotations of training and validation to a new folder; yields one line per
     kind of fix, and last the options that use the new files. A split without faults is not written.
+    If it fails, or there are no faults, no folder stays.
 
     Raises:
-        UserError: the folder exists, or annotations cannot be read.
+        UserError: the folder exists or cannot be written, or annotations cannot be read.
     """
-    require_new([out])
+    require_new([out], 'OUT')
+    with as_line(out):
+        out.mkdir(parents=True)  # alone: fails if another process was faster
+    try:
+        yield from _fix(cfg, out)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    with suppress(OSError):  # of a folder with files
+        out.rmdir()
+
+
+def _fix(cfg: Config, out: Path) -> Iterator[str]:
     options, checked = [], False
     for split in ('train', 'val'):
         loader = cfg.get(f'{split}_dataloader')

@@ -182,6 +182,6 @@ def test_a_palette_is_removed_and_its_numbers_stay(tmp_path):
     image.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
     image.save(tmp_path / 'labels/0.png')
     before = np.asarray(image)
-    assert any('palettes removed' in line for line in fix(cfg, tmp_path / 'out'))
+    assert any('palettes removed' in line for line in [*fix(cfg, tmp_path / 'out')])
     after = Image.open(tmp_path / 'out/train/0.png')
     assert after.mode == 'L' and np.array_equal(np.asarray(after), before)
