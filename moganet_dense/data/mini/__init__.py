@@ -9,17 +9,15 @@ created in seconds::
     data/mini/ade/ADEChallengeData2016/{images,annotations}/{training,validation}/*
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...utils.atomic import as_line
 from ...utils.errors import UserError
 from ...utils.regular_files import read_regular
+from ...utils.system import locked_folder
 from .draw_ade import write_ade
 from .draw_coco import write_coco
 
@@ -51,7 +49,7 @@ def _made(root: Path) -> Path:
     if _is_current(root):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(root.parent):
+    with locked_folder(root.parent):  # two that draw would remove each other's files
         if not _is_current(root):  # another process may have drawn it meanwhile
             _draw(root)
     return root
@@ -76,19 +74,6 @@ def _draw(root: Path) -> None:
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits for other processes that draw into a folder: they would remove each other's files. The
-    system frees the lock of a dead one."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks of folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _is_current(root: Path) -> bool:
