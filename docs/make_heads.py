@@ -1,19 +1,21 @@
 """Writes docs/heads.md from configs/heads and what is noted in docs/heads.json.
 
-python docs/make_heads.py                 the page
-python docs/make_heads.py count NAME ...  counts parameters and multiply-adds, and notes them
-python docs/make_heads.py run NAME ...    trains and tests by --mini, tries the export, and notes it
+python docs/make_heads.py                   the page
+python docs/make_heads.py count NAME ...    counts parameters and multiply-adds, and notes them
+python docs/make_heads.py run NAME ...      trains, tests and exports with --mini, and notes it
+python docs/make_heads.py quarter NAME ...  the same, with a quarter of the training
 """
 
 import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RUNS = DOCS / 'heads.json'
-METRICS = ('coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
+METRICS = ('coco_panoptic/PQ', 'coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
 
 HEAD = """\
 # Current heads
@@ -33,7 +35,8 @@ moganet-dense train configs/heads/atss_moganet_t.py --mini
 
 GFLOPs are multiply-adds of one image of 800 x 1280 (detection), 512 x 2048 (segmentation) or the
 config's input (pose). The mini metric is that of `--mini`: some minutes on drawn images, which
-shows that a config trains and evaluates, and nothing about its accuracy; a dash: not run.
+shows that a config trains and evaluates, and nothing about its accuracy; (1): of a quarter of that;
+a dash: not run.
 
 """
 
@@ -84,26 +87,41 @@ def page() -> str:
 
 
 TAIL = """
-- Mask2Former panoptic has no `--mini`: the drawn data set has no panoptic maps.
+- Mask2Former panoptic needs no panopticapi: maps and panoptic quality are read and measured here.
 - RTMPose is SimCC: two classifications, of columns and of rows. RTMO and DEKR are bottom-up.
 - The maps of DEKR are those of all four stages, resized to stride 4 and concatenated, in place of
   HRNet's.
 """
 
 
-def run(names: list[str]) -> None:
-    """Trains, tests and exports by --mini; notes what was found."""
+def run(names: list[str], share: int = 1) -> None:
+    """Trains for ``1 / share`` of ``--mini``, tests and exports; notes what was found."""
     sys.path.insert(0, str(ROOT))
     from moganet_dense.engine.job import Job
     from moganet_dense.engine.train import test, train
 
     for name in names:
         config = str(ROOT / f'configs/heads/{name}.py')
+        mini = Job(config, mini=True)
+        options = _shortened(mini.read().train_cfg, share)
         with tempfile.TemporaryDirectory() as folder:
-            work_dir = train(Job(config, mini=True, work_dir=folder))
-            last = Path((work_dir / 'last_checkpoint').read_text().strip())
-            found = test(Job(config, mini=True, work_dir=folder), str(last))
-            note(name, metric=_metric(found), export=_export(config, str(last), folder))
+            job = Job(config, mini=True, work_dir=folder, cfg_options=options)
+            last = (train(job) / 'last_checkpoint').read_text().strip()
+            metric = _metric(test(Job(config, mini=True, work_dir=folder), last))
+            note(name, metric=metric + ' (1)' * (share > 1), export=_export(mini, last, folder))
+
+
+def quarter(names: list[str]) -> None:
+    """As :func:`run`, for a quarter of ``--mini``."""
+    run(names, share=4)
+
+
+def _shortened(train_cfg: dict, share: int) -> list[str]:
+    """Options that shorten a training, and leave the evaluation to the test."""
+    key = 'max_iters' if 'max_iters' in train_cfg else 'max_epochs'
+    length = max(1, train_cfg[key] // share)
+    return [f'train_cfg.{key}={length}', f'train_cfg.val_interval={10 * length}',
+            f'default_hooks.checkpoint.interval={length}']  # fmt: skip
 
 
 def _metric(found: dict) -> str:
@@ -111,15 +129,19 @@ def _metric(found: dict) -> str:
     return f'{key.rpartition("/")[2]} {found[key]:.3g}'
 
 
-def _export(config: str, checkpoint: str, folder: str) -> str:
-    from moganet_dense.cli import main
+def _export(job: Any, checkpoint: str, folder: str) -> str:
+    from moganet_dense.export import export
+    from moganet_dense.utils.errors import UserError
 
-    code = main(['export', config, checkpoint, '--mini', '--out', f'{folder}/model.onnx'])
-    return 'ONNX' if code == 0 else 'refused'
+    try:
+        export(job, checkpoint, f'{folder}/model.onnx')
+    except UserError as error:
+        return f'no: {str(error).splitlines()[0]}'
+    return 'ONNX'
 
 
 if __name__ == '__main__':
     if sys.argv[1:]:
-        {'count': count, 'run': run}[sys.argv[1]](sys.argv[2:])
+        {'count': count, 'run': run, 'quarter': quarter}[sys.argv[1]](sys.argv[2:])
     (DOCS / 'heads.md').write_text(page())
     print(f'wrote {DOCS / "heads.md"}')

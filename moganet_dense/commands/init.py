@@ -40,8 +40,8 @@ def command(data, task, name, val, boxes_class, form, void) -> None:
     """Create a config for a data set in any supported format.
 
     DATA is a folder with images and annotations: COCO (Roboflow, CVAT, Label Studio), YOLO,
-    Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, label maps, Cityscapes. It is not changed:
-    NAME.py and a folder NAME with the annotations are written to the current folder.
+    Pascal VOC, LabelMe, CVAT XML, Label Studio JSON, DOTA, label maps, Cityscapes. It is not
+    changed: NAME.py and a folder NAME with the annotations are written to the current folder.
 
     \b
     moganet-dense init datasets/raccoon

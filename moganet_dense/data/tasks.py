@@ -8,5 +8,15 @@ TASKS = {
 }
 """By the value of ``--task``."""
 
-FORMATS = ('coco', 'panoptic', 'label-studio', 'labelme', 'cvat', 'voc', 'yolo', 'label-maps')
+FORMATS = (
+    'coco',
+    'panoptic',
+    'label-studio',
+    'labelme',
+    'cvat',
+    'voc',
+    'dota',
+    'yolo',
+    'label-maps',
+)
 """Values of ``--format``."""

@@ -87,6 +87,12 @@ def load(
         )
     try:
         notes = {key: json.loads(text) for key, text in texts.items()}
+        if notes['task'] == 'video':
+            raise UserError(
+                f'{path}: expected a model of images, found one that predicts frames of videos; '
+                "run it with onnxruntime: 'frames' (B, T, C, H, W) float32 in [0, 1] to "
+                "'next_frames'"
+            )
         require_sane(notes)
         return OnnxModel(session, notes)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -32,6 +32,7 @@ from ..tasks import FORMATS, TASKS
 from . import (
     read_coco,
     read_cvat,
+    read_dota,
     read_label_maps,
     read_label_studio,
     read_labelme,
@@ -50,6 +51,7 @@ _MODULES: tuple[ModuleType, ...] = (
     read_labelme,
     read_cvat,
     read_voc,
+    read_dota,
     read_yolo,
     read_label_maps,
 )

@@ -69,9 +69,6 @@ _FORMATS = (
     _Format('a table of boxes (CSV)', ('.csv',), rb'(?i)^\W*[^\n]*\bxmin\b[^\n]*\bymax\b',
             'export the data set as COCO, YOLO or Pascal VOC'),
     _Format('JSON lines', ('.jsonl',), rb'^\s*\{', 'export the data set as COCO'),
-    _Format('DOTA', ('.txt',), rb'^(imagesource:|gsd:|(-?[\d.]+\s+){8}[A-Za-z][\w-]*\s+[0-2]\s*$)',
-            'convert it to YOLO with its rotated boxes: a line `class x1 y1 ... x4 y4` for each '
-            'object, relative to width and height, in labels/NAME.txt for images/NAME.png'),
     _Format('KITTI', ('.txt',), rb'^[A-Za-z]\w*(\s+-?[\d.]+){14,15}\s*$',
             _with_fiftyone('KITTIDetectionDataset')),
     _Format('TFRecord', ('.tfrecord', '.record'), rb'', 'export the data set as COCO; or '

@@ -381,8 +381,44 @@ def test_another_format_of_the_folder_is_named_with_its_option(tmp_path, monkeyp
 
 def test_each_format_has_a_name():
     assert [reader.__name__.rpartition('read_')[2] for reader in READERS.values()] == [
-        'coco', 'panoptic', 'label_studio', 'labelme', 'cvat', 'voc', 'yolo', 'label_maps'
+        'coco', 'panoptic', 'label_studio', 'labelme', 'cvat', 'voc', 'dota', 'yolo', 'label_maps'
     ]  # fmt: skip
+
+
+# DOTA --------------------------------------------------------------------------------------------
+
+
+def test_dota(tmp_path):
+    """Corners become an outline and the box around it; difficult ones are regions to ignore."""
+    head = 'imagesource:GoogleEarth\ngsd:0.146\n'
+    turned = '20.0 5.0 30.0 15.0 20.0 25.0 10.0 15.0'
+    texts = {
+        'P0': f'{head}{turned} small-vehicle 0\n{turned} plane 1\n',
+        'P1': '10 5 20 5 20 9 10 9 plane 0\n1 2 3 plane 0\n900 5 950 5 950 9 900 9 ship 0\n',
+        'P2': head,
+        'P3': f'{turned} plane\n',
+    }
+    for i, name in enumerate(texts):
+        image(tmp_path / ('val' if name == 'P3' else 'train') / f'images/{name}.png', i)
+    for name, text in texts.items():
+        write(tmp_path / ('val' if name == 'P3' else 'train') / f'labelTxt/{name}.txt', text)
+    write(tmp_path / 'train/labelTxt/gone.txt', f'{turned} plane 0\n')
+    (found,) = recognize(tmp_path)
+    data = found.read()
+    assert found.key == 'dota' and data.classes == ['plane', 'small-vehicle']
+    first = data.samples[0]
+    (vehicle, plane) = first.instances
+    assert (vehicle.label, vehicle.box, vehicle.crowd) == ('small-vehicle', (10, 5, 20, 20), False)
+    assert vehicle.polygons == [[20, 5, 30, 15, 20, 25, 10, 15]] and plane.crowd
+    assert labels(data) == {
+        'P0.png': ['small-vehicle', 'plane'], 'P1.png': ['plane'], 'P2.png': [], 'P3.png': ['plane']
+    }  # fmt: skip
+    assert [sample.split for sample in data.samples] == ['train', 'train', 'train', 'val']
+    assert reasons(data) == {
+        'lines that are not eight numbers, a class and a digit': 1,
+        'outlines without an area': 1, 'annotations outside their image': 1,
+        'images that are listed but missing': 1, 'annotations of missing images': 1,
+    }  # fmt: skip
 
 
 # Label maps --------------------------------------------------------------------------------------

@@ -40,9 +40,6 @@ FORMATS = {
     'a table of boxes (CSV)': ('train/_annotations.csv',
         'filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,9,9,cat,1,1,3,3\n'),
     'JSON lines': ('train/_annotations.train.jsonl', '{"image": "a.jpg", "suffix": "cat"}\n'),
-    'DOTA': ('labelTxt/a.txt', 'imagesource:GoogleEarth\ngsd:0.1\n'
-        '1.0 1.0 5.0 1.0 5.0 5.0 1.0 5.0 small-vehicle 0\n'),
-    'DOTA ': ('labelTxt/a.txt', '1 1 5 1 5 5 1 5 plane 0\n'),
     'KITTI': ('label_2/a.txt',
         'Car 0.00 0 -1.58 587.0 173.3 614.1 200.1 1.6 1.6 3.6 -0.6 1.7 46.7 -1.59\n'),
     'TFRecord': ('train.tfrecord', 'x'),
