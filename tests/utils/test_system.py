@@ -12,11 +12,11 @@ from conftest import ROOT
 from moganet_dense.utils import system
 
 POSIX = {
-    'os': 'O_NOFOLLOW O_NONBLOCK O_CLOEXEC O_NOCTTY O_DIRECTORY fork forkpty statvfs fstatvfs pread '
-    'pwrite getuid geteuid getgid killpg getpgid setsid mkfifo mknod fchmod chown fchown nice wait '
-    'sched_getaffinity sysconf getloadavg register_at_fork WNOHANG sendfile'.split(),
-    'signal': 'SIGHUP SIGKILL SIGCHLD SIGALRM SIGUSR1 SIGUSR2 SIGQUIT pthread_sigmask pthread_kill '
-    'sigwait sigwaitinfo sigtimedwait setitimer alarm pause siginterrupt'.split(),
+    'os': """O_NOFOLLOW O_NONBLOCK O_CLOEXEC O_NOCTTY O_DIRECTORY fork forkpty statvfs fstatvfs
+    pread pwrite getuid geteuid getgid killpg getpgid setsid mkfifo mknod fchmod chown fchown nice wait
+    sched_getaffinity sysconf getloadavg register_at_fork WNOHANG sendfile""",
+    'signal': """SIGHUP SIGKILL SIGCHLD SIGALRM SIGUSR1 SIGUSR2 SIGQUIT pthread_sigmask
+    pthread_kill sigwait sigwaitinfo sigtimedwait setitimer alarm pause siginterrupt""",
 }
 """Names that the documentation of Python 3.11 gives for Unix alone, and that exist here."""
 MODULES = {'fcntl', 'resource', 'termios', 'tty', 'pty', 'pwd', 'grp', 'syslog', 'readline'}
@@ -30,7 +30,7 @@ def uses(tree: ast.AST) -> set[str]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.attr in POSIX.get(node.value.id, ()):
+            if node.attr in POSIX.get(node.value.id, '').split():
                 found.add(f'{node.value.id}.{node.attr}')
         elif isinstance(node, ast.Import):
             found |= {name.name for name in node.names} & MODULES
@@ -77,8 +77,8 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
 AS_ON_WINDOWS = """
 import builtins, importlib, os, pkgutil, signal, sys, types
 import torch, mmengine.runner, mmcv, mmdet.apis, mmseg.apis, mmpose.apis, mmpretrain.models
-import matplotlib.pyplot, click
-import multiprocessing.connection, concurrent.futures.process, asyncio, subprocess, uvicorn, rich.live
+import multiprocessing.connection, concurrent.futures.process, asyncio, subprocess
+import click, matplotlib.pyplot, rich.live, uvicorn
 
 import_any = builtins.__import__
 def import_as_there(name, globals=None, *rest):
@@ -125,7 +125,7 @@ assert image.shape == (4, 6, 3) and size == (6, 4)
 def test_a_training_without_what_windows_lacks(tmp_path):
     (tmp_path / 'config').mkdir()
     toy.write_config(tmp_path / 'config', length=1)
-    flags = [f'os.{name}' for name in POSIX['os'] if name.startswith('O_')]
+    flags = [f'os.{name}' for name in POSIX['os'].split() if name.startswith('O_')]
     names = {*flags, *' '.join(GUARDED.values()).split()}
     script = AS_ON_WINDOWS.format(modules=MODULES, names=names)
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
