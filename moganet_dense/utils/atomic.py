@@ -33,8 +33,9 @@ def replacing(target: Path, ending: str = '') -> Iterator[Path]:
             unchanged.
     """
     _require_replaceable(target)
-    suffix = f'.part{ending}'
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix=suffix)
+    suffix, known = f'.part{ending}', os.fsencode(target.name)[:200]  # of 255 bytes of a name
+    prefix = f'.{known.decode(errors="ignore")}.'
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:
