@@ -13,8 +13,8 @@ from moganet_dense.utils import system
 
 POSIX = {
     'os': """O_NOFOLLOW O_NONBLOCK O_CLOEXEC O_NOCTTY O_DIRECTORY fork forkpty statvfs fstatvfs
-    pread pwrite getuid geteuid getgid killpg getpgid setsid mkfifo mknod fchmod chown fchown nice wait
-    sched_getaffinity sysconf getloadavg register_at_fork WNOHANG sendfile""",
+    pread pwrite getuid geteuid getgid killpg getpgid setsid mkfifo mknod fchmod chown fchown nice
+    wait sched_getaffinity sysconf getloadavg register_at_fork WNOHANG sendfile""",
     'signal': """SIGHUP SIGKILL SIGCHLD SIGALRM SIGUSR1 SIGUSR2 SIGQUIT pthread_sigmask
     pthread_kill sigwait sigwaitinfo sigtimedwait setitimer alarm pause siginterrupt""",
 }
