@@ -2,8 +2,9 @@
 
 python docs/make_heads.py                   the page
 python docs/make_heads.py count NAME ...    counts parameters and multiply-adds, and notes them
+python docs/make_heads.py refused NAME ...  notes why a model has no export, if it has none
 python docs/make_heads.py run NAME ...      trains, tests and exports with --mini, and notes it
-python docs/make_heads.py quarter NAME ...  the same, with a quarter of the training
+python docs/make_heads.py run 4 NAME ...    the same, with a quarter of the training
 """
 
 import json
@@ -35,8 +36,8 @@ moganet-dense train configs/heads/atss_moganet_t.py --mini
 
 GFLOPs are multiply-adds of one image of 800 x 1280 (detection), 512 x 2048 (segmentation) or the
 config's input (pose). The mini metric is that of `--mini`: some minutes on drawn images, which
-shows that a config trains and evaluates, and nothing about its accuracy; (1): of a quarter of that;
-a dash: not run.
+shows that a config trains and evaluates, and nothing about its accuracy. 1/4: after that part of
+the training; a dash: not run.
 
 """
 
@@ -79,6 +80,27 @@ def count(names: list[str]) -> None:
         note(name, parameters=f'{size.parameters / 1e6:.1f}', flops=f'{size.flops / 1e9:.1f}')
 
 
+def refused(names: list[str]) -> None:
+    """Notes why export refuses a model, whatever its weights."""
+    sys.path.insert(0, str(ROOT))
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.export.graphs import GRAPHS
+    from moganet_dense.toolboxes.build import build
+    from moganet_dense.utils.errors import UserError
+
+    for name in names:
+        model = build(read_config(ROOT / f'configs/heads/{name}.py')).eval()
+        kind = type(model).__name__
+        if kind not in GRAPHS:
+            note(name, export=f'no: {kind} has no graph; only `--backbone`')
+            continue
+        try:
+            GRAPHS[kind](model)
+        except UserError:
+            head = type(model.bbox_head).__name__
+            note(name, export=f'no: {head} has no graph; only `--backbone`')
+
+
 def page() -> str:
     """The text of docs/heads.md."""
     titles = ['config', 'what', 'params M', 'GFLOPs', 'mini metric', 'export']
@@ -94,8 +116,10 @@ TAIL = """
 """
 
 
-def run(names: list[str], share: int = 1) -> None:
-    """Trains for ``1 / share`` of ``--mini``, tests and exports; notes what was found."""
+def run(names: list[str]) -> None:
+    """Trains by ``--mini``, tests and exports; notes what was found. A number before the names
+    divides the length of the training."""
+    share = int(names.pop(0)) if names[0].isdecimal() else 1
     sys.path.insert(0, str(ROOT))
     from moganet_dense.engine.job import Job
     from moganet_dense.engine.train import test, train
@@ -108,12 +132,11 @@ def run(names: list[str], share: int = 1) -> None:
             job = Job(config, mini=True, work_dir=folder, cfg_options=options)
             last = (train(job) / 'last_checkpoint').read_text().strip()
             metric = _metric(test(Job(config, mini=True, work_dir=folder), last))
-            note(name, metric=metric + ' (1)' * (share > 1), export=_export(mini, last, folder))
-
-
-def quarter(names: list[str]) -> None:
-    """As :func:`run`, for a quarter of ``--mini``."""
-    run(names, share=4)
+            note(
+                name,
+                metric=metric + f', 1/{share}' * (share > 1),
+                export=_export(mini, last, folder),
+            )
 
 
 def _shortened(train_cfg: dict, share: int) -> list[str]:
@@ -142,6 +165,6 @@ def _export(job: Any, checkpoint: str, folder: str) -> str:
 
 if __name__ == '__main__':
     if sys.argv[1:]:
-        {'count': count, 'run': run, 'quarter': quarter}[sys.argv[1]](sys.argv[2:])
+        {'count': count, 'refused': refused, 'run': run}[sys.argv[1]](sys.argv[2:])
     (DOCS / 'heads.md').write_text(page())
     print(f'wrote {DOCS / "heads.md"}')

@@ -8,6 +8,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from moganet_dense import ARCHITECTURES
+from moganet_dense.config.reading import read_config
+from moganet_dense.data.validation.unknown_keys import unknown_keys
 from moganet_dense.engine.job import Job
 
 CONFIGS = sorted((ROOT / 'configs/heads').glob('*.py'))
@@ -46,6 +48,13 @@ def test_header_names_the_source_and_the_recipe_is_the_sources(path):
         assert neck.in_channels == widths
 
 
+def test_the_check_before_training_knows_every_option():
+    for path in ON_MINI:
+        cfg = read_config(path)
+        with DATASETS.switch_scope_and_registry(cfg.default_scope):
+            assert list(unknown_keys(cfg)) == [], path.stem
+
+
 @pytest.mark.parametrize(
     'path', [pytest.param(p, marks=() if p.stem in QUICK else pytest.mark.slow) for p in ON_MINI],
     ids=stem,
@@ -75,7 +84,6 @@ def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
 def test_the_page_is_what_is_noted_and_the_notes_are_what_is_counted():
     import make_heads
 
-    from moganet_dense.config.reading import read_config
     from moganet_dense.toolboxes.build import build
     from moganet_dense.toolboxes.flops import complexity, usual_shape
 

@@ -1,17 +1,16 @@
 """A folder of drawn data: drawn when it is needed, the same every time, all or nothing."""
 
-import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...utils.atomic import as_line
 from ...utils.errors import UserError
 from ...utils.regular_files import read_regular
+from ...utils.system import locked_folder
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class DrawnFolder:
         if self._is_current(root):
             return
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(root.parent):
+        with locked_folder(root.parent):  # two that draw would remove each other's files
             if not self._is_current(root):  # another process may have drawn it meanwhile
                 self._replace(root)
 
@@ -82,19 +81,6 @@ class DrawnFolder:
         stamp = _stamp(root)
         drawn = stamp.startswith(self.marker) or stamp == '1'  # of the first version
         return not found or (drawn and found <= {*self.parts, 'VERSION'})
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits for other processes that draw into a folder: they would remove each other's files. The
-    system frees the lock of a dead one."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks of folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _stamp(root: Path) -> str:
