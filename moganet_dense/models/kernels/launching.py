@@ -64,10 +64,13 @@ def launch(
     """Runs a kernel of ours on a grid.
 
     Args:
-        kernel, grid, args, constants: of Triton.
+        kernel: of Triton.
+        grid: programs along each axis.
+        *args: of the kernel.
         warps: of a program.
         stages: of the pipeline of loads in loops.
         registers: maximum of a thread; None: the compiler chooses.
+        **constants: ``constexpr`` arguments of the kernel.
     """
     options = dict(num_warps=warps, num_stages=stages)
     if registers is not None:
