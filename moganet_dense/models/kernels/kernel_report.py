@@ -104,7 +104,8 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     return Compiled(
         launch.kernel.fn.__name__.removesuffix('_kernel'), stage, programs, tile,
         launch.options['num_warps'], number['REG'], number['STACK'] + number['LOCAL'],
-        made.metadata.shared, dict(sorted(loads.items())), made.asm['ttgir'].count('ttg.convert_layout'),
+        made.metadata.shared, dict(sorted(loads.items())),
+        made.asm['ttgir'].count('ttg.convert_layout'),
     )  # fmt: skip
 
 
