@@ -1,19 +1,22 @@
 """Writes docs/heads.md from configs/heads and what is noted in docs/heads.json.
 
-python docs/make_heads.py                 the page
-python docs/make_heads.py count NAME ...  counts parameters and multiply-adds, and notes them
-python docs/make_heads.py run NAME ...    trains and tests by --mini, tries the export, and notes it
+python docs/make_heads.py                   the page
+python docs/make_heads.py count NAME ...    counts parameters and multiply-adds, and notes them
+python docs/make_heads.py refused NAME ...  notes why a model has no export, if it has none
+python docs/make_heads.py run NAME ...      trains, tests and exports with --mini, and notes it
+python docs/make_heads.py run 4 NAME ...    the same, with a quarter of the training
 """
 
 import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RUNS = DOCS / 'heads.json'
-METRICS = ('coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
+METRICS = ('coco_panoptic/PQ', 'coco/segm_mAP', 'coco/bbox_mAP', 'mIoU', 'coco/AP')
 
 HEAD = """\
 # Current heads
@@ -33,7 +36,8 @@ moganet-dense train configs/heads/atss_moganet_t.py --mini
 
 GFLOPs are multiply-adds of one image of 800 x 1280 (detection), 512 x 2048 (segmentation) or the
 config's input (pose). The mini metric is that of `--mini`: some minutes on drawn images, which
-shows that a config trains and evaluates, and nothing about its accuracy; a dash: not run.
+shows that a config trains and evaluates, and nothing about its accuracy. 1/4: after that part of
+the training; a dash: not run.
 
 """
 
@@ -76,6 +80,27 @@ def count(names: list[str]) -> None:
         note(name, parameters=f'{size.parameters / 1e6:.1f}', flops=f'{size.flops / 1e9:.1f}')
 
 
+def refused(names: list[str]) -> None:
+    """Notes why export refuses a model, whatever its weights."""
+    sys.path.insert(0, str(ROOT))
+    from moganet_dense.config.reading import read_config
+    from moganet_dense.export.graphs import GRAPHS
+    from moganet_dense.toolboxes.build import build
+    from moganet_dense.utils.errors import UserError
+
+    for name in names:
+        model = build(read_config(ROOT / f'configs/heads/{name}.py')).eval()
+        kind = type(model).__name__
+        if kind not in GRAPHS:
+            note(name, export=f'no: {kind} has no graph; only `--backbone`')
+            continue
+        try:
+            GRAPHS[kind](model)
+        except UserError:
+            head = type(model.bbox_head).__name__
+            note(name, export=f'no: {head} has no graph; only `--backbone`')
+
+
 def page() -> str:
     """The text of docs/heads.md."""
     titles = ['config', 'what', 'params M', 'GFLOPs', 'mini metric', 'export']
@@ -84,7 +109,7 @@ def page() -> str:
 
 
 TAIL = """
-- Mask2Former panoptic has no `--mini`: the drawn data set has no panoptic maps.
+- Mask2Former panoptic needs no panopticapi: maps and panoptic quality are read and measured here.
 - RTMPose is SimCC: two classifications, of columns and of rows. RTMO and DEKR are bottom-up.
 - The maps of DEKR are those of all four stages, resized to stride 4 and concatenated, in place of
   HRNet's.
@@ -92,18 +117,34 @@ TAIL = """
 
 
 def run(names: list[str]) -> None:
-    """Trains, tests and exports by --mini; notes what was found."""
+    """Trains by ``--mini``, tests and exports; notes what was found. A number before the names
+    divides the length of the training."""
+    share = int(names.pop(0)) if names[0].isdecimal() else 1
     sys.path.insert(0, str(ROOT))
     from moganet_dense.engine.job import Job
     from moganet_dense.engine.train import test, train
 
     for name in names:
         config = str(ROOT / f'configs/heads/{name}.py')
+        mini = Job(config, mini=True)
+        options = _shortened(mini.read().train_cfg, share)
         with tempfile.TemporaryDirectory() as folder:
-            work_dir = train(Job(config, mini=True, work_dir=folder))
-            last = Path((work_dir / 'last_checkpoint').read_text().strip())
-            found = test(Job(config, mini=True, work_dir=folder), str(last))
-            note(name, metric=_metric(found), export=_export(config, str(last), folder))
+            job = Job(config, mini=True, work_dir=folder, cfg_options=options)
+            last = (train(job) / 'last_checkpoint').read_text().strip()
+            metric = _metric(test(Job(config, mini=True, work_dir=folder), last))
+            note(
+                name,
+                metric=metric + f', 1/{share}' * (share > 1),
+                export=_export(mini, last, folder),
+            )
+
+
+def _shortened(train_cfg: dict, share: int) -> list[str]:
+    """Options that shorten a training, and leave the evaluation to the test."""
+    key = 'max_iters' if 'max_iters' in train_cfg else 'max_epochs'
+    length = max(1, train_cfg[key] // share)
+    return [f'train_cfg.{key}={length}', f'train_cfg.val_interval={10 * length}',
+            f'default_hooks.checkpoint.interval={length}']  # fmt: skip
 
 
 def _metric(found: dict) -> str:
@@ -111,15 +152,19 @@ def _metric(found: dict) -> str:
     return f'{key.rpartition("/")[2]} {found[key]:.3g}'
 
 
-def _export(config: str, checkpoint: str, folder: str) -> str:
-    from moganet_dense.cli import main
+def _export(job: Any, checkpoint: str, folder: str) -> str:
+    from moganet_dense.export import export
+    from moganet_dense.utils.errors import UserError
 
-    code = main(['export', config, checkpoint, '--mini', '--out', f'{folder}/model.onnx'])
-    return 'ONNX' if code == 0 else 'refused'
+    try:
+        export(job, checkpoint, f'{folder}/model.onnx')
+    except UserError as error:
+        return f'no: {str(error).splitlines()[0]}'
+    return 'ONNX'
 
 
 if __name__ == '__main__':
     if sys.argv[1:]:
-        {'count': count, 'run': run}[sys.argv[1]](sys.argv[2:])
+        {'count': count, 'refused': refused, 'run': run}[sys.argv[1]](sys.argv[2:])
     (DOCS / 'heads.md').write_text(page())
     print(f'wrote {DOCS / "heads.md"}')

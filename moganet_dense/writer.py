@@ -146,7 +146,8 @@ class Writer:
     def _write_about_all(self) -> None:
         if 'csv' in self.formats and self._columns:
             text = table(['file_name', *self._columns], self._table)
-            write_whole(self.folder / 'predictions.csv', text.encode())
+            content = text.encode(errors='backslashreplace')  # a file name may be any bytes
+            write_whole(self.folder / 'predictions.csv', content)
         if isinstance(self._last, Segmentation):
             classes = [
                 dict(id=k, name=name, colour=self._last.palette[k].tolist())

@@ -51,7 +51,10 @@ CODE = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob('*.p
 WEB = sorted((ROOT / 'moganet_dense/demo/page').glob('*.*s')) + sorted(
     (ROOT / 'moganet_dense').rglob('*.html')
 )
-OTHERS = re.compile(r'joint_weights|joint_name|num_joints|_picture_')  # names of other libraries
+OTHERS = re.compile(
+    r'joint_weights|joint_name|num_joints|_picture_|joint_file|joint_3d|joint_valid'
+    r"|'house'|'shelf'"  # kinds of stuff in COCO
+)  # names of other libraries
 
 
 def found(text: str) -> list[str]:

@@ -22,21 +22,34 @@ NOTES = dict(
 )  # fmt: skip
 
 
-def tiny_detector(path: Path, notes: dict = NOTES) -> Path:
+INPUTS = dict(
+    detection=dict(images=['B', 3, 'H', 'W'], sizes=['B', 2]),
+    segmentation=dict(images=['B', 3, 'H', 'W'], size=[2]),
+)
+"""Inputs by task; others have the images alone."""
+
+
+def tiny_detector(path: Path, notes: dict = NOTES, found: dict | None = None) -> Path:
+    """Writes a network that returns ``found``, whatever it sees."""
+    found = FOUND if found is None else found
     nodes = [
         helper.make_node('Constant', [], [name], value=numpy_helper.from_array(value))
-        for name, value in FOUND.items()
+        for name, value in found.items()
     ]
-    shapes = dict(images=['B', 3, 'H', 'W'], sizes=['B', 2])
+    given = str(notes.get('task', 'detection'))
+    task = 'detection' if given.startswith('instance') else given
+    shapes = INPUTS.get(task, dict(images=['B', 3, 'H', 'W']))
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        helper.make_tensor_value_info(
+            name, TensorProto.INT64 if name == 'size' else TensorProto.FLOAT, shape
+        )
         for name, shape in shapes.items()
     ]
     outputs = [
         helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
         )
-        for name, value in FOUND.items()
+        for name, value in found.items()
     ]
     graph = helper.make_graph(nodes, 'tiny', inputs, outputs)
     opset = [helper.make_opsetid('', 17)]

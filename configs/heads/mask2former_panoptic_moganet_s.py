@@ -13,7 +13,10 @@ _base_ = [
     'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',
     '../_base_/run_hooks.py',
 ]
-custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['moganet_dense', 'moganet_dense.evaluation.panoptic_quality'],
+    allow_failed_imports=False,
+)
 default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
 model = dict(
     backbone=dict(
@@ -28,3 +31,16 @@ model = dict(
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')
 train_cfg = dict(type='ResumableIterLoop')
+# mmdet's transform and metric need panopticapi, which no package registry has
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[1]['type'] = test_pipeline[2]['type'] = 'LoadPanopticMaps'
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = _base_.val_evaluator
+val_evaluator[0] = dict(
+    type='PanopticQualityMetric',
+    ann_file='data/coco/annotations/panoptic_val2017.json',
+    seg_prefix='data/coco/annotations/panoptic_val2017/',
+)
+test_evaluator = val_evaluator

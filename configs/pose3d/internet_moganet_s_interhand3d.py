@@ -13,7 +13,7 @@ _base_ = [
     'mmpose::hand_3d_keypoint/internet/interhand3d/internet_res50_4xb16-20e_interhand3d-256x256.py',
     '../_base_/run_hooks.py',
 ]
-custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
+custom_imports = dict(imports=['moganet_dense', 'moganet_dense.pose3d'], allow_failed_imports=False)
 default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
 model = dict(
     backbone=dict(

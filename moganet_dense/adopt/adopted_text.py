@@ -2,11 +2,14 @@
 
 import math
 import re
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from ..config.config_text import without_placeholders
+from ..utils.printable import printable
 from .backbone_swap import Swap
 
 RUN_HOOKS = 'moganet_dense::_base_/run_hooks.py'
@@ -55,12 +58,13 @@ def adopted_text(name: str, cfg: Config, swap: Swap, out: Path, base: str | None
     said = ''.join(f'{note}\n' for note in [*notes, *swap.notes])
     lines = '\n'.join(f'{key} = {code(value)}' for key, value in body.items() if value)
     stem = Path(name.partition('::')[2] or name).stem
-    return f'''"""{stem} with MogaNet-{arch.upper()}; not run at scale.
+    title, shown, said, into = map(_in_docstring, (stem, name, said, out.name))
+    return without_placeholders(f'''"""{title} with MogaNet-{arch.upper()}; not run at scale.
 
-Written by `moganet-dense adopt {name} --arch {arch}`.
+Written by `moganet-dense adopt {shown} --arch {arch}`.
 {said}
-train      moganet-dense train {out.name}
-test       moganet-dense test {out.name} CHECKPOINT
+train      moganet-dense train {into}
+test       moganet-dense test {into} CHECKPOINT
 """
 
 _base_ = [{base or name!r}, {RUN_HOOKS!r}]
@@ -68,7 +72,13 @@ custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
 default_hooks = dict(**_base_.run_hooks, checkpoint=dict(type='AtomicCheckpointHook'))
 model = {code(model)}
 {lines}
-'''
+''')
+
+
+def _in_docstring(text: str) -> str:
+    """A text that ends no string: the name of a file may have quotes."""
+    lines = (printable(line) for line in text.split('\n'))
+    return '\n'.join(line.replace('\\', '\\\\').replace('"', '\\"') for line in lines)
 
 
 def optimizer_changes(cfg: Config, name: str) -> tuple[float, dict[str, Any], list[str]]:
@@ -146,6 +156,9 @@ def code(value: Any, indent: int = 0) -> str:
         return short
     pad = ' ' * (indent + 4)
     if isinstance(value, dict):
+        if not all(map(_is_keyword, value)):
+            rows = [f'{pad}{k!r}: {code(v, indent + 4)},\n' for k, v in value.items()]
+            return f'{{\n{"".join(rows)}{" " * indent}}}'
         rows = [f'{pad}{k}={code(v, indent + 4)},\n' for k, v in value.items()]
         return f'dict(\n{"".join(rows)}{" " * indent})'
     rows = [f'{pad}{code(v, indent + 4)},\n' for v in value]
@@ -153,8 +166,14 @@ def code(value: Any, indent: int = 0) -> str:
 
 
 def _one_line(value: Any) -> str:
-    if isinstance(value, dict) and all(isinstance(k, str) and k.isidentifier() for k in value):
+    if isinstance(value, dict) and all(map(_is_keyword, value)):
         return 'dict(' + ', '.join(f'{k}={_one_line(v)}' for k, v in value.items()) + ')'
     if isinstance(value, list):
         return '[' + ', '.join(map(_one_line, value)) + ']'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float({str(value)!r})'
     return repr(value)
+
+
+def _is_keyword(key: Any) -> bool:
+    return isinstance(key, str) and key.isidentifier() and not iskeyword(key)

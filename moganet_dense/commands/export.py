@@ -27,10 +27,10 @@ def command(words, out, form, shape, backbone, int8, fp16, mini, cfg_options, ca
     """Export a model to a file that runs without this package.
 
     The file contains the fused model and its post-processing. Supported: RetinaNet, ATSS, FCOS,
-    GFL, RTMDet, Faster, Mask and Cascade R-CNN, segmentation, top-down pose and classification.
-    Its outputs are compared with PyTorch before it is written. CONFIG and CHECKPOINT may be model
-    names from the zoo; or pass a work dir in place of both. Default of --out: NAME.onnx or
-    NAME.pt2.
+    GFL, RTMDet, Faster, Mask and Cascade R-CNN, segmentation, top-down pose, classification and
+    video prediction. Its outputs are compared with PyTorch before it is written. CONFIG and
+    CHECKPOINT may be model names from the zoo; or pass a work dir in place of both. Default of
+    --out: NAME.onnx or NAME.pt2.
 
     \b
     moganet-dense export retinanet_moganet_s --out retinanet.onnx

@@ -239,7 +239,7 @@ def _own_predictor(model):
     """What predicts by a config, model name or work dir of videos or of 3D poses; else None."""
     from ..config.metafiles import find
     from ..config.model_files import saved_config
-    from ..config.reading import read_config
+    from ..config.reading import finds_poses_in_space, read_config
 
     if entry := find(model):
         model = entry['Config']
@@ -252,7 +252,7 @@ def _own_predictor(model):
         from ..video.next_frames import predict_videos
 
         return predict_videos
-    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+    if finds_poses_in_space(cfg):
         from ..pose3d.predict_3d import predict_3d
 
         return predict_3d

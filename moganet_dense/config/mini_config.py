@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
-from ..data.layouts import LAYOUTS, Layout, innermost
+from ..data.layouts import LAYOUTS, OTHER_LAYOUTS, Layout, innermost
 from ..data.mini import SIZES, make_mini
 from ..utils.errors import UserError
 from .mini_figures import apply_mini_figures
+from .mini_hands import apply_mini_hands
 from .mini_video import apply_mini_video
 
 
@@ -63,6 +64,8 @@ LEFT_OUT = {'Albumentation', 'mmdet.Albu', 'Albu'}
 
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size', 'input_size', 'heatmap_size',
           'in_featuremap_size', 'random_size_range'}  # fmt: skip
+_IN_SPACE = {'Figures3D': apply_mini_figures, 'InterHand3DDataset': apply_mini_hands}
+"""What makes a config of 3D pose small, by the data set that it reads."""
 _LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
 
 
@@ -76,13 +79,16 @@ def apply_mini(cfg: Config) -> None:
     if scope == 'mmengine':
         apply_mini_video(cfg)
         return
-    if cfg.get('train_dataloader') and cfg.train_dataloader.dataset.get('type') == 'Figures3D':
-        apply_mini_figures(cfg)
+    reads = (cfg.get('train_dataloader') or {}).get('dataset', {}).get('type')
+    if reads in _IN_SPACE:
+        _IN_SPACE[reads](cfg)
         return
     if scope not in SCHEDULES:
         raise UserError(f'--mini supports {", ".join(SCHEDULES)} configs, this one is {scope}')
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
-    roots = {part.get('data_root') for part in innermost(cfg.train_dataloader.dataset)}
+    parts = list(innermost(cfg.train_dataloader.dataset))
+    layout = OTHER_LAYOUTS.get(parts[0].get('type'), layout)
+    roots = {part.get('data_root') for part in parts}
     if roots == {layout.mini_root}:  # the config saved by such a training
         make_mini()
         return
@@ -101,7 +107,7 @@ def apply_mini(cfg: Config) -> None:
         metrics = cfg.get(name) or []
         for metric in metrics if isinstance(metrics, list) else [metrics]:
             if 'ann_file' in metric:
-                metric.ann_file = layout.mini_root + layout.metric_file
+                _retarget_metric(metric, layout)
     if scope == 'mmdet':
         for option, value in [('pad_size_divisor', 32), ('pad_mask', True)]:  # crops of odd sizes
             cfg.model.data_preprocessor.setdefault(option, value)
@@ -197,6 +203,16 @@ def _retarget(dataset: dict, layout: Layout, split: str) -> None:
     if dataset.get('bbox_file'):
         name = dataset['bbox_file'].rpartition('/')[2]
         dataset['bbox_file'] = f'{layout.mini_root}person_detection_results/{name}'
+
+
+def _retarget_metric(metric: dict, layout: Layout) -> None:
+    """Points a metric at the sample data set; those of panoptic maps have a ``seg_prefix``, and
+    those of objects beside them read the file of instances."""
+    if 'seg_prefix' in metric:
+        metric['seg_prefix'] = f'{layout.mini_root}annotations/panoptic_val2017/'
+    elif layout.dataset_type == 'CocoPanopticDataset':
+        layout = LAYOUTS['mmdet']
+    metric['ann_file'] = f'{layout.mini_root}{layout.metric_file}'
 
 
 def _shorten(cfg: Config, schedule: Schedule) -> None:

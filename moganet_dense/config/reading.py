@@ -18,6 +18,8 @@ from . import metafiles
 from .metafiles import SCOPES, package_root
 from .registered_types import require_registered
 
+HEADS_3D = ('SimCC3DHead', 'InternetHead')
+"""Heads of models that find 3D keypoints in images."""
 _ANY_CHANNELS = 'MultiChannelDataPreprocessor'
 
 
@@ -59,6 +61,11 @@ def read_config(path: str | os.PathLike) -> Config:
     if (cfg.get('optim_wrapper') or {}).get('optimizer'):
         cfg.optim_wrapper.setdefault('type', 'OptimWrapper')  # mmengine's default, left out by many
     return cfg
+
+
+def finds_poses_in_space(cfg: Config) -> bool:
+    """Whether a config's model finds 3D keypoints in images."""
+    return (cfg.model.get('head') or {}).get('type') in HEADS_3D
 
 
 def _settle_channels(cfg: Config) -> None:

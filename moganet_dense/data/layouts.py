@@ -101,6 +101,64 @@ LAYOUTS = {
 }
 """Layout of each toolbox's default data set; the key is the config's ``default_scope``."""
 
+OTHER_LAYOUTS = {
+    layout.dataset_type: layout
+    for layout in (
+        Layout(
+            title='COCO 2017 with panoptic maps',
+            dataset_type='CocoPanopticDataset',
+            mini_root='data/mini/coco/',
+            fields={
+                split: dict(
+                    ann_file=f'annotations/panoptic_{split}2017.json',
+                    data_prefix=dict(img=f'{split}2017/', seg=f'annotations/panoptic_{split}2017/'),
+                )
+                for split in ('train', 'val')
+            },
+            metric_file='annotations/panoptic_val2017.json',
+            tree=(
+                'data/coco/annotations/panoptic_{train,val}2017.json\n'
+                'data/coco/annotations/panoptic_{train,val}2017/*.png\n'
+                'data/coco/{train,val}2017/*.jpg'
+            ),
+            source='https://cocodataset.org/#download (2017 images, panoptic annotations)',
+        ),
+        Layout(
+            title='InterHand2.6M, with the annotations of mmpose',
+            dataset_type='InterHand3DDataset',
+            mini_root='data/mini_hands/',
+            fields={},
+            metric_file=None,
+            tree=(
+                'data/interhand2.6m/annotations/all/InterHand2.6M_{train,test}_'
+                '{data,camera,joint_3d}.json\n'
+                'data/interhand2.6m/annotations/machine_annot/InterHand2.6M_val_'
+                '{data,camera,joint_3d}.json\n'
+                'data/interhand2.6m/images/{train,val,test}/'
+            ),
+            source=(
+                'https://mks0601.github.io/InterHand2.6M (images) and '
+                'https://mmpose.readthedocs.io/en/latest/dataset_zoo/3d_hand_keypoint.html '
+                '(annotations)'
+            ),
+        ),
+        Layout(
+            title='Human3.6M, prepared by mmpose',
+            dataset_type='Human36mDataset',
+            mini_root=None,
+            fields={},
+            metric_file=None,
+            tree=(
+                'data/h36m/annotation_body3d/cameras.pkl\n'
+                'data/h36m/annotation_body3d/fps50/h36m_{train,test}.npz\n'
+                'data/h36m/images/S*/'
+            ),
+            source='https://mmpose.readthedocs.io/en/latest/dataset_zoo/3d_body_keypoint.html',
+        ),
+    )
+}
+"""Layouts of data sets with a class of their own; the key is that class."""
+
 
 def innermost(dataset: dict) -> Iterator[dict]:
     """The data sets inside wrappers (RepeatDataset, ConcatDataset, ...)."""
@@ -125,7 +183,7 @@ def require_files(dataset: dict, scope: str) -> None:
     for part in innermost(dataset):
         for path in _named_paths(part):
             if not path.exists():
-                raise UserError(_absent(path, scope))
+                raise UserError(_absent(path, scope, part))
             if not (path.is_file() or path.is_dir()):  # a FIFO or device: opening it would block
                 raise UserError(f'expected a file or folder at {path}, found a special file')
 
@@ -138,7 +196,8 @@ def full_path(dataset: dict, path: str) -> str:
 def _named_paths(dataset: dict) -> Iterator[Path]:
     prefixes = dataset.get('data_prefix') or dataset.get('split') or {}  # ImageNet: split
     prefixes = prefixes.values() if isinstance(prefixes, dict) else [prefixes]
-    values = [dataset.get('ann_file'), *prefixes]
+    files = ('ann_file', 'camera_param_file', 'joint_file')
+    values = [*map(dataset.get, files), *prefixes]
     for value in values:
         if isinstance(value, str) and value and '://' not in full_path(dataset, value):
             yield Path(full_path(dataset, value))
@@ -146,14 +205,15 @@ def _named_paths(dataset: dict) -> Iterator[Path]:
         yield Path(dataset['bbox_file'])
 
 
-def _absent(path: Path, scope: str) -> str:
+def _absent(path: Path, scope: str, dataset: dict) -> str:
     message = f'data not found: {path} (relative to {Path.cwd()})'
-    if layout := LAYOUTS.get(scope):
+    kind = dataset.get('type')
+    if layout := OTHER_LAYOUTS.get(kind) or LAYOUTS.get(scope):
         tree = layout.tree.replace('\n', '\n    ')
         message += (
             f'\n  expected for {layout.title}:\n    {tree}\n  get it from {layout.source}'
             '\n  or set data_root in the config'
         )
-        if layout.mini_root:
+        if layout.mini_root and kind == layout.dataset_type:  # that is what --mini replaces
             message += ', or try the bundled sample data set: add --mini'
     return message

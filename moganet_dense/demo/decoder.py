@@ -6,7 +6,6 @@ by a decoder does not reach the server.
 """
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ..utils.errors import UserError, shortage
+from ..utils.system import IS_WINDOWS, limit_memory
 from .uploads import open_image
 
 SECONDS = 10
@@ -42,6 +42,8 @@ class Decoder:
         Raises:
             UserError: as there; or it takes too long, or crashes the process.
         """
+        if IS_WINDOWS:  # which passes no file descriptors to other processes
+            return open_image(content)
         try:
             self._start()
             self._pipe.send_bytes(content)
@@ -98,8 +100,7 @@ def serve_pixels(handle: int) -> None:
     Args:
         handle: file descriptor of the pipe.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_memory(MEMORY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C and closes the pipe
     pipe = Connection(handle)
     with suppress(EOFError, OSError):

@@ -128,9 +128,9 @@ def _load_exported(file: str, weights: None) -> Any:
 
 def _load_3d(config: str, weights: str | None) -> Any:
     from ..config.reading import read_config
-    from ..pose3d.predict_3d import Predictor3D
+    from ..pose3d.predictor_3d import load_predictor_3d
 
-    return Predictor3D(read_config(config), str(weights))
+    return load_predictor_3d(read_config(config), str(weights))
 
 
 def _load_model(cuda_graphs: bool) -> Callable[..., Any]:
@@ -203,10 +203,10 @@ def _examples(config: str) -> tuple[Path, ...]:
 
 
 def _task(config: str) -> str:
-    from ..config.reading import read_config
+    from ..config.reading import finds_poses_in_space, read_config
 
     cfg = read_config(config)
-    if (cfg.model.get('head') or {}).get('type') == 'SimCC3DHead':
+    if finds_poses_in_space(cfg):
         return POSE_3D
     return metafiles.SCOPES[cfg.default_scope]
 

@@ -133,8 +133,11 @@ def findings() -> list[Finding]:
         command = ('install', *missing)
         found.append(Finding('packages', f'not installed: {names}', '', True, [command]))
     for name in PACKAGES:
+        if name == 'mmpretrain.models' and 'error' in rows['mmpretrain']:
+            continue  # the row above has the cause
         found.append(_package(name, rows))
-    found.append(_accelerator(rows['torch']))
+    if 'error' not in rows['torch']:
+        found.append(_accelerator(rows['torch']))
     if not any(f.fatal for f in found):
         found.append(_use())
     return found
@@ -168,10 +171,15 @@ def _python() -> Finding:
     finding = Finding('python', f'{platform.python_version()} ({sys.executable})')
     if not MIN_PYTHON <= version <= MAX_PYTHON:
         finding.fix = (
-            'the stack is verified on Python 3.10 to 3.13; create an environment with one of these'
+            f'the stack is verified on Python {_dotted(MIN_PYTHON)} to {_dotted(MAX_PYTHON)}; '
+            'create an environment with one of these'
         )
         finding.fatal = version < MIN_PYTHON
     return finding
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return '.'.join(map(str, version))
 
 
 def _accelerator(torch_row: dict) -> Finding:

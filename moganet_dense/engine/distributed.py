@@ -23,6 +23,7 @@ import torch.distributed as dist
 from mmengine.dist import barrier
 
 from ..utils.errors import Stopped, UserError, reason_of
+from ..utils.system import IS_WINDOWS
 from .watcher import Watch
 
 ENVIRONMENT = {
@@ -61,7 +62,8 @@ def join(launcher: str) -> None:
     store = _store(rank, is_master=rank == 0)
     _meet(store, rank, world)
     # the watcher's own connection: the group's may be in use by a call that waits
-    _watches.append(Watch(partial(_store, rank, is_master=False), rank, world))
+    if not IS_WINDOWS:  # which has no fork
+        _watches.append(Watch(partial(_store, rank, is_master=False), rank, world))
     backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     group = dist.PrefixStore('group', store)
     dist.init_process_group(backend, store=group, rank=rank, world_size=world, timeout=TIMEOUT)

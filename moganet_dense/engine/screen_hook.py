@@ -1,6 +1,5 @@
 """What is trained in a few lines, how far it is, and a table after each validation."""
 
-import resource
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from ..evaluation.metric_names import aligned, table
+from ..utils.system import peak_memory
 from .progress import Gauge, gauge
 from .run_summary import facts
 from .screen import Screen
@@ -94,7 +94,7 @@ class ScreenHook(Hook):
         if rate := images_per_second(self.images, self.times):
             shown.append(f'{rate * get_world_size():.1f} images/s')
         left = timedelta(seconds=round(seconds * (runner.max_iters - runner.iter - 1)))
-        return '  '.join([*shown, f'{_memory():.1f} GB', f'ETA {left}'])
+        return '  '.join([*shown, *_memory(), f'ETA {left}'])
 
     def before_val_epoch(self, runner) -> None:
         self._evaluate(runner.val_dataloader, 'validating')
@@ -169,8 +169,10 @@ def _images(batch: Any) -> int:
         return 0
 
 
-def _memory() -> float:
-    """Most memory of this process so far, in GB: of the GPU, where there is one."""
+def _memory() -> list[str]:
+    """Maximum memory of this process so far: of the GPU, where there is one; none if not known."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        peak: int | None = torch.cuda.max_memory_allocated()
+    else:
+        peak = peak_memory()
+    return [] if peak is None else [f'{peak / 1e9:.1f} GB']

@@ -23,8 +23,9 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
-from ..utils.errors import Interrupted, Stopped, UserError, limit_of_files, reason_of
+from ..utils.errors import Interrupted, Stopped, UserError, reason_of
 from ..utils.interrupts import bounces, ending_by_signals, install, restore, say
+from ..utils.system import IS_WINDOWS, SIGNALS, limit_of_files
 from .atomic_checkpoint import INTERRUPTED, describe_last, point_to, save
 
 
@@ -87,7 +88,9 @@ class SignalHook(Hook):
     def _leave_lost_workers_to_the_loop(self) -> None:
         """torch raises when a worker dies, also in the middle of a step; without its handler the
         loop notices it within seconds, at the next batch."""
-        if self.before and callable(handler := signal.getsignal(signal.SIGCHLD)):
+        if not self.before or IS_WINDOWS:
+            return
+        if callable(handler := signal.getsignal(signal.SIGCHLD)):
             self.before[signal.SIGCHLD] = handler
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -148,7 +151,8 @@ class SignalHook(Hook):
         Raises:
             UserError: always, with the saved checkpoint.
         """
-        self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
+        if not IS_WINDOWS:
+            self.before.pop(signal.SIGCHLD, None)  # torch's handler would raise again
         reason = reason_of(error)
         self._end_validation(runner)
         if get_world_size() == 1 and runner.iter:
@@ -173,7 +177,7 @@ def is_lost_worker(error: Exception) -> bool:
 def _shared_memory() -> str:
     try:
         found = os.statvfs('/dev/shm')
-    except OSError:
+    except (OSError, AttributeError):  # not Linux
         return '/dev/shm: none'
     return f'/dev/shm: {found.f_bavail * found.f_frsize >> 10} of ' + (
         f'{found.f_blocks * found.f_frsize >> 10} KB free'
@@ -190,8 +194,8 @@ def let_workers_ignore_signals(loader: DataLoader) -> None:
 def _start_worker(worker_id: int, before: Callable[[int], None] | None = None) -> None:
     if before is not None:
         before(worker_id)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in set(SIGNALS) - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
     _end_by_parent_alone()
     _die_of_lost_data()
 

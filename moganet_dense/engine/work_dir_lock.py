@@ -1,11 +1,11 @@
 """One training per work dir: two would mix and remove each other's checkpoints.
 
-A POSIX record lock (``fcntl.lockf``) on a file in the folder. The kernel releases it when its
-process ends, loader workers do not inherit it, and NFS shares it between machines.
+A record lock on a file in the folder (:func:`~moganet_dense.utils.system.lock_file`). The kernel
+releases it when its process ends, loader workers do not inherit it, and NFS shares it between
+machines.
 """
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 
 from ..utils.atomic import as_line
 from ..utils.errors import UserError
+from ..utils.system import lock_file, open_flags
 
 LOCK = '.lock'
 _BEGIN = b'process '
@@ -42,7 +43,7 @@ def lock(work_dir: str | os.PathLike) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     handle = _opened(folder / LOCK)
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle, of_process=True)
     except OSError as error:
         owner = os.read(handle, 200).decode(errors='replace').strip()
         os.close(handle)
@@ -67,16 +68,17 @@ def _opened(path: Path) -> int:
         UserError: it cannot be opened, or is anything else than a file of :func:`lock`: a link,
             also a hard one, or another file, which would be overwritten.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    flags = os.O_RDWR | os.O_CREAT | open_flags('NOFOLLOW', 'NONBLOCK', 'NOCTTY')
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UserError(_OTHER.format(path))
     with as_line(path):
         handle = os.open(path, flags, 0o666)
     status = os.fstat(handle)
-    begin = os.pread(handle, len(_BEGIN), 0) if stat.S_ISREG(status.st_mode) else b'-'
+    begin = os.read(handle, len(_BEGIN)) if stat.S_ISREG(status.st_mode) else b'-'
     if status.st_nlink > 1 or begin not in (b'', _BEGIN):
         os.close(handle)
         raise UserError(_OTHER.format(path))
+    os.lseek(handle, 0, os.SEEK_SET)
     return handle
 
 

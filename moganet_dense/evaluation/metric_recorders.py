@@ -2,8 +2,9 @@
 
 COCO metrics pass their data to the listeners of
 :func:`~moganet_dense.evaluation.fast_coco_eval.FastCocoMetric`. Next to mmseg's IoUMetric,
-mmpretrain's Accuracy and our metrics of videos and 3D poses a metric of ours is added, which
-collects data and returns no values. Of other metrics a report shows only the values.
+mmpretrain's Accuracy, mmpose's InterHandMetric and our metrics of videos and 3D poses a metric of
+ours is added, which collects data and returns no values. Of other metrics a report shows only the
+values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ def record(evaluator: Evaluator, dataset: Any, keep: Keep) -> None:
     """Makes the supported metrics pass their evaluations to ``keep``."""
     for metric in list(evaluator.metrics):
         for kind in type(metric).__mro__:
+            if kind.__name__ in _BASELINES:
+                break
             name = (kind.__module__.partition('.')[0], kind.__name__)
             if name in _LISTENERS and hasattr(metric, 'listeners'):
                 metric.listeners.append(_LISTENERS[name](dataset, keep))
@@ -141,16 +144,8 @@ class ClassificationRecorder(_Companion):
         self.keep(lambda: evaluation([row[:3] for row in rows], names, path))
 
 
-class VideoRecorder(_Companion):
-    """Notes errors by frame beside our VideoPredictionMetric; results are one record."""
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        from .predicted_frames import VideoRecord
-
-        if not self.results:
-            self.results = [VideoRecord()]
-        for sample in data_samples:
-            self.results[0].add(sample)
+class _MergingCompanion(_Companion):
+    """A companion whose results are one record, with ``merge`` and ``evaluation``."""
 
     def finish(self, parts: list[list], size: int) -> None:
         records = [record for part in parts for record in part]
@@ -163,8 +158,20 @@ class VideoRecorder(_Companion):
         self.keep(merged)
 
 
-class Pose3DRecorder(_Companion):
-    """Notes errors by keypoint beside our Pose3DMetric; results are one record."""
+class VideoRecorder(_MergingCompanion):
+    """Notes errors by frame beside our VideoPredictionMetric."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .predicted_frames import VideoRecord
+
+        if not self.results:
+            self.results = [VideoRecord()]
+        for sample in data_samples:
+            self.results[0].add(sample)
+
+
+class Pose3DRecorder(_MergingCompanion):
+    """Notes errors by keypoint beside our Pose3DMetric."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         from .poses_3d import Pose3DRecord
@@ -177,23 +184,37 @@ class Pose3DRecorder(_Companion):
             truth, found = self.metric.points(sample)
             self.results[0].add(sample['img_path'], truth, found)
 
+
+class HandsRecorder(_MergingCompanion):
+    """Notes errors by keypoint beside mmpose's InterHandMetric, of whose last results it reads."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        from .hands_3d import HandsRecord
+
+        if not {'MPJPE', 'MRRPE'} <= set(self.metric.modes):
+            return
+        meta = self.dataset.metainfo
+        if not self.results:
+            names = meta['keypoint_id2name'].values()
+            self.results = [HandsRecord(names, meta['skeleton_links'])]
+        last = self.metric.results[-len(data_samples) :]
+        for sample, result in zip(data_samples, last, strict=True):
+            self.results[0].add(sample['img_path'], result)
+
     def finish(self, parts: list[list], size: int) -> None:
-        records = [record for part in parts for record in part]
-
-        def merged() -> Evaluation:
-            for record in records[1:]:
-                records[0].merge(record)
-            return records[0].evaluation(size)
-
-        self.keep(merged)
+        if any(parts):
+            super().finish(parts, size)
 
 
 _LISTENERS = {('mmdet', 'CocoMetric'): _boxes, ('mmpose', 'CocoMetric'): _keypoints}
+_BASELINES = {'FlatInterHandMetric'}
+"""Metrics that do not measure the model's predictions."""
 _COMPANIONS = {
     ('mmseg', 'IoUMetric'): SegmentationRecorder,
     ('mmpretrain', 'Accuracy'): ClassificationRecorder,
     ('moganet_dense', 'VideoPredictionMetric'): VideoRecorder,
     ('moganet_dense', 'Pose3DMetric'): Pose3DRecorder,
+    ('mmpose', 'InterHandMetric'): HandsRecorder,
 }
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..utils.atomic import write_whole
+from ..utils.printable import printable
 from .interactions import Strength
 from .pyramid import components, strength
 from .receptive_field import middle_of
@@ -95,7 +96,7 @@ def interactions(found: Strength, players: int, name: str | None) -> Figure:
     axis.set_ylim(bottom=0)
     axis.set_xlabel('order of the context, m / n')
     axis.set_ylabel('interaction strength J(m)')
-    axis.set_title(f'class: {name}', fontsize=10)
+    axis.set_title(_title(f'class: {name}'), fontsize=10, parse_math=False)
     axis.spines[['top', 'right']].set_visible(False)
     return figure
 
@@ -107,5 +108,10 @@ def _grid(rows: int, columns: int, aspect: float, width: float = 2.4) -> tuple[F
 
 def _show(axis: Axes, image: np.ndarray, title: str = '', **options) -> None:
     axis.imshow(image, interpolation='nearest', **options)
-    axis.set_title(title, fontsize=9)
+    axis.set_title(_title(title), fontsize=9, parse_math=False)
     axis.axis('off')
+
+
+def _title(text: str) -> str:
+    """A title in one line of the figure; names of classes may have any length and characters."""
+    return printable(text, 60)

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from ..data.image_io import decode
 from ..data.sources import find
 from ..engine.job import Job
-from ..inference.metainfo import names_of
+from ..inference.metainfo import Names, names_of
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import switch
@@ -37,6 +37,7 @@ from .half_graph import to_half
 from .metadata import cut_size, notes_of
 from .parity import TOLERANCE, largest_difference, low_threshold
 from .pose_graphs import AxisPoseGraph, PoseGraph
+from .video_graph import VideoGraph, require_plain, video_notes
 
 FORMATS = ('onnx', 'torch-export')
 INT8 = ('dynamic', 'static')
@@ -46,6 +47,8 @@ RANDOM_BASES = (
 )
 SHAPES = ((2, 192, 256), (1, 224, 160))
 """Images, height and width that a file of free size is written and checked at."""
+CLIPS = ((2, 64, 96), (1, 96, 64))
+"""The same, of videos, whose frames are small."""
 
 
 def export(
@@ -89,14 +92,20 @@ def export(
     adopt_gate(cfg, checkpoint, job.cfg_options)
     plain = build(cfg).eval()
     content = load(plain, checkpoint, deploy=True)
-    names = None if backbone else names_of(cfg, content, plain)
+    is_video = cfg.default_scope == 'mmengine'
+    if is_video:
+        require_plain(int8, backbone, fp16)
+    names = None if backbone or is_video else names_of(cfg, content, plain)
     if not backbone and fix_bases(plain):
         print_log(RANDOM_BASES, 'current')
     model = copy.deepcopy(plain)
-    switch(model)
-    graph = graph_of(model, names)
+    graph = VideoGraph(model) if is_video else _fused_graph(model, names)
     shape = _shape(cfg, graph, form, shape)
-    notes = notes_of(cfg, str(job.config), model, names, shape) | (dict(fp16=True) if fp16 else {})
+    if is_video:
+        notes = video_notes(str(job.config), model, shape)
+    else:
+        notes = notes_of(cfg, str(job.config), model, names, shape)
+    notes |= dict(fp16=True) if fp16 else {}
     with as_line(target), _beside(target) as folder:
         temporary = Path(
             folder, 'temporary.onnx' if form == 'onnx' else 'temporary.pt2'
@@ -119,6 +128,11 @@ def export(
             'To load it, import torchvision first, which registers the box operators', 'current'
         )
     return target, error
+
+
+def _fused_graph(model: torch.nn.Module, names: Names | None) -> Graph:
+    switch(model)
+    return graph_of(model, names)
 
 
 def _beside(target: Path) -> tempfile.TemporaryDirectory:
@@ -173,7 +187,8 @@ def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Ten
     """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
     generator = torch.Generator().manual_seed(0)
     channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
-    shapes = SHAPES if shape is None else [(count, *shape) for count, *_ in SHAPES]
+    free = CLIPS if isinstance(graph, VideoGraph) else SHAPES
+    shapes = free if shape is None else [(count, *shape) for count, *_ in SHAPES]
     sizes = [(count, channels, *size) for count, *size in shapes]
     return [graph.examples(torch.randn(size, generator=generator)) for size in sizes]
 
@@ -183,16 +198,16 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
     if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
-    own = cut_size(cfg)
+    own = None if isinstance(graph, VideoGraph) else cut_size(cfg)
     if own and shape and tuple(shape) != own:
         raise UserError(
             f'--shape: this config cuts images or people to {own[0]} {own[1]} (height, width), '
             f'found {shape[0]} {shape[1]}'
         )
-    if form == 'torch-export' and isinstance(graph, TwoStageGraph) and not shape:
+    if form == 'torch-export' and isinstance(graph, (TwoStageGraph, VideoGraph)) and not shape:
+        kind = 'videos' if isinstance(graph, VideoGraph) else 'a two-stage detector'
         raise UserError(
-            'torch.export needs a fixed size for a two-stage detector; pass --shape H W, or '
-            'use --format onnx'
+            f'torch.export needs a fixed size for {kind}; pass --shape H W, or use --format onnx'
         )
     if isinstance(graph, (PoseGraph, AxisPoseGraph)):
         return own

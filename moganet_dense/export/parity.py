@@ -25,6 +25,7 @@ from .graphs import (
     threshold_logit,
 )
 from .pose_graphs import AxisPoseGraph, PoseGraph
+from .video_graph import VideoGraph
 
 TOLERANCE = 1e-4
 MASK_PIXELS = 1e-3
@@ -56,6 +57,8 @@ def largest_difference(
     images = inputs[0]
     if isinstance(graph, BackboneGraph):
         return max(map(relative, found, map(np.asarray, model.backbone(images))))
+    if isinstance(graph, VideoGraph):
+        return relative(found[0], np.asarray(model.predict(images)))
     if isinstance(graph, ClassificationGraph):
         wanted = [np.asarray(sample.pred_score) for sample in model.predict(images)]
         return relative(found[0], np.stack(wanted))

@@ -32,6 +32,8 @@ from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: success, but some files were skipped."""
+LONGEST_LINE = 65_536
+"""Characters of the name of a file on standard input, at most."""
 WAITING = 4
 """Maximum number of results that wait for drawing and writing."""
 
@@ -312,7 +314,14 @@ def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
             raise UserError('expected a list of files on standard input, found it closed')
         if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
             sys.stdin.reconfigure(errors='surrogateescape')
-        yield from (line.rstrip('\r\n') for line in sys.stdin if line.strip())
+        while line := sys.stdin.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise UserError(
+                    'standard input: expected names of files, one a line, found a line of more '
+                    f'than {LONGEST_LINE} characters'
+                )
+            if line.strip():
+                yield line.rstrip('\r\n')
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ..results import (
     boxes_of,
     confident,
 )
+from ..toolboxes.allocations import Limited
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, switch, to_channels_last
@@ -88,7 +90,8 @@ def load_model(
     device = _device(device)
     adopt_gate(cfg, weights)
     with _BUILDING:
-        model = build(cfg)
+        with _sane_size(name_or_config, weights):
+            model = build(cfg)
         content = {} if weights == RANDOM else load(model, weights, deploy)
         names = names_of(cfg, content, model)
         if deploy:
@@ -306,6 +309,14 @@ def _config_and_weights(
     find_config(saved_config(name) if Path(name).is_dir() else name)
     files = model_files(name, weights)
     return read_config(files.config), files.checkpoint
+
+
+def _sane_size(name: Any, weights: str) -> AbstractContextManager:
+    """A model of the hub is of the size of its weights: its config is somebody else's."""
+    if not is_hub_name(name):
+        return nullcontext()
+    size = os.stat(weights).st_size if os.path.isfile(weights) else 2**30
+    return Limited(4 * size + 2**28)
 
 
 def _lay_out(model: nn.Module, cfg: Config, channels_last: bool | None) -> None:

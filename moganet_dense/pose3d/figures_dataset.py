@@ -7,7 +7,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import Dataset
 
-from .drawn_figures import SKELETONS, focal_length, project, random_pose, render
+from ..data.drawn_figures import SKELETONS, focal_length, project, random_pose, render
 
 PADDING = 1.25
 """Side of the square that is cut out, over the longer side of the keypoints' bounding box."""
@@ -15,7 +15,7 @@ PADDING = 1.25
 
 @DATASETS.register_module()
 class Figures3D(Dataset):
-    """Figures of random poses, see :mod:`~moganet_dense.pose3d.drawn_figures`; nothing is on disk.
+    """Figures of random poses, see :mod:`~moganet_dense.data.drawn_figures`; nothing is on disk.
 
     Figure ``i`` of a seed is always the same.
 

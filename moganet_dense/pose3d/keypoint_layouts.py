@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .drawn_figures import SKELETONS
+from ..data.drawn_figures import INTERHAND_ORDER, SKELETONS
 from .h3wb_dataset import HIPS, metainfo
 
 
@@ -35,6 +35,8 @@ def layout_of(dataset: dict[str, Any]) -> Layout:
     """The keypoints of a data set in a config."""
     if dataset['type'] == 'H3WBDataset':
         return whole_body()
+    if dataset['type'] == 'InterHand3DDataset':
+        return interhand()
     return drawn(dataset.get('kind', 'body'))
 
 
@@ -44,6 +46,16 @@ def drawn(kind: str) -> Layout:
     lengths = np.linalg.norm(skeleton.bones[1:], axis=1).tolist()
     links = skeleton.links
     return Layout(skeleton.names, links, skeleton.flip_indices, (0,), links, lengths)
+
+
+def interhand() -> Layout:
+    """The 21 keypoints of one hand in InterHand2.6M's order: each finger from its tip, the wrist;
+    bones have the lengths of drawn hands."""
+    hand = drawn('hand')
+    place = {k: number for number, k in enumerate(INTERHAND_ORDER)}
+    links = [(place[a], place[b]) for a, b in hand.links]
+    names = [hand.names[k] for k in INTERHAND_ORDER]
+    return Layout(names, links, list(range(len(names))), (place[0],), links, hand.lengths)
 
 
 def whole_body() -> Layout:

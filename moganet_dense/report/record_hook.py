@@ -6,7 +6,6 @@ writes, and errors here never stop a run: they are warnings of one line.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from ..evaluation.metric_recorders import record
 from ..evaluation.summary import Evaluation, number
 from ..utils.atomic import write_text
 from ..utils.nonfatal import nonfatal
+from ..utils.system import peak_memory
 from .runs import EVALUATION, RUN
 from .write import report_of_run
 
@@ -126,7 +126,7 @@ def _plain(value: Any) -> float | str | None:
 
 def _memory() -> dict[str, float]:
     """Peak memory of this process in MB, and of the first GPU if there is one."""
-    found = dict(memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    found = {} if (peak := peak_memory()) is None else dict(memory=peak / 2**20)
     if torch.cuda.is_available():
         found['gpu_memory'] = torch.cuda.max_memory_allocated() / 2**20
     return found

@@ -305,19 +305,24 @@ class Poses3D(Poses):
 
     Attributes:
         points: (N, K, 3) float32, in metres relative to the root: x right, y down, z away.
+        sides: of hands: of each pose, 'right' or 'left', (N,); else None.
     """
 
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
+    sides: np.ndarray | None = None
 
     def __getitem__(self, which: Any) -> 'Poses3D':
-        fields = ('keypoints', 'scores', 'boxes', 'box_scores', 'track_ids', 'points')
+        fields = ('keypoints', 'scores', 'boxes', 'box_scores', 'track_ids', 'points', 'sides')
         return _part(self, which, fields)
 
     def rows(self, score_thr: float = 0.0, *, outlines: bool = False) -> list[dict[str, Any]]:
-        """As of poses, with ``points``: x, y and z of each keypoint."""
+        """As of poses, with ``points``: x, y and z of each keypoint; of hands, with ``side``."""
         found = super().rows(score_thr, outlines=outlines)
         places = np.round(self.points.astype(float), 4).tolist()
-        return [dict(row, points=each) for row, each in zip(found, places, strict=True)]
+        found = [dict(row, points=each) for row, each in zip(found, places, strict=True)]
+        if self.sides is None:
+            return found
+        return [dict(row, side=str(side)) for row, side in zip(found, self.sides, strict=True)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

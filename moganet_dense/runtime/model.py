@@ -26,6 +26,12 @@ from ..utils.regular_files import read_regular
 from .external_data import has_external_data
 from .masks import paste, pasted_parts
 from .notes import require_sane
+from .outputs import (
+    require_detections,
+    require_keypoints,
+    require_label_map,
+    require_scores,
+)
 from .person_crops import Cutter
 from .preprocessing import Fitted, Preparation
 
@@ -87,6 +93,12 @@ def load(
         )
     try:
         notes = {key: json.loads(text) for key, text in texts.items()}
+        if notes['task'] == 'video':
+            raise UserError(
+                f'{path}: expected a model of images, found one that predicts frames of videos; '
+                "run it with onnxruntime: 'frames' (B, T, C, H, W) float32 in [0, 1] to "
+                "'next_frames'"
+            )
         require_sane(notes)
         return OnnxModel(session, notes)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -222,10 +234,13 @@ class OnnxModel:
             return self._pyramid(self.inputs(image))
         fitted = self.prepare.fit(image)
         found = self.session.run(None, self._feed(fitted), self._options())
+        count = len(self.classes)
         if self.task == 'segmentation':
+            require_label_map(found, fitted.size, count)
             palette = np.array(self.notes['palette'], np.uint8)
             return Segmentation(found[0][0], self.classes, palette)
         if self.task == 'classification':
+            require_scores(found, count)
             best = int(found[0][0].argmax())
             return Classification(found[0][0], best, self.classes[best], self.classes)
         return self._detections(found, fitted)
@@ -246,12 +261,8 @@ class OnnxModel:
         return Pyramid(maps, strides, channels, tuple(feed['images'].shape[2:]))
 
     def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
+        require_detections(found, len(self.classes))
         boxes, scores, labels, _, *probabilities = found
-        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
-            raise UserError(
-                f'expected labels of {len(self.classes)} classes from the model, found others; '
-                'export it again'
-            )
         boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
         masks = None
         if probabilities:
@@ -267,7 +278,9 @@ class OnnxModel:
         for start in range(0, len(boxes), batch_size):
             cuts = [cutter.cut(image, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
-            found, certain = self.session.run(None, dict(images=batch))
+            outputs = self.session.run(None, dict(images=batch))
+            require_keypoints(outputs, len(cuts), len(self.classes))
+            found, certain = outputs
             placed = zip(found, cuts, strict=True)
             keypoints += [cutter.place(k, crop) for k, (_, crop) in placed]
             scores += list(certain)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .errors import FULL, UserError, reason_of, room_for
 from .regular_files import require_regular
+from .system import flush_to_disk
 
 _TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part(\.[a-z]+)?')
 
@@ -32,16 +33,17 @@ def replacing(target: Path, ending: str = '') -> Iterator[Path]:
             unchanged.
     """
     _require_replaceable(target)
-    suffix = f'.part{ending}'
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.', suffix=suffix)
+    suffix, known = f'.part{ending}', os.fsencode(target.name)[:200]  # of 255 bytes of a name
+    prefix = f'.{known.decode(errors="ignore")}.'
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # files of mkstemp are private
-        _flush(temporary)
+        flush_to_disk(temporary)
         os.replace(temporary, target)
-        _flush(target.parent)
+        flush_to_disk(target.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -167,11 +169,3 @@ def _umask() -> int:
     found = os.umask(0o022)
     os.umask(found)
     return found
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .system import limit_of_files
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 STOPPED = 75
@@ -132,10 +134,3 @@ def _temporary_folder() -> str:
         return tempfile.gettempdir()
     except OSError:  # none can be written
         return os.environ.get('TMPDIR', '/tmp')
-
-
-def limit_of_files() -> int:
-    """How many files this process may have open at once."""
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

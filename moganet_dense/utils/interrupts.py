@@ -15,8 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .errors import Interrupted
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from .system import SIGNALS
 
 BOUNCE = 1.0
 """Seconds in which signals are one: GNU timeout and schedulers signal a process and then its group,
@@ -26,7 +25,7 @@ Handler = Callable[[int, Any], None]
 
 
 def install(handler: Handler) -> dict[int, Any]:
-    """Sets the handler of :data:`SIGNALS`, but of those that are ignored, as SIGHUP under nohup.
+    """Sets the handler of ``SIGNALS``, but of those that are ignored, as SIGHUP under nohup.
 
     Only a main thread can; nothing is done in others.
 
@@ -47,7 +46,7 @@ def restore(before: dict[int, Any]) -> None:
 
 @contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """Calls ``handler`` for :data:`SIGNALS` within."""
+    """Calls ``handler`` for ``SIGNALS`` within."""
     before = install(handler)
     try:
         yield

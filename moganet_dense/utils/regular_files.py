@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from .system import open_flags
+
 _KINDS = {
     stat.S_ISDIR: 'a folder',
     stat.S_ISFIFO: 'a FIFO',
@@ -36,7 +38,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
         ValueError: NUL in the path.
     """
     require_regular(path)  # before it is opened, which alone has an effect on some devices
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    handle = os.open(path, os.O_RDONLY | open_flags('NONBLOCK', 'NOCTTY'))
     try:
         _regular(os.fstat(handle), path)  # it may have been replaced meanwhile
         return open(handle, 'rb')
@@ -76,7 +78,7 @@ def require_memory(path: str | os.PathLike, size: int | None = None) -> None:
     """
     size = require_regular(path).st_size if size is None else size
     if size > 1 << 20 and size > (available := available_memory()):
-        on_disk = os.stat(path).st_blocks * 512
+        on_disk = getattr(os.stat(path), 'st_blocks', size) * 512  # Windows: not known
         sparse = f', {megabytes(on_disk)} of them on the disk' if on_disk < size // 2 else ''
         _refuse(
             f'{megabytes(size)}{sparse}, and {megabytes(available)} of memory are available', path

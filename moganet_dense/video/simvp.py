@@ -198,11 +198,14 @@ class SimVP(BaseModel):
 
     def next_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """The T frames after T frames, (B, T, C, H, W) both."""
-        batch, count = frames.shape[:2]
+        clips = (
+            -1,
+            self.in_frames,
+        )  # not the given number of clips, which an exported file would keep
         code, first = self.enc(frames.flatten(0, 1))
-        code = self.hid(code.unflatten(0, (batch, count)).flatten(1, 2))
-        code = code.unflatten(1, (count, -1)).flatten(0, 1)
-        return self.dec(code, first).unflatten(0, (batch, count))
+        code = self.hid(code.unflatten(0, clips).flatten(1, 2))
+        code = code.unflatten(1, (self.in_frames, -1)).flatten(0, 1)
+        return self.dec(code, first).unflatten(0, clips)
 
     def predict(self, frames: torch.Tensor) -> torch.Tensor:
         """The next ``out_frames`` frames.

@@ -23,11 +23,11 @@ def draw_two_views(
     perspective.
 
     Args:
-        poses: each (K, 3): x right, y down, z away, in any unit.
+        poses: each (K, 3): x right, y down, z away, in any unit; none: empty views.
         links: pairs of keypoints that are connected.
         height: of the image, in pixels.
     """
-    points = np.concatenate(poses)
+    points = np.concatenate([*poses, *[np.zeros((1, 3))] * (not len(poses))])
     low, high = points.min(0), points.max(0)
     scale = (1 - 2 * MARGIN) * height / max(float((high - low).max()), 1e-9)
     found = []

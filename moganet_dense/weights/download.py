@@ -1,6 +1,5 @@
 """Downloads weight files into PyTorch's cache, by name or URL, atomically."""
 
-import fcntl
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ from mmengine.dist import barrier, get_local_rank
 
 from ..utils.atomic import replacing
 from ..utils.errors import first_line
+from ..utils.system import IS_WINDOWS, lock_file, open_flags
 from . import releases
 from .state_dicts import WeightsError
 from .transfer import receive
@@ -80,11 +80,11 @@ def _partial_file(target: Path) -> Iterator[Path]:
     downloads the same file at the same time gets its own.
     """
     part = target.with_name(f'{target.name}.part')
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | open_flags('NOFOLLOW', 'NONBLOCK')
     handle = os.open(part, flags, 0o666)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(handle)
         except OSError:  # locked by another process, or a file system without locks
             with replacing(target) as draft:
                 yield draft
@@ -96,9 +96,12 @@ def _partial_file(target: Path) -> Iterator[Path]:
                 if not part.stat().st_size or not part.with_name(f'{part.name}.json').exists():
                     part.unlink()
             raise
-        os.replace(part, target)
+        if not IS_WINDOWS:
+            os.replace(part, target)
     finally:
         os.close(handle)
+    if IS_WINDOWS:  # which renames no open file
+        os.replace(part, target)
 
 
 def _require_https(url: str) -> None:

@@ -59,6 +59,17 @@ def test_a_package_that_ends_the_process_does_not_end_the_doctor(shadow):
     assert rows['second']['version'] == '2.0'
 
 
+def test_without_torch_nothing_is_said_of_its_accelerator(sound, monkeypatch):
+    rows = doctor.probe([])
+    rows['torch'] = dict(name='torch', error="ModuleNotFoundError: No module named 'torch'")
+    found = {finding.what: finding for finding in doctor.findings()}
+    assert found['torch'].fatal and 'accelerator' not in found
+    del rows['torch']['error']
+    rows['torch'].update(version='2.14.1+cpu')
+    found = {finding.what: finding for finding in doctor.findings()}
+    assert found['accelerator'].seen == 'none; torch was built for the CPU'
+
+
 def test_a_version_guard_is_shown(shadow):
     text = "assert False, 'MMCV==9.9 is used but incompatible'"
     broken_module(shadow, 'guarded', text)

@@ -30,6 +30,15 @@ def on_both(theirs, monkeypatch, modules, function):
     return results
 
 
+def multiplies_halves() -> bool:
+    """Torch below 2.2 does not, on a CPU, and so neither convolution can."""
+    half = torch.ones(2, 2, dtype=torch.float16)
+    try:
+        return torch.equal(half @ half, 2 * half)
+    except RuntimeError:
+        return False
+
+
 def boxes(count, seed, whole=False):
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 2, generator=generator) * 100
@@ -129,6 +138,8 @@ def test_deformable_convolution_is_the_same(
 ):
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 
+    if device == 'cpu' and dtype is torch.float16 and not multiplies_halves():
+        pytest.skip('this torch multiplies no float16 matrices on a CPU')
     torch.manual_seed(0)
     shape = torch.nn.functional.conv2d(
         torch.zeros(4, 4, 9, 10), torch.zeros(6, 4, 3, 3), None, stride, padding, dilation

@@ -11,12 +11,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 pytest.importorskip('mmpose')
+from moganet_dense.data.drawn_figures import SKELETONS, project, random_pose, render
 from moganet_dense.engine.job import Job
 from moganet_dense.pose3d import Figures3D, Pose3DMetric
-from moganet_dense.pose3d.drawn_figures import SKELETONS, project, random_pose, render
 from moganet_dense.pose3d.keypoint_layouts import drawn
 from moganet_dense.pose3d.metrics_3d import distances, to_camera
-from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
+from moganet_dense.pose3d.predict_3d import predict_3d
+from moganet_dense.pose3d.predictor_3d import to_metres
 from moganet_dense.visualization.skeletons_3d import draw_two_views
 
 CONFIG = ROOT / 'configs/pose3d/simcc3d_moganet_t_figures.py'

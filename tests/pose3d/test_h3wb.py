@@ -14,7 +14,8 @@ from moganet_dense.engine.job import Job
 from moganet_dense.pose3d import H3WBDataset
 from moganet_dense.pose3d.h3wb_dataset import fitted_camera
 from moganet_dense.pose3d.keypoint_layouts import drawn, whole_body
-from moganet_dense.pose3d.predict_3d import predict_3d, to_metres
+from moganet_dense.pose3d.predict_3d import predict_3d
+from moganet_dense.pose3d.predictor_3d import to_metres
 from moganet_dense.utils.errors import UserError
 
 pytestmark = pytest.mark.whole_runs

@@ -7,8 +7,8 @@ pytest.importorskip('mmpose')
 from mmpose.evaluation.functional import keypoint_mpjpe
 from mmpose.evaluation.metrics import InterHandMetric
 
+from moganet_dense.data.drawn_figures import turn
 from moganet_dense.evaluation.poses_3d import Pose3DRecord
-from moganet_dense.pose3d.drawn_figures import turn
 from moganet_dense.pose3d.metrics_3d import (
     Pose3DMetric,
     aligned,

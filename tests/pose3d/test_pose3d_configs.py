@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 pytest.importorskip('mmpose')
 from moganet_dense.config.reading import read_config
-from moganet_dense.pose3d.drawn_figures import SKELETONS
+from moganet_dense.data.drawn_figures import SKELETONS
 from moganet_dense.toolboxes.build import build
 from moganet_dense.visualization.skeletons_3d import draw_two_views
 

@@ -19,6 +19,8 @@ from .read_coco import by_image, class_names, coco_files
 from .read_label_maps import load
 
 NAME = 'COCO panoptic'
+MOST_SEGMENTS = 2000
+"""Segments of an image, at most: COCO has up to 95."""
 
 
 def find(tree: Tree) -> list[Path]:
@@ -102,7 +104,12 @@ def _add_segments(
     except UserError as error:
         data.left_out.add('panoptic PNGs that cannot be used', str(error))
         return
-    unlisted = set(np.unique(codes).tolist()) - {0}
+    present = set(np.unique(codes).tolist()) - {0}
+    if max(len(present), len(segments)) > MOST_SEGMENTS:  # each is a pass over the image
+        what = f'panoptic PNGs of more than {MOST_SEGMENTS} segments'
+        data.left_out.add(what, str(labels))
+        return
+    unlisted = set(present)
     for segment in segments:
         where = f'segment {segment.get("id")!r} of {labels}'
         number, key = segment.get('id'), str(segment.get('category_id'))
@@ -110,10 +117,10 @@ def _add_segments(
         if key not in names:
             data.left_out.add('segments whose category_id is not in the file', where)
             continue
-        mask = codes == number if type(number) is int else np.zeros_like(codes, bool)
-        if not mask.any():
+        if type(number) is not int or number not in present:
             data.left_out.add('segments without a pixel', where)
             continue
+        mask = codes == number
         one = Instance(names[key], geometry.box_of_mask(mask), stuff=key in stuff)
         runs = geometry.runs_of(mask)
         one.runs = dict(runs, counts=np.array(runs['counts'], np.int32))  # a seventh of a list

@@ -4,30 +4,23 @@ It has the layouts of COCO 2017 and ADE20K, so a config reads it by changing the
 created in seconds::
 
     data/mini/coco/{train2017,val2017}/*.jpg
-    data/mini/coco/annotations/{instances,person_keypoints}_{train,val}2017.json
+    data/mini/coco/annotations/{instances,person_keypoints,panoptic}_{train,val}2017.json
+    data/mini/coco/annotations/panoptic_{train,val}2017/*.png
     data/mini/coco/person_detection_results/COCO_val2017_detections_AP_H_56_person.json
     data/mini/ade/ADEChallengeData2016/{images,annotations}/{training,validation}/*
 """
 
-import fcntl
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...utils.atomic import as_line
-from ...utils.errors import UserError
-from ...utils.regular_files import read_regular
 from .draw_ade import write_ade
 from .draw_coco import write_coco
+from .drawn_once import DrawnFolder
 
-VERSION = '1'
+VERSION = '2'
 """Increased with every change of the drawings; another version on disk is drawn again."""
 
 _MARKER = 'bundled sample data set of moganet_dense, version '
-_PARTS = {'coco', 'ade', 'VERSION'}
 
 SIZES = {'train': 240, 'val': 60}
 """Images of each split, for COCO and for ADE20K."""
@@ -42,71 +35,9 @@ def make_mini(root: str | os.PathLike = 'data/mini') -> Path:
     Raises:
         UserError: ``root`` contains other files, or cannot be written.
     """
-    root = Path(root)
-    with as_line(root):
-        return _made(root)
-
-
-def _made(root: Path) -> Path:
-    if _is_current(root):
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(root.parent):
-        if not _is_current(root):  # another process may have drawn it meanwhile
-            _draw(root)
-    return root
+    return DrawnFolder(_MARKER, VERSION, ('coco', 'ade'), _draw).make(root)
 
 
 def _draw(root: Path) -> None:
-    if root.exists() and not _is_ours(root):
-        raise UserError(
-            f'{root}: expected no other files in the folder of the sample data set; move them away'
-        )
-    draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=root.name + '.'))
-    try:
-        draft.chmod(0o755)
-        write_coco(draft / 'coco', SIZES)
-        write_ade(draft / 'ade' / 'ADEChallengeData2016', SIZES)
-        (draft / 'VERSION').write_text(_MARKER + VERSION)
-        if not _is_current(root):
-            shutil.rmtree(root, ignore_errors=True)
-            draft.rename(root)
-    except OSError:
-        if not _is_current(root):  # else another process was faster, without locks
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits for other processes that draw into a folder: they would remove each other's files. The
-    system frees the lock of a dead one."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks of folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _is_current(root: Path) -> bool:
-    return _stamp(root) == _MARKER + VERSION or (
-        _stamp(root) == '1'
-        and (root / 'coco').is_dir()
-        and (root / 'ade').is_dir()  # of an earlier run
-    )
-
-
-def _is_ours(root: Path) -> bool:
-    """Whether a folder is empty, or was drawn by another version."""
-    found = {path.name for path in root.iterdir()} if root.is_dir() else {'a file'}
-    return not found or (_stamp(root).startswith(_MARKER) and found <= _PARTS)
-
-
-def _stamp(root: Path) -> str:
-    try:
-        return read_regular(root / 'VERSION', 1000).decode()
-    except (OSError, UnicodeDecodeError):
-        return ''
+    write_coco(root / 'coco', SIZES)
+    write_ade(root / 'ade' / 'ADEChallengeData2016', SIZES)

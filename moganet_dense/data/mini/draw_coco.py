@@ -22,6 +22,21 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
     (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
+STUFF = {
+    'banner': 92, 'blanket': 93, 'bridge': 95, 'cardboard': 100, 'counter': 107, 'curtain': 109,
+    'door-stuff': 112, 'floor-wood': 118, 'flower': 119, 'fruit': 122, 'gravel': 125, 'house': 128,
+    'light': 130, 'mirror-stuff': 133, 'net': 138, 'pillow': 141, 'platform': 144,
+    'playingfield': 145, 'railroad': 147, 'river': 148, 'road': 149, 'roof': 151, 'sand': 154,
+    'sea': 155, 'shelf': 156, 'snow': 159, 'stairs': 161, 'tent': 166, 'towel': 168,
+    'wall-brick': 171, 'wall-stone': 175, 'wall-tile': 176, 'wall-wood': 177, 'water-other': 178,
+    'window-blind': 180, 'window-other': 181, 'tree-merged': 184, 'fence-merged': 185,
+    'ceiling-merged': 186, 'sky-other-merged': 187, 'cabinet-merged': 188, 'table-merged': 189,
+    'floor-other-merged': 190, 'pavement-merged': 191, 'mountain-merged': 192,
+    'grass-merged': 193, 'dirt-merged': 194, 'paper-merged': 195, 'food-other-merged': 196,
+    'building-other-merged': 197, 'rock-merged': 198, 'wall-other-merged': 199, 'rug-merged': 200,
+}  # fmt: skip
+"""Numbers of the stuff in COCO's panoptic files."""
+BACKGROUND = 'wall-other-merged'
 MIN_VISIBLE = 0.35  # of an object; less visible instances are not annotated
 
 
@@ -171,9 +186,10 @@ def write_coco(root: Path, sizes: dict[str, int]) -> None:
     ids = {c['name']: c['id'] for c in listed}
     person = dict(listed[0], keypoints=list(KEYPOINTS), skeleton=[list(bone) for bone in SKELETON])
     for split, count in sizes.items():
-        folder = root / f'{split}2017'
+        folder, maps = root / f'{split}2017', root / f'annotations/panoptic_{split}2017'
         folder.mkdir(parents=True)
-        images, rows, people, detections = [], [], [], []
+        maps.mkdir(parents=True)
+        images, rows, people, detections, segmented = [], [], [], [], []
         for index in range(count):
             rng = np.random.default_rng(SEEDS[split] + index)
             canvas, instances = draw_scene(rng, empty=index % 40 == 7)
@@ -182,6 +198,10 @@ def write_coco(root: Path, sizes: dict[str, int]) -> None:
             cv2.imwrite(str(folder / name), canvas[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
             height, width = canvas.shape[:2]
             images.append(dict(id=image_id, file_name=name, width=width, height=height))
+            segment_map, segments = panoptic_map(instances, canvas.shape[:2], ids)
+            file = f'{image_id:012d}.png'
+            cv2.imwrite(str(maps / file), segment_map)
+            segmented.append(dict(image_id=image_id, file_name=file, segments_info=segments))
             for instance in instances:
                 row = dict(id=len(rows) + 1, image_id=image_id)
                 row |= _annotation(instance, ids[instance.category])
@@ -191,10 +211,38 @@ def write_coco(root: Path, sizes: dict[str, int]) -> None:
                     detections.append(_detection(rng, row))
         _write(root, f'instances_{split}2017', images, rows, listed)
         _write(root, f'person_keypoints_{split}2017', images, people, [person])
+        _write(root, f'panoptic_{split}2017', images, segmented, panoptic_categories())
     found = root / 'person_detection_results'
     found.mkdir()
     name = 'COCO_val2017_detections_AP_H_56_person.json'
     (found / name).write_text(json.dumps(detections))
+
+
+def panoptic_map(
+    instances: list[Instance], size: tuple[int, int], ids: dict[str, int]
+) -> tuple[np.ndarray, list[dict]]:
+    """Segments in COCO's panoptic format: the instances, and around them a wall.
+
+    Returns:
+        (H, W, 3) uint8, BGR: the number of the segment is R + 256 G + 65536 B; and its fields.
+    """
+    numbers, segments = np.zeros(size, np.int32), []
+    wall = ~np.any([instance.mask for instance in instances] or np.zeros((1, *size), bool), axis=0)
+    regions = [(wall, STUFF[BACKGROUND], 0)]
+    regions += [(each.mask, ids[each.category], int(each.crowd)) for each in instances]
+    for number, (mask, category_id, crowd) in enumerate(regions, 1):
+        numbers[mask] = number
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+        segments.append(dict(id=number, category_id=category_id, iscrowd=crowd, bbox=[x, y, w, h],
+                             area=int(mask.sum())))  # fmt: skip
+    image = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], 2).astype(np.uint8)
+    return image, segments
+
+
+def panoptic_categories() -> list[dict]:
+    """All 80 things and 53 kinds of stuff as COCO's panoptic files list them."""
+    stuff = [dict(id=number, name=name, supercategory='') for name, number in STUFF.items()]
+    return [dict(each, isthing=1) for each in categories()] + [dict(s, isthing=0) for s in stuff]
 
 
 def _detection(rng: np.random.Generator, row: dict) -> dict:

@@ -25,7 +25,8 @@ _REGISTRIES = ('MODELS', 'TASK_UTILS', 'DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS'
                'HOOKS', 'LOOPS', 'PARAM_SCHEDULERS', 'VISUALIZERS', 'LOG_PROCESSORS')  # fmt: skip
 _MORE = {  # keys that mmengine's builders remove before the class is called
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer', 'clip_grad'},
-    'model': {'bg_cls_weight'},  # of a loss, which heads like DETR's take
+    # of a loss, which heads like DETR's take; and of Mask2FormerHead, which drops it
+    'model': {'bg_cls_weight', 'strides'},
     'param_scheduler': {'convert_to_iter_based', 'by_epoch'},
     'train_cfg': {'by_epoch', 'type'},
     'default_hooks': {'priority'},

@@ -84,6 +84,10 @@ def _hand() -> Skeleton:
 SKELETONS = dict(body=_body(), hand=_hand())
 """Kinds of figures."""
 
+INTERHAND_ORDER = [1 + 4 * finger + k for finger in range(5) for k in (3, 2, 1, 0)] + [0]
+"""Index in the drawn hand of each keypoint of a hand of InterHand2.6M: each finger from its tip,
+then the wrist."""
+
 
 def turn(vector: np.ndarray) -> np.ndarray:
     """Rotation (3, 3) about an axis by its length in radians (Rodrigues' formula)."""
@@ -115,7 +119,7 @@ def focal_length(skeleton: Skeleton, size: int) -> float:
 
 
 def render(skeleton: Skeleton, points: np.ndarray, focal: float, size: int) -> np.ndarray:
-    """A square image (size, size, 3), BGR, uint8: bones from far to near, far ones darker.
+    """A square image (size, size, 3), BGR, uint8, of a figure.
 
     Args:
         skeleton: of the figure.
@@ -123,20 +127,36 @@ def render(skeleton: Skeleton, points: np.ndarray, focal: float, size: int) -> n
         focal: focal length, in pixels.
         size: side of the image.
     """
+    links = np.array(skeleton.links)
+    colors = hues(len(skeleton.names))[links[:, 1]]
+    return draw_bones(points[links], colors, skeleton, focal, size)
+
+
+def draw_bones(
+    bones: np.ndarray, colors: np.ndarray, skeleton: Skeleton, focal: float, size: int
+) -> np.ndarray:
+    """A square image (size, size, 3), BGR, uint8: bones from far to near, far ones darker.
+
+    Args:
+        bones: (N, 2, 3), the ends in the camera's coordinates.
+        colors: (N, 3), BGR, of near bones.
+        skeleton: its thickness; and its distance and reach, from which the darkness follows.
+        focal: focal length, in pixels.
+        size: side of the image.
+    """
     image = np.full((size, size, 3), 24, np.uint8)
-    places = project(points, focal, size / 2)
-    middles = {(a, b): (points[a, 2] + points[b, 2]) / 2 for a, b in skeleton.links}
-    hues = _hues(len(skeleton.names))
-    for (a, b), depth in sorted(middles.items(), key=lambda item: -item[1]):
-        near = np.clip((skeleton.distance - depth) / skeleton.reach / 2 + 0.5, 0, 1)
-        color = (hues[b] * (0.25 + 0.75 * near)).tolist()
-        width = max(1, round(focal * skeleton.thickness / depth))
-        ends = [tuple(int(v * 16) for v in places[k]) for k in (a, b)]
+    depths = bones[..., 2].mean(1)
+    for index in np.argsort(-depths, kind='stable'):
+        near = np.clip((skeleton.distance - depths[index]) / skeleton.reach / 2 + 0.5, 0, 1)
+        color = (colors[index] * (0.25 + 0.75 * near)).tolist()
+        width = max(1, round(focal * skeleton.thickness / depths[index]))
+        places = project(bones[index], focal, size / 2)
+        ends = [tuple(int(v * 16) for v in place) for place in places]
         cv2.line(image, *ends, color, width, cv2.LINE_AA, shift=4)
     return image
 
 
-def _hues(count: int) -> np.ndarray:
-    """A bright colour for each keypoint: (count, 3), BGR."""
-    hsv = np.array([[[180 * k // count, 160, 255] for k in range(count)]], np.uint8)
+def hues(count: int, saturation: int = 160) -> np.ndarray:
+    """Bright colours: (count, 3), BGR."""
+    hsv = np.array([[[180 * k // count, saturation, 255] for k in range(count)]], np.uint8)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0].astype(float)
