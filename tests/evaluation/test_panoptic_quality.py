@@ -10,6 +10,7 @@ from conftest import ROOT
 from mmengine.registry import DATASETS, DefaultScope
 
 pytest.importorskip('mmdet')
+from moganet_dense.data.validation import check_before_training
 from moganet_dense.engine.job import Job
 from moganet_dense.evaluation.panoptic_quality import (
     PanopticQualityMetric,
@@ -80,6 +81,10 @@ def test_the_true_maps_have_quality_one(validation):
     assert {name: round(value, 6) for name, value in found.items()} == {
         f'{name}{end}': 100 for name in ('PQ', 'SQ', 'RQ') for end in ('', '_th', '_st')
     }
+
+
+def test_the_check_before_training_passes(validation):
+    check_before_training(validation[0])
 
 
 def test_masks_of_things_are_loaded_from_the_maps(validation):

@@ -50,10 +50,12 @@ def part_of(model: dict, path: str) -> Any:
 
 
 def metric_file(metrics: Any, part: dict, split: str) -> Iterator[str]:
-    """A metric that reads another annotation file than its data set."""
+    """A metric that reads another annotation file than its data set; those of objects beside a
+    panoptic one read the file of instances."""
+    panoptic = part.get('type') == 'CocoPanopticDataset'
     used = full_path(part, part.get('ann_file') or '')
     for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics or {}]:
-        file = metric.get('ann_file')
+        file = None if panoptic and 'seg_prefix' not in metric else metric.get('ann_file')
         if not file or '://' in file or Path(file).resolve() == Path(used).resolve():
             continue
         yield (

@@ -81,8 +81,8 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     from triton.compiler import ASTSource
 
     source = ASTSource(launch.kernel, *_specialized(launch))
-    options = dict(num_warps=launch.warps, num_stages=launch.stages)
-    made = triton.compile(source, target=GPUTarget('cuda', capability, 32), options=options)
+    target = GPUTarget('cuda', capability, 32)
+    made = triton.compile(source, target=target, options=launch.options)
     binary = folder / 'kernel.cubin'
     binary.write_bytes(made.asm['cubin'])
     tool = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'cuobjdump'
@@ -102,9 +102,10 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     )
     programs = torch.Size(launch.grid).numel()
     return Compiled(
-        launch.kernel.fn.__name__.removesuffix('_kernel'), stage, programs, tile, launch.warps,
-        number['REG'], number['STACK'] + number['LOCAL'], made.metadata.shared,
-        dict(sorted(loads.items())), made.asm['ttgir'].count('ttg.convert_layout'),
+        launch.kernel.fn.__name__.removesuffix('_kernel'), stage, programs, tile,
+        launch.options['num_warps'], number['REG'], number['STACK'] + number['LOCAL'],
+        made.metadata.shared, dict(sorted(loads.items())),
+        made.asm['ttgir'].count('ttg.convert_layout'),
     )  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def compiled_launches(
     seen = set()
     for size in sizes:
         for stage, launch in block_launches(arch, dtype, size, amp):
-            key = (launch.kernel.fn.__name__, launch.warps, str(_specialized(launch)))
+            key = (launch.kernel.fn.__name__, str(launch.options), str(_specialized(launch)))
             if key not in seen:
                 seen.add(key)
                 yield compile_launch(stage, launch, capability, folder)

@@ -19,8 +19,7 @@ class Launch(NamedTuple):
     grid: tuple[int, ...]
     arguments: tuple
     constants: dict[str, object]
-    warps: int
-    stages: int
+    options: dict[str, int]
 
 
 class Launches:
@@ -58,13 +57,29 @@ def counted_launches() -> Iterator[list[str]]:
         launches.names = before
 
 
-def launch(kernel, grid: tuple[int, ...], *args, warps: int = 4, stages: int = 2, **constants):
-    """Runs a kernel of ours on a grid."""
+def launch(
+    kernel, grid: tuple[int, ...], *args,
+    warps: int = 4, stages: int = 2, registers: int | None = None, **constants,
+):  # fmt: skip
+    """Runs a kernel of ours on a grid.
+
+    Args:
+        kernel: of Triton.
+        grid: programs along each axis.
+        *args: of the kernel.
+        warps: of a program.
+        stages: of the pipeline of loads in loops.
+        registers: maximum of a thread; None: the compiler chooses.
+        **constants: ``constexpr`` arguments of the kernel.
+    """
+    options = dict(num_warps=warps, num_stages=stages)
+    if registers is not None:
+        options['maxnreg'] = registers
     launches.note(kernel.fn.__name__)
     if launches.recorded is not None:
-        launches.recorded.append(Launch(kernel, grid, args, constants, warps, stages))
+        launches.recorded.append(Launch(kernel, grid, args, constants, options))
         return
-    kernel[grid](*args, **constants, num_warps=warps, num_stages=stages)
+    kernel[grid](*args, **constants, **options)
 
 
 def product(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
