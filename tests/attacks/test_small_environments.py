@@ -332,6 +332,7 @@ def small_shared_memory() -> None:
         os._exit(77)
 
 
+@pytest.mark.slow
 def test_a_small_shared_memory_is_one_line(tmp_path):
     config = write_config(tmp_path, length=2, workers=2, record=True)
     config.write_text(config.read_text().replace('batch_size=4', 'batch_size=22'))

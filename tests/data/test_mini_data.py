@@ -145,6 +145,7 @@ def test_it_is_drawn_once_and_again_for_another_version(tmp_path, monkeypatch):
     assert (root / 'VERSION').read_text().endswith('version next')
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_drawing_that_failed(tmp_path, monkeypatch):
     def full(*args):
         raise OSError('no space left on device')

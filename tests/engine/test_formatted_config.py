@@ -44,6 +44,7 @@ def test_a_training_formats_its_config_once(formatted, tmp_path):
     assert len(formatted) == len(set(formatted)) <= 2
 
 
+@pytest.mark.slow
 def test_a_second_run_draws_into_its_own_folder(tmp_path):
     folders = []
     for name in ('one', 'two'):

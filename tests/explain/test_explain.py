@@ -71,6 +71,7 @@ def test_v_is_the_log_odds_with_the_other_patches_at_zero():
     assert np.allclose(value(sets), [np.log(q / (1 - q)) for q in p], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_classifier_is_explained(photo, tmp_path):
     sampling = Sampling(orders=3, pairs=1, contexts=1)
     report = explain(CLS, photo, tmp_path / 'out', 'random', sampling=sampling)

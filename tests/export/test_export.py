@@ -321,6 +321,7 @@ def test_what_is_not_written_is_named():
         metadata.cut_size(cfg)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_if_the_file_differs(tmp_path, monkeypatch):
     config = str(ROOT / 'configs/pose/topdown_moganet_xt_256x192.py')
     torch.save(build(Config.fromfile(config)).state_dict(), tmp_path / 'w.pth')

@@ -181,6 +181,7 @@ def frames_of(path: str) -> int:
     return sum(iter(lambda: video.read()[0], False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_process_has_written_what_it_saw(number, photos):
     files = ['photos/a.png', clip('clip.avi', 50)]

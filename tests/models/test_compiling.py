@@ -72,6 +72,7 @@ def test_the_same_function():
     assert list(net.state_dict()) == list(plain.state_dict())
 
 
+@pytest.mark.slow
 def test_with_checkpointing_and_a_copy():
     net = fill(MogaNet(ARCH, with_cp=True)).train()
     plain = copy.deepcopy(net)
