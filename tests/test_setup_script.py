@@ -254,6 +254,7 @@ def test_an_interpreter_that_does_not_fit_is_one_line(checkout, tmp_path):
     assert not checkout.venv.exists()
 
 
+@pytest.mark.slow
 def test_a_compiler_s_error_is_named(checkout):
     """mmcv that does not compile: not the last of pip's thousand lines, the compiler's first."""
     wheels = checkout.folder / 'packages/mmcv-ops/src/moganet_mmcv_ops'

@@ -70,6 +70,7 @@ def found(file: Path) -> list[str]:
         return list(unknown_keys(cfg))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('folder', ['cls', 'det', 'pose', 'seg', 'video'])
 def test_published_configs_have_none(folder):
     assert [line for file in ROOT.glob(f'configs/{folder}/*.py') for line in found(file)] == []
