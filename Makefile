@@ -1,7 +1,8 @@
 # make train        set-up, then the detector on the bundled sample data set
 # make test         set-up, then the tests
 # make test-all     set-up, then every test: long trainings, downloads, the documentation
-# make check        set-up, then ruff, mypy and the quick tests, with their coverage
+# make check        set-up, then ruff, mypy and the quick tests
+# make coverage     set-up, then the tests, and the share of lines that they ran
 # make types        set-up, then mypy alone: strict on models, weights, runtime
 # make check-light  torch, mmengine and this package alone: models, weights, exported files
 # make docs         set-up, then the documentation: docs/_build/index.html
@@ -28,7 +29,7 @@ INSTALL := "$(or $(PYTHON),$(ANY_PYTHON))" requirements/install.py --stack "$(ST
 # Two processes of one thread each: most tests are too small for two threads
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: setup setup-test setup-docs setup-all train test test-all check types check-light docs links doctor
+.PHONY: setup setup-test setup-docs setup-all train test test-all check coverage types check-light docs links doctor
 
 setup:
 	@$(INSTALL) --venv "$(VENV)" --for train
@@ -52,7 +53,10 @@ test-all: setup-all
 check: setup-test types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(PYTEST) -m "not slow and not long" --cov --cov-report=html --cov-report=
+	$(PYTEST) -m "not slow and not long"
+
+coverage: setup-test
+	$(PYTEST) -m "not long" --cov --cov-report=html --cov-report=
 	@echo "== lines that ran: $$($(BIN)/coverage report --format=total) %; each file: htmlcov/index.html"
 
 types: setup-test

@@ -523,6 +523,7 @@ def test_an_official_file_is_evaluated_as_its_average(imagenet, cli, monkeypatch
     assert len(list((folder / 'images').rglob('*.png'))) == 4
 
 
+@pytest.mark.slow
 def test_a_file_of_the_pull_request_brings_its_gate(imagenet, monkeypatch):
     """With a head that gives class 0 to the one gate, and class 1 to the other."""
     folder, pixels = imagenet

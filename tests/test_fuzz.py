@@ -13,6 +13,7 @@ FEW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')  # decoders', of spoiled files
 @pytest.mark.parametrize('name', FEW)
 def test_odd_files_lead_to_our_own_errors_only(name, tmp_path):

@@ -102,6 +102,7 @@ say(end=True)
 """
 
 
+@pytest.mark.slow
 def test_rows_that_hang_or_crash_cost_nothing_but_themselves(tmp_path):
     (tmp_path / 'worker.py').write_text(WORKER)
     session = run.Session('cpu', True, time.monotonic() + 60)
@@ -113,6 +114,7 @@ def test_rows_that_hang_or_crash_cost_nothing_but_themselves(tmp_path):
     assert session.complete
 
 
+@pytest.mark.slow
 def test_it_stops_in_time_and_keeps_what_it_has(tmp_path):
     (tmp_path / 'worker.py').write_text(WORKER.replace('1.0)', '99.0)'))
     session = run.Session('cpu', True, time.monotonic() + 2)

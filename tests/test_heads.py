@@ -48,6 +48,7 @@ def test_header_names_the_source_and_the_recipe_is_the_sources(path):
         assert neck.in_channels == widths
 
 
+@pytest.mark.slow
 def test_the_check_before_training_knows_every_option():
     for path in ON_MINI:
         cfg = read_config(path)
@@ -81,6 +82,7 @@ def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
     assert 'pred_sem_seg' in result or 'pred_instances' in result
 
 
+@pytest.mark.slow
 def test_the_page_is_what_is_noted_and_the_notes_are_what_is_counted():
     import make_heads
 

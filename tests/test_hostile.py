@@ -67,6 +67,7 @@ def toy(tmp_path, monkeypatch) -> Path:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['resume', 'resume auto', 'load_from'])
 def test_training_from_a_checkpoint(how, toy, tmp_path, capsys):
     marker, last = tmp_path / 'code-has-run', Path((tmp_path / 'work/last_checkpoint').read_text())
@@ -80,6 +81,7 @@ def test_training_from_a_checkpoint(how, toy, tmp_path, capsys):
     assert_asks_for_trust(marker, capsys, *arguments, *more)
 
 
+@pytest.mark.slow
 def test_testing_a_checkpoint(toy, tmp_path, capsys):
     marker, last = tmp_path / 'code-has-run', Path((tmp_path / 'work/last_checkpoint').read_text())
     assert_asks_for_trust(
@@ -87,6 +89,7 @@ def test_testing_a_checkpoint(toy, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_deploying_a_checkpoint(tmp_path, capsys):
     marker, state = tmp_path / 'code-has-run', build(Config.fromfile(DET)).state_dict()
     bad = spoil(dict(state_dict=state), tmp_path / 'bad.pth', marker)

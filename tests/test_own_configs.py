@@ -231,6 +231,7 @@ def test_a_slip_on_the_way_is_one_line_that_the_page_explains(
     assert re.search('.*'.join(re.escape(piece.strip(' ')) for piece in said.split('...')), line)
 
 
+@pytest.mark.slow
 def test_the_configs_of_the_page_find_nothing_wrong(checkout, monkeypatch):
     monkeypatch.chdir(checkout)
     for name in SHORT:

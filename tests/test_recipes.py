@@ -67,6 +67,7 @@ def dataset_of(cfg: Config):
         return registry.build(cfg.train_dataloader.dataset)
 
 
+@pytest.mark.slow
 def test_class_weights(config):
     cfg = config('labels', recipe('Class weights', 'segmentation'))
     assert cfg.model.decode_head.loss_decode.class_weight == [0.5, 2.0]

@@ -285,6 +285,7 @@ def test_an_interpreter_that_does_not_fit_is_one_line(checkout, tmp_path):
     assert not checkout.venv.exists()
 
 
+@pytest.mark.slow
 def test_a_compiler_s_error_is_named(quick_checkout):
     """mmcv that does not compile: not the last of pip's thousand lines, the compiler's first."""
     checkout = quick_checkout

@@ -2,6 +2,7 @@
 validation and saving."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -9,8 +10,24 @@ import torch.nn as nn
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
-from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over the processes; torch's own is deprecated since 2.14.
+
+    Every process uses the sum, so that its gradient is the sum of theirs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return SumOverProcesses.apply(grad.contiguous())
 
 
 class CpuSyncBatchNorm(_BatchNorm):
@@ -43,11 +60,11 @@ class CpuSyncBatchNorm(_BatchNorm):
         shape = [1, -1] + [1] * (x.ndim - 2)
         values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         count = values.new_tensor([values.numel() // values.shape[1]])
-        total = differentiable_all_reduce(torch.cat([values.sum(axes), count]))
+        total = SumOverProcesses.apply(torch.cat([values.sum(axes), count]))
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = values - mean.view(shape)
-        variance = differentiable_all_reduce(centred.square().sum(axes)) / count
+        variance = SumOverProcesses.apply(centred.square().sum(axes)) / count
         self._note(mean.detach(), variance.detach() * count / (count - 1))
         result = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:

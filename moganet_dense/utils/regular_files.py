@@ -38,13 +38,14 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
         ValueError: NUL in the path.
     """
     require_regular(path)  # before it is opened, which alone has an effect on some devices
-    handle = os.open(path, os.O_RDONLY | open_flags('NONBLOCK', 'NOCTTY'))
+    flags = os.O_RDONLY | open_flags('NONBLOCK', 'NOCTTY')
+    file = open(path, 'rb', opener=lambda name, _: os.open(name, flags))  # noqa: SIM115 returned
     try:
-        _regular(os.fstat(handle), path)  # it may have been replaced meanwhile
-        return open(handle, 'rb')
+        _regular(os.fstat(file.fileno()), path)  # it may have been replaced meanwhile
     except BaseException:
-        os.close(handle)
+        file.close()
         raise
+    return file
 
 
 def read_regular(path: str | os.PathLike, limit: int | None = None) -> bytes:

@@ -64,6 +64,7 @@ def test_the_list_has_forty_configs_of_the_four_toolboxes_and_the_page_names_the
         assert Path(name).stem in page, name
 
 
+@pytest.mark.slow
 def test_a_recipe_of_sgd_gets_adamw_by_the_root_of_the_ratio_of_batches():
     cfg = adopted('mmdet::detr/detr_r50_8xb2-150e_coco.py')
     assert cfg.optim_wrapper.optimizer.type == 'AdamW'
@@ -137,6 +138,7 @@ def test_norms_scales_and_sigmas_are_not_decayed_whatever_else_is_said():
     assert sorted(g['weight_decay'] for g in groups) == [0.0, 0.5]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_config_that_trains(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = 'mmpretrain::convnext/convnext-tiny_32xb128_in1k.py'

@@ -230,6 +230,7 @@ def rates(work_dir: Path) -> dict[int, float]:
     return {row['step']: row['lr'] for row in rows if 'lr' in row}
 
 
+@pytest.mark.slow
 def test_accepted_changes_follow_the_config(tmp_path, monkeypatch):
     """A rate five times as high from the second epoch on: its schedule is that of a training that
     had it from the beginning, the moments are those of the first epoch."""

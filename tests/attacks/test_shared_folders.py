@@ -90,6 +90,7 @@ def test_runs_within_a_second_have_their_own_folders(config, tmp_path, frozen):
     assert len(list(tmp_path.rglob('*.log'))) == 4
 
 
+@pytest.mark.slow
 def test_a_test_leaves_the_config_of_a_training(config, tmp_path):
     work = tmp_path / 'work'
     train(Job(config, work_dir=str(work)), check=False)

@@ -102,6 +102,7 @@ def test_a_signal_in_set_up_advises_nothing_that_does_not_work(toy, tmp_path, ca
     assert 'epoch_1.pth' in said and '--resume' in said
 
 
+@pytest.mark.slow
 def test_a_deliberate_second_ctrl_c_stops_at_once(toy, tmp_path, capfd):
     assert toy(stop_at(9, INT, INT, gap=1.1)) == 130
     said = capfd.readouterr().err
@@ -119,11 +120,13 @@ def test_a_signal_that_is_ignored_stays_so(toy, tmp_path):
         signal.signal(HUP, before)
 
 
+@pytest.mark.slow
 def test_loader_workers_survive_what_reaches_every_process(toy, tmp_path):
     assert toy(f"type='HitWorkers', iteration=3, number={int(TERM)}", workers=1, length=1) == 0
     assert toy(f"type='HitWorkers', iteration=3, number={int(HUP)}", workers=1, length=1) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', ['before_train_iter', 'before_val_iter'])
 def test_a_killed_loader_worker_saves_what_can_be_saved(stage, toy, tmp_path, capfd):
     hook = f"type='HitWorkers', iteration=8, number={int(signal.SIGKILL)}, stage={stage!r}"

@@ -105,6 +105,7 @@ def test_a_closed_descriptor_is_given_to_no_file(tmp_path):
 # --- a locale of few characters
 
 
+@pytest.mark.slow
 def test_names_do_not_depend_on_the_locale(tmp_path):
     work = write_work_dir(tmp_path / 'läufe-日本')
     place = dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')
@@ -120,6 +121,7 @@ def test_names_do_not_depend_on_the_locale(tmp_path):
 # --- files, threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [12, 32, 40, 64])
 def test_few_file_descriptors(number, trained, tmp_path):
     """Fewer than a training with workers needs: one line with the fix; enough: it trains."""
@@ -303,6 +305,7 @@ def test_the_sample_data_set_on_a_bad_disk(where, said, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob('mini*'))
 
 
+@pytest.mark.slow
 def test_predictions_replace_a_file_at_the_end_alone(trained, tmp_path):
     out = tmp_path / 'found.pkl'
     out.write_text('before')

@@ -39,6 +39,7 @@ def names(work_dir: Path) -> set[str]:
     return {path.name for path in work_dir.glob('*.pth')}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['file', 'folder', 'link', 'inside'])
 def test_a_checkpoint_does_not_choose_what_is_removed(kind, tmp_path):
     """Its message hub names a best checkpoint so far, with a score that any other beats, and
@@ -69,6 +70,7 @@ def test_a_checkpoint_does_not_choose_what_is_removed(kind, tmp_path):
     assert (victim / 'kept.txt' if kind == 'folder' else victim).read_text() == 'mine'
 
 
+@pytest.mark.slow
 def test_resuming_elsewhere_leaves_the_first_folder_as_it_is(tmp_path):
     first = run(tmp_path, 'first', 2)
     before = names(first)
@@ -78,6 +80,7 @@ def test_resuming_elsewhere_leaves_the_first_folder_as_it_is(tmp_path):
     assert {'epoch_5.pth', 'epoch_6.pth'} <= names(other) and len(names(other)) <= 3
 
 
+@pytest.mark.slow
 def test_another_runs_checkpoints_in_the_folder_stay(tmp_path):
     work = run(tmp_path, 'work', 2)
     others = names(work)
@@ -108,6 +111,7 @@ def test_a_pointer_that_is_none_is_skipped(kind, tmp_path):
     assert last_saved(tmp_path) is None and last_whole(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_second_training_in_the_folder_is_refused(tmp_path, capsys):
     work = tmp_path / 'work'
     holder = subprocess.Popen(

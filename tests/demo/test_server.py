@@ -321,6 +321,7 @@ def test_a_model_that_fails_tells_nothing_of_the_server(port):
     assert predict(port, encoded())[0] == 200
 
 
+@pytest.mark.slow
 def test_ten_at_once_take_turns(monkeypatch):
     watched = Watched(seconds=0.05)
     content = encoded()

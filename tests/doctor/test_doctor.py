@@ -34,6 +34,7 @@ def test_here_training_can_run(capsys):
     assert printed.endswith('training can run\n')
 
 
+@pytest.mark.slow
 def test_a_broken_package_gets_its_fix_and_exit_code_1(shadow, capsys, monkeypatch):
     monkeypatch.setattr(doctor, 'PACKAGES', ('torch', 'cv2', 'mmpose'))
     broken_module(shadow, 'mmpose', "raise ImportError('No module named chumpy')")

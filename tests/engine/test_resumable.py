@@ -188,6 +188,7 @@ def test_when_all_are_damaged_nothing_is_restarted(toy, tmp_path):
         toy('work', resume='auto')
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before_it(toy, tmp_path, full_disk):
     with pytest.raises(RuntimeError):
         toy('work', faults=dict(crash=8), weight=100_000)
@@ -248,6 +249,7 @@ def test_samples_are_drawn_by_place():
     assert len(data.dataset) == 4
 
 
+@pytest.mark.slow
 def test_places_draw_numbers_that_look_independent():
     found = []
     for place in range(2000):
@@ -260,6 +262,7 @@ def test_places_draw_numbers_that_look_independent():
     assert abs(neighbours) < 4 / np.sqrt(2000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
 def test_no_loading_process_outlives_a_training(toy, by_epoch):
     toy('whole', workers=1, by_epoch=by_epoch)

@@ -63,6 +63,7 @@ def trained(tmp_path_factory) -> tuple[Path, str, list[str]]:
     return folder, printed.getvalue().lstrip('\0'), log.read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_few_lines_come_before_the_first_step(trained):
     lines = trained[1].splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith('epoch 1/2 1/4'))

@@ -93,6 +93,7 @@ def test_a_classifier_is_explained(photo, tmp_path):
     assert all(cv2.imread(str(report.parent / f'{name}.png')) is not None for name in drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config', [DET, 'mask_rcnn', SEG])
 def test_detectors_and_segmentors_are_explained(config, photo, tmp_path):
     config = small(config, tmp_path)

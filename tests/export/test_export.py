@@ -249,6 +249,7 @@ def test_torch_export_holds_model_and_notes(written, tmp_path):
     assert keypoints.shape == (3, 17, 2) and scores.shape == (3, 17)
 
 
+@pytest.mark.slow
 def test_a_backbone_alone(tmp_path, photograph):
     config = tmp_path / 'small.py'
     config.write_text(f'_base_ = {str(ROOT / "configs" / SEM_FPN)!r}\n{CONFIGS[SEM_FPN]}')
@@ -264,6 +265,7 @@ def test_a_backbone_alone(tmp_path, photograph):
         assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
+@pytest.mark.slow
 def test_float16_by_command(written, photograph, tmp_path, monkeypatch):
     """Half of the size, the same keypoints, and the numbers on the screen."""
     config, weights, single = written(POSE)

@@ -29,6 +29,7 @@ def retinanet(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_written_file_is_read_in_its_form_only(retinanet, tmp_path):
     out = deploy(RETINANET, str(retinanet), str(tmp_path / 'new' / 'deployed.pth'))
     content = torch.load(out, weights_only=True)
@@ -48,6 +49,7 @@ def test_written_file_is_read_in_its_form_only(retinanet, tmp_path):
     assert not (tmp_path / 'again.pth').exists()
 
 
+@pytest.mark.slow
 def test_written_as_safetensors(retinanet, tmp_path):
     out = deploy(RETINANET, str(retinanet), str(tmp_path / 'deployed.safetensors'))
     content = read_checkpoint(out)

@@ -30,6 +30,7 @@ def pixels() -> np.ndarray:
     return np.random.RandomState(0).randint(0, 256, (120, 170, 3), np.uint8)
 
 
+@pytest.mark.slow
 def test_replayed_detections_are_the_same(detector, pixels):
     backbone = detector.model.backbone
     assert backbone.graph_cache.size == GRAPHS, 'on by default'

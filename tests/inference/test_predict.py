@@ -667,6 +667,7 @@ def random_model(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_label_maps_by_command(photos, random_model):
     config, *rest = random_model('configs/seg/sem_fpn_moganet_xt.py')
     assert main(['predict', config, 'photos/a.png', *rest, '--out', 'out', '--deploy']) == 0
@@ -679,6 +680,7 @@ def test_label_maps_by_command(photos, random_model):
     np.testing.assert_array_equal(shown, np.array([row['colour'] for row in table])[labels])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_after_the_config_and_a_work_dir_in_place_of_both(photos, random_model, capfd):
     config, _, weights, *rest = random_model('configs/det/retinanet_moganet_xt.py')
     work_dir = Path('work')
@@ -709,6 +711,7 @@ def test_json_alone_is_on_standard_output(photos, random_model, capfd):
     assert 'a model of pose needs --boxes' in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_people_that_a_detector_finds(photos, random_model, capfd):
     detector, _, weights, *_ = random_model('configs/det/retinanet_moganet_xt.py')
     config, *rest = random_model('configs/pose/topdown_moganet_xt_256x192.py')

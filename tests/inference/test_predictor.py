@@ -52,6 +52,7 @@ def of_toolbox(model) -> torch.nn.Module:
     return model.model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config', [DET, MASKS])
 def test_boxes_and_masks_are_those_of_mmdet(config, models, pixels, tmp_path):
     from mmdet.apis import inference_detector
@@ -138,6 +139,7 @@ def test_classes_are_those_of_mmpretrain(models, pixels, tmp_path):
     assert found.scores.sum() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_all_ways_to_hand_over_an_image_give_the_same(models, pixels, tmp_path):
     model = models(DET)
     file = tmp_path / 'a.png'
@@ -223,6 +225,7 @@ def saved(model, path, **meta):
     return path
 
 
+@pytest.mark.slow
 def test_names_come_from_the_checkpoint_first(models, tmp_path):
     model = models(DET)
     own = tuple(f'thing {k}' for k in range(80))

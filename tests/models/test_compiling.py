@@ -84,6 +84,7 @@ def test_with_checkpointing_and_a_copy():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 def test_the_whole_backbone_has_no_graph_break():
     counter = CompileCounterWithBackend('eager')
     compiled = torch.compile(MogaNet(ARCH).train(), backend=counter, fullgraph=True)
@@ -110,6 +111,7 @@ def test_an_old_torch_is_one_line(warnings, monkeypatch):
     assert 'it needs torch 2.5 or later, found ' in warnings[0]
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_computes_as_before(warnings):
     net = fill(MogaNet(ARCH)).train()
     plain = copy.deepcopy(net)

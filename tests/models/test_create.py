@@ -61,6 +61,7 @@ def test_feature_info_tells_the_maps():
     assert info[0] == dict(num_chs=64, reduction=8, module='net.norm2') and len(info) == 2
 
 
+@pytest.mark.slow
 def test_weights_are_loaded_whole(tmp_path):
     source = fill(MogaNet('xt')).eval()
     torch.save(source.state_dict(), tmp_path / 'w.pth')
@@ -83,6 +84,7 @@ def test_true_means_the_published_weights_of_the_size(monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_channel_sees_a_grey_image_as_three_do(tmp_path):
     torch.save(fill(MogaNet('xt')).state_dict(), tmp_path / 'w.pth')
     make = lambda count: create_backbone(  # noqa: E731
@@ -107,6 +109,7 @@ def test_negative_indices_and_the_last_map():
         create_backbone('xt', out_indices=(-5,))
 
 
+@pytest.mark.slow
 def test_its_own_state_dict_loads_back(tmp_path):
     source = create_backbone('xt')
     fill(source.net)

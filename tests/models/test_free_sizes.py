@@ -45,6 +45,7 @@ def test_traced(net, grad):
         assert_same(traced(images(size)), net, images(size))
 
 
+@pytest.mark.slow
 def test_exported(net):
     if not hasattr(torch.export, 'Dim'):
         pytest.skip('needs torch.export.Dim')

@@ -85,6 +85,7 @@ def test_the_files_are_read_as_interhand(drawn):
     assert kinds == {(1, 0), (0, 1), (1, 1)}
 
 
+@pytest.mark.slow
 def test_the_truth_has_no_error_and_without_depth_there_is_some(drawn):
     modes = ['MPJPE', 'MRRPE']
     exact = measured(InterHandMetric(modes=modes), samples(drawn))

@@ -113,6 +113,7 @@ def test_a_file_runs_without_the_training_stack(bare, pose, photograph, tmp_path
     assert done.returncode == 0 and '--boxes DETECTOR|FILE.json|whole' in done.stdout
 
 
+@pytest.mark.slow
 def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
     command = ['predict', str(pose), str(photograph), '--boxes', 'whole']  # the ending tells
     assert main([*command, '--out', str(tmp_path / 'found')]) == 0

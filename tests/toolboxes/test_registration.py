@@ -91,6 +91,7 @@ FILES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, gate, content', FILES, ids=[f[0] for f in FILES])
 def test_the_hub_computes_what_the_published_file_says(name, gate, content, cache):
     from mmpretrain.apis.model import ModelHub
@@ -111,6 +112,7 @@ def test_the_hub_computes_what_the_published_file_says(name, gate, content, cach
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_image_is_classified_by_name(cache, tmp_path):
     tensors = tensors_of('t')
     torch.save({'state_dict': tensors}, cache / f'{TINY}.pth')

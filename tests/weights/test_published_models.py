@@ -201,6 +201,7 @@ def published_file(name: str, path) -> dict:
     return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_every_tensor_lands_and_none_is_left_over(name, tmp_path):
     written = published_file(name, tmp_path / 'published.pth')

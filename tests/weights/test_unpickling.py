@@ -157,6 +157,7 @@ def equal(a, b) -> bool:
     return a == b
 
 
+@pytest.mark.slow
 def test_the_metainfo_of_every_data_set_is_read(tmp_path):
     """Some hold empty arrays, of which pickle says ``bytes()``."""
     all_of_them = metainfos()

@@ -9,6 +9,7 @@ backslashes or of its upload folder, width and height before the EXIF rotation.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,31 +36,23 @@ def find(tree: Tree) -> list[Path]:
 
 def coco_files(tree: Tree, panoptic: bool = False) -> list[Path]:
     """COCO's JSON files of a tree: either the panoptic ones or the others."""
-    return [f for f in tree.ending('.json') if is_panoptic(f) == panoptic and _is_coco(f)]
+    kind = PANOPTIC if panoptic else NAME
+    return [f for f in tree.ending('.json') if _kind(f, f.stat().st_mtime_ns) == kind]
 
 
-def is_panoptic(file: Path) -> bool:
-    """Whether the text of a JSON file has the key of panoptic annotations."""
-    with file.open('rb') as stream:
-        last = b''
-        while block := stream.read(1 << 24):
-            if f'"{PANOPTIC}"'.encode() in last + block:
-                return True
-            last = block[-len(PANOPTIC) - 2 :]
-    return False
-
-
-def _is_coco(file: Path) -> bool:
+@lru_cache(maxsize=64)
+def _kind(file: Path, changed: int) -> str:
+    """NAME, PANOPTIC or '': what a JSON file is; read once for the readers of both."""
     with file.open('rb') as stream:
         start = stream.read(4096).lstrip(b'\xef\xbb\xbf \r\n\t')
-    if not start.startswith(b'{'):
-        return False
-    if any(f'"{part}"'.encode() in start for part in (*_PARTS, 'info', 'licenses')):
-        content = read_json(file)
-        return isinstance(content, dict) and all(
-            isinstance(content.get(part), list) for part in _PARTS
-        )
-    return False
+    keys = (*_PARTS, 'info', 'licenses')
+    if not start.startswith(b'{') or not any(f'"{key}"'.encode() in start for key in keys):
+        return ''
+    content = read_json(file)
+    if not all(isinstance(content.get(part), list) for part in _PARTS):
+        return ''
+    rows = (row for row in content['annotations'] if isinstance(row, dict))
+    return PANOPTIC if any(PANOPTIC in row for row in rows) else NAME
 
 
 def read(tree: Tree, files: Iterable[Path]) -> DataSet:

@@ -64,6 +64,7 @@ def test_a_number_of_no_class_is_named(config):
     assert 'label_map={7: 255}' in found
 
 
+@pytest.mark.slow
 def test_advice_on_the_ignored_number_leads_to_a_config_that_passes(config):
     config.model.decode_head.ignore_index = IGNORED
     assert follow(config) == [
@@ -103,6 +104,7 @@ def test_loss_and_metric_leave_the_ignored_pixels_out(config, folder, capsys):
     assert metrics['aAcc'] == pytest.approx(100 * (truth == guess)[counted].mean(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_loss_by_hand(config):
     """Two pixels of 0 with logits (0, 0), one ignored with (9, -9): 2 log 2 / 3 in mmseg."""
     config.model.decode_head.ignore_index = IGNORED

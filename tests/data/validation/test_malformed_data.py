@@ -243,6 +243,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 1])
 @pytest.mark.parametrize('kind', FAULTS)
 def test_out_of_a_loaders_process_it_is_one_line_too(tmp_path, workers, kind):
