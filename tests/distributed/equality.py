@@ -45,7 +45,7 @@ QUICK = '--quick' in sys.argv
 ARCH = NARROW if QUICK else dict(NARROW, depths=(1, 1, 2, 1), ffn_ratios=(8, 8, 4, 4))
 """The widths of xt, and fewer blocks."""
 ARCHS = dict.fromkeys(CONFIGS, ARCH)
-if QUICK:  # sharded, where PyTorch works out each operation anew for each shape
+if QUICK:  # sharded: PyTorch traces each operation once for each shape
     ARCHS['pose'] = dict(ARCH, embed_dims=(32, 32, 32, 32))
 
 THIN = dict(
