@@ -96,6 +96,16 @@ HEAVIEST = (
 """Files that take the longest, without their ending, in their order."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Without the garbage collector, for which thousands of imports leave nothing."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests first, so that parallel workers end together. The tests of a file
     stay side by side: what they share is built once by the worker that has them."""

@@ -20,8 +20,9 @@ SHORT = dict(epochs='train_cfg.max_epochs=2', iterations='train_cfg.max_iters=6'
     'config, loop',
     [
         ('det/retinanet_moganet_xt', 'epochs'),
-        ('seg/sem_fpn_moganet_xt', 'iterations'),
-        ('pose/topdown_moganet_xt_256x192', 'epochs'),
+        # the weights of these two are compared in `engine/test_toolbox_scripts.py`, too
+        pytest.param('seg/sem_fpn_moganet_xt', 'iterations', marks=pytest.mark.long),
+        pytest.param('pose/topdown_moganet_xt_256x192', 'epochs', marks=pytest.mark.long),
     ],
 )
 def test_resuming_is_exact(config, loop, workspace):

@@ -6,7 +6,7 @@ from forked import run_script
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('loop', ['epochs', 'iterations'])
+@pytest.mark.parametrize('loop', ['epochs', pytest.param('iterations', marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ('kills', 'epochs'), [(4, 10), pytest.param(30, 40, marks=pytest.mark.long)]
 )

@@ -122,7 +122,7 @@ def test_mini_reads_depths_of_new_figures(tmp_path, monkeypatch):
     assert metrics['pose3d/MPJPE'] < 165
 
 
-@pytest.mark.slow
+@pytest.mark.long  # that of hands is in `make test`
 def test_training_reads_depths_off_images():
     """Sixteen figures are learnt in 50 steps, far below what depths without images can reach: the
     true places in the image with each keypoint's mean depth over the figures."""
