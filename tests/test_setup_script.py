@@ -62,6 +62,7 @@ class Checkout:
         (folder / 'backend.py').write_text(f'SLOW = {str(self.slow)!r}\n{BACKEND}')
         empty = folder / 'no settings'
         empty.write_text('')
+        self.python = sys.executable
         self.environment = {
             'PATH': os.environ['PATH'], 'PIP_NO_INDEX': '1', 'PIP_CONFIG_FILE': str(empty),
             'PIP_FIND_LINKS': wheels.as_uri(), 'http_proxy': 'http://127.0.0.1:9',
@@ -71,7 +72,7 @@ class Checkout:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
         command = [sys.executable, self.folder / 'requirements/install.py', '--venv', self.venv]
         return subprocess.Popen(
-            [*map(str, command), '--python', sys.executable, *arguments],
+            [*map(str, command), '--python', self.python, *arguments],
             env={**self.environment, **environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -93,6 +94,31 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path) -> Checkout:
     return Checkout(tmp_path / 'mój projekt')
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory) -> Path:
+    """A virtual environment whose pip is compiled."""
+    folder = tmp_path_factory.mktemp('made')
+    subprocess.run([sys.executable, '-m', 'venv', folder / 'venv'], check=True)
+    tiny_wheels.write_wheel(folder, 'tool', '1.0')
+    pip = [folder / 'venv/bin/python', '-m', 'pip', 'install', '--no-index', '--find-links', folder]
+    environment = {**os.environ, 'PYTHONDONTWRITEBYTECODE': ''}
+    subprocess.run([*pip, '--quiet', '--dry-run', 'tool'], check=True, env=environment)
+    return folder / 'venv'
+
+
+@pytest.fixture
+def quick_checkout(checkout, made) -> Checkout:
+    """With an interpreter that copies an environment in the place of making one."""
+    python = checkout.folder / 'python3'
+    python.write_text(
+        f'#!/bin/sh\nif [ "$1 $2" = "-m venv" ]; then exec cp -a "{made}/." "$3"; fi\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    checkout.python = str(python)
+    return checkout
 
 
 def titles(out: str) -> list[str]:
@@ -138,7 +164,8 @@ def test_each_step_is_named_and_timed_and_a_second_call_is_silent(checkout):
         pytest.param(signal.SIGKILL, -9, marks=pytest.mark.long),
     ],
 )
-def test_an_interrupted_setup_continues_where_it_stopped(checkout, number, code):
+def test_an_interrupted_setup_continues_where_it_stopped(quick_checkout, number, code):
+    checkout = quick_checkout
     checkout.slow.write_text('')
     process = checkout.start()
     until = time.monotonic() + 100
@@ -159,7 +186,8 @@ def test_an_interrupted_setup_continues_where_it_stopped(checkout, number, code)
 
 
 @pytest.mark.slow
-def test_two_at_once_take_turns(checkout):
+def test_two_at_once_take_turns(quick_checkout):
+    checkout = quick_checkout
     both = [checkout.start(), checkout.start()]
     outputs = [process.communicate(timeout=200) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
@@ -187,7 +215,8 @@ def test_a_full_disk_is_one_line_and_the_next_call_continues(size, checkout):
 
 
 @pytest.mark.slow
-def test_without_a_network_it_is_one_line(checkout):
+def test_without_a_network_it_is_one_line(quick_checkout):
+    checkout = quick_checkout
     code, _, err = checkout.run(
         PIP_NO_INDEX='0', PIP_FIND_LINKS='', PIP_RETRIES='1', PIP_INDEX_URL='http://127.0.0.1:9/'
     )
@@ -201,8 +230,10 @@ def test_without_a_network_it_is_one_line(checkout):
 
 
 @pytest.mark.slow
-def test_a_broken_interpreter_is_repaired_and_nothing_is_removed(checkout):
+def test_a_broken_interpreter_is_repaired_and_nothing_is_removed(quick_checkout):
+    checkout = quick_checkout
     assert checkout.run()[0] == 0
+    checkout.python = sys.executable
     python = checkout.venv / 'bin/python'
     names = [path for path in python.parent.glob('python*') if path.is_symlink()]
     for name in names:
@@ -255,8 +286,9 @@ def test_an_interpreter_that_does_not_fit_is_one_line(checkout, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_compiler_s_error_is_named(checkout):
+def test_a_compiler_s_error_is_named(quick_checkout):
     """mmcv that does not compile: not the last of pip's thousand lines, the compiler's first."""
+    checkout = quick_checkout
     wheels = checkout.folder / 'packages/mmcv-ops/src/moganet_mmcv_ops'
     wheels.mkdir(parents=True)
     (wheels / 'compile_mmcv.py').write_text(

@@ -24,6 +24,7 @@ from group import Group
 from mmengine.dist import all_reduce, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from narrow import NARROW
 
 from moganet_dense.config import mini_config
 from moganet_dense.engine.fsdp import fully_shard
@@ -40,10 +41,12 @@ CONFIGS = dict(
 )
 """Of each task; mask: Mask R-CNN, whose samplers take all there is instead of drawing."""
 
-ARCH = dict(
-    _delete_=True, embed_dims=(32, 64, 96, 192), depths=(1, 1, 2, 1), ffn_ratios=(8, 8, 4, 4)
-)
+QUICK = '--quick' in sys.argv
+ARCH = NARROW if QUICK else dict(NARROW, depths=(1, 1, 2, 1), ffn_ratios=(8, 8, 4, 4))
 """The widths of xt, and fewer blocks."""
+ARCHS = dict.fromkeys(CONFIGS, ARCH)
+if QUICK:  # sharded: PyTorch traces each operation once for each shape
+    ARCHS['pose'] = dict(ARCH, embed_dims=(32, 32, 32, 32))
 
 THIN = dict(
     det='neck=dict(out_channels=32), '
@@ -56,7 +59,8 @@ THIN = dict(
         mask_head=dict(num_convs=1, in_channels=32, conv_out_channels=32))""",
     seg='decode_head=dict(channels=32, dropout_ratio=0), '
     'auxiliary_head=dict(channels=32, dropout_ratio=0)',
-    pose='head=dict(deconv_out_channels=(32, 32, 32))',
+    pose=f'head=dict(in_channels={ARCHS["pose"]["embed_dims"][3]}, '
+    'deconv_out_channels=(32, 32, 32))',
 )
 """Heads of fewer channels, without dropout."""
 
@@ -66,7 +70,6 @@ ORACLE = dict(
     pose=('pose', 2.0, 'PoseDataPreprocessor'),
 )
 BATCH, ODD, ALL = 4, 7, 100_000
-QUICK = '--quick' in sys.argv
 ITERATIONS = 4 if QUICK else 20
 WORLDS = (1, 3) if QUICK else (1, 2, 3)
 
@@ -137,7 +140,8 @@ def write_config(path: Path, task: str, dtype: str) -> Path:
     path.write_text(
         f'_base_ = {str(ROOT / "configs" / CONFIGS[task])!r}\n'
         f"custom_hooks = [{recorder}, dict(type='SharedAvgFactorHook')]\n"
-        f"backbone = dict(arch={ARCH}, drop_path_rate=0.0, norm_cfg=dict(type='SyncBN'))\n"
+        f'backbone = dict(arch={dict(ARCHS[task], _delete_=True)}, drop_path_rate=0.0, '
+        "norm_cfg=dict(type='SyncBN'))\n"
         f'model = dict(backbone=backbone, {THIN[task]})\n'
         "sync_bn = 'torch'\n"  # the pose head's norms are BN whatever a config says
         'randomness = dict(seed=7)\n'

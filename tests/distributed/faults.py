@@ -7,6 +7,7 @@ left behind 30 s after, and the largest difference of weights after --resume in 
 (against a training that nobody killed), and whether it also resumes in one and in three.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -127,6 +128,8 @@ def largest_difference(found: dict, expected: dict) -> float:
 
 def main() -> int:
     quick = '--quick' in sys.argv  # three of the faults
+    if quick:
+        importlib.import_module('quick_loaders')
     torch.set_num_threads(1)
     register_all_modules(init_default_scope=False)  # once, for all that are forked
     prepare_forks()

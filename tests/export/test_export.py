@@ -48,12 +48,24 @@ FEW = (
     'test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0135, max_per_img=30)), '
     'roi_head=dict(mask_head=dict(num_convs=1))'
 )
+CASCADED = (
+    'heads = [dict(each, in_channels=64, conv_out_channels=64, fc_out_channels=128) '
+    'for each in _base_.model.roi_head.bbox_head]\n'
+    'extractor = dict(out_channels=64)\n'
+)
+STAGES = (
+    'test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0135, max_per_img=30)), '
+    'rpn_head=dict(in_channels=64, feat_channels=64), roi_head=dict(bbox_head=heads, '
+    'bbox_roi_extractor=extractor, mask_roi_extractor=extractor, '
+    'mask_head=dict(num_convs=1, in_channels=64, conv_out_channels=64))'
+)
 WIDTHS = list(NARROW['embed_dims'])
 THIN = f'backbone=dict(arch=dict(_delete_=True, **{NARROW}))'
 CONFIGS = {
     RETINANET: f'{DET_PIPELINE}model = dict({THIN})\n',
     MASKS: f'{DET_PIPELINE}model = dict({THIN}, {FEW})\n',
-    CASCADE: f'{DET_PIPELINE}model = dict({THIN}, neck=dict(in_channels={WIDTHS}), {FEW})\n',
+    CASCADE: f'{DET_PIPELINE}{CASCADED}model = dict({THIN}, '
+    f'neck=dict(in_channels={WIDTHS}, out_channels=64), {STAGES})\n',
     SEM_FPN: f'{SEG_PIPELINE}model = dict({THIN})\n',
     UPERNET: f'{SEG_PIPELINE}model = dict({THIN}, decode_head=dict(channels=64))\n',
     POSE: f'model = dict({THIN}, head=dict(deconv_out_channels=(32, 32, 32)))\n',
