@@ -77,6 +77,10 @@ class Screen:
             self.on = self.terminal = False
 
 
+_SAID_BY_THE_TABLE = 'The testing results of the whole dataset is empty.'
+"""An error of mmdet's metric; the line of the table of metrics says so."""
+
+
 class ScreenHandler(logging.Handler):
     """Shows what concerns the user.
 
@@ -96,6 +100,8 @@ class ScreenHandler(logging.Handler):
         if record.levelno < logging.ERROR and caller in LIBRARIES:
             return
         text = record.getMessage()
+        if text == _SAID_BY_THE_TABLE:
+            return
         if record.levelno < logging.WARNING:
             self.screen.line(text)
         elif text not in self.said:

@@ -24,10 +24,12 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.pixels = False
         self.best: float | None = None  # of objects, whatever the threshold
+        self.objects = False  # the model detects objects
 
     def add(self, result: Result) -> None:
         """Counts objects, people, images of a class, or pixels."""
         if isinstance(result, Detections):
+            self.objects = True
             if len(result.scores):
                 self.best = max(self.best or 0.0, float(result.scores.max()))
             kept = result.labels[result.scores >= self.score_thr]
@@ -59,4 +61,9 @@ class Tally:
                 f'found nothing of score {self.score_thr:g} or more; the best score is '
                 f'{self.best:.3f}: --score-thr {max(0.0, np.floor(self.best * 100) / 100):g} '
                 'shows it'
+            )
+        elif self.objects:
+            yield (
+                'found nothing: the model returned no object; it needs more training, or a lower '
+                'threshold of its own (score_thr in the test_cfg of its config)'
             )

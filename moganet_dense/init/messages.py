@@ -35,7 +35,10 @@ def lines(result: Result) -> Iterator[str]:
         for line in tally.lines():
             yield f'{word}: {line}'
     if result.leaks:
-        yield f'warning: {result.leaks} validation images have a copy in training'
+        yield (
+            f'warning: {result.leaks} validation images are the same as training images, or look '
+            'like them: metrics may be too good'
+        )
     length = f'{recipe.epochs} epochs' if recipe.epochs else f'{recipe.iterations} iterations'
     yield f'recipe: batch {recipe.batch_size}, learning rate {recipe.lr:g}, {length}'
     yield from _checked(result)

@@ -28,4 +28,8 @@ def test_the_best_score_where_nothing_passes():
 
 
 def test_nothing_at_all():
-    assert list(Tally(0.3).lines()) == []
+    tally = Tally(0.3)
+    assert list(tally.lines()) == []  # no image
+    tally.add(found([], []))
+    (line,) = tally.lines()
+    assert line.startswith('found nothing: the model returned no object; it needs more training')
