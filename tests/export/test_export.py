@@ -44,28 +44,30 @@ CASCADE = 'det/cascade_mask_rcnn_moganet_s_giou_ms_3x.py'
 SEM_FPN, UPERNET = 'seg/sem_fpn_moganet_xt.py', 'seg/upernet_moganet_xt.py'
 POSE = 'pose/topdown_moganet_xt_256x192.py'
 CLASSES = 'cls/moganet_xt.py'
-FEW = (
-    'test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0135, max_per_img=30)), '
-    'roi_head=dict(mask_head=dict(num_convs=1))'
-)
+WIDTHS = list(NARROW['embed_dims'])
+THIN = f'backbone=dict(arch=dict(_delete_=True, **{NARROW}))'
 CASCADED = (
     'heads = [dict(each, in_channels=64, conv_out_channels=64, fc_out_channels=128) '
     'for each in _base_.model.roi_head.bbox_head]\n'
-    'extractor = dict(out_channels=64)\n'
 )
-STAGES = (
-    'test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0135, max_per_img=30)), '
-    'rpn_head=dict(in_channels=64, feat_channels=64), roi_head=dict(bbox_head=heads, '
-    'bbox_roi_extractor=extractor, mask_roi_extractor=extractor, '
-    'mask_head=dict(num_convs=1, in_channels=64, conv_out_channels=64))'
-)
-WIDTHS = list(NARROW['embed_dims'])
-THIN = f'backbone=dict(arch=dict(_delete_=True, **{NARROW}))'
+BOXES = 'dict(in_channels=64, fc_out_channels=128)'
+
+
+def two_stages(heads: str) -> str:
+    """Narrow, with few regions and boxes."""
+    return (
+        'test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0135, max_per_img=30)), '
+        f'rpn_head=dict(in_channels=64, feat_channels=64), roi_head=dict(bbox_head={heads}, '
+        'bbox_roi_extractor=dict(out_channels=64), mask_roi_extractor=dict(out_channels=64), '
+        'mask_head=dict(num_convs=1, in_channels=64, conv_out_channels=64)), '
+        f'neck=dict(in_channels={WIDTHS}, out_channels=64)'
+    )
+
+
 CONFIGS = {
     RETINANET: f'{DET_PIPELINE}model = dict({THIN})\n',
-    MASKS: f'{DET_PIPELINE}model = dict({THIN}, {FEW})\n',
-    CASCADE: f'{DET_PIPELINE}{CASCADED}model = dict({THIN}, '
-    f'neck=dict(in_channels={WIDTHS}, out_channels=64), {STAGES})\n',
+    MASKS: f'{DET_PIPELINE}model = dict({THIN}, {two_stages(BOXES)})\n',
+    CASCADE: f'{DET_PIPELINE}{CASCADED}model = dict({THIN}, {two_stages("heads")})\n',
     SEM_FPN: f'{SEG_PIPELINE}model = dict({THIN})\n',
     UPERNET: f'{SEG_PIPELINE}model = dict({THIN}, decode_head=dict(channels=64))\n',
     POSE: f'model = dict({THIN}, head=dict(deconv_out_channels=(32, 32, 32)))\n',
