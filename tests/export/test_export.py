@@ -68,7 +68,8 @@ CONFIGS = {
     RETINANET: f'{DET_PIPELINE}model = dict({THIN})\n',
     MASKS: f'{DET_PIPELINE}model = dict({THIN}, {two_stages(BOXES)})\n',
     CASCADE: f'{DET_PIPELINE}{CASCADED}model = dict({THIN}, {two_stages("heads")})\n',
-    SEM_FPN: f'{SEG_PIPELINE}model = dict({THIN})\n',
+    SEM_FPN: f'{SEG_PIPELINE}model = dict({THIN}, neck=dict(out_channels=64), '
+    'decode_head=dict(in_channels=[64] * 4, channels=32))\n',
     UPERNET: f'{SEG_PIPELINE}model = dict({THIN}, decode_head=dict(channels=64))\n',
     POSE: f'model = dict({THIN}, head=dict(deconv_out_channels=(32, 32, 32)))\n',
     CLASSES: '',  # arch xt as a whole
