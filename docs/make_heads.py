@@ -127,24 +127,30 @@ def run(names: list[str]) -> None:
     for name in names:
         config = str(ROOT / f'configs/heads/{name}.py')
         mini = Job(config, mini=True)
-        options = _shortened(mini.read().train_cfg, share)
+        options, part = _shortened(mini.read().train_cfg, share)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(config, mini=True, work_dir=folder, cfg_options=options)
             last = (train(job) / 'last_checkpoint').read_text().strip()
             metric = _metric(test(Job(config, mini=True, work_dir=folder), last))
             note(
                 name,
-                metric=metric + f', 1/{share}' * (share > 1),
+                metric=metric + part,
                 export=_export(mini, last, folder),
             )
 
 
-def _shortened(train_cfg: dict, share: int) -> list[str]:
-    """Options that shorten a training, and leave the evaluation to the test."""
+def _shortened(train_cfg: dict, share: int) -> tuple[list[str], str]:
+    """Options that shorten a training, and leave the evaluation to the test; and the part that
+    is trained, for the table: an epoch at least."""
     key = 'max_iters' if 'max_iters' in train_cfg else 'max_epochs'
     length = max(1, train_cfg[key] // share)
-    return [f'train_cfg.{key}={length}', f'train_cfg.val_interval={10 * length}',
-            f'default_hooks.checkpoint.interval={length}']  # fmt: skip
+    options = [f'train_cfg.{key}={length}', f'train_cfg.val_interval={10 * length}',
+               f'default_hooks.checkpoint.interval={length}']  # fmt: skip
+    return options, _part(train_cfg[key], length)
+
+
+def _part(whole: int, trained: int) -> str:
+    return f', 1/{round(whole / trained)}' if trained < whole else ''
 
 
 def _metric(found: dict) -> str:

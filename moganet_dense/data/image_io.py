@@ -246,7 +246,8 @@ class LoadWhole:
             UserError: the file cannot be read, or its content does not match.
         """
         annotations = 'LoadAnnotations' in type(self.load).__name__
-        labels = annotations and results.get('seg_map_path')
+        reads_labels = annotations and getattr(self.load, 'with_seg', True)
+        labels = reads_labels and results.get('seg_map_path')
         file = labels or results.get('img_path')
         if not file or '://' in str(file):
             return self.load(results)

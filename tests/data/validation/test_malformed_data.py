@@ -227,6 +227,19 @@ class OneFile:
         return self.pipeline(dict(img_path=self.file))['img']
 
 
+def test_a_label_map_that_the_transform_does_not_read_is_not_needed(tmp_path):
+    """mmdet's recipes for masks name the folder of panoptic maps, and load instances alone."""
+    from mmdet.datasets.transforms import LoadAnnotations
+
+    box = dict(bbox=[1, 2, 5, 6], bbox_label=0, ignore_flag=0)
+    sample = dict(img_path='a.jpg', seg_map_path=str(tmp_path / 'none.png'), ori_shape=(9, 9),
+                  instances=[box])  # fmt: skip
+    loaded = LoadWhole(LoadAnnotations(with_bbox=True))(sample)
+    assert loaded['gt_bboxes'].numpy().tolist() == [[1, 2, 5, 6]]
+    with pytest.raises(UserError, match='none.png'):
+        LoadWhole(LoadAnnotations(with_seg=True))(sample)
+
+
 @pytest.mark.parametrize('size', [(1, 1), (20, 20000)])
 def test_the_smallest_and_the_widest_are_resized(tmp_path, size):
     file = str(saved(tmp_path / 'a.png', Image.fromarray(noise(*size))))
