@@ -102,6 +102,8 @@ def test_a_group_that_cannot_train_ends_with_a_line(unhealthy, what, said, codes
     found = unhealthy[what]
     assert found['codes'] == codes and found['left'] == 0
     assert said in found['said'][0]
+    if what == 'frozen_in_evaluation':
+        assert 'has not responded for 16 s' in found['said'][0]
     if what != 'frozen_machine':  # which a launcher ends, in the test 30 s later
         assert found['seconds'] < 30
 
