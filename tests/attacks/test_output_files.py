@@ -10,7 +10,7 @@ from pathlib import Path
 import mmdet.datasets  # noqa: F401 prints where it is imported, which a full disk does not take
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, WITH_TORCH_EXPORT
 from forked import of_bytes, run_command
 from handmade import boxes, write_coco
 from narrow import NARROW
@@ -53,7 +53,9 @@ def line_of(done) -> str:
         (['deploy'], f'{FOR_NOBODY}.pth'),
         (['deploy'], f'{FOR_NOBODY}/a/b.safetensors'),
         (['export'], f'{FOR_NOBODY}.onnx'),
-        (['export', '--format', 'torch-export'], f'{FOR_NOBODY}/a.pt2'),
+        pytest.param(
+            ['export', '--format', 'torch-export'], f'{FOR_NOBODY}/a.pt2', marks=WITH_TORCH_EXPORT
+        ),
     ],
 )
 def test_a_model_into_a_folder_that_cannot_be_written(command, out, model):
@@ -71,6 +73,7 @@ def test_a_fused_model_on_a_full_disk(name, model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@WITH_TORCH_EXPORT
 @pytest.mark.parametrize(
     'real', [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.long])]
 )

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, WITH_TORCH_EXPORT
 from mmengine.config import Config
 
 from moganet_dense.engine.job import Job
@@ -52,7 +52,11 @@ def test_a_file_predicts_what_the_model_does(model, tmp_path):
         (dict(backbone=True), '--backbone is for models of images'),
         (dict(int8='dynamic'), '--int8 is for models of images'),
         (dict(fp16=True), '--fp16 is for models of images'),
-        (dict(form='torch-export'), 'needs a fixed size for videos; pass --shape H W'),
+        pytest.param(
+            dict(form='torch-export'),
+            'needs a fixed size for videos; pass --shape H W',
+            marks=WITH_TORCH_EXPORT,
+        ),
     ],
 )
 def test_what_is_of_images_alone_is_refused(model, tmp_path, options, reason):
