@@ -2,6 +2,8 @@
 
 from mmengine.config import Config
 
+from .mini_parts import set_small_backbone
+
 SIZE, LENGTH, EPOCHS, LR, BATCH = 64, 10_240, 2, 1e-3, 16
 """Side of the images, figures of an epoch, epochs, rate, figures of a step. Many different figures,
 each seen twice: of a thousand, each seen six times, the network learns no depths of new ones."""
@@ -33,13 +35,7 @@ def apply_mini_figures(cfg: Config) -> None:
             if 'encoder' in step:
                 step.encoder.update(input_size=cubic, sigma=(2.0,) * 3)
         dataset.length = LENGTH if name == 'train_dataloader' else VALIDATED
-    cfg.model.backbone.update(
-        arch=ARCH,
-        out_indices=(STAGE,),
-        init_cfg=None,
-        layer_scale_init_value=0.1,
-        drop_path_rate=0.0,
-    )
+    set_small_backbone(cfg, ARCH, STAGE)
     cfg.model.head.update(
         in_channels=ARCH['embed_dims'][STAGE],
         input_size=cubic,

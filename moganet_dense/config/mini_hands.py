@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from ..data.mini import hands
+from .mini_parts import set_one_cycle, set_small_backbone
 
 SIZE, HEATMAP, DEPTHS = 64, 16, 16
 """Side of the crops and of the heatmaps, and number of depths."""
@@ -50,26 +51,13 @@ def apply_mini_hands(cfg: Config) -> None:
     flat = dict(type='FlatInterHandMetric', modes=['MPJPE', 'MRRPE'], prefix='flat')
     cfg.val_evaluator = [*cfg.val_evaluator, flat]
     cfg.test_evaluator = cfg.val_evaluator
-    cfg.load_from = None
-    cfg.optim_wrapper.optimizer.lr = LR
-    cfg.param_scheduler = [
-        dict(type='OneCycleLR', eta_max=LR, total_steps=EPOCHS, convert_to_iter_based=True)
-    ]
-    cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=EPOCHS)
-    cfg.default_hooks.checkpoint.interval = EPOCHS
-    cfg.default_hooks.logger.interval = 20
+    set_one_cycle(cfg, EPOCHS, LR)
     hands.make_hands()
 
 
 def _shrink_model(cfg: Config, codec: dict) -> None:
     width = ARCH['embed_dims'][STAGE]
-    cfg.model.backbone.update(
-        arch=ARCH,
-        out_indices=(STAGE,),
-        init_cfg=None,
-        layer_scale_init_value=0.1,
-        drop_path_rate=0.0,
-    )
+    set_small_backbone(cfg, ARCH, STAGE)
     head = cfg.model.head
     head.decoder.update(codec)
     head.keypoint_head_cfg.update(

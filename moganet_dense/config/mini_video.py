@@ -4,6 +4,7 @@ from mmengine.config import Config
 
 from ..data.mini import digits
 from ..utils.errors import UserError
+from .mini_parts import set_one_cycle
 
 MODEL = dict(hid_S=16, hid_T=64, N_S=2, N_T=4, drop_path=0.0)
 LENGTH, BATCH, EPOCHS, LR = 1600, 16, 3, 4e-3
@@ -32,12 +33,5 @@ def apply_mini_video(cfg: Config) -> None:
             loader.dataset.sequences = digits.SEQUENCES
     cfg.train_dataloader.batch_size = BATCH
     cfg.model.update(MODEL)
-    cfg.load_from = None
-    cfg.optim_wrapper.optimizer.lr = LR
-    cfg.param_scheduler = [
-        dict(type='OneCycleLR', eta_max=LR, total_steps=EPOCHS, convert_to_iter_based=True)
-    ]
-    cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=EPOCHS)
-    cfg.default_hooks.checkpoint.interval = EPOCHS
-    cfg.default_hooks.logger.interval = 20
+    set_one_cycle(cfg, EPOCHS, LR)
     digits.make_digits()
