@@ -6,6 +6,7 @@ hooks are left out.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from ..config.metafiles import SCOPES
 from ..config.registered_types import require_registered
 from ..data.layouts import innermost
 from ..utils.errors import UserError, one_line, reason_of
+from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from ..weights.hub_files import snapshot
 from ..weights.transfer import FLOOR, LONGEST, MINUTE
@@ -199,7 +201,9 @@ def _card(predictor: Any, repository: str) -> str:
     kinds = {'detection': 'object-detection', 'pose': 'keypoint-detection',
              'classification': 'image-classification'}  # fmt: skip
     tag = kinds.get(predictor.task, 'image-segmentation')
-    names = ', '.join(predictor.classes[:20]) + (', ...' if len(predictor.classes) > 20 else '')
+    names = ', '.join(map(_in_markdown, predictor.classes[:20])) + (
+        ', ...' if len(predictor.classes) > 20 else ''
+    )
     return f"""---
 library_name: moganet_dense
 pipeline_tag: {tag}
@@ -214,6 +218,11 @@ model = load_model('hf:{repository}')
 print(model('photo.jpg'))
 ```
 """
+
+
+def _in_markdown(name: str) -> str:
+    """A name as plain text of a card: no link, heading, markup or line of its own."""
+    return re.sub(r'([!-/:-@[-`{-~])', r'\\\1', printable(name, 100))
 
 
 def push(predictor: Any, repository: str, private: bool = False) -> str:

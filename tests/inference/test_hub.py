@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hub_server import LIBRARIES, Hub, serving_hub
 from small import small
 
 from moganet_dense import load_model
-from moganet_dense.inference.hub import CONFIG, WEIGHTS, from_folder, push, write_folder
+from moganet_dense.inference.hub import CONFIG, WEIGHTS, _card, from_folder, push, write_folder
 from moganet_dense.utils.errors import UserError
 
 
@@ -107,6 +109,17 @@ def test_a_config_of_the_hub_of_40_gb(uploaded, tmp_path):
     os.truncate(tmp_path / CONFIG, 40 << 30)
     with pytest.raises(UserError, match='42 950 MB'):
         from_folder(tmp_path, 'hf:me/boxes')
+
+
+def test_names_of_classes_are_plain_text_in_the_card(uploaded):
+    names = ['# a', '[x](http://y)', 'a\n---\nlicense: mit', '<img src=x>', '`b`', 'tram_2', 'é']
+    card = _card(SimpleNamespace(task='detection', classes=names), 'me/boxes')
+    line = next(line for line in card.splitlines() if line.startswith('A model of'))
+    assert card.count('\n---\n') == 1 and 'é' in line and '\\é' not in line
+    assert re.sub(r'\\(.)', r'\1', line).endswith(
+        r'# a, [x](http://y), a\n---\nlicense: mit, <img src=x>, `b`, tram_2, é.'
+    )
+    assert not re.search(r'(?<!\\)[][#<>`()]', line)
 
 
 CLIENT = """
