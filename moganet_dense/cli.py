@@ -92,7 +92,8 @@ def _coded(
     except (OSError, RuntimeError, MemoryError) as error:
         if error is output.failed:
             return 0  # is said where the code is known
-        reason = shortage(error) or (reason_of(error) if isinstance(error, OSError) else None)
+        named = isinstance(error, OSError) or str(error).startswith('Symlink loop')  # of pathlib
+        reason = shortage(error) or (reason_of(error) if named else None)
         if os.environ.get(TRACEBACK) or reason is None:
             raise
         _say(printable(reason))

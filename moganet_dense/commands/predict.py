@@ -96,7 +96,7 @@ from . import options
 @options.no_cuda_graphs
 @click.option(
     '--threads',
-    type=click.IntRange(1),
+    type=click.IntRange(1, 256),
     metavar='N',
     help='CPU threads for an exported file; default: one per core.',
 )
@@ -260,17 +260,25 @@ def _own_predictor(model):
 
 
 def _predict_by(predictor, model, weights, inputs, out, device):
-    """Predicts, and prints the files that were written."""
+    """Predicts, and prints the files that were written and the inputs that were skipped."""
     from ..config.metafiles import published
     from ..config.model_files import saved_checkpoint, saved_config
     from ..config.reading import read_config
+    from ..inference.predict import SKIPPED
+    from ..utils.printable import printable
 
     if Path(model).is_dir():
         model, weights = saved_config(model), weights or saved_checkpoint(model)
+    skipped = []
+
+    def skip(reason):
+        skipped.append(reason)
+        click.echo(f'skipped: {printable(reason)}', err=True)
+
     cfg, weights = read_config(model), str(weights or published(model))
-    for path in predictor(cfg, weights, inputs, out, device or 'cpu'):
-        click.echo(path)
-    return 0
+    for path in predictor(cfg, weights, inputs, out, device or 'cpu', skip):
+        click.echo(printable(path))
+    return SKIPPED if skipped else 0
 
 
 def _exported(file, other, threads, device):

@@ -13,13 +13,17 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from ..utils.errors import UserError, one_line
+from ..utils.regular_files import megabytes
 from ..utils.suggest import closest, did_you_mean
+from ..weights.mmengine_loader import read_yaml_without_code
 from . import metafiles
 from .metafiles import SCOPES, package_root
 from .registered_types import require_registered
 
 HEADS_3D = ('SimCC3DHead', 'InternetHead')
 """Heads of models that find 3D keypoints in images."""
+LARGEST = 10_000_000
+"""Bytes of a config, at most."""
 _ANY_CHANNELS = 'MultiChannelDataPreprocessor'
 
 
@@ -50,7 +54,13 @@ def read_config(path: str | os.PathLike) -> Config:
     from .. import register_or_warn
 
     register_or_warn()  # custom_imports has no effect if this package was imported before mmengine
+    read_yaml_without_code()
     file = find_config(path)
+    if file.stat().st_size > LARGEST:
+        raise UserError(
+            f'{path}: expected a config of at most {megabytes(LARGEST)}, found '
+            f'{megabytes(file.stat().st_size)}'
+        )
     _import_from(file.parent)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)

@@ -5,7 +5,7 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -131,10 +131,11 @@ def find(
         for file, name, folder in _meant_by(given, _products(results)):
             found.setdefault(os.path.abspath(file), (file, name, folder))
     around, names = _around({row[2] for row in found.values()} - {None}), set()
-    return [
-        Source(file, _unique(name, names), folder and around, allow_private)
-        for file, name, folder in found.values()
-    ]
+    listed = []
+    for file, name, folder in found.values():
+        names.add(name := unique(name, names))
+        listed.append(Source(file, name, folder and around, allow_private))
+    return listed
 
 
 def _around(folders: set[str]) -> str | None:
@@ -182,11 +183,11 @@ def _fixed_part(pattern: str) -> str:
 
 def _products(results: Path | None) -> list[Path]:
     """Folders of drawings and label maps, see :class:`~moganet_dense.writer.Writer`."""
-    return [results.resolve() / name for name in PRODUCTS] if results else []
+    return [Path(os.path.realpath(results), name) for name in PRODUCTS] if results else []
 
 
 def _is_among(path: Path, folders: list[Path]) -> bool:
-    return bool(folders) and not set(folders).isdisjoint(path.resolve().parents)
+    return bool(folders) and not set(folders).isdisjoint(Path(os.path.realpath(path)).parents)
 
 
 def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
@@ -197,11 +198,11 @@ def _within(folder: Path, products: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: Container[str]) -> str:
+    """The name, with a number at its end if it is taken."""
     number, wanted = 2, name
     while name in taken:
         name, number = f'{wanted}_{number}', number + 1
-    taken.add(name)
     return name
 
 

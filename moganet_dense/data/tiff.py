@@ -1,6 +1,7 @@
 """TIFF images of more than four channels, which neither OpenCV nor Pillow reads; tifffile does, as
 mmcv's loader with ``imdecode_backend='tifffile'``."""
 
+import logging
 import math
 from io import BytesIO
 from pathlib import Path
@@ -82,6 +83,7 @@ def tiff_size(file: Path) -> tuple[int, int] | None:
 
 
 def _opened(stream: BinaryIO, name: str) -> Any:
+    logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # what it logs is raised, too
     try:
         from tifffile import TiffFile
     except ImportError:

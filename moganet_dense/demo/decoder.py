@@ -8,7 +8,6 @@ by a decoder does not reach the server.
 import json
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -16,6 +15,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ..utils.errors import UserError, shortage
+from ..utils.python_process import python
 from ..utils.system import IS_WINDOWS, limit_memory
 from .uploads import open_image
 
@@ -84,10 +84,9 @@ class Decoder:
             handle = other.fileno()
             # neither a fork, which would have the models' memory, nor multiprocessing's spawn,
             # which would run the user's script again
-            code = f'import sys; sys.path[:] = {sys.path!r}; import {__name__} as it'
-            command = [sys.executable, '-c', f'{code}; it.serve_pixels({handle})']
+            code = f'import {__name__} as it; it.serve_pixels({handle})'
             self._process = subprocess.Popen(
-                command, pass_fds=[handle], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                python(code), pass_fds=[handle], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
         self._pipe = pipe
         if not pipe.poll(STARTING) or pipe.recv_bytes() != b'ready':

@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from ..utils.errors import UserError
+from ..utils.python_process import python
 from . import fixes
 
 MIN_PYTHON, MAX_PYTHON = (3, 10), (3, 14)
@@ -112,9 +113,7 @@ def probe(names: list[str]) -> dict[str, dict]:
     """
     rows: dict[str, dict] = {}
     while left := [name for name in names if name not in rows]:
-        run = subprocess.run(
-            [sys.executable, '-c', _PROBE, *left], capture_output=True, text=True, check=False
-        )
+        run = subprocess.run(python(_PROBE, *left), capture_output=True, text=True, check=False)
         lines = [line for line in run.stdout.splitlines() if line.startswith('{"name"')]
         for row in map(json.loads, lines):
             rows[row['name']] = row
@@ -196,9 +195,7 @@ def _accelerator(torch_row: dict) -> Finding:
 
 def _use() -> Finding:
     """NumPy through torch, an operator of mmcv and the backbone, on the GPU if there is one."""
-    run = subprocess.run(
-        [sys.executable, '-c', _USE_PROBE], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run(python(_USE_PROBE), capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return Finding('MogaNet', 'built through mmdet; it and an operator of mmcv ran')
     error = (run.stderr.strip().splitlines() or ['no message'])[-1]

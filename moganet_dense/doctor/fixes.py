@@ -10,13 +10,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from ..config.metafiles import package_root
+from ..utils.python_process import python_module
 
 Command = tuple[str, ...]
 """Arguments of pip."""
@@ -177,7 +177,7 @@ def run(commands: Iterable[Command]) -> int:
                     )
                 words.append(word)
             code = subprocess.call(
-                [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check', *words],
+                python_module('pip', ['--quiet', '--disable-pip-version-check', *words]),
                 env={**os.environ, **_build_tools()},
             )
         if code:

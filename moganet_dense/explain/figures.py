@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,8 +18,10 @@ from .receptive_field import middle_of
 
 ACCENT = '#e8590c'
 HEAT = 'inferno'
+_PLAIN = rc_context({'text.usetex': False})  # of a matplotlibrc in the current folder
 
 
+@_PLAIN
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG atomically."""
     content = io.BytesIO()
@@ -26,6 +29,7 @@ def save(figure: Figure, path: Path) -> None:
     write_whole(path, content.getvalue())
 
 
+@_PLAIN
 def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]) -> Figure:
     """The image, and for each map its strength (top) and its components (bottom).
 
@@ -48,6 +52,7 @@ def pyramid(seen: np.ndarray, maps: Sequence[np.ndarray], strides: Sequence[int]
     return figure
 
 
+@_PLAIN
 def heat_over(
     seen: np.ndarray, heat: np.ndarray, name: str | None, box: np.ndarray | None
 ) -> Figure:
@@ -71,6 +76,7 @@ def heat_over(
     return figure
 
 
+@_PLAIN
 def receptive(fields: Sequence[np.ndarray], strides: Sequence[int], sides: Sequence[int]) -> Figure:
     """Effective receptive fields, and the squares that contain half of each.
 
@@ -86,6 +92,7 @@ def receptive(fields: Sequence[np.ndarray], strides: Sequence[int], sides: Seque
     return figure
 
 
+@_PLAIN
 def interactions(found: Strength, players: int, name: str | None) -> Figure:
     """J(m) over m / n."""
     figure = Figure(figsize=(5.2, 3.2), layout='constrained')

@@ -20,6 +20,7 @@ from ..config.registered_types import require_registered
 from ..data.layouts import innermost
 from ..utils.errors import UserError, one_line, reason_of
 from ..utils.printable import printable
+from ..utils.python_process import python
 from ..utils.regular_files import read_regular
 from ..weights.hub_files import snapshot
 from ..weights.transfer import FLOOR, LONGEST, MINUTE
@@ -239,11 +240,11 @@ def push(predictor: Any, repository: str, private: bool = False) -> str:
         write_folder(predictor, Path(folder), repository)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         limit = min(STARTING + size / FLOOR * MINUTE, LONGEST)
-        command = [sys.executable, '-c', _UPLOAD, '\n'.join(sys.path), repository, folder]
+        command = python(_UPLOAD, repository, folder, 'private' if private else 'public')
         try:
             done = subprocess.run(
-                [*command, 'private' if private else 'public'],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False,
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit,
+                check=False,
             )  # fmt: skip
             answer = json.loads(done.stdout.decode().splitlines()[-1])
         except subprocess.TimeoutExpired:
@@ -258,11 +259,9 @@ def push(predictor: Any, repository: str, private: bool = False) -> str:
 
 
 _UPLOAD = """
-import sys
-sys.path[:] = sys.argv[1].split('\\n')
 import json
 from huggingface_hub import HfApi
-repository, folder, access = sys.argv[2:]
+repository, folder, access = sys.argv[1:]
 try:
     url = HfApi().create_repo(repository, private=access == 'private', exist_ok=True)
     HfApi().upload_folder(repo_id=repository, folder_path=folder)
@@ -271,7 +270,7 @@ except Exception as error:
     answer = dict(error=' '.join(str(error).split()) or type(error).__name__)
 print(json.dumps(answer))
 """
-"""What uploads a folder; Python looks for modules where this process does, and nowhere else."""
+"""What uploads a folder, and prints the address or the error."""
 
 
 def is_hub_name(name: Any) -> bool:

@@ -44,8 +44,14 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
         model: its heads define the number of names.
 
     Raises:
-        UserError: neither has names, or their number differs from the outputs of the model.
+        UserError: neither has names, they are malformed, or their number differs from the outputs
+            of the model.
     """
+    with one_line('the names and colours of the classes or keypoints cannot be read'):
+        return _names_of(cfg, content, model)
+
+
+def _names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names:
     meta, source = _noted(content), 'the checkpoint'
     find = _keypoints if cfg.default_scope == 'mmpose' else _classes
     if find(meta) is None:
@@ -68,6 +74,10 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
             meta, palette=configured.get('palette') if find(configured) == classes else None
         )
     skeleton = tuple((int(a), int(b)) for a, b in meta.get('skeleton_links') or ())
+    if beyond := [k for link in skeleton for k in link if not 0 <= k < len(classes)]:
+        raise UserError(
+            f'{source} links keypoint {beyond[0]:.6g}, expected 0 to {len(classes) - 1}'
+        )
     return Names(classes, _palette(meta, len(classes)), skeleton, meta)
 
 
@@ -77,7 +87,7 @@ def _noted(content: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(meta, Mapping):
         return {}
     found = meta.get('dataset_meta') or {k: meta[k] for k in ('CLASSES', 'PALETTE') if k in meta}
-    return {k.lower(): v for k, v in from_plain(found).items()}
+    return {str(k).lower(): v for k, v in dict(from_plain(found)).items()}
 
 
 def _of_data_set(cfg: Config) -> dict[str, Any]:
@@ -99,7 +109,7 @@ def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def _keypoints(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     keypoints = meta.get('keypoint_id2name')
-    return tuple(keypoints[i] for i in range(len(keypoints))) if keypoints else None
+    return tuple(str(keypoints[i]) for i in range(len(keypoints))) if keypoints else None
 
 
 def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:

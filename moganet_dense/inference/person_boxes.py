@@ -147,7 +147,7 @@ class WrittenBoxes:
             self.found: dict[Any, list] = {image['id']: [] for image in images}
             for row in listed:
                 own = self.found.setdefault(row['image_id'], [])
-                if row['category_id'] == number and float(row.get('score', 1)) >= score_thr:
+                if row['category_id'] == number and not row.get('score', 1) < score_thr:
                     own.extend(_corners(row))
         except (
             ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
@@ -208,8 +208,11 @@ def _corners(row: dict) -> Iterator[list[float]]:
         box = np.array([x, y, x + width, y + height], np.float32)
     if not np.isfinite(box).all():
         raise ValueError(f'bbox {row["bbox"]} of image {row["image_id"]} is not finite')
+    score = float(row.get('score', 1))
+    if not np.isfinite(score):
+        raise ValueError(f'the score of image {row["image_id"]} is {score}')
     if (box[2:] > box[:2]).all():
-        yield [*box.tolist(), float(row.get('score', 1))]
+        yield [*box.tolist(), score]
 
 
 class WholeImage:

@@ -2,6 +2,7 @@
 of :class:`~moganet_dense.inference.predictor.Predictor` works."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..data.prefetch import ahead
-from ..data.sources import Fault, Frame, Source, endings, find, frames
+from ..data.sources import PRODUCTS, Fault, Frame, Source, endings, find, frames
 from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
@@ -141,14 +142,26 @@ def _sources(inputs: Sequence[str], out: Path | None, allow_private: bool) -> Se
     """The images and videos of ``inputs``.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or one is where its results go.
     """
     sources = find(list(_with_standard_input(inputs)), out, allow_private)
+    for source in sources if out else ():
+        if os.path.realpath(source.file) in _results_of(source, out):
+            raise UserError(f'{source.file} would be replaced by its results; pass another --out')
     if not sources:
         there = endings(inputs)
         suffixes = f'; suffixes found: {there}' if there else ''
         raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
     return sources
+
+
+def _results_of(source: Source, out: Path) -> set[str]:
+    """Images and videos that are written about a source."""
+    return {
+        os.path.realpath(out / folder / f'{source.name}{ending}')
+        for folder in PRODUCTS
+        for ending in ('.jpg', '.png', '.mp4')
+    }
 
 
 @dataclass

@@ -7,6 +7,7 @@ https://github.com/wholebody3d/wholebody3d.
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,14 @@ class H3WBDataset(Dataset):
             raise UserError(f'fold: expected 1 to {FOLDS}, found {fold}')
         self.data_root, self.fold, self.test_mode = Path(data_root), fold, test_mode
         images = _read(self.data_root / image_file)
-        chosen = self._chosen([key for key in images if key.isdecimal()])
+        chosen = self._chosen([key for key in images if re.fullmatch('[0-9]{1,18}', key)])
         self.samples: list[dict[str, Any]] = []
         dropped = 0
         for file in keypoint_files:
             for key, in_image, in_space in _keypoints(self.data_root / file, chosen):
                 try:
                     sample = _sample(images[key], in_image, in_space)
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, OverflowError) as error:
                     raise UserError(
                         f'{self.data_root / image_file}: sample {key}: expected image_path and '
                         f'bbox with x_min, y_min, x_max and y_max; found: {error!r}'
@@ -184,7 +185,7 @@ def _keypoints(file: Path, chosen: set[str]) -> Iterator[tuple[str, np.ndarray, 
                               for k in range(KEYPOINTS)], float)
                     for name, axes in (('keypoints_2d', 'xy'), ('keypoints_3d', 'xyz'))
                 )  # fmt: skip
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise UserError(
                     f'{file}: sample {key}: expected keypoints_2d and keypoints_3d with '
                     f'{KEYPOINTS} keypoints, as in 2Dto3D_train.json; found: {error!r}'

@@ -1,7 +1,7 @@
 """3D poses of images, drawn from two views and written as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..data.sources import Fault, find, frames
+from ..data.sources import Fault, Frame, find, frames, unique
 from ..results import Poses3D
-from ..utils.atomic import as_line, write_text
-from ..utils.errors import UserError
+from ..utils.atomic import write_whole
+from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import draw_skeletons
 from ..visualization.skeletons_3d import draw_two_views
 from .predictor_3d import load_predictor_3d
 
 HEIGHT = 320
 """Of the drawn images, in pixels."""
+WIDEST = 10 * HEIGHT
+"""Width of a drawn image, at most; wider ones are drawn less high."""
 
 
 def predict_3d(
@@ -28,6 +30,7 @@ def predict_3d(
     inputs: Sequence[str],
     out: str | Path,
     device: str | torch.device = 'cpu',
+    skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Finds the 3D pose of the figure in each image, see
     :class:`~moganet_dense.pose3d.predictor_3d.Predictor3D`.
@@ -40,30 +43,57 @@ def predict_3d(
             and from the side; and ``poses_3d.json``, by image: keypoints in pixels, and points in
             metres relative to the root (x right, y down, z away).
         device: where the model runs.
+        skip: is called with the reason where an image cannot be read; None: that is an error, and
+            the poses until then are written.
 
     Returns:
         the files that were written.
 
     Raises:
-        UserError: an image cannot be read, or a file not be written.
+        UserError: there is no image, one cannot be read, or a file not be written.
     """
+    out = Path(out)
+    sources = find(inputs, out)
+    if not sources:
+        raise UserError(f'no images or videos in {" ".join(inputs)}')
     predictor = load_predictor_3d(cfg, checkpoint, device)
-    written, poses, out = [], {}, Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for frame in frames(find(inputs)):
-        if isinstance(frame, Fault):
-            raise UserError(frame.reason)
-        name = frame.source.name if frame.index is None else f'{frame.source.name}_{frame.index}'
+    written: list[Path] = []
+    poses: dict[str, Any] = {}
+    try:
+        for frame in frames(sources):
+            found = _looked_at(predictor, frame)
+            if isinstance(found, Fault):
+                if skip is None:
+                    raise UserError(found.reason)
+                skip(found.reason)
+                continue
+            name = frame.source.name
+            name = unique(name if frame.index is None else f'{name}_{frame.index}', poses)
+            poses[name] = _as_data(found)
+            written.append(out / f'{name}.png')
+            write_whole(written[-1], _png(_drawn(frame.image, found)))
+    finally:
+        if poses:
+            written.append(out / 'poses_3d.json')
+            content = dict(names=predictor.layout.names, poses=poses)
+            write_whole(written[-1], json.dumps(content).encode())
+    return written
+
+
+def _looked_at(predictor: Callable[[np.ndarray], Poses3D], frame: Frame | Fault) -> Any:
+    """The pose; a fault if the image cannot be read, or the pose is not finite."""
+    if isinstance(frame, Fault):
+        return frame
+    file = frame.source.file
+    with one_line(f'{file}: the model fails on this image'):
         found = predictor(frame.image)
-        poses[name] = _as_data(found)
-        written.append(out / f'{name}.png')
-        written[-1].parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(written[-1]), _drawn(frame.image, found)):
-            raise UserError(f'{written[-1]} cannot be written')
-    target = out / 'poses_3d.json'
-    with as_line(target):
-        write_text(target, json.dumps(dict(names=predictor.layout.names, poses=poses)))
-    return [*written, target]
+    if all(np.isfinite(part).all() for part in (found.keypoints, found.scores, found.points)):
+        return found
+    return Fault(frame.source, f'{file}: the model returned values that are not finite')
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode('.png', image)[1].tobytes()
 
 
 def _as_data(found: Poses3D) -> dict[str, Any] | list[dict[str, Any]]:
@@ -81,8 +111,11 @@ def _as_data(found: Poses3D) -> dict[str, Any] | list[dict[str, Any]]:
 
 def _drawn(image: np.ndarray, found: Poses3D) -> np.ndarray:
     """The image with its keypoints, and the pose from two views: BGR."""
-    factor = HEIGHT / image.shape[0]
-    shown = cv2.resize(image[..., ::-1], (round(image.shape[1] * factor), HEIGHT))
+    height, width = image.shape[:2]
+    factor = min(HEIGHT / height, WIDEST / width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    shown = np.zeros((HEIGHT, size[0], 3), np.uint8)
+    shown[: size[1]] = cv2.resize(image[..., ::-1], size)
     places = found.keypoints * factor
     shown = draw_skeletons(shown, places, np.ones(places.shape[:2], bool), found.skeleton)
     return np.hstack([shown, draw_two_views(found.points, found.skeleton, HEIGHT)])[..., ::-1]

@@ -20,6 +20,7 @@ _TEXT = '#010203'  # placeholder for the colour of text in the SVG
 _STYLE = {
     'svg.fonttype': 'none',  # text is stored as text
     'text.parse_math': False,
+    'text.usetex': False,  # of a matplotlibrc in the current folder
     'text.color': _TEXT,
     'axes.labelcolor': _TEXT,
     'xtick.color': _TEXT,

@@ -1,6 +1,7 @@
 """Predicts the next frames of videos and writes them next to the true ones."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..data.sources import Fault, find, frames
+from ..data.sources import Fault, find, frames, unique
 from ..toolboxes.build import build
 from ..toolboxes.load import load
 from ..utils.atomic import write_whole
@@ -26,6 +27,7 @@ def predict_videos(
     inputs: Sequence[str],
     out: str | Path,
     device: str | torch.device = 'cpu',
+    skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Predicts the frames after the first frames of each video.
 
@@ -40,6 +42,8 @@ def predict_videos(
         out: folder for ``NAME.png``, rows of input frames, true frames (if the video has them) and
             predicted frames; and ``NAME.mp4``, the input frames followed by the predicted ones.
         device: device of the model.
+        skip: called with the reason if a video cannot be read or is too short; None: that is an
+            error.
 
     Returns:
         the written files.
@@ -52,15 +56,30 @@ def predict_videos(
         raise UserError(f'expected a config of video prediction, found {type(model).__name__}')
     load(model, checkpoint)
     model.to(device)
-    out = Path(out)
-    written = []
+    names: set[str] = set()
+    written: list[Path] = []
     for source in inputs:
-        clip, fps = read_clip(source, model, side(cfg))
+        try:
+            clip, fps = read_clip(source, model, side(cfg))
+        except UserError as error:
+            if skip is None:
+                raise
+            skip(str(error))
+            continue
         given, truth = clip[: model.in_frames], clip[model.in_frames :][: model.out_frames]
         with torch.no_grad():
             predicted = model.predict(given[None].to(device))[0].cpu().clamp(0, 1)
-        written += write(out / Path(source).stem, given, truth, predicted, fps)
+        names.add(name := unique(_name(source), names))
+        written += write(Path(out, name), given, truth, predicted, fps)
     return written
+
+
+def _name(source: str) -> str:
+    """What the files of a video, a folder, a glob or a URL are called."""
+    if os.path.exists(source):
+        path = Path(os.path.abspath(source))
+        return (path.name if path.is_dir() else path.stem) or 'clip'
+    return next((found.name for found in find([source])), 'clip')
 
 
 def side(cfg: Config) -> tuple[int, int]:
@@ -115,7 +134,7 @@ def write(
     Raises:
         UserError: one of them cannot be written.
     """
-    drawn, video = name.with_suffix('.png'), name.with_suffix('.mp4')
+    drawn, video = (name.with_name(f'{name.name}{ending}') for ending in ('.png', '.mp4'))
     rows = [[_bgr(frame) for frame in row] for row in (given, truth, predicted) if len(row)]
     _, content = cv2.imencode('.png', sheet(rows))
     write_whole(drawn, content.tobytes())

@@ -96,6 +96,10 @@ def draw_label_map(
     return pen.image()
 
 
+FAR = 100_000
+"""Pixels beyond which a keypoint is drawn no further away: OpenCV takes 32 bits."""
+
+
 def draw_skeletons(
     image: np.ndarray,
     keypoints: np.ndarray,
@@ -109,7 +113,7 @@ def draw_skeletons(
     image = image.copy()
     for number, (places, there) in enumerate(zip(keypoints, seen, strict=True)):
         hue = color(number)
-        points = np.round(places).astype(int)
+        points = np.round(np.clip(places, -FAR, FAR)).astype(int)
         for a, b in links:
             if there[a] and there[b]:
                 cv2.line(image, points[a].tolist(), points[b].tolist(), hue, 2, cv2.LINE_AA)

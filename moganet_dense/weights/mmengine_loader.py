@@ -111,12 +111,17 @@ def read_without_code() -> None:
     proposals in YAML or pickle without running code, and nothing but regular files."""
     register_backend('local', _RegularFiles, force=True, prefixes='')
     backend_instances.clear()  # of mmengine's, kept from earlier reads
-    register_handler(['yaml', 'yml'])(_PlainYaml)
+    read_yaml_without_code()
     register_handler(['pkl', 'pickle'])(_PlainPickle)
     _read_through_us(
         *_FILES, 's3://', 'open-mmlab://', 'openmmlab://', 'modelzoo://', 'torchvision://',
         'mmcls://', 'petrel://', releases.SCHEME,
     )  # fmt: skip
+
+
+def read_yaml_without_code() -> None:
+    """Makes mmengine read YAML, configs too, as plain values."""
+    register_handler(['yaml', 'yml'])(_PlainYaml)
 
 
 def read_files_without_code() -> None:

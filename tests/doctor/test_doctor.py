@@ -1,5 +1,6 @@
 """doctor: what it sees in this environment, and in broken ones made for it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,8 @@ def broken_module(folder, name: str, text: str) -> None:
 @pytest.fixture
 def shadow(tmp_path, monkeypatch):
     """A folder whose modules are found before the installed ones, by other processes too."""
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
     return tmp_path
 
 

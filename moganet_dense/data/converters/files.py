@@ -27,6 +27,9 @@ _SPLIT_WORDS = {
     'test': 'test', 'testing': 'test',
 }  # fmt: skip
 
+MOST_FOLDERS = 200_000
+"""Folders of a data set, at most: a description may name the whole disk."""
+
 
 class Tree:
     """The files below a folder, listed once.
@@ -125,6 +128,10 @@ def _walk(root: Path) -> Iterator[Path]:
     folder in a cycle of links is visited once."""
     entered = set()
     for folder, folders, names in os.walk(root, followlinks=True):
+        if len(entered) > MOST_FOLDERS:
+            raise UserError(
+                f'{root}: expected the folder of a data set, found more than {MOST_FOLDERS} folders'
+            )
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()

@@ -216,8 +216,10 @@ def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path
     for target in (base / stated, file.parent / stated, *ends):
         target = Path(os.path.normpath(target))
         if is_folder(target):
-            inside = Tree(target.resolve()).images()
-            yield from (target / p.relative_to(target.resolve()) for p in inside)
+            real = Path(os.path.realpath(target))
+            if real in tree.root.parents:
+                return  # such as / or the home of the user
+            yield from (target / p.relative_to(real) for p in Tree(real).images())
             return
         if is_file(target):
             for line in filter(None, map(str.strip, read_text(target).splitlines())):

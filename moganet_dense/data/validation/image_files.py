@@ -16,6 +16,7 @@ from PIL import Image
 from rich.progress import track
 
 from ...utils.errors import UserError, reason_of
+from ...utils.python_process import ignoring_current_folder
 from ..image_io import decode, read_whole
 from .findings import Finding
 
@@ -74,7 +75,10 @@ def _checked(images: Sequence[ImageSpec], processes: int | None) -> Iterator[tup
     if len(images) <= FEW:
         yield from map(check_image, images)
         return
-    with ProcessPoolExecutor(processes or os.cpu_count(), get_context('spawn')) as pool:
+    with (
+        ignoring_current_folder(),
+        ProcessPoolExecutor(processes or os.cpu_count(), get_context('spawn')) as pool,
+    ):
         seen = pool.map(check_image, images, chunksize=16)
         yield from track(seen, 'decoding', total=len(images))
 
