@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import configs_parsed_once, holder_of_yapf, unformatted
+from cheap import holder_of_yapf, parse_configs_once, unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,12 @@ TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
 LIGHT = not all(importlib.util.find_spec(name) for name in TOOLBOXES)
 """Whether this is the environment of ``make check-light``: what needs a toolbox is skipped."""
 collect_ignore = ['weights/test_not_finite.py', 'weights/test_published_models.py'] if LIGHT else []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    parse_configs_once(patch)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,12 +65,6 @@ def unsynchronised() -> Iterator[None]:
     it do, and takes milliseconds thousands of times. `utils/test_atomic.py` has that they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'fsync', lambda file: None)
-        yield
-
-
-@pytest.fixture(autouse=True, scope='session')
-def parsed_once() -> Iterator[None]:
-    with configs_parsed_once():
         yield
 
 
