@@ -27,6 +27,14 @@ def unformatted(text: str, **style) -> tuple[str, bool]:
     return text, False
 
 
+def make_plain(patch: pytest.MonkeyPatch) -> None:
+    """Trainings and tests do not format their config and draw no report."""
+    from moganet_dense.report import record_hook
+
+    patch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
+    patch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
+
+
 def prepare_forks() -> None:
     """After all imports of a process that forks others: those format no config, import no
     TensorBoard and setuptools, and their garbage collector does not look at what was imported."""

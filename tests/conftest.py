@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import holder_of_yapf, parse_configs_once, unformatted
+from cheap import make_plain, parse_configs_once
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,10 +74,7 @@ def plain_runs(request, monkeypatch) -> None:
     many of them; with the marker ``whole_runs`` they do."""
     if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
-    from moganet_dense.report import record_hook
-
-    monkeypatch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
-    monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
+    make_plain(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope='module')
