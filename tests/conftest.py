@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import holder_of_yapf, unformatted
+from cheap import configs_parsed_once, holder_of_yapf, unformatted
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +59,12 @@ def unsynchronised() -> Iterator[None]:
     it do, and takes milliseconds thousands of times. `utils/test_atomic.py` has that they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'fsync', lambda file: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope='session')
+def parsed_once() -> Iterator[None]:
+    with configs_parsed_once():
         yield
 
 

@@ -22,7 +22,8 @@ import torch
 import torch.distributed as dist
 from mmengine.dist import barrier
 
-from ..utils.errors import Stopped, UserError, reason_of
+from ..utils.errors import Interrupted, Stopped, UserError, reason_of
+from ..utils.interrupts import handling
 from ..utils.system import IS_WINDOWS
 from .watcher import Watch
 
@@ -107,8 +108,10 @@ def joined(launcher: str) -> Iterator[None]:
     """Context in which this process is a member of a group, see :func:`join`.
 
     Raises:
-        UserError: another process has ended; replaces the error of the backend.
+        UserError: another process has ended; replaces the error of the backend, and the signal that
+            the launcher sends then.
         RuntimeError: any other error.
+        Interrupted: a signal, while no process was missing.
         Stopped: a signal has ended the training.
     """
     before = dist.is_initialized()
@@ -119,10 +122,11 @@ def joined(launcher: str) -> Iterator[None]:
         if not before:
             leave()
         raise
-    except RuntimeError as error:
+    except (RuntimeError, UserError, Interrupted) as error:
         if not _watches or not _is_lost_peer(error):
             raise
-        gone = _watches[0].gone()
+        with handling(lambda number, frame: None):  # the launcher's, of the same end
+            gone = _watches[0].gone()
         raise UserError(
             f'{gone} has ended, killed or by an error; this job stops; continue with --resume'
         ) from error
@@ -130,9 +134,13 @@ def joined(launcher: str) -> Iterator[None]:
         leave()
 
 
-def _is_lost_peer(error: RuntimeError) -> bool:
+def _is_lost_peer(error: BaseException | None) -> bool:
+    """Whether a collective failed, also where the error became a line or the launcher's signal came
+    while it was raised."""
     words = ('Connection closed by peer', 'Connection reset by peer', 'NCCL', 'gloo', 'Broken pipe')
-    return any(word in str(error) for word in words)
+    while isinstance(error, (UserError, Interrupted)):
+        error = error.__context__
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _read_place(launcher: str) -> tuple[int, int]:

@@ -84,4 +84,4 @@ class Watch(threading.Thread):
 
 
 def _duration(seconds: float) -> str:
-    return f'{seconds / 3600:g} hours' if seconds >= 3600 else f'{seconds / 60:g} minutes'
+    return f'{seconds / 3600:g} hours' if seconds >= 3600 else f'{seconds:g} seconds'

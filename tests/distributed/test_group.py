@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,11 @@ from faults import killed_config
 from forked import run_script
 
 from moganet_dense.cli import main
+from moganet_dense.engine import distributed
 from moganet_dense.engine.fsdp import fully_shard
 from moganet_dense.engine.runner import DenseRunner
+from moganet_dense.utils.errors import Interrupted, UserError, one_line
+from moganet_dense.utils.interrupts import ending_by_signals
 
 HERE = Path(__file__).parent
 
@@ -141,6 +145,40 @@ def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
     for rank in range(2):
         (log,) = work_dir.rglob(f'*rank{rank}.log')
         assert 'Epoch(train)' in log.read_text()
+
+
+class LostPeer:
+    """A watcher that knows who has ended, and a launcher that sends SIGTERM meanwhile."""
+
+    def gone(self) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 'rank 1 of 2'
+
+
+def raise_in_clean_up():
+    try:
+        raise RuntimeError('[gloo/pair.cc:534] Connection closed by peer')
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def raise_while_building():
+    with one_line('the config cannot be built'):
+        raise RuntimeError('[gloo/pair.cc:534] Connection closed by peer')
+
+
+@pytest.mark.parametrize('fails', [raise_in_clean_up, raise_while_building])
+def test_who_has_ended_is_named_whenever_the_signal_of_the_launcher_comes(monkeypatch, fails):
+    monkeypatch.setattr(distributed, '_watches', [LostPeer()])
+    named = pytest.raises(UserError, match='^rank 1 of 2 has ended')
+    with named, ending_by_signals(), distributed.joined('none'):
+        fails()
+
+
+def test_a_signal_alone_is_not_taken_for_a_lost_process(monkeypatch):
+    monkeypatch.setattr(distributed, '_watches', [LostPeer()])
+    with pytest.raises(Interrupted), ending_by_signals(), distributed.joined('none'):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize(('gathered', 'expected'), [(1, 0.5), (4, 2.0)])

@@ -127,6 +127,29 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
     data = DataSet(NAME)
     for labels in _pairs(tree)[1]:
         data.left_out.add('label maps without an image', labels)
+    found = _add_samples(data, tree, pairs)
+    table = label_names.read(tree)
+    if not table.names and label_names.is_voc(tree):
+        table = label_names.voc(found)
+    if any(_rank(labels) != 1 for _, labels in pairs):
+        table = label_names.CITYSCAPES[_rank(pairs[0][1])]
+    if void is not None and void not in found:
+        raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
+                        f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
+    data.classes, data.colours = label_names.match(data, found, table, void)
+    if len(data.classes) > VOID:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
+        )
+    return data
+
+
+def _add_samples(data: DataSet, tree: Tree, pairs: list[tuple[Path, Path]]) -> Counter:
+    """Adds the usable pairs to ``data``; returns the number of pixels of each number or colour.
+
+    Raises:
+        UserError: label maps are lossy, or have too many colours to be classes.
+    """
     found: Counter = Counter()
     splits = image_sets(tree, 'Segmentation')
     for image, labels in pairs:
@@ -153,20 +176,7 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
             f'{len(colours)}, such as {sorted(colours)[:3]}; are edges anti-aliased, or are these '
             'photographs?'
         )
-    table = label_names.read(tree)
-    if not table.names and label_names.is_voc(tree):
-        table = label_names.voc(found)
-    if any(_rank(labels) != 1 for _, labels in pairs):
-        table = label_names.CITYSCAPES[_rank(pairs[0][1])]
-    if void is not None and void not in found:
-        raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
-                        f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
-    data.classes, data.colours = label_names.match(data, found, table, void)
-    if len(data.classes) > VOID:
-        raise UserError(
-            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
-        )
-    return data
+    return found
 
 
 def _values(data: DataSet, file: Path, size: tuple[int, int]) -> dict | None:
