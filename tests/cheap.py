@@ -61,5 +61,6 @@ def parse_configs_once(patch: pytest.MonkeyPatch) -> None:
             found[key] = parse(filename, *options, **named)
         return copy.deepcopy(found[key])
 
+    parse_once.each_time = parse
     patch.setattr(Config, '_file2dict', staticmethod(parse_once))
     patch.setattr(utils, 'load', functools.cache(utils.load))

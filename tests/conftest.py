@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cheap import make_plain, parse_configs_once
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,6 +154,12 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
     (tmp_path / 'data' / 'mini').symlink_to(mini)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def parsing(monkeypatch) -> None:
+    """Configs are parsed each time, with mmengine's temporary files."""
+    monkeypatch.setattr(Config, '_file2dict', staticmethod(Config._file2dict.each_time))
 
 
 @pytest.fixture
