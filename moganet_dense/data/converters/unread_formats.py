@@ -54,6 +54,9 @@ _FORMATS = (
     _Format('VGG Image Annotator (VIA)', ('.csv',), rb'region_shape_attributes',
             'in VIA open the project, set the type of the attribute of the classes to dropdown, '
             'and choose Annotation > Export Annotations (COCO format)'),
+    _Format('ISAT', ('.json',), rb'"description":\s*"ISAT"', 'convert it to COCO, in ISAT itself'),
+    _Format('a Label Studio export of videos', ('.json',), rb'"videorectangle"',
+            'save the frames as images, and annotate or export them as such'),
     _Format('SuperAnnotate', ('.json',), rb'"metadata":\s*\{[^{}]*"(lastAction|projectId)"',
             'export the project as COCO, or convert it with SuperAnnotate\'s own converter'),
     _Format('V7 Darwin', ('.json',), rb'"schema_ref":\s*"[^"]*darwin', _AGAIN),
@@ -69,6 +72,8 @@ _FORMATS = (
     _Format('a table of boxes (CSV)', ('.csv',), rb'(?i)^\W*[^\n]*\bxmin\b[^\n]*\bymax\b',
             'export the data set as COCO, YOLO or Pascal VOC'),
     _Format('JSON lines', ('.jsonl',), rb'^\s*\{', 'export the data set as COCO'),
+    _Format('label maps of NumPy', ('.npy',), rb'NUMPY', 'save them as PNG'),
+    _Format('label maps of MATLAB', ('.mat',), rb'MATLAB', 'save them as PNG'),
     _Format('KITTI', ('.txt',), rb'^[A-Za-z]\w*(\s+-?[\d.]+){14,15}\s*$',
             _with_fiftyone('KITTIDetectionDataset')),
     _Format('TFRecord', ('.tfrecord', '.record'), rb'', 'export the data set as COCO; or '
