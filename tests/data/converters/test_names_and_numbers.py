@@ -173,14 +173,14 @@ def test_regions_to_ignore_alone_are_nothing_to_train_on(here):
     assert not Path('data.py').exists()
 
 
-def test_keypoints_without_a_label_are_told(here):
+def test_keypoints_without_a_label_are_reported(here):
     crab = dict(id=1, name='crab', keypoints=['a'])
     pair_of_images(here / 'data', dict(keypoints=[0, 0, 0]), categories=[crab])
     printed = list(run('data', name='mine'))
     assert printed[:2] == ['found: COCO, for detection', 'no keypoints of any instance is labelled']
 
 
-def test_almost_the_same_names_are_told(here):
+def test_almost_the_same_names_are_reported(here):
     both = [dict(id=1, name='Traffic light'), dict(id=2, name='traffic_light')]
     pair_of_images(here / 'data', {}, categories=both)
     printed = list(run('data', name='mine'))
@@ -264,7 +264,7 @@ CORNERS = '<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax><
 
 
 def test_a_file_that_names_another_image(tmp_path):
-    """Renamed or copied XML and JSON files go on naming the image that they were made for."""
+    """Renamed or copied XML and JSON files name the image that they were made for."""
     for folder in ('voc', 'labelme'):
         for i, name in enumerate('ab'):
             image(tmp_path / folder / f'{name}.png', i)
