@@ -18,21 +18,22 @@ HEAD = """\
 # Benchmarks
 
 Written by `python docs/make_benchmarks.py` from the dated files in [benchmarks/](benchmarks); do
-not edit. Each was written by `python tools/benchmark.py WHAT --out FILE`. Every variant is timed
-once a round, in turn; given are medians and quartiles. `plain` is the paper's formulas in PyTorch's
-default layout, as they are run today; the peers are mmpretrain's. {gpu}
-[speed.md](speed.md) derives what makes the difference.
+not edit. `python tools/benchmark.py WHAT --out FILE` writes one such file. The forms are timed in
+turn, once per round; the tables give medians and quartiles. `plain` is the paper's formulas in
+PyTorch's default layout, `ours` the rearranged formulas, `deploy` the fused model. The other
+backbones are mmpretrain's. {gpu}
+[speed.md](speed.md) explains where the differences come from.
 """
-NO_GPU = 'There was no GPU: no GPU figure is claimed.'
-GPU = "On a GPU the peers are timm's."
+NO_GPU = 'There are no GPU figures: no machine had a GPU.'
+GPU = "On a GPU the other backbones are timm's."
 TITLES = {
     'infer': 'Inference of the backbone',
-    'packed': 'The same with packed weights, on a less quiet day, ours alone',
-    'kept': 'The same, the allocator keeping memory (speed.md)',
+    'packed': 'Inference with packed weights, our forms only, on a busier machine',
+    'kept': 'The same, with an allocator that keeps memory (speed.md)',
     'train': 'A training step of the backbone, without the optimizer',
-    'models': 'Whole models, up to the choice of boxes',
+    'models': 'Whole models, without post-processing',
     'growth': 'Growth with size and batch',
-    'pipeline': 'What of a run is not the network',
+    'pipeline': 'Time outside the network',
     'evaluation': "COCO's metrics",
     'gpu': 'On a GPU',
 }
@@ -73,21 +74,21 @@ def of_backbones(result: dict) -> str:
     floor = facts['work'] / facts['peak']
     text = (
         f'{facts["batch"]} x {facts["size"]} x {facts["size"]}, arch s. '
-        f'The {facts["work"] / GIGA:.1f} G multiply-adds take {1e3 * floor:.0f} ms at this '
-        f"machine's peak for a large matrix product, {facts['peak'] / GIGA:.0f} G/s: the floor.\n"
+        f'The floor is {1e3 * floor:.0f} ms: {facts["work"] / GIGA:.1f} G multiply-adds at '
+        f'{facts["peak"] / GIGA:.0f} G/s, the rate of a large matrix product on this machine.\n'
     )
     rows = timed_rows(result['seconds'])
     for row in rows:
         ours = row[0].startswith(('plain', 'ours', 'deploy')) and 'bf16' not in row[0]
         row.append(f'{floor / median(result["seconds"][row[0]]):.2f}' if ours else '')
-    return text + table(['form', 'ms', 'quartiles', 'plain / it', 'floor / it'], rows)
+    return text + table(['form', 'ms', 'quartiles', 'times faster', 'floor / ms'], rows)
 
 
 def of_models(result: dict) -> str:
     text = ''
     for name, seconds in result['rows'].items():
         text += f'\n`configs/{name.split()[0]}`, {name.split(" ", 1)[1]}\n'
-        text += table(['form', 'ms', 'quartiles', 'plain / it'], timed_rows(seconds))
+        text += table(['form', 'ms', 'quartiles', 'times faster'], timed_rows(seconds))
     return text
 
 
@@ -103,16 +104,16 @@ def of_growth(result: dict) -> str:
         ]
         for size, row in result['rows'].items()
     ]
-    text = 'Inference in ms; bytes kept for backward by a training step.\n'
+    text = 'Inference in ms, and the bytes that a training step keeps for backward.\n'
     return text + table(head, rows) + '\n![growth](benchmarks.svg)\n'
 
 
 def of_steps(result: dict) -> str:
-    """Milliseconds of an image or person, a table for training and testing of each task."""
+    """Milliseconds per image or person: one table for training and one for testing of each task."""
     text = (
-        'Time of the processor on one thread, as in a process of a loader, so that other work on '
-        'the\nmachine counts little; for an image, for a person in pose. Photographs of COCO and '
-        'ADE20K in their\nown size.\n'
+        'CPU time on one thread, as in a worker process of a loader, so that other work on the\n'
+        'machine counts little. Per image; per person in pose estimation. Photographs of COCO and\n'
+        'ADE20K in their own size.\n'
     )
     for name, steps in result['rows'].items():
         rows = []
@@ -130,10 +131,10 @@ def of_evaluation(result: dict) -> str:
         theirs, ours = (values[0] for values in seconds.values())
         rows.append([name, f'{theirs:.1f}', f'{ours:.1f}', f'{theirs / ours:.1f}'])
     text = (
-        'Seconds of the processor for a whole metric, once, on drawn annotations and results. '
-        'Both give the\nsame numbers.\n'
+        'CPU seconds for a whole metric, measured once, on drawn annotations and results. Both\n'
+        'give the same numbers.\n'
     )
-    return text + table(['', *first, 'times'], rows)
+    return text + table(['', *first, 'times faster'], rows)
 
 
 def of_gpu(result: dict) -> str:

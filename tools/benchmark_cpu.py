@@ -189,7 +189,7 @@ def model_variants(config: str) -> dict[str, tuple[nn.Module, torch.memory_forma
 
 
 def time_models(rounds: int) -> dict:
-    """Seconds of each model in each form, up to the choice of boxes."""
+    """Seconds of each model in each form, without post-processing."""
     found = {}
     for config, shape in MODELS.items():
         runs = {}

@@ -1,4 +1,4 @@
-"""What of a run is not the network: loading, choice of boxes, masks, drawing, evaluation.
+"""The parts of a run outside the network: loading, choice of boxes, masks, drawing, evaluation.
 
 ``python tools/benchmark.py pipeline`` and ``evaluation``. Photographs of true size come from the
 folder that MOGANET_TEST_DATA names (coco4, ade3, as in the tests); what a trained network would

@@ -75,21 +75,23 @@ def environment() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Version of the package and, in a checkout, the commit and whether there are uncommitted
-    changes."""
+    """Version of the package and, in a checkout where git works, the commit and whether there are
+    uncommitted changes."""
     version = f'moganet_dense {__version__}'
     root = package_root()
     if not Path(root, '.git').exists():
         return version
-    known = _git(root, 'rev-parse', '--short=12', 'HEAD')
-    changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
+    try:
+        known = _git(root, 'rev-parse', '--short=12', 'HEAD')
+        changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
+    except (OSError, subprocess.SubprocessError):  # not installed, or another user's checkout
+        return version
     return f'{version}, commit {known}' + (', with uncommitted changes' * bool(changed))
 
 
 def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        ['git', *words], cwd=root, capture_output=True, text=True, check=True, timeout=10
-    )
+    command = ['git', '--no-optional-locks', *words]  # writes nothing: on a full disk a lock stays
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
 
 

@@ -6,9 +6,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..data.image_io import decode
@@ -50,6 +52,8 @@ SHAPES = ((2, 192, 256), (1, 224, 160))
 IMPORT_TORCHVISION = 'To load it, import torchvision first, which registers the box operators'
 CLIPS = ((2, 64, 96), (1, 96, 64))
 """The same, of videos, whose frames are small."""
+CONTRASTS = (1.0, 0.5, 0.25)
+"""Standard deviations of the noise, in those of ImageNet's pixels, in the order of trying."""
 
 
 def export(
@@ -99,22 +103,16 @@ def export(
     names = None if backbone or is_video else names_of(cfg, content, plain)
     if not backbone and fix_bases(plain):
         print_log(RANDOM_BASES, 'current')
-    model = copy.deepcopy(plain)
-    graph = VideoGraph(model) if is_video else _fused_graph(model, names)
-    shape = _shape(cfg, graph, form, shape)
-    if is_video:
-        notes = video_notes(str(job.config), model, shape)
-    else:
-        notes = notes_of(cfg, str(job.config), model, names, shape)
+    graph, fixed, notes = _graph_and_notes(cfg, plain, names, str(job.config), form, shape)
     notes |= dict(fp16=True) if fp16 else {}
     with as_line(target), _beside(target) as folder:
         temporary = Path(folder, f'temporary.{"onnx" if form == "onnx" else "pt2"}')
-        error = _write_checked(graph, plain, form, shape, notes, temporary)
-        agreement = _halved(graph, notes['task'], shape, temporary) if fp16 else None
+        error = _write_checked(graph, plain, form, fixed, notes, temporary)
+        agreement = _halved(graph, notes['task'], fixed, temporary) if fp16 else None
         if int8:
             with one_line('the file cannot be quantised'):
                 quantise(temporary, int8, images)
-                run_onnx(temporary)(*_arrays(_trials(graph, shape)[0]))
+                run_onnx(temporary)(*_arrays(_trials(graph, fixed)[0]))
         os.replace(temporary, target)
     change = 'quantised' if int8 else 'converted to float16' if fp16 else None
     for line in _report(out, error, change, agreement):
@@ -132,9 +130,24 @@ def _report(out: str, error: float, change: str | None, agreement: str | None) -
         yield f'float16 compared with float32, on noise: {agreement}'
 
 
-def _fused_graph(model: torch.nn.Module, names: Names | None) -> Graph:
+def _graph_and_notes(
+    cfg: Config,
+    plain: torch.nn.Module,
+    names: Names | None,
+    config: str,
+    form: str,
+    shape: Sequence[int] | None,
+) -> tuple[Graph, tuple[int, int] | None, dict[str, Any]]:
+    """The graph that is written, its fixed height and width if any, and its metadata."""
+    model = copy.deepcopy(plain)
+    if cfg.default_scope == 'mmengine':
+        video = VideoGraph(model)
+        fixed = _shape(cfg, video, form, shape)
+        return video, fixed, video_notes(config, model, fixed)
     switch(model)
-    return graph_of(model, names)
+    graph = graph_of(model, names)
+    fixed = _shape(cfg, graph, form, shape)
+    return graph, fixed, notes_of(cfg, config, model, names, fixed)
 
 
 def _beside(target: Path) -> tempfile.TemporaryDirectory:
@@ -186,13 +199,24 @@ def _arrays(inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
 
 
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
-    """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
+    """Noise of two sizes, or of two batch sizes if height and width are fixed.
+
+    It has the contrast of images, and less if a detector returns NaN for it: the gates of a hardly
+    trained backbone multiply large features block by block.
+    """
     generator = torch.Generator().manual_seed(0)
     channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
     free = CLIPS if isinstance(graph, VideoGraph) else SHAPES
     shapes = free if shape is None else [(count, *shape) for count, *_ in SHAPES]
-    sizes = [(count, channels, *size) for count, *size in shapes]
-    return [graph.examples(torch.randn(size, generator=generator)) for size in sizes]
+    noise = [torch.randn((count, channels, *size), generator=generator) for count, *size in shapes]
+    for contrast in CONTRASTS:
+        trials = [graph.examples(contrast * images) for images in noise]
+        if not isinstance(graph, DetectionGraph) or all(map(graph.is_finite, trials)):
+            return trials
+    raise UserError(
+        'the model returns scores that are not finite, or none, for images of noise, to which its '
+        'file would be compared; nothing was written; train it for longer'
+    )
 
 
 def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:

@@ -6,6 +6,9 @@ hooks are left out.
 """
 
 import json
+import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,10 @@ from ..config.metafiles import SCOPES
 from ..config.registered_types import require_registered
 from ..data.layouts import innermost
 from ..utils.errors import UserError, one_line, reason_of
+from ..utils.printable import printable
 from ..utils.regular_files import read_regular
+from ..weights.hub_files import snapshot
+from ..weights.transfer import FLOOR, LONGEST, MINUTE
 
 SCHEME = 'hf:'
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
@@ -24,6 +30,8 @@ TUPLE = '$tuple'
 """Key of a tuple in the config."""
 LARGEST = 10_000_000
 """Bytes of the config; 10 000 classes and their palette are 500 000."""
+STARTING = 300.0
+"""Seconds of an upload, besides those of its size."""
 _PARTS: dict[str, Any] = dict(
     default_scope=None,
     model=None,
@@ -51,7 +59,7 @@ def hub() -> Any:
     """
     try:
         import huggingface_hub
-        from huggingface_hub import HfApi, snapshot_download  # noqa: F401  imported at first use
+        from huggingface_hub import get_token, hf_hub_url, try_to_load_from_cache  # noqa: F401
     except ImportError as error:
         raise UserError(f'models of the hub need huggingface_hub ({error}): {INSTALL}') from None
     return huggingface_hub
@@ -68,13 +76,12 @@ def from_hub(name: str) -> tuple[Config, str]:
     if repository.count('/') != 1 or not all(repository.split('/')):
         raise UserError(f'expected hf:owner/name or hf:owner/name@revision, found {name}')
     library = hub()
+    limits = {CONFIG: LARGEST, WEIGHTS: sys.maxsize}
     try:
-        folder = library.snapshot_download(
-            repository, revision=revision or None, allow_patterns=[CONFIG, WEIGHTS]
-        )
-    except Exception as error:  # the hub's, requests' and the file system's
+        folder = snapshot(library, repository, revision or 'main', limits)
+    except (UserError, OSError, ValueError) as error:  # of a name that is none, or the file system
         raise UserError(f'{name} cannot be fetched: {reason_of(error)[:300]}') from None
-    return from_folder(Path(folder), name)
+    return from_folder(folder, name)
 
 
 def from_folder(folder: Path, name: str) -> tuple[Config, str]:
@@ -194,7 +201,9 @@ def _card(predictor: Any, repository: str) -> str:
     kinds = {'detection': 'object-detection', 'pose': 'keypoint-detection',
              'classification': 'image-classification'}  # fmt: skip
     tag = kinds.get(predictor.task, 'image-segmentation')
-    names = ', '.join(predictor.classes[:20]) + (', ...' if len(predictor.classes) > 20 else '')
+    names = ', '.join(map(_in_markdown, predictor.classes[:20])) + (
+        ', ...' if len(predictor.classes) > 20 else ''
+    )
     return f"""---
 library_name: moganet_dense
 pipeline_tag: {tag}
@@ -211,25 +220,58 @@ print(model('photo.jpg'))
 """
 
 
+def _in_markdown(name: str) -> str:
+    """A name as plain text of a card: no link, heading, markup or line of its own."""
+    return re.sub(r'([!-/:-@[-`{-~])', r'\\\1', printable(name, 100))
+
+
 def push(predictor: Any, repository: str, private: bool = False) -> str:
     """Uploads a model; the repository is made if it is not there. Returns its URL.
 
+    The hub's client runs in a process of its own, since it would wait for a stalled server for
+    ever; it is stopped after the time in which the slowest download would end.
+
     Raises:
-        UserError: it cannot be uploaded.
+        UserError: it cannot be uploaded, or not in time.
     """
-    library = hub()
+    hub()
     with tempfile.TemporaryDirectory() as folder:
         write_folder(predictor, Path(folder), repository)
-        api = library.HfApi()
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        limit = min(STARTING + size / FLOOR * MINUTE, LONGEST)
+        command = [sys.executable, '-c', _UPLOAD, '\n'.join(sys.path), repository, folder]
         try:
-            url = api.create_repo(repository, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repository, folder_path=folder)
-        except Exception as error:
-            raise UserError(
-                f'{repository} cannot be uploaded: {reason_of(error)[:300]}; '
-                '`hf auth login` logs in'
-            ) from None
-    return str(url)
+            done = subprocess.run(
+                [*command, 'private' if private else 'public'],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=limit, check=False,
+            )  # fmt: skip
+            answer = json.loads(done.stdout.decode().splitlines()[-1])
+        except subprocess.TimeoutExpired:
+            reason = f'it takes longer than {limit / 60:.0f} minutes'
+        except (IndexError, ValueError):
+            reason = f"the hub's client ended with code {done.returncode}"
+        else:
+            if 'url' in answer:
+                return str(answer['url'])
+            reason = f'{answer["error"][:300]}; `hf auth login` logs in'
+    raise UserError(f'{repository} cannot be uploaded: {reason}')
+
+
+_UPLOAD = """
+import sys
+sys.path[:] = sys.argv[1].split('\\n')
+import json
+from huggingface_hub import HfApi
+repository, folder, access = sys.argv[2:]
+try:
+    url = HfApi().create_repo(repository, private=access == 'private', exist_ok=True)
+    HfApi().upload_folder(repo_id=repository, folder_path=folder)
+    answer = dict(url=str(url))
+except Exception as error:
+    answer = dict(error=' '.join(str(error).split()) or type(error).__name__)
+print(json.dumps(answer))
+"""
+"""What uploads a folder; Python looks for modules where this process does, and nowhere else."""
 
 
 def is_hub_name(name: Any) -> bool:

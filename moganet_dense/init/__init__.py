@@ -81,22 +81,17 @@ def init(
         target = Path(f'{name}_annotations')
     require_new([config, target], '--name')
     rare = [] if given else list(_rare(data, task, name))
-    if task == 'keypoints':
-        _keep_class(data, boxes_class)
-    if task in ('boxes', 'masks'):
-        _leave_stuff_out(data)
-    drawn = not (data.has_stuff or any(sample.labels for sample in data.samples))
-    if task == 'labels' and drawn:
-        data.classes = ['background', *(c for c in data.classes if c != 'background')]
+    _keep_for_task(data, task, boxes_class)
     _require_usable(data, task, tasks, root)
     if task in ('masks', 'labels'):
         _count_rectangles(data)
     leaks = assign(data, val)
     recipe = recipe_for(data, task)
     images = _shown(root)
-    make = label_files if task == 'labels' else annotation_files
-    arguments = (data, images, target) if task == 'labels' else (data, task, images, target)
-    files = make(*arguments)
+    if task == 'labels':
+        files = label_files(data, images, target)
+    else:
+        files = annotation_files(data, task, images, target)
     if task == 'keypoints':
         files[target / 'keypoints.py'] = keypoint_info(data, name).encode()
     test = any(sample.split == 'test' for sample in data.samples)
@@ -105,6 +100,18 @@ def init(
     _write_all(files, target)
     others = {one.key: one.name for one in found if one.name != data.format}
     return Result(config, target, task, data, recipe, leaks, others, rare)
+
+
+def _keep_for_task(data: DataSet, task: str, boxes_class: str | None) -> None:
+    """Reduces the data to what the task trains on: the class with keypoints, or no stuff. Label
+    maps that are drawn from shapes get a background class."""
+    if task == 'keypoints':
+        _keep_class(data, boxes_class)
+    if task in ('boxes', 'masks'):
+        _leave_stuff_out(data)
+    drawn = not (data.has_stuff or any(sample.labels for sample in data.samples))
+    if task == 'labels' and drawn:
+        data.classes = ['background', *(c for c in data.classes if c != 'background')]
 
 
 def _write_all(files: dict[Path, bytes], target: Path) -> None:

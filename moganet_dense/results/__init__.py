@@ -13,6 +13,7 @@ from .kinds import (
     Segmentation,
     confident,
 )
+from .text_tables import unescaped
 
 __all__ = [
     'Classification',
@@ -26,4 +27,5 @@ __all__ = [
     'Segmentation',
     'boxes_of',
     'confident',
+    'unescaped',
 ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,34 @@ if TYPE_CHECKING:
     from .kinds import Detections, Poses, Segmentation
 
 BOX = ('x1', 'y1', 'x2', 'y2')
+_CELL = r'(?:^|(?<=[,;\t\r\n]))'  # a spreadsheet may split at any of these, also within quotes
+_FORMULA = r"""(?:[\s'"]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n])"""
+_START = re.compile(rf'{_CELL}(?={_FORMULA})')
+_MARKED = re.compile(rf"{_CELL}'(?={_FORMULA})")
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """CSV as RFC 4180 has it, with a header."""
+    """CSV as RFC 4180 has it, with a header. Texts are :func:`escaped`, numbers are not."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\r\n')
-    writer.writerow(columns)
-    writer.writerows(rows)
+    for row in [columns, *rows]:
+        writer.writerow([escaped(cell) if isinstance(cell, str) else cell for cell in row])
     return text.getvalue()
+
+
+def escaped(text: str) -> str:
+    """A text as a cell that no spreadsheet runs as a formula.
+
+    An apostrophe is put before ``=``, ``+``, ``-``, ``@``, tab and line break where a cell starts
+    or may be split; other texts are unchanged. :func:`unescaped` removes it again. Source:
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return _START.sub("'", text)
+
+
+def unescaped(cell: str) -> str:
+    """The text of which :func:`escaped` made a cell."""
+    return _MARKED.sub('', cell)
 
 
 def detection_table(found: 'Detections') -> tuple[list[str], list[list]]:

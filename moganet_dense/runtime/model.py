@@ -67,14 +67,19 @@ def load(
     if not Path(path).is_file():
         found = 'expected a file, found a folder' if Path(path).is_dir() else 'no such file'
         raise UserError(f'{found}: {path}; `moganet-dense export` writes such files')
-    providers = _providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
+    session = _session(path, device, options, onnxruntime)
+    return OnnxModel(session, _notes(path, session.get_modelmeta().custom_metadata_map))
+
+
+def _session(path: str | os.PathLike, device: str | None, options: Any, onnxruntime: Any) -> Any:
+    """The session of a file on a device; no fallback to another device."""
+    providers = _providers(device, onnxruntime.get_available_providers())
+    content = _content(path)
     try:
-        session = onnxruntime.InferenceSession(_content(path), options, providers=providers)
-    except UserError:
-        raise
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # errors of onnxruntime have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
         reason = printable(reason_of(error))
@@ -85,7 +90,15 @@ def load(
             f'{", ".join(session.get_providers())}; install the CUDA and cuDNN that this '
             'onnxruntime-gpu was built for, or use device cpu'
         )
-    texts = session.get_modelmeta().custom_metadata_map
+    return session
+
+
+def _notes(path: str | os.PathLike, texts: dict[str, str]) -> dict[str, Any]:
+    """The metadata of a file, by name.
+
+    Raises:
+        UserError: the file is not ours, is of a video model, or has malformed metadata.
+    """
     if texts.get('format') != str(FORMAT):
         raise UserError(
             f'{path}: expected a file written by `moganet-dense export` (format={FORMAT}), '
@@ -100,7 +113,7 @@ def load(
                 "'next_frames'"
             )
         require_sane(notes)
-        return OnnxModel(session, notes)
+        return notes
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f'{path}: expected the metadata of `moganet-dense export`, found other metadata '

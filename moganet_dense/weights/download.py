@@ -61,7 +61,7 @@ def fetch(url: str) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _partial_file(target) as part:
+        with partial_file(target) as part:
             receive(url, part, name, _require_https)
             _check_hash(part, url)
     except (OSError, URLError, HTTPException, ValueError) as error:
@@ -73,7 +73,7 @@ def fetch(url: str) -> Path:
 
 
 @contextmanager
-def _partial_file(target: Path) -> Iterator[Path]:
+def partial_file(target: Path) -> Iterator[Path]:
     """Path of the partial file, which is later renamed to ``target``.
 
     It is always the same, so that an interrupted download can be completed; another process that

@@ -8,13 +8,13 @@ import os
 import re
 import shutil
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from http.client import HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
@@ -27,10 +27,18 @@ MINUTE = 60.0  # seconds in which at least FLOOR bytes have to arrive
 FLOOR = 300_000
 LONGEST = 6 * 3600.0  # maximum seconds of a download
 BLOCK = 1 << 18
+BAR = 1_000_000  # bytes of a file that gets a progress bar, at least
 NO_SUCH_PART = 416  # status: the file has become shorter than the part that is there
 
 
-def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> None:
+def receive(
+    url: str,
+    path: Path,
+    name: str,
+    allow: Callable[[str], None],
+    headers: Mapping[str, str] | None = None,
+    size: int | None = None,
+) -> None:
     """Downloads a URL to ``path``.
 
     A partial file is completed if the ETag of the server is unchanged, and kept after an
@@ -41,6 +49,9 @@ def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> No
         path: of the partial file; a file next to it stores its origin.
         name: for the progress bar.
         allow: raises an error for forbidden redirects.
+        headers: of the request, for example a token; not sent to redirected addresses.
+        size: of the file in bytes, if known; then a response in chunks, without a size, is
+            accepted.
 
     Raises:
         OSError: the server does not respond, sends no file or too slowly, or sends no size or
@@ -48,10 +59,14 @@ def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> No
         URLError: the server cannot be reached, or responds with an error.
     """
     note = _Note.of(path)
+    note.expected = size
+    request = _request(url, note)
+    for key, value in (headers or {}).items():
+        request.add_unredirected_header(key, value)
     with Watch(MINUTE, FLOOR, LONGEST) as watch, _kept_if_resumable(path, note):
         with (
             watch.explaining(),
-            _opener(watch, allow).open(_request(url, note), timeout=TIMEOUT) as answer,
+            opener(watch, allow).open(request, timeout=TIMEOUT) as answer,
         ):
             start, size = note.agree(answer)
             _require_room(path.parent, size - start)
@@ -68,16 +83,25 @@ def receive(url: str, path: Path, name: str, allow: Callable[[str], None]) -> No
 
 def _copy(answer: HTTPResponse, file: Any, start: int, size: int, name: str, watch: Watch) -> None:
     columns = '{task.description}', BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns) as progress:
+    with Progress(*columns, disable=size < BAR) as progress:
         task = progress.add_task(name, total=size, completed=start)
         while block := answer.read1(BLOCK):  # the received bytes, without filling the block
+            start += len(block)
+            if start > size:  # in chunks
+                raise OSError(f'expected {size} bytes, received more')
             file.write(block)
             watch.received += len(block)
             progress.advance(task, len(block))
 
 
 class _Note:
-    """Origin of a partial file: the ETag of the server, and the full size."""
+    """Origin of a partial file: the ETag of the server, and the full size.
+
+    Attributes:
+        expected: the full size, if it is known before the response.
+    """
+
+    expected: int | None = None
 
     def __init__(self, path: Path, have: int = 0, etag: str = '', size: int = 0) -> None:
         self.file = path.with_name(f'{path.name}.json')
@@ -101,10 +125,13 @@ class _Note:
             OSError: the size is unknown, or another range than requested.
         """
         for header in ('Content-Encoding', 'Transfer-Encoding'):
-            if (found := answer.headers.get(header, 'identity').lower()) != 'identity':
+            found = answer.headers.get(header, 'identity').lower()
+            if found != 'identity' and not (self.expected and found == 'chunked'):
                 raise OSError(f'expected the unencoded file and its size, found {header}: {found}')
         lengths = set(answer.headers.get_all('Content-Length') or [])
         length = ', '.join(sorted(lengths))
+        if not lengths and self.expected and answer.status == 200:
+            length = str(self.expected)
         whole = re.fullmatch('[0-9]{1,15}', length)
         if answer.status == 206 and self.have and whole:
             expected = f'bytes {self.have}-{self.size - 1}/{self.size}'
@@ -117,6 +144,8 @@ class _Note:
             raise OSError(
                 f'expected a file and its size, found status {answer.status}, size {length or None}'
             )
+        if self.expected is not None and int(length) != self.expected:
+            raise OSError(f'expected {self.expected} bytes, the server has {length}')
         self.have, self.etag, self.size = 0, answer.headers.get('ETag', ''), int(length)
         if _is_strong(self.etag):
             write_text(self.file, json.dumps(dict(etag=self.etag, size=self.size)))
@@ -167,19 +196,46 @@ class _Handler(HTTPSHandler):
     def https_open(self, req: Request) -> Any:
         return self.do_open(self._connection, req)  # type: ignore[arg-type]
 
-    def _connection(self, host: str, timeout: float) -> HTTPSConnection:
-        found = HTTPSConnection(host, timeout=timeout, context=self.secure)
-        # the attribute of http.client for it
-        found._create_connection = self.watch.connect  # type: ignore[attr-defined]
-        return found
+    def _connection(self, host: str, timeout: float) -> HTTPConnection:
+        return _watched(HTTPSConnection(host, timeout=timeout, context=self.secure), self.watch)
 
 
-def _opener(watch: Watch, allow: Callable[[str], None]) -> Any:
+class _PlainHandler(HTTPHandler):
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def http_open(self, req: Request) -> Any:
+        return self.do_open(self._connection, req)  # type: ignore[arg-type]
+
+    def _connection(self, host: str, timeout: float) -> HTTPConnection:
+        return _watched(HTTPConnection(host, timeout=timeout), self.watch)
+
+
+def _watched(found: HTTPConnection, watch: Watch) -> HTTPConnection:
+    # the attribute of http.client for it
+    found._create_connection = watch.connect  # type: ignore[attr-defined]
+    return found
+
+
+def opener(watch: Watch, allow: Callable[[str], None] | None) -> Any:
+    """An opener of ``urllib`` whose connections are watched.
+
+    Args:
+        watch: closes slow connections.
+        allow: raises an error for forbidden redirects; None: redirects are errors.
+
+    Returns:
+        an object with ``open(request, timeout)``.
+    """
+
     class Redirects(HTTPRedirectHandler):
         def redirect_request(
             self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
         ) -> Request | None:
+            if allow is None:
+                return None
             allow(newurl)
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
-    return build_opener(Redirects, _Handler(watch))
+    return build_opener(Redirects, _Handler(watch), _PlainHandler(watch))

@@ -157,7 +157,9 @@ def test_images_of_any_name_are_predicted(form, tmp_path, capfd):
     assert f'processed {len(NAMES)} images' in printed and '\x1b' not in printed
     assert len(list((out / 'drawn').iterdir())) == len(NAMES)
     if form == 'csv':
-        assert (out / 'predictions.csv').read_text('utf-8').count('person') == len(NAMES)
+        text = (out / 'predictions.csv').read_text('utf-8')
+        assert text.count('person') == len(NAMES)
+        assert text.count("'=cmd|") == text.count("'-rf.png") == 1
 
 
 def test_a_line_without_an_end_on_standard_input(tmp_path, monkeypatch, capsys):

@@ -2,15 +2,18 @@
 
 import json
 import os
-import shutil
+import re
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hub_server import LIBRARIES, Hub, serving_hub
 from small import small
 
 from moganet_dense import load_model
-from moganet_dense.inference.hub import CONFIG, WEIGHTS, from_folder, push, write_folder
+from moganet_dense.inference.hub import CONFIG, WEIGHTS, _card, from_folder, push, write_folder
 from moganet_dense.utils.errors import UserError
 
 
@@ -34,26 +37,21 @@ def test_what_is_uploaded_is_the_model_and_no_path_of_a_data_set(uploaded):
     assert "load_model('hf:me/boxes')" in (folder / 'README.md').read_text()
 
 
-def test_a_model_of_the_hubs_cache_answers_the_same(uploaded, tmp_path, monkeypatch):
-    library = pytest.importorskip('huggingface_hub')
+@pytest.mark.parametrize('kind', LIBRARIES)
+def test_a_model_of_the_hub_answers_the_same(uploaded, tmp_path, monkeypatch, kind):
     predictor, folder = uploaded
-    root = tmp_path / 'models--me--boxes'
-    shutil.copytree(folder, root / 'snapshots/abc123')
-    (root / 'refs').mkdir()
-    (root / 'refs/main').write_text('abc123')
-    fetch = library.snapshot_download
-    monkeypatch.setattr(
-        library, 'snapshot_download',
-        lambda *args, **options: fetch(
-            *args, **options, cache_dir=tmp_path, local_files_only=True),
-    )  # fmt: skip
-    again = load_model('hf:me/boxes', device='cpu')
-    image = np.random.RandomState(0).randint(0, 255, (90, 120, 3)).astype(np.uint8)
-    wanted, found = predictor(image, order='rgb'), again(image, order='rgb')
-    assert again.classes == predictor.classes and len(found)
-    assert (found.boxes == wanted.boxes).all() and (found.scores == wanted.scores).all()
-    with pytest.raises(UserError, match='hf:me/other cannot be fetched'):
-        load_model('hf:me/other')
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with serving_hub(Hub(files)) as hub:
+        library = LIBRARIES[kind](hub.address, str(tmp_path))
+        monkeypatch.setattr('moganet_dense.inference.hub.hub', lambda: library)
+        again = load_model('hf:me/boxes', device='cpu')
+        image = np.random.RandomState(0).randint(0, 255, (90, 120, 3)).astype(np.uint8)
+        wanted, found = predictor(image, order='rgb'), again(image, order='rgb')
+        assert again.classes == predictor.classes and len(found)
+        assert (found.boxes == wanted.boxes).all() and (found.scores == wanted.scores).all()
+        for name in ('hf:me/other', 'hf:me/boxes@..', 'hf:me/a--b'):
+            with pytest.raises(UserError, match=f'^{name} cannot be fetched: [^\n]*$'):
+                load_model(name)
 
 
 def test_code_by_a_config_of_the_hub_is_refused(uploaded, tmp_path):
@@ -113,26 +111,68 @@ def test_a_config_of_the_hub_of_40_gb(uploaded, tmp_path):
         from_folder(tmp_path, 'hf:me/boxes')
 
 
-def test_push_makes_the_repository_and_uploads_the_folder(uploaded, monkeypatch):
-    library = pytest.importorskip('huggingface_hub')
-    calls = []
+def test_names_of_classes_are_plain_text_in_the_card(uploaded):
+    names = ['# a', '[x](http://y)', 'a\n---\nlicense: mit', '<img src=x>', '`b`', 'tram_2', 'é']
+    card = _card(SimpleNamespace(task='detection', classes=names), 'me/boxes')
+    line = next(line for line in card.splitlines() if line.startswith('A model of'))
+    assert card.count('\n---\n') == 1 and 'é' in line and '\\é' not in line
+    assert re.sub(r'\\(.)', r'\1', line).endswith(
+        r'# a, [x](http://y), a\n---\nlicense: mit, <img src=x>, `b`, tram_2, é.'
+    )
+    assert not re.search(r'(?<!\\)[][#<>`()]', line)
 
-    class Api:
-        def create_repo(self, *args, **options):
-            calls.append((args, options))
-            return 'https://huggingface.co/me/boxes'
 
-        def upload_folder(self, repo_id, folder_path):
-            from pathlib import Path
+CLIENT = """
+import json, os, sys, time
+from pathlib import Path
+print('noise of the client')
+class HfApi:
+    def create_repo(self, *args, **options):
+        note(args, options)
+        return 'https://huggingface.co/me/boxes'
+    def upload_folder(self, repo_id, folder_path):
+        note(repo_id, sorted(path.name for path in Path(folder_path).iterdir()))
+        if repo_id == 'me/slow':
+            time.sleep(60)
+        if repo_id == 'me/forbidden':
+            raise RuntimeError('403\\nForbidden')
+        if repo_id == 'me/crash':
+            os._exit(9)
+def note(*call):
+    with open(os.environ['CALLS'], 'a') as file:
+        print(json.dumps(call), file=file)
+"""
 
-            calls.append((repo_id, sorted(path.name for path in Path(folder_path).iterdir())))
 
-    monkeypatch.setattr(library, 'HfApi', Api)
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """What a client, in place of the hub's, is called with."""
+    (tmp_path / 'huggingface_hub.py').write_text(CLIENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('CALLS', str(tmp_path / 'calls'))
+    monkeypatch.setattr('moganet_dense.inference.hub.hub', lambda: None)
+    return tmp_path / 'calls'
+
+
+def test_push_makes_the_repository_and_uploads_the_folder(uploaded, calls):
     assert push(uploaded[0], 'me/boxes', private=True) == 'https://huggingface.co/me/boxes'
-    assert calls == [
-        (('me/boxes',), dict(private=True, exist_ok=True)),
-        ('me/boxes', ['README.md', CONFIG, WEIGHTS]),
+    assert [json.loads(line) for line in calls.read_text().splitlines()] == [
+        [['me/boxes'], dict(private=True, exist_ok=True)],
+        ['me/boxes', ['README.md', CONFIG, WEIGHTS]],
     ]
+
+
+@pytest.mark.slow
+def test_an_upload_that_fails_or_does_not_end_is_one_line(uploaded, calls, monkeypatch):
+    with pytest.raises(UserError, match='uploaded: 403 Forbidden; `hf auth login` logs in'):
+        push(uploaded[0], 'me/forbidden')
+    with pytest.raises(UserError, match="the hub's client ended with code 9"):
+        push(uploaded[0], 'me/crash')
+    monkeypatch.setattr('moganet_dense.inference.hub.LONGEST', 3)
+    start = time.monotonic()
+    with pytest.raises(UserError, match='me/slow cannot be uploaded: it takes longer than'):
+        push(uploaded[0], 'me/slow')
+    assert time.monotonic() - start < 40 and 'me/slow' in calls.read_text()
 
 
 def test_names_of_the_hub(monkeypatch):

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from mmengine.runner import CheckpointLoader
 from toy import write_config
 
 from moganet_dense.cli import main
-from moganet_dense.engine import trackers
+from moganet_dense.engine import run_info, trackers
 from moganet_dense.engine.job import Job
 from moganet_dense.engine.run_info import differences
 from moganet_dense.engine.train import train
@@ -141,3 +143,24 @@ def test_ignored_pixels_are_striped_and_heat_is_where_it_is():
     changed = np.abs(draw_heatmap(image, heat).astype(int) - image).sum(2)
     y, x = np.unravel_index(changed.argmax(), changed.shape)
     assert abs(y - 10) <= 2 and abs(x - 30) <= 2
+
+
+def test_the_commit_is_noted_without_writing_and_only_where_git_works(tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        subprocess.run(['git', '-C', tmp_path, *words], check=True, capture_output=True)
+
+    git('init')
+    (tmp_path / 'file').write_text('first')
+    git('add', 'file')
+    git('-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-m', 'first')
+    monkeypatch.setattr(run_info, 'package_root', lambda: tmp_path)
+    os.utime(tmp_path / 'file', (1, 1))  # git would write its index again
+    before = (tmp_path / '.git/index').read_bytes()
+    known = run_info.commit()
+    assert known.startswith('moganet_dense ') and len(known.partition(', commit ')[2]) == 12
+    (tmp_path / 'file').write_text('other')
+    assert run_info.commit() == f'{known}, with uncommitted changes'
+    assert (tmp_path / '.git/index').read_bytes() == before
+
+    monkeypatch.setenv('PATH', '')
+    assert run_info.commit() == known.partition(',')[0]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import cv2
@@ -20,9 +21,11 @@ from moganet_dense.results import (
     Segment,
     Segmentation,
     boxes_of,
+    unescaped,
 )
 from moganet_dense.results.box_masks import BoxMasks, Part
 from moganet_dense.results.polygons import polygons, run_lengths
+from moganet_dense.results.text_tables import escaped
 from moganet_dense.utils.errors import UserError
 
 SIZE = (40, 60)
@@ -109,6 +112,31 @@ def test_csv():
     (pose,) = csv.DictReader(io.StringIO(POSES.to_csv()))
     assert (pose['tail_x'], pose['tail_score']) == ('3.0', '0.1')
     assert SCENE.to_csv().splitlines() == ['label,name,pixels', '0,sky,18', '1,sea,6']
+
+
+@pytest.mark.parametrize('name', [
+    '=1+1', "=cmd|' /C calc'!A0", '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '\n=1', ' =1', '\uff1d1',
+    'a;=1', 'a,=1', 'a\t=1', 'a\n=1', "a;'=1", "'=1", "''=1", '"=1', '-', '=;=,=',
+])  # fmt: skip
+def test_no_cell_of_a_table_is_a_formula(name):
+    """Neither as RFC 4180 has it nor where a spreadsheet splits at semicolons or tabs."""
+    poses = replace(POSES, category=name, names=(name, *POSES.names[1:]))
+    scene = replace(SCENE, names=(name, *SCENE.names[1:]))
+    boxes = replace(BOXES, names=(name, name), boxes=-BOXES.boxes)
+    for text in (poses.to_csv(), scene.to_csv(), boxes.to_csv()):
+        cells = [cell for row in csv.reader(io.StringIO(text, newline='')) for cell in row]
+        for part in [*cells, *re.split('[;,\t\r\n]', text)]:
+            assert not re.match(r'\s*[=+@\uff1d]|\s*-(?!\d)', part.strip('"')), (part, text)
+    (first, _) = csv.DictReader(io.StringIO(boxes.to_csv(), newline=''))
+    assert unescaped(first['name']) == name and first['name'] != name
+    assert float(first['x1']) == -5  # numbers stay numbers
+
+
+@given(st.text(st.sampled_from('=+-@\t\r\n;,\' "ax\uff1d')))
+def test_a_text_is_found_again_behind_its_cell(text):
+    assert unescaped(escaped(text)) == text
+    if text.isalnum() and text.isascii():
+        assert escaped(text) == text
 
 
 def test_yolo_text():

@@ -136,6 +136,36 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
     for labels in more:
         what = 'further label maps of an image, not used: draw the classes of an image into one'
         data.left_out.add(what, labels)
+    found, areas = _add_samples(data, tree, pairs)
+    table = label_names.read(tree)
+    if not table.names and label_names.is_voc(tree):
+        table = label_names.voc(found)
+    if any(_rank(labels) != 1 for _, labels in pairs):
+        table = label_names.CITYSCAPES[_rank(pairs[0][1])]
+    if not table.values:
+        _require_areas(tree, found, areas)
+    if void is not None and void not in found:
+        raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
+                        f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
+    data.classes, data.colours = label_names.match(data, found, table, void)
+    if len(data.classes) > VOID:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
+        )
+    return data
+
+
+def _add_samples(
+    data: DataSet, tree: Tree, pairs: list[tuple[Path, Path]]
+) -> tuple[Counter, Counter]:
+    """Adds the usable pairs to ``data``.
+
+    Returns:
+        the number of pixels of each number or colour, and of those inside areas.
+
+    Raises:
+        UserError: label maps are lossy.
+    """
     areas: Counter = Counter()
     found: Counter = Counter()
     splits = image_sets(tree, 'Segmentation')
@@ -156,28 +186,7 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
         sample.split = (splits.get(image.stem) or split_named(image, tree.root)
                         or split_named(labels, tree.root))  # fmt: skip
         data.samples.append(sample)
-    colours = {value for value in found if isinstance(value, tuple)}
-    table = label_names.read(tree)
-    if not table.names and label_names.is_voc(tree):
-        table = label_names.voc(found)
-    if any(_rank(labels) != 1 for _, labels in pairs):
-        table = label_names.CITYSCAPES[_rank(pairs[0][1])]
-    if not table.values:
-        _require_areas(tree, found, areas)
-    if len(colours) > MOST_COLOURS and not table.values:
-        raise UserError(
-            f'{tree.root}: expected label maps of up to {MOST_COLOURS} colours, found '
-            f'{len(colours)}, such as {sorted(colours)[:3]}; are these photographs?'
-        )
-    if void is not None and void not in found:
-        raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
-                        f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
-    data.classes, data.colours = label_names.match(data, found, table, void)
-    if len(data.classes) > VOID:
-        raise UserError(
-            f'{tree.root}: expected label maps of up to {VOID} classes, found {len(data.classes)}'
-        )
-    return data
+    return found, areas
 
 
 def lossy_format(file: Path) -> str | None:
@@ -190,8 +199,9 @@ def lossy_format(file: Path) -> str | None:
 
 
 def _require_areas(tree: Tree, found: Counter, areas: Counter) -> None:
-    """Checks that most numbers or colours fill areas: those that occur along edges alone come from
-    smoothing, or from lossy compression.
+    """Checks that there are not too many colours, and that most numbers or colours fill areas.
+
+    Those that occur along edges alone come from smoothing, or from lossy compression.
 
     Args:
         tree: the data set's files.
@@ -199,7 +209,7 @@ def _require_areas(tree: Tree, found: Counter, areas: Counter) -> None:
         areas: pixels inside an area of 2 x 2 or more, likewise.
 
     Raises:
-        UserError: most of them do not.
+        UserError: most of them do not, or there are more than those of classes.
     """
     thin = [value for value in found if not areas[value]]
     if len(found) >= FEW and 2 * len(thin) > len(found):
@@ -209,6 +219,12 @@ def _require_areas(tree: Tree, found: Counter, areas: Counter) -> None:
             'resizing or lossy compression; export the label maps as PNG without smoothing, or '
             'list the colours of the classes in class_dict.csv, with the columns name,r,g,b: '
             'others are ignored then'
+        )
+    colours = sorted(value for value in found if isinstance(value, tuple))
+    if len(colours) > MOST_COLOURS:
+        raise UserError(
+            f'{tree.root}: expected label maps of up to {MOST_COLOURS} colours, found '
+            f'{len(colours)}, such as {colours[:3]}; are these photographs?'
         )
 
 

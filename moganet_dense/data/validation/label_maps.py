@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 
 from ...utils.suggest import did_you_mean
 from ..converters.read_label_maps import lossy_format
-from ..data_summary import Summary, of_label_maps
+from ..data_summary import SplitSummary, Summary, of_label_maps
 from ..image_io import IGNORED
 from ..sources import IMAGE_SUFFIXES
 from .common import SAMPLE, listed, outputs, part_of, sample
@@ -78,16 +78,19 @@ def check_labels(
         yield from two_values(maps, rule)
         yield from last_batch(cfg, len(rows))
     if summary is not None:
-        found = of_label_maps(
-            dataset.ann_file or dataset.data_prefix['seg_map_path'], split, names, len(rows),
-            rule.trained(pixels), min(len(maps), SAMPLE),
-        )  # fmt: skip
-        found.images += (others := other_endings(rows, dataset))
-        if others:
-            found.dropped_images[
-                f'with a suffix other than {dataset.img_suffix!r} (LabelMapDataset reads all)'
-            ] = others
+        source = dataset.ann_file or dataset.data_prefix['seg_map_path']
+        read = min(len(maps), SAMPLE)
+        found = of_label_maps(source, split, names, len(rows), rule.trained(pixels), read)
+        _count_others(found, rows, dataset)
         summary.parts.append(found)
+
+
+def _count_others(found: SplitSummary, rows: list[dict], dataset: BaseDataset) -> None:
+    """Counts the images that the data set leaves out because of their suffix."""
+    if others := other_endings(rows, dataset):
+        found.images += others
+        reason = f'with a suffix other than {dataset.img_suffix!r} (LabelMapDataset reads all)'
+        found.dropped_images[reason] = others
 
 
 @dataclass(frozen=True)

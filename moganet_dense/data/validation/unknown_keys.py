@@ -103,13 +103,25 @@ def _find(name: Any, registries: tuple[str, ...]) -> type | None:
     """The class that a ``type`` names, in the current scope; None: unknown, or not a class."""
     if inspect.isclass(name):
         return name
+    if not isinstance(name, str):
+        return None
     for where in registries:
         root = getattr(registry, where)
         with root.switch_scope_and_registry(None) as scoped:
-            found = scoped.get(name) if isinstance(name, str) else None
+            found = scoped.get(name) if '.' in name else _registered(scoped, name)
         if found is not None:
             return found if inspect.isclass(found) else None
     return None
+
+
+def _registered(scoped: registry.Registry, name: str) -> type | None:
+    """What a registry or one above it has under a name without a scope. ``Registry.get`` would
+    import a module of that name where there is nothing, from any folder of ``sys.path``."""
+    scoped.import_from_location()
+    where = scoped
+    while where is not None and name not in where.module_dict:
+        where = where.parent
+    return None if where is None else where.module_dict[name]
 
 
 def _of_class(node: dict, kind: type | None, path: str, more: set[str]) -> Iterator[str]:
