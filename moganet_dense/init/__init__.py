@@ -213,7 +213,9 @@ def _require_usable(data: DataSet, task: str, tasks: list[str], root: Path) -> N
         if ignored := sum(one.crowd for sample in data.samples for one in sample.instances):
             data.left_out.add(
                 'regions to ignore (iscrowd=1 of COCO, difficult of Pascal VOC): set it to 0 where '
-                'an annotation is one object', root, ignored
+                'an annotation is one object',
+                root,
+                ignored,
             )
         lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
         others = [f'--task {other}' for other in tasks if other != task]

@@ -213,7 +213,9 @@ def test_smoothed_edges_are_no_classes(colour, tmp_path):
     (line,) = data.changed.counts
     levels = len({*Image.open(tmp_path / 'masks/a.png').getdata()}) - 2
     assert levels > 10
-    assert re.fullmatch(f'pixels of {levels} numbers or colours that are not classes, set to 255 .*', line)
+    assert re.fullmatch(
+        f'pixels of {levels} numbers or colours that are not classes, set to 255 .*', line
+    )
 
 
 def test_edges_without_smoothing_are_taken(tmp_path):

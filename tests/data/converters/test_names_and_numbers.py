@@ -257,9 +257,7 @@ def test_nothing_annotated_is_said(tmp_path):
 
 # Pascal VOC and LabelMe --------------------------------------------------------------------------
 
-VOC = (
-    '<annotation><filename>{}</filename><object><name>ball</name>{}</object></annotation>'
-)
+VOC = '<annotation><filename>{}</filename><object><name>ball</name>{}</object></annotation>'
 CORNERS = '<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>'
 
 
