@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import configs_parsed_once, holder_of_yapf, unformatted
+from cheap import make_plain, parse_configs_once
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,12 @@ TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
 LIGHT = not all(importlib.util.find_spec(name) for name in TOOLBOXES)
 """Whether this is the environment of ``make check-light``: what needs a toolbox is skipped."""
 collect_ignore = ['weights/test_not_finite.py', 'weights/test_published_models.py'] if LIGHT else []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    parse_configs_once(patch)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,22 +68,13 @@ def unsynchronised() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope='session')
-def parsed_once() -> Iterator[None]:
-    with configs_parsed_once():
-        yield
-
-
 @pytest.fixture(autouse=True)
 def plain_runs(request, monkeypatch) -> None:
     """Trainings and tests do not format their config and draw no report, which takes longer than
     many of them; with the marker ``whole_runs`` they do."""
     if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
-    from moganet_dense.report import record_hook
-
-    monkeypatch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
-    monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
+    make_plain(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope='module')
