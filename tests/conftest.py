@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import make_plain, parse_configs_once
+from cheap import collect_less, make_plain, parse_configs_once
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -40,7 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     parse_configs_once(patch)
-    gc.set_threshold(10_000, 10, 10)  # a full collection takes 54 ms and frees little
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,6 +57,13 @@ def module_scope() -> Iterator[None]:
     """A module starts without a default toolbox, whatever fixtures of others left as such."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+        yield
+
+
+@pytest.fixture(autouse=True, scope='session')
+def less_garbage_collection() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        collect_less(patch)
         yield
 
 
