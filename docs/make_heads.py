@@ -127,7 +127,7 @@ def run(names: list[str]) -> None:
     for name in names:
         config = str(ROOT / f'configs/heads/{name}.py')
         mini = Job(config, mini=True)
-        options, part = _shortened(mini.read().train_cfg, share)
+        options, part = _shortened(mini.read(), share)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(config, mini=True, work_dir=folder, cfg_options=options)
             last = (train(job) / 'last_checkpoint').read_text().strip()
@@ -139,13 +139,17 @@ def run(names: list[str]) -> None:
             )
 
 
-def _shortened(train_cfg: dict, share: int) -> tuple[list[str], str]:
+def _shortened(cfg: Any, share: int) -> tuple[list[str], str]:
     """Options that shorten a training, and leave the evaluation to the test; and the part that
     is trained, for the table: an epoch at least."""
+    train_cfg = cfg.train_cfg
     key = 'max_iters' if 'max_iters' in train_cfg else 'max_epochs'
     length = max(1, train_cfg[key] // share)
     options = [f'train_cfg.{key}={length}', f'train_cfg.val_interval={10 * length}',
                f'default_hooks.checkpoint.interval={length}']  # fmt: skip
+    for index, hook in enumerate(cfg.get('custom_hooks') or []):  # as --mini has it, see there
+        for name in {'switch_epoch', 'num_last_epochs'} & set(hook):
+            options.append(f'custom_hooks.{index}.{name}={length // 2}')
     return options, _part(train_cfg[key], length)
 
 

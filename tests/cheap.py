@@ -5,10 +5,8 @@ import functools
 import gc
 import importlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -29,19 +27,36 @@ def unformatted(text: str, **style) -> tuple[str, bool]:
     return text, False
 
 
+def make_plain(patch: pytest.MonkeyPatch) -> None:
+    """Trainings and tests do not format their config and draw no report."""
+    from moganet_dense.report import record_hook
+
+    patch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
+    patch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
+
+
 def prepare_forks() -> None:
     """After all imports of a process that forks others: those format no config, import no
-    TensorBoard, and their garbage collector does not look at what was imported."""
-    importlib.import_module('torch.utils.tensorboard')
+    TensorBoard and setuptools, and their garbage collector does not look at what was imported."""
+    for name in ('torch.utils.tensorboard', 'torch.utils.cpp_extension'):  # a runner's log has both
+        importlib.import_module(name)
     holder_of_yapf().FormatCode = unformatted
     gc.freeze()
 
 
-@contextmanager
-def configs_parsed_once() -> Iterator[None]:
-    """Within, a config of this project or of an installed toolbox, as which or as whose base it is
-    read a thousand times, is parsed once, in 0.1 s; then it is a copy of what was found. The same
-    for the lists in which mmengine looks up ``mmdet::...``."""
+def collect_less(patch: pytest.MonkeyPatch) -> None:
+    """Garbage is collected less often: with all the toolboxes a full collection takes 0.1 s, and a
+    data set asks for one when it is loaded."""
+    from mmengine.dataset import base_dataset
+
+    gc.set_threshold(10_000, 10, 10)
+    patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
+
+
+def parse_configs_once(patch: pytest.MonkeyPatch) -> None:
+    """A config of this project or of an installed toolbox, which takes 0.1 s and is read a thousand
+    times, also as a base, is parsed once; then a copy of the result is used. The same for the
+    lists in which mmengine looks up ``mmdet::...``."""
     from mmengine.config import Config, utils
 
     parse, found = Config._file2dict, {}
@@ -55,7 +70,6 @@ def configs_parsed_once() -> Iterator[None]:
             found[key] = parse(filename, *options, **named)
         return copy.deepcopy(found[key])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, '_file2dict', staticmethod(parse_once))
-        patch.setattr(utils, 'load', functools.cache(utils.load))
-        yield
+    parse_once.each_time = parse
+    patch.setattr(Config, '_file2dict', staticmethod(parse_once))
+    patch.setattr(utils, 'load', functools.cache(utils.load))

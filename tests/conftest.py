@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import configs_parsed_once, holder_of_yapf, unformatted
+from cheap import collect_less, make_plain, parse_configs_once
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,12 @@ TOOLBOXES = ('mmcv', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain')
 LIGHT = not all(importlib.util.find_spec(name) for name in TOOLBOXES)
 """Whether this is the environment of ``make check-light``: what needs a toolbox is skipped."""
 collect_ignore = ['weights/test_not_finite.py', 'weights/test_published_models.py'] if LIGHT else []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    parse_configs_once(patch)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -54,17 +61,18 @@ def module_scope() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope='session')
+def less_garbage_collection() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        collect_less(patch)
+        yield
+
+
+@pytest.fixture(autouse=True, scope='session')
 def unsynchronised() -> Iterator[None]:
     """Files are not flushed to the disk: that counts when a machine goes down, which no test makes
     it do, and takes milliseconds thousands of times. `utils/test_atomic.py` has that they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'fsync', lambda file: None)
-        yield
-
-
-@pytest.fixture(autouse=True, scope='session')
-def parsed_once() -> Iterator[None]:
-    with configs_parsed_once():
         yield
 
 
@@ -74,10 +82,7 @@ def plain_runs(request, monkeypatch) -> None:
     many of them; with the marker ``whole_runs`` they do."""
     if LIGHT or request.node.get_closest_marker('whole_runs'):
         return
-    from moganet_dense.report import record_hook
-
-    monkeypatch.setattr(holder_of_yapf(), 'FormatCode', unformatted)
-    monkeypatch.setattr(record_hook, 'report_of_run', lambda work_dir: None)
+    make_plain(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -155,6 +160,12 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
     (tmp_path / 'data' / 'mini').symlink_to(mini)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def parsing(monkeypatch) -> None:
+    """Configs are parsed each time, with mmengine's temporary files."""
+    monkeypatch.setattr(Config, '_file2dict', staticmethod(Config._file2dict.each_time))
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import tempfile
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from moganet_dense.cli import main
 
@@ -57,6 +59,36 @@ def run_command(
         _be_child(arguments, stdout, before, *(write for _, write in pipes))
     _, status = os.waitpid(child, 0)
     return Done(os.waitstatus_to_exitcode(status), *(_rest_of(*pipe) for pipe in pipes))
+
+
+@contextmanager
+def running(arguments: list[str], folder: Path, **environment: str) -> Iterator[IO[str]]:
+    """A command in a process of its own, which is ended with the block; what it prints.
+
+    Args:
+        arguments: the command's.
+        folder: in which it runs.
+        environment: variables that it has, too.
+    """
+
+    def before() -> None:
+        os.chdir(folder)
+        os.environ.update(environment)
+        tempfile.tempdir = None  # is read from the environment again
+
+    read, write = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        _be_child(arguments, 'kept', before, write, os.open(os.devnull, os.O_WRONLY))
+    os.close(write)
+    with os.fdopen(read) as printed:
+        try:
+            yield printed
+        finally:
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
 
 
 def run_script(path: Path, *arguments: str, folder: Path | None = None) -> Done:

@@ -15,6 +15,15 @@ from moganet_dense.engine.job import Job
 CONFIGS = sorted((ROOT / 'configs/heads').glob('*.py'))
 ON_MINI = [p for p in CONFIGS if p.stem.endswith('_t')]
 QUICK = {'atss_moganet_t', 'segformer_moganet_t', 'rtmpose_moganet_t'}
+NIGHTLY = {'gfl_moganet_t', 'dino_moganet_t', 'mask2former_instance_moganet_t',
+           'mask2former_semantic_moganet_t'}  # fmt: skip
+"""Like ATSS, Deformable DETR and Mask2Former for panoptic segmentation, which are run each time."""
+
+
+def cost(path):
+    if path.stem in QUICK:
+        return ()
+    return (pytest.mark.long if path.stem in NIGHTLY else pytest.mark.slow,)
 
 
 def stem(path):
@@ -56,10 +65,7 @@ def test_the_check_before_training_knows_every_option():
             assert list(unknown_keys(cfg)) == [], path.stem
 
 
-@pytest.mark.parametrize(
-    'path', [pytest.param(p, marks=() if p.stem in QUICK else pytest.mark.slow) for p in ON_MINI],
-    ids=stem,
-)  # fmt: skip
+@pytest.mark.parametrize('path', [pytest.param(p, marks=cost(p)) for p in ON_MINI], ids=stem)
 def test_a_step_on_the_mini_data_and_a_prediction(path, workspace):
     cfg = Job(path, mini=True).read()
     cfg.model.data_preprocessor.pop('batch_augments', None)  # they need a running loop

@@ -1,13 +1,13 @@
 """Imports go one way, and whatever is imported first, everything is registered."""
 
 import ast
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fresh import Fresh
 
 PACKAGE = ROOT / 'moganet_dense'
 
@@ -93,6 +93,8 @@ def test_no_two_modules_share_a_name():
 
 
 CODE = """
+import warnings
+warnings.simplefilter('error', UserWarning)
 {}
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import CheckpointLoader
@@ -100,6 +102,14 @@ print('MogaNet' in MODELS.module_dict)
 print('MogaNetLayerDecay' in OPTIM_WRAPPER_CONSTRUCTORS.module_dict)
 print('moganet://' in CheckpointLoader._schemes)
 """
+
+
+@pytest.fixture(scope='module')
+def fresh() -> Iterator[Fresh]:
+    """Processes that have imported torch alone."""
+    path = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    with Fresh(['torch'], dict(os.environ, PYTHONPATH=os.pathsep.join(path))) as found:
+        yield found
 
 
 @pytest.mark.slow
@@ -112,10 +122,11 @@ print('moganet://' in CheckpointLoader._schemes)
         'from moganet_dense.config.reading import read_config; read_config("retinanet_moganet_s")',
     ],
 )
-def test_registered(first):
-    command = [sys.executable, '-W', 'error::UserWarning', '-c', CODE.format(first)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ['True'] * 3, done.stderr
+def test_registered(first, fresh, tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text(CODE.format(first))
+    done = fresh.run(script, [], tmp_path / 'output')
+    assert done.output.split() == ['True'] * 3, done.output
 
 
 def test_the_image_of_the_imports_shows_every_package():

@@ -223,8 +223,11 @@ def _retarget_metric(metric: dict, layout: Layout) -> None:
 def _shorten(cfg: Config, schedule: Schedule) -> None:
     """Replaces the schedule; the optimizer is unchanged except for its learning rate."""
     by_epoch = 'max_iters' not in cfg.train_cfg
+    whole = cfg.train_cfg.get('max_epochs')
     epochs = max(1, round(schedule.length * schedule.batch_size / SIZES['train']))
     length = epochs if by_epoch else schedule.length
+    if by_epoch and whole:
+        _switch_sooner(cfg, epochs, whole)
     cfg.train_cfg.update({'max_epochs' if by_epoch else 'max_iters': length})
     cfg.train_cfg.val_interval = length
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
@@ -255,3 +258,20 @@ def _shorten(cfg: Config, schedule: Schedule) -> None:
     for name, interval in [('checkpoint', length), ('logger', 10)]:
         if hooks.get(name):
             hooks[name].interval = interval
+
+
+def _switch_sooner(cfg: Config, epochs: int, whole: int) -> None:
+    """Scales the epochs at which hooks change the training, of ``whole`` epochs before.
+
+    Recipes mix images until the last epochs (mosaics, MixUp). They show the network less contrast
+    than whole images have, by which features grow, in minutes of training beyond any bound: so here
+    it gets whole images in half of the epochs.
+    """
+    for hook in cfg.get('custom_hooks') or []:
+        if 'switch_epoch' in hook:
+            hook.switch_epoch = epochs // 2
+        if 'num_last_epochs' in hook:
+            hook.num_last_epochs = epochs // 2
+        if 'epoch_attributes' in hook:
+            found = hook.epoch_attributes
+            hook.epoch_attributes = {round(at * epochs / whole): v for at, v in found.items()}

@@ -1,4 +1,4 @@
-"""What the small forms of ``--mini`` for videos and 3D poses have in common."""
+"""Changes that ``--mini`` makes for both videos and 3D poses."""
 
 from typing import Any
 
@@ -6,8 +6,13 @@ from mmengine.config import Config
 
 
 def set_one_cycle(cfg: Config, epochs: int, lr: float) -> None:
-    """Trains from scratch by one cycle of the learning rate up to ``lr``; validates and saves at
-    the end."""
+    """Sets a training from scratch with the one-cycle schedule; it validates and saves at the end.
+
+    Args:
+        cfg: the config, changed in place.
+        epochs: length of the training.
+        lr: maximum learning rate.
+    """
     cfg.load_from = None
     cfg.optim_wrapper.optimizer.lr = lr
     cfg.param_scheduler = [
@@ -19,7 +24,13 @@ def set_one_cycle(cfg: Config, epochs: int, lr: float) -> None:
 
 
 def set_small_backbone(cfg: Config, arch: dict[str, Any], stage: int) -> None:
-    """A backbone of ``arch`` that returns the map of one stage, and learns within minutes."""
+    """Sets a backbone that learns within minutes.
+
+    Args:
+        cfg: the config, changed in place.
+        arch: the architecture, see :class:`~moganet_dense.models.moganet.MogaNet`.
+        stage: index of the only stage whose map is returned, from 0.
+    """
     cfg.model.backbone.update(
         arch=arch,
         out_indices=(stage,),

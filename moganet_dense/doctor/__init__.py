@@ -35,12 +35,34 @@ PACKAGES = (
 """Modules, dependencies first."""
 _OPENMMLAB = ('mmcv', 'mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose')
 
+USE = 'MogaNet'
+"""Stands for the use of all in the same process, after the modules: their imports take the most."""
+_USE_PROBE = """
+import torch
+from moganet_dense import MogaNet
+from mmcv.ops import nms
+from mmdet.registry import MODELS
+torch.zeros(1).numpy()
+device = 'cuda' if torch.cuda.is_available() else 'cpu'
+boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]], device=device)
+assert len(nms(boxes, torch.tensor([0.9, 0.8], device=device), 0.5)[1]) == 1
+net = MODELS.build(dict(type='MogaNet', arch='xt')).eval().to(device)
+with torch.no_grad():
+    maps = net(torch.zeros(1, 3, 64, 64, device=device))
+assert [f.shape[1] for f in maps] == [32, 64, 96, 192]
+"""
+
 _PROBE = """
 import importlib, json, sys, warnings
 warnings.simplefilter('ignore')
-for name in sys.argv[1:]:
+use, how, *names = sys.argv[1:]
+for name in names:
     print(json.dumps(dict(name=name)), flush=True)
     try:
+        if name == use:
+            exec(how, {})
+            print(json.dumps(dict(name=name, version='')), flush=True)
+            continue
         module = importlib.import_module(name)
         if module.__file__ is None:  # a folder with only files of another package
             raise ModuleNotFoundError(f'No module named {name!r}')
@@ -69,21 +91,6 @@ _FIX = {
 }
 """The reason, if the error does not contain it."""
 
-_USE_PROBE = """
-import torch
-from moganet_dense import MogaNet
-from mmcv.ops import nms
-from mmdet.registry import MODELS
-torch.zeros(1).numpy()
-device = 'cuda' if torch.cuda.is_available() else 'cpu'
-boxes = torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]], device=device)
-assert len(nms(boxes, torch.tensor([0.9, 0.8], device=device), 0.5)[1]) == 1
-net = MODELS.build(dict(type='MogaNet', arch='xt')).eval().to(device)
-with torch.no_grad():
-    maps = net(torch.zeros(1, 3, 64, 64, device=device))
-assert [f.shape[1] for f in maps] == [32, 64, 96, 192]
-"""
-
 
 @dataclass
 class Finding:
@@ -105,7 +112,7 @@ class Finding:
 
 
 def probe(names: list[str]) -> dict[str, dict]:
-    """Imports each module in another process.
+    """Imports each module in another process; :data:`USE` builds and runs a backbone there.
 
     Returns:
         the version or error of each module; if the process crashes, the current module gets the
@@ -113,7 +120,8 @@ def probe(names: list[str]) -> dict[str, dict]:
     """
     rows: dict[str, dict] = {}
     while left := [name for name in names if name not in rows]:
-        run = subprocess.run(python(_PROBE, *left), capture_output=True, text=True, check=False)
+        command = python(_PROBE, USE, _USE_PROBE, *left)
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = [line for line in run.stdout.splitlines() if line.startswith('{"name"')]
         for row in map(json.loads, lines):
             rows[row['name']] = row
@@ -126,7 +134,7 @@ def probe(names: list[str]) -> dict[str, dict]:
 def findings() -> list[Finding]:
     """All findings, in the order of installation."""
     found = [_python()]
-    rows = probe(list(PACKAGES))
+    rows = probe([*PACKAGES, USE])
     if missing := fixes.missing_of_train():
         names = ', '.join(missing)
         command = ('install', *missing)
@@ -139,7 +147,7 @@ def findings() -> list[Finding]:
     if 'error' not in rows['torch']:
         found.append(_accelerator(rows['torch']))
     if not any(f.fatal for f in found):
-        found.append(_use())
+        found.append(_use(rows[USE]))
     return found
 
 
@@ -193,18 +201,16 @@ def _accelerator(torch_row: dict) -> Finding:
     return Finding('accelerator', 'none; torch was built for the CPU')
 
 
-def _use() -> Finding:
+def _use(row: dict) -> Finding:
     """NumPy through torch, an operator of mmcv and the backbone, on the GPU if there is one."""
-    run = subprocess.run(python(_USE_PROBE), capture_output=True, text=True, check=False)
-    if run.returncode == 0:
-        return Finding('MogaNet', 'built through mmdet; it and an operator of mmcv ran')
-    error = (run.stderr.strip().splitlines() or ['no message'])[-1]
+    if 'error' not in row:
+        return Finding(USE, 'built through mmdet; it and an operator of mmcv ran')
     fix = (
         'if it names numpy: torch below 2.3 needs numpy<2; if it names CUDA: mmcv was compiled '
         'without it, `MMCV=python make setup` or a CUDA build of mmcv; else '
         'MOGANET_TRACEBACK=1 shows where it comes from'
     )
-    return Finding('MogaNet', error, fix, fatal=True)
+    return Finding(USE, row['error'], fix, fatal=True)
 
 
 def examine(as_json: bool = False, fix: bool = False) -> int:

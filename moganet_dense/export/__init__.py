@@ -52,6 +52,8 @@ SHAPES = ((2, 192, 256), (1, 224, 160))
 IMPORT_TORCHVISION = 'To load it, import torchvision first, which registers the box operators'
 CLIPS = ((2, 64, 96), (1, 96, 64))
 """The same, of videos, whose frames are small."""
+CONTRASTS = (1.0, 0.5, 0.25)
+"""Standard deviations of the noise, in those of ImageNet's pixels, in the order of trying."""
 
 
 def export(
@@ -197,13 +199,24 @@ def _arrays(inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
 
 
 def _trials(graph: Graph, shape: tuple[int, int] | None) -> list[tuple[torch.Tensor, ...]]:
-    """Inputs of two sizes, or of two batch sizes if height and width are fixed."""
+    """Noise of two sizes, or of two batch sizes if height and width are fixed.
+
+    It has the contrast of images, and less if a detector returns NaN for it: the gates of a hardly
+    trained backbone multiply large features block by block.
+    """
     generator = torch.Generator().manual_seed(0)
     channels = next(m.in_channels for m in graph.modules() if isinstance(m, torch.nn.Conv2d))
     free = CLIPS if isinstance(graph, VideoGraph) else SHAPES
     shapes = free if shape is None else [(count, *shape) for count, *_ in SHAPES]
-    sizes = [(count, channels, *size) for count, *size in shapes]
-    return [graph.examples(torch.randn(size, generator=generator)) for size in sizes]
+    noise = [torch.randn((count, channels, *size), generator=generator) for count, *size in shapes]
+    for contrast in CONTRASTS:
+        trials = [graph.examples(contrast * images) for images in noise]
+        if not isinstance(graph, DetectionGraph) or all(map(graph.is_finite, trials)):
+            return trials
+    raise UserError(
+        'the model returns scores that are not finite, or none, for images of noise, to which its '
+        'file would be compared; nothing was written; train it for longer'
+    )
 
 
 def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[int, int] | None:

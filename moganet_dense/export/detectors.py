@@ -39,6 +39,12 @@ class DetectionGraph(Graph):
         """Scores of all candidates."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def is_finite(self, inputs: tuple[torch.Tensor, ...]) -> bool:
+        """Whether there are scores of inputs, and all are numbers."""
+        scores = self.all_scores(*inputs)
+        return scores.numel() > 0 and bool(scores.isfinite().all())
+
     def set_threshold(self, score: float) -> None:
         """Sets the score that a box has to exceed."""
         self.threshold.fill_(score)

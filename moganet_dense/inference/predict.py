@@ -2,7 +2,6 @@
 of :class:`~moganet_dense.inference.predictor.Predictor` works."""
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -17,8 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from ..data.given_sources import given_sources, require_other_results
 from ..data.prefetch import ahead
-from ..data.sources import PRODUCTS, Fault, Frame, Source, endings, find, frames
+from ..data.sources import Fault, Frame, Source, frames
 from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
@@ -33,8 +33,6 @@ from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: success, but some files were skipped."""
-LONGEST_LINE = 65_536
-"""Characters of the name of a file on standard input, at most."""
 WAITING = 4
 """Maximum number of results that wait for drawing and writing."""
 
@@ -81,7 +79,9 @@ def predict(
         UserError: there are no images, the model fails, or a file cannot be written.
     """
     _require_predictions(model, classes)
-    sources = _sources(inputs, out, allow_private)
+    sources = given_sources(inputs, out, allow_private)
+    if out:
+        require_other_results(sources, out)
     outputs = _Outputs(score_thr, lines, classes, outlines, Tracks(model.task) if track else None)
     skipped, behind = 0, _Behind(None)
     stop, start = _Stop(), time.perf_counter()
@@ -136,32 +136,6 @@ def _require_predictions(model: Callable[..., Any], classes: Sequence[str]) -> N
     if classes and model.task not in ('detection', 'instance segmentation'):
         raise UserError(f'--classes is for detectors, this model does {model.task}')
     class_indices(classes, model.classes)
-
-
-def _sources(inputs: Sequence[str], out: Path | None, allow_private: bool) -> Sequence[Source]:
-    """The images and videos of ``inputs``.
-
-    Raises:
-        UserError: there are none, or one is where its results go.
-    """
-    sources = find(list(_with_standard_input(inputs)), out, allow_private)
-    for source in sources if out else ():
-        if os.path.realpath(source.file) in _results_of(source, out):
-            raise UserError(f'{source.file} would be replaced by its results; pass another --out')
-    if not sources:
-        there = endings(inputs)
-        suffixes = f'; suffixes found: {there}' if there else ''
-        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
-    return sources
-
-
-def _results_of(source: Source, out: Path) -> set[str]:
-    """Images and videos that are written about a source."""
-    return {
-        os.path.realpath(out / folder / f'{source.name}{ending}')
-        for folder in PRODUCTS
-        for ending in ('.jpg', '.png', '.mp4')
-    }
 
 
 @dataclass
@@ -316,25 +290,6 @@ def _with_boxes(
         if isinstance(where, str):
             frame = Fault(frame.source, where)
         yield frame, where
-
-
-def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
-    for given in inputs:
-        if given != '-':
-            yield given
-            continue
-        if sys.stdin is None:
-            raise UserError('expected a list of files on standard input, found it closed')
-        if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
-            sys.stdin.reconfigure(errors='surrogateescape')
-        while line := sys.stdin.readline(LONGEST_LINE + 1):
-            if len(line) > LONGEST_LINE:
-                raise UserError(
-                    'standard input: expected names of files, one a line, found a line of more '
-                    f'than {LONGEST_LINE} characters'
-                )
-            if line.strip():
-                yield line.rstrip('\r\n')
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

@@ -1,8 +1,9 @@
 """Runs a model on overlapping tiles of large images, as of aerial photographs and microscopes.
 
-Objects that two tiles see are one: where the tiles overlap, both see the same part of them. Label
-maps are blended: each tile votes with the certainty of its label, and less towards its edge. Beside
-the result, memory is that of a row of tiles: large images are in a temporary file.
+An object that several tiles contain is merged into one, by the overlap of its parts where the tiles
+overlap. Label maps are blended: each tile votes with the confidence of its label, with less weight
+towards its edge. Apart from the result, memory is that of one row of tiles: large images are in a
+temporary file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,9 @@ from ..utils.errors import UserError
 from ..utils.spooled_images import release, spooled
 
 ALIKE = 0.4
-"""Overlap (IoU), within what two tiles share, from which two objects are one."""
+"""IoU, within the overlap of two tiles, from which two objects are merged."""
 COVERED = 0.8
-"""Part of an object at its tile's edge that lies in the other, from which they are one."""
+"""Share of an object at its tile's edge that lies within the other, from which they are merged."""
 EDGE = 2.0
 """Pixels from a tile's edge within which an object may be cut off by it."""
 SCORED_PIXELS = 50_000_000
@@ -37,7 +38,7 @@ class Tile(NamedTuple):
 
 
 class Tiled:
-    """A model that is called as others are, and looks at tiles.
+    """Runs a model on tiles; is called like the model itself.
 
     Args:
         model: of detection, instance segmentation or segmentation, from
@@ -45,8 +46,8 @@ class Tiled:
             :func:`moganet_dense.runtime.model.load`.
         tile: pixels of a tile's sides. A tile goes through the config's test pipeline as an image
             of its own, so that it is resized as that says.
-        overlap: part of a tile that its neighbour covers, too, from 0 to 0.9. Objects that are
-            larger than that are put together from their parts.
+        overlap: share of a tile that its neighbour covers too, from 0 to 0.9. Larger objects are
+            merged from their parts.
 
     Raises:
         UserError: a model of another task, or sizes that are not valid.
@@ -78,13 +79,13 @@ class Tiled:
         boxes: Any = None,
         score_thr: float = 0.0,
     ) -> Result | list[Result]:
-        """What the model sees in an image, or in each of a list; ``batch_size`` counts tiles.
+        """The result of an image, or a list of results; ``batch_size`` counts tiles.
 
         Raises:
             UserError: an image cannot be read, or boxes are given.
         """
         if boxes is not None:
-            raise UserError('boxes are for pose estimators, which look at no tiles')
+            raise UserError('boxes are for pose estimators, which do not run on tiles')
         if isinstance(images, (list, tuple)):
             return [self(one, order=order, batch_size=batch_size, score_thr=score_thr)
                     for one in images]  # fmt: skip
@@ -131,7 +132,7 @@ def tiles_of(size: tuple[int, int], tile: int, overlap: float) -> list[Tile]:
     Args:
         size: height and width of the image.
         tile: pixels of a side, or less where the image is smaller.
-        overlap: part of a tile that its neighbour covers, at least.
+        overlap: minimum share of a tile that its neighbour covers.
     """
     tops, lefts = (_starts(length, tile, overlap) for length in size)
     return [
@@ -142,7 +143,7 @@ def tiles_of(size: tuple[int, int], tile: int, overlap: float) -> list[Tile]:
 
 
 def _starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Evenly spread, at least so close that they overlap by that part."""
+    """Starts of tiles along a side, evenly spread; neighbours overlap by at least that share."""
     if length <= tile:
         return [0]
     step = max(1, int(tile * (1 - overlap)))
@@ -178,7 +179,7 @@ def merged(
     size: tuple[int, int],
     names: tuple[str, ...],
 ) -> Detections:
-    """The objects of all tiles, those that several tiles saw once.
+    """The objects of all tiles; an object of several tiles occurs once.
 
     Args:
         tiles: of the image.
@@ -226,7 +227,7 @@ def _shared(a: Tile, b: Tile) -> Tile:
 
 
 def _same(a: Tile, mine: Detections, b: Tile, theirs: Detections) -> list[tuple[int, int]]:
-    """Pairs of objects of two tiles that are one, each in one pair at most, the likest first."""
+    """Pairs of objects of two tiles to merge, most similar first; each object is in at most one."""
     shared = _shared(a, b)
     mine_in, theirs_in = _clipped(mine.boxes, shared), _clipped(theirs.boxes, shared)
     pairs = []
@@ -249,7 +250,7 @@ def _likeness(
     mine: Detections, i: int, mine_in: np.ndarray, theirs: Detections, j: int,
     theirs_in: np.ndarray, a: Tile, b: Tile,
 ) -> float:  # fmt: skip
-    """How much two objects are one within what their tiles share, from 0 to 1; 0: they are two."""
+    """Similarity of two objects within the overlap of their tiles, 0 to 1; 0: different objects."""
     both = np.concatenate([np.maximum(mine_in[:2], theirs_in[:2]),
                            np.minimum(mine_in[2:], theirs_in[2:])])  # fmt: skip
     common = float(_areas(both[None])[0])
@@ -298,8 +299,8 @@ def _united(
     group: list[tuple[int, int]],
     size: tuple[int, int],
 ) -> tuple[np.ndarray, float, int, Part | None]:
-    """Box, score, label and mask of an object: of the most certain tile that saw all of it; put
-    together, if all saw a part."""
+    """Box, score, label and mask of an object: those of the most confident tile that contains all
+    of it, or the union if each tile contains a part."""
     group = sorted(group, key=lambda pair: -found[pair[0]].scores[pair[1]])
     k, i = group[0]
     label, score = int(found[k].labels[i]), float(found[k].scores[i])

@@ -151,6 +151,9 @@ def _rare(data: DataSet, chosen: str, name: str) -> Iterator[str]:
         if task == chosen or task not in data.tasks():
             continue
         share = data.share(task)
+        if not share.having:
+            yield f'no {what.removeprefix("an ")} of any instance is labelled'
+            continue
         line = f'{share.having} of {share.of} instances have {what}, in {share.images} images: '
         if share.images < 2:
             yield line + f'too few for --task {task}'
@@ -205,13 +208,20 @@ def _leave_stuff_out(data: DataSet) -> None:
 
 
 def _require_usable(data: DataSet, task: str, tasks: list[str], root: Path) -> None:
-    kept = [s for s in data.samples if s.instances or s.labels]
-    if len(kept) < 2:
+    usable = [s for s in data.samples if s.labels or any(not o.crowd for o in s.instances)]
+    if len(usable) < 2:
+        if ignored := sum(one.crowd for sample in data.samples for one in sample.instances):
+            data.left_out.add(
+                'regions to ignore (iscrowd=1 of COCO, difficult of Pascal VOC): set it to 0 where '
+                'an annotation is one object',
+                root,
+                ignored,
+            )
         lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
         others = [f'--task {other}' for other in tasks if other != task]
         hint = f'; other annotations: {" or ".join(others)}' if others else ''
         raise UserError(
-            f'{root}: expected at least two images annotated with {task}, found {len(kept)}, for '
+            f'{root}: expected at least two images annotated with {task}, found {len(usable)}, for '
             f'training and for validation{hint}{lines}'
         )
     if task == 'labels' and len(data.classes) < 2:

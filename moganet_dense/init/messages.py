@@ -1,5 +1,6 @@
 """The output of ``init``: what it found, skipped and wrote, and the next commands."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ def lines(result: Result) -> Iterator[str]:
     data, recipe = result.data, result.recipe
     yield f'found: {data.format}, for {TASKS[result.task]}'
     yield from result.rare
+    yield from _similar(data.classes)
     for key, name in result.others.items():
         yield f'also found: {name}, not used; --format {key} reads it'
     counts = {k: sum(s.split == k for s in data.samples) for k in ('train', 'val', 'test')}
@@ -45,6 +47,16 @@ def lines(result: Result) -> Iterator[str]:
     yield f'written: {result.config}, {result.folder}/'
     config = shlex.quote(str(result.config))
     yield f'next: moganet-dense browse {config}; moganet-dense train {config}'
+
+
+def _similar(classes: list[str]) -> Iterator[str]:
+    """Classes whose names differ in case or spaces alone, which are often meant to be one."""
+    by_name: dict[str, list[str]] = {}
+    for name in classes:
+        by_name.setdefault(re.sub(r'[\s_-]+', '', name).casefold(), []).append(name)
+    for names in by_name.values():
+        if len(names) > 1:
+            yield f'warning: classes with almost the same name: {", ".join(map(repr, names))}'
 
 
 def _checked(result: Result) -> Iterator[str]:

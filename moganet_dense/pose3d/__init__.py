@@ -1,4 +1,4 @@
-"""3D pose: SimCC with depth, drawn figures to train it on, and what measures it."""
+"""3D poses: SimCC with depth, data sets and metrics. Importing it registers them in mmpose."""
 
 from .figures_dataset import Figures3D as Figures3D
 from .h3wb_dataset import H3WBDataset as H3WBDataset

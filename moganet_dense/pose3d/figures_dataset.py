@@ -22,10 +22,10 @@ class Figures3D(Dataset):
     Args:
         kind: 'body' or 'hand'.
         length: number of figures.
-        seed: another one gives other figures.
+        seed: of the figures; two seeds have no figure in common.
         image_size: side of the square images, in pixels.
         pipeline: transforms, of mmpose by default.
-        test_mode: not used: there is nothing random in the data themselves.
+        test_mode: not used, since a figure does not depend on it.
 
     Raises:
         ValueError: another kind.

@@ -26,7 +26,7 @@ KEYPOINTS = 133
 HIPS = (11, 12)
 """Keypoints of COCO-WholeBody whose middle is the root."""
 FOLDS = 5
-"""Of the cross-validation by which the authors of H3WB report results."""
+"""Folds of the cross-validation with which the authors of H3WB report results."""
 MAX_RESIDUAL = 5.0
 """Largest mean distance, in pixels, of 2D keypoints from the projected 3D ones; Human3.6M's lenses
 distort by about one pixel."""
@@ -36,10 +36,10 @@ distort by about one pixel."""
 class H3WBDataset(Dataset):
     """People with 133 keypoints in the image and in space, in the layout of COCO-WholeBody.
 
-    A sample has image path, bounding box and keypoints; 3D keypoints are in the camera's
-    coordinates, in millimetres. The camera is that which projects the 3D keypoints onto the 2D
-    ones: focal length and principal point by least squares. Samples that no camera explains are
-    dropped, and their number is logged.
+    A sample has image path, bounding box and keypoints. 3D keypoints are in the camera's
+    coordinates (x right, y down, z away), in metres; the files have millimetres. Focal length and
+    principal point of the camera are fitted by least squares, so that it projects the 3D keypoints
+    onto the 2D ones. Samples that no camera fits are dropped, and their number is logged.
 
     Args:
         data_root: folder of the images of Human3.6M, to which ``image_path`` is relative.

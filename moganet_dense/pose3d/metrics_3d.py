@@ -1,6 +1,6 @@
 """Errors of 3D poses, in millimetres.
 
-MPJPE: mean distance of keypoints after the roots are put upon each other. PA-MPJPE: after the
+MPJPE: mean distance of keypoints after both roots are moved to the origin. PA-MPJPE: after the
 rotation, translation and scale that fit best (Procrustes alignment). Both as in Ionescu et al.,
 Human3.6M, TPAMI 2014.
 """
@@ -16,9 +16,10 @@ from mmpose.evaluation.metrics import InterHandMetric
 
 
 def distances(prediction: np.ndarray, truth: np.ndarray, roots: Sequence[int] = (0,)) -> np.ndarray:
-    """Distance of each keypoint (..., K) after the roots are put upon each other: (..., K, 3).
+    """Distance of each keypoint after both roots are moved to the origin: (..., K, 3) to (..., K).
 
-    The root is the mean of the keypoints ``roots``, such as that of the hips.
+    The root is the mean of the keypoints ``roots``, for example of the hips. The unit is that of
+    the poses.
     """
     roots = list(roots)
     offsets = (prediction - prediction[..., roots, :].mean(-2, keepdims=True)) - (
@@ -42,7 +43,7 @@ def aligned(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def procrustes_distances(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distance of each keypoint (K,) after alignment: (K, 3)."""
+    """Distance of each keypoint after alignment: (K, 3) to (K,)."""
     return np.linalg.norm(aligned(prediction, truth) - truth, axis=-1)
 
 
@@ -67,8 +68,8 @@ class Pose3DMetric(BaseMetric):
     """MPJPE and PA-MPJPE, and the MPJPE of a pose without depth.
 
     The camera and the depth of the root are those of the truth, as is usual for poses relative to
-    the root. ``flat_MPJPE`` is the error of the true places in the image, all at the depth of the
-    root: what nobody gets below without seeing depth.
+    the root. ``flat_MPJPE`` is the error of the true 2D keypoints, all at the depth of the root: a
+    baseline without depth.
 
     Args:
         roots: keypoints whose mean is the root.
@@ -88,7 +89,7 @@ class Pose3DMetric(BaseMetric):
         self.roots = roots
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Takes the errors of some figures.
+        """Computes the errors of a batch of figures.
 
         Args:
             data_batch: not used.
@@ -125,12 +126,12 @@ class Pose3DMetric(BaseMetric):
 class FlatInterHandMetric(InterHandMetric):
     """MPJPE and MRRPE of mmpose's InterHandMetric, of hands without depth.
 
-    In the place of the predictions, the true places in the image, all keypoints of a hand at the
-    depth of its root, and both roots at one depth: what nobody gets below without seeing depth.
+    A baseline: the predictions are replaced by the true 2D keypoints, all of a hand at the depth of
+    its root, and both roots at the same depth.
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Takes samples as :class:`InterHandMetric` does; reads no keypoints of predictions."""
+        """Adds a batch, as :class:`InterHandMetric` does; predicted keypoints are not read."""
         flat = []
         for sample in data_samples:
             focal, center = sample['focal'], sample['principal_pt']

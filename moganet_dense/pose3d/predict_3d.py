@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..data.sources import Fault, Frame, find, frames, unique
+from ..data.given_sources import given_sources, require_other_file
+from ..data.sources import Fault, Frame, frames, unique
 from ..results import Poses3D
-from ..utils.atomic import write_whole
+from ..utils.atomic import as_line, write_text, write_whole
 from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import draw_skeletons
 from ..visualization.skeletons_3d import draw_two_views
@@ -43,40 +44,38 @@ def predict_3d(
             and from the side; and ``poses_3d.json``, by image: keypoints in pixels, and points in
             metres relative to the root (x right, y down, z away).
         device: where the model runs.
-        skip: is called with the reason where an image cannot be read; None: that is an error, and
-            the poses until then are written.
+        skip: gets the reason why an image cannot be read, which is skipped. None: it raises.
 
     Returns:
         the files that were written.
 
     Raises:
-        UserError: there is no image, one cannot be read, or a file not be written.
+        UserError: an image cannot be read, or a file not be written; what was found until then is
+            written.
     """
     out = Path(out)
-    sources = find(inputs, out)
-    if not sources:
-        raise UserError(f'no images or videos in {" ".join(inputs)}')
+    sources = given_sources(inputs, out)
     predictor = load_predictor_3d(cfg, checkpoint, device)
     written: list[Path] = []
     poses: dict[str, Any] = {}
+    target = out / 'poses_3d.json'
     try:
         for frame in frames(sources):
             found = _looked_at(predictor, frame)
             if isinstance(found, Fault):
-                if skip is None:
-                    raise UserError(found.reason)
-                skip(found.reason)
+                _refuse(found.reason, skip)
                 continue
-            name = frame.source.name
-            name = unique(name if frame.index is None else f'{name}_{frame.index}', poses)
+            name = unique(_name(frame), poses)
+            drawn = out / f'{name}.png'
+            require_other_file(drawn, sources)
+            write_whole(drawn, _png(_drawn(frame.image, found)))
+            written.append(drawn)
             poses[name] = _as_data(found)
-            written.append(out / f'{name}.png')
-            write_whole(written[-1], _png(_drawn(frame.image, found)))
     finally:
         if poses:
-            written.append(out / 'poses_3d.json')
-            content = dict(names=predictor.layout.names, poses=poses)
-            write_whole(written[-1], json.dumps(content).encode())
+            with as_line(target):
+                write_text(target, json.dumps(dict(names=predictor.layout.names, poses=poses)))
+            written.append(target)
     return written
 
 
@@ -90,6 +89,17 @@ def _looked_at(predictor: Callable[[np.ndarray], Poses3D], frame: Frame | Fault)
     if all(np.isfinite(part).all() for part in (found.keypoints, found.scores, found.points)):
         return found
     return Fault(frame.source, f'{file}: the model returned values that are not finite')
+
+
+def _refuse(reason: str, skip: Callable[[str], None] | None) -> None:
+    if skip is None:
+        raise UserError(reason)
+    skip(reason)
+
+
+def _name(frame: Frame) -> str:
+    name = frame.source.name
+    return name if frame.index is None else f'{name}_{frame.index}'
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from ..toolboxes.load import load
 from .keypoint_layouts import Layout, layout_of
 
 LEFT_OUT = ('LoadImage', 'GetBBoxCenterScale', 'GenerateTarget')
-"""Transforms of a data set that a whole image in memory needs none of."""
+"""Transforms of a data set that are skipped for an image in memory."""
 
 SIDES = ('right', 'left')
 """In the order of InterNet's outputs."""
@@ -22,8 +22,8 @@ SIDES = ('right', 'left')
 class Predictor3D:
     """Finds the 3D pose of a figure that fills an image.
 
-    The camera is unknown: pixels are scaled so that bones have the lengths of the layout, and
-    depths are the network's.
+    The camera is unknown: x and y are pixels, scaled so that bones have the lengths of the layout;
+    depths are the network's, in metres. See :func:`to_metres`.
 
     Args:
         cfg: a config whose head is a SimCC3DHead.
@@ -96,15 +96,15 @@ class HandsPredictor3D(Predictor3D):
     """
 
     def __call__(self, image: np.ndarray, order: str = 'bgr') -> Poses3D:
-        """The poses of the hands that the model says are there, the right one first.
+        """The poses of the hands that the model detects, the right one first.
 
         Args:
             image: (H, W, 3) uint8.
             order: of its channels, 'bgr' or 'rgb'.
 
         Returns:
-            no, one or two poses of 21 keypoints; points are relative to the first one's root.
-            ``sides`` says which hand each is.
+            zero, one or two poses of 21 keypoints; points are relative to the root of the first,
+            in metres. ``sides`` has 'right' or 'left' for each.
         """
         height, width = image.shape[:2]
         found = self._instances(image if order == 'bgr' else image[..., ::-1])
@@ -140,8 +140,12 @@ def to_metres(keypoints: np.ndarray, layout: Layout) -> np.ndarray:
     sqrt(sum(max(L_b^2 - d_b^2, 0)) / sum(p_b^2)) metres.
 
     Args:
-        keypoints: (K, 3) or poses of one scale, (N, K, 3): x and y in pixels, depth in metres.
+        keypoints: (K, 3), or poses of the same scale, (N, K, 3): x and y in pixels, depth in
+            metres.
         layout: of the keypoints.
+
+    Returns:
+        points of the same shape.
     """
     if not keypoints.size:
         return keypoints

@@ -16,9 +16,9 @@ class Watch(threading.Thread):
     """Context that closes connections that are too slow.
 
     Args:
-        minute: seconds in which at least ``floor`` bytes have to arrive.
-        floor: bytes.
-        longest: seconds, from the start on.
+        minute: length of an interval in seconds; at least ``floor`` bytes have to arrive in each.
+        floor: minimum number of bytes in an interval.
+        longest: maximum seconds in total.
 
     Attributes:
         received: bytes of the file so far.
@@ -43,7 +43,7 @@ class Watch(threading.Thread):
             each.close()
 
     def connect(self, *args: Any, **options: Any) -> socket.socket:
-        """A connection that is watched from the start."""
+        """A new connection, watched from the start; arguments of ``socket.create_connection``."""
         made = socket.create_connection(*args, **options)
         self._sockets.append(made.dup())  # TLS uses the other one
         return made

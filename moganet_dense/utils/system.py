@@ -23,10 +23,12 @@ _LOCKED_BYTE = 1 << 40  # Windows locks bytes, which nobody else can read: one b
 
 
 def open_flags(*names: str) -> int:
-    """Flags of ``os.open`` that this system has, and bytes as they are.
+    """Flags for ``os.open``, without those that this system lacks.
+
+    CLOEXEC, and BINARY on Windows, which turns off the conversion of line ends, are always added.
 
     Args:
-        names: such as 'NOFOLLOW', for ``os.O_NOFOLLOW``.
+        names: for example 'NOFOLLOW', for ``os.O_NOFOLLOW``.
     """
     flags = 0
     for name in (*names, 'CLOEXEC', 'BINARY'):
@@ -57,8 +59,8 @@ def lock_file(handle: int, of_process: bool = False) -> None:
 
 @contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Waits until no other process is within for this folder; the system frees the lock of a dead
-    one. Without effect on Windows, and where a file system has no locks of folders."""
+    """Context that one process at a time is in for a folder; others wait. The system releases the
+    lock of a process that dies. No effect on Windows and on file systems without such locks."""
     if IS_WINDOWS:
         yield
         return
@@ -72,20 +74,20 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
 
 
 def limit_of_files() -> int:
-    """How many files this process may have open at once; on Windows the C run time's maximum."""
+    """Maximum number of open files of this process; on Windows the C runtime's maximum."""
     return 8192 if IS_WINDOWS else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def limit_memory(size: int) -> None:
-    """Limits the address space of this process, in bytes, and its core dump to none; macOS and
-    Windows have no such limit."""
+    """Limits the address space of this process to ``size`` bytes and disables core dumps; no effect
+    on macOS and Windows."""
     if sys.platform == 'linux':
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def peak_memory() -> int | None:
-    """Maximum resident memory of this process so far, in bytes; None: not known."""
+    """Maximum resident memory of this process so far, in bytes; None on Windows."""
     if IS_WINDOWS:
         return None
     unit = 1 if sys.platform == 'darwin' else 1024  # getrusage(2) of each system
@@ -93,7 +95,7 @@ def peak_memory() -> int | None:
 
 
 def flush_to_disk(path: str | os.PathLike) -> None:
-    """Flushes a file, or the names in a folder, to disk; Windows flushes files alone.
+    """Flushes a file, or the entries of a folder, to disk; on Windows, only files.
 
     Raises:
         OSError: it cannot be opened or written.

@@ -17,7 +17,7 @@ from ..utils.errors import UserError, reason_of
 from ..utils.regular_files import megabytes, open_regular, read_regular, require_memory
 
 RATIO = 100
-"""Maximum unpacked size, in sizes of the file: images of digits have 5, traffic has 15."""
+"""Maximum ratio of the unpacked size to the size of the file; digits have 5, traffic 15."""
 SLACK = 1 << 24
 """Bytes that a file may unpack to in any case."""
 LARGEST_GZIP = 1 << 28
@@ -108,7 +108,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, bool]:
     """Shape, type and order of an array, from its header.
 
     Raises:
-        ValueError: it has none, or its type is none of numbers.
+        ValueError: there is no header, or the values are not numbers.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -135,10 +135,10 @@ def _cause(error: Exception) -> str:
 
 
 def present(path: Path) -> Path:
-    """The path, if there is something.
+    """The same path, which exists.
 
     Raises:
-        UserError: there is nothing.
+        UserError: it does not exist.
     """
     if not path.exists():
         raise UserError(

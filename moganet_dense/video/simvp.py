@@ -198,10 +198,8 @@ class SimVP(BaseModel):
 
     def next_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """The T frames after T frames, (B, T, C, H, W) both."""
-        clips = (
-            -1,
-            self.in_frames,
-        )  # not the given number of clips, which an exported file would keep
+        # -1 and not the given number of clips, which an exported file would keep
+        clips = (-1, self.in_frames)
         code, first = self.enc(frames.flatten(0, 1))
         code = self.hid(code.unflatten(0, clips).flatten(1, 2))
         code = code.unflatten(1, (self.in_frames, -1)).flatten(0, 1)

@@ -49,8 +49,9 @@ def receive(
         path: of the partial file; a file next to it stores its origin.
         name: for the progress bar.
         allow: raises an error for forbidden redirects.
-        headers: of the request, as a token; not sent to where it is redirected.
-        size: of the file, if it is known; then a response may come without one, in chunks.
+        headers: of the request, for example a token; not sent to redirected addresses.
+        size: of the file in bytes, if known; then a response in chunks, without a size, is
+            accepted.
 
     Raises:
         OSError: the server does not respond, sends no file or too slowly, or sends no size or
@@ -218,11 +219,14 @@ def _watched(found: HTTPConnection, watch: Watch) -> HTTPConnection:
 
 
 def opener(watch: Watch, allow: Callable[[str], None] | None) -> Any:
-    """What opens URLs within a watch.
+    """An opener of ``urllib`` whose connections are watched.
 
     Args:
         watch: closes slow connections.
         allow: raises an error for forbidden redirects; None: redirects are errors.
+
+    Returns:
+        an object with ``open(request, timeout)``.
     """
 
     class Redirects(HTTPRedirectHandler):

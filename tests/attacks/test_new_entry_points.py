@@ -302,7 +302,9 @@ def test_an_image_where_its_own_results_go_stays(capsys):
     draw('drawn/a.jpg')
     content = Path('drawn/a.jpg').read_bytes()
     assert main(['predict', 'a.onnx', 'drawn/a.jpg', '--out', '.']) == 1
-    assert 'would be replaced by its results; pass another --out' in capsys.readouterr().err
+    assert (
+        'is an input, which the result would replace; use another --out' in capsys.readouterr().err
+    )
     assert Path('drawn/a.jpg').read_bytes() == content
     assert main(['predict', 'a.onnx', 'drawn/a.jpg', '--out', 'found']) == 0
 

@@ -113,8 +113,17 @@ def test_configs_of_the_toolboxes_become_small(monkeypatch):
     assert pads == [(96, 96)]  # 640 * 0.12 = 77
     switched = rtmdet.custom_hooks[1].switch_pipeline
     assert [step.size for step in switched if step.type == 'Pad'] == [(96, 96)]
+    assert rtmdet.train_cfg.max_epochs == 4
+    assert rtmdet.custom_hooks[1].switch_epoch == 2  # 280 of 300 before
     name = 'body_2d_keypoint/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py'
     dekr = read_config(shipped(f'mmpose::{name}'))
     assert dekr.optim_wrapper.type == 'OptimWrapper'  # which the file leaves out
     apply_mini(dekr)
     assert dekr.model.head.decoder.input_size == (128, 128)  # 512 before
+    rtmo = read_config(
+        shipped('mmpose::body_2d_keypoint/rtmo/coco/rtmo-m_16xb16-600e_coco-640x640.py')
+    )
+    apply_mini(rtmo)
+    assert rtmo.train_cfg.max_epochs == 8
+    assert rtmo.custom_hooks[0].num_last_epochs == 4  # 20 of 600 before
+    assert list(rtmo.custom_hooks[1].epoch_attributes) == [4]  # 280 of 600 before

@@ -2,17 +2,15 @@
 chromium-driver; where it is not, these tests are skipped."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
+from forked import running
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -261,18 +259,12 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
     folder, home = tmp_path / 'folder', tmp_path / 'home'
     folder.mkdir()
     home.mkdir()
-    command = [sys.executable, '-m', 'moganet_dense', 'demo', '--port', '0', f'{config}=random']
-    environment = dict(os.environ, HOME=str(home), TMPDIR=str(home), PYTHONPATH=str(ROOT))
-    environment.update(MPLCONFIGDIR=str(tmp_path / 'fonts'), PYTHONDONTWRITEBYTECODE='1')
-    server = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        (port,) = re.findall(r'open http://127\.0\.0\.1:(\d+)/$', server.stdout.readline().strip())
+    command = ['demo', '--port', '0', f'{config}=random']
+    with running(command, folder, HOME=str(home), TMPDIR=str(home)) as printed:
+        (port,) = re.findall(r'open http://127\.0\.0\.1:(\d+)/$', printed.readline().strip())
         page = Page(browser, int(port), downloads)
         page.browser.find_elements(By.CSS_SELECTOR, '#examples button')[2].click()
         page.until(lambda: '100 of 100 shown' in page['status'].text)
-        before = files(home)  # caches of libraries, made when they are imported
         page.threshold(0)
         assert len(page.listed()) == 100
         saved = json.loads(page.download('save-json', 'objects_predicted.json').read_text())
@@ -283,7 +275,4 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
         model = Select(page['model']).first_selected_option.text
         assert browser.execute_async_script(TEN, model) == [200] * 10
         assert page.hosts() <= {page.address, 'blob:', 'data:'}
-        assert files(home) == before and not files(folder)
-    finally:
-        server.terminate()
-        server.wait(30)
+        assert not files(home) and not files(folder)

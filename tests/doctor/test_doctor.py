@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from noise import NOISE
 
 from moganet_dense import doctor
 from moganet_dense.doctor import fixes
@@ -26,10 +27,11 @@ def shadow(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow  # imports all that there is, twice
+@pytest.mark.slow  # imports all that there is
 def test_here_training_can_run(capsys):
     assert doctor.examine() == 0
-    printed = capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert not said and not NOISE.search(printed)
     for name in ('torch', 'mmcv.ops', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose', 'MogaNet'):
         assert f'\nok   {name} ' in printed
     assert 'accelerator' in printed
@@ -83,10 +85,9 @@ def test_a_version_guard_is_shown(shadow):
 @pytest.fixture
 def sound(monkeypatch):
     """An environment in which everything can be imported, with this as what is installed."""
-    rows = {name: dict(name=name, version='1') for name in doctor.PACKAGES}
+    rows = {name: dict(name=name, version='1') for name in (*doctor.PACKAGES, doctor.USE)}
     rows['mmcv.ops']['operators'] = 'compiled'
     monkeypatch.setattr(doctor, 'probe', lambda names: rows)
-    monkeypatch.setattr(doctor, '_use', lambda: doctor.Finding('MogaNet', 'ran'))
     monkeypatch.setattr(fixes, 'missing_of_train', list)
     return rows
 
@@ -179,6 +180,15 @@ def test_all_that_is_missing_is_one_command_before_the_rest(monkeypatch, sound):
     commands = doctor.repairs(doctor.findings())
     assert commands[0] == ('install', 'onedl-mmcv==2.3.6', 'torch>=2.6')
     assert commands[-1] == fixes.HEADLESS  # nothing may put another OpenCV over it
+
+
+def test_a_backbone_that_does_not_run_is_a_fault(sound):
+    sound[doctor.USE]['error'] = 'RuntimeError: Numpy is not available'
+    (fault,) = [f for f in doctor.findings() if f.fatal]
+    assert (fault.what, fault.seen) == ('MogaNet', 'RuntimeError: Numpy is not available')
+    assert 'numpy<2' in fault.fix
+    sound['mmcv.ops']['error'] = 'mmcv has none'  # the cause, of which this is an effect
+    assert 'MogaNet' not in [f.what for f in doctor.findings()]
 
 
 def test_fix_runs_the_commands_and_looks_again(monkeypatch, sound, capsys):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from cheap import make_plain
 from conftest import ROOT
 from fresh import Fresh
 from narrow import NARROW, narrow_model
+from registered_names import NAMES_AFTER, TOOLBOXES, assert_names_are_known
 
 from moganet_dense.config.mini_config import apply_mini
 from moganet_dense.config.reading import read_config
@@ -99,6 +101,13 @@ def fresh() -> Iterator[Fresh]:
         yield found
 
 
+@pytest.mark.slow
+def test_names_are_known_where_the_toolboxes_are_imported_first(fresh, tmp_path):
+    file = tmp_path / 'script.py'
+    file.write_text(NAMES_AFTER.format(TOOLBOXES, 'import moganet_dense'))
+    assert_names_are_known(fresh.run(file, [], tmp_path / 'printed').output)
+
+
 def run_here(monkeypatch, scope: str, *arguments) -> None:
     """In this process, which has imported the toolbox already."""
     monkeypatch.setattr(sys, 'argv', [str(script(scope)), *map(str, arguments)])
@@ -112,7 +121,9 @@ def last(work_dir: Path) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize('scope', CONFIGS)
 def test_a_toolbox_trains_stops_resumes_and_records(scope, workspace, monkeypatch, fresh):
-    config = write_config(scope, workspace)
+    with monkeypatch.context() as patch:
+        make_plain(patch)
+        config = write_config(scope, workspace)
     stopped = config.with_stem('stopped')
     hooks = "custom_hooks = [dict(type='StopAt', iteration=4)]"
     stopped.write_text(f'{config.read_text()}\n{hooks}\n')
@@ -124,7 +135,9 @@ def test_a_toolbox_trains_stops_resumes_and_records(scope, workspace, monkeypatc
     assert 'stopped by SIGTERM after iteration 4; saved' in done.output
     assert 'Traceback' not in done.output
     assert last(parts)['meta']['iter'] == 4
-    run_here(monkeypatch, scope, config, '--work-dir', parts, '--resume')
+    with monkeypatch.context() as patch:
+        make_plain(patch)
+        run_here(patch, scope, config, '--work-dir', parts, '--resume')
     run_here(monkeypatch, scope, config, '--work-dir', whole)
 
     expected, found = last(whole), last(parts)  # read without running code

@@ -40,16 +40,27 @@ def step(net, size: int) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
-@pytest.mark.slow  # 13 graphs
-def test_a_stage_compiles_once_and_once_more_for_any_size():
-    """fullgraph is on: a graph break would be an error, and the stage not compiled."""
-    net = MogaNet(ARCH, drop_path_rate=0.2).train()
+def counted(net) -> CompileCounterWithBackend:
+    """Compiles the blocks; counts the graphs. fullgraph is on: a graph break would be an error,
+    and the stage not compiled."""
     counter = CompileCounterWithBackend('eager')
     assert compile_blocks(net, counter)
     counter.frame_count = 0  # of the small function that was tried
     step(net, 64)
     step(net, 64)
-    assert counter.frame_count == 4, 'one for each stage, not for each of the 6 blocks'
+    assert counter.frame_count == 4, 'one for each stage, not for each of the blocks'
+    return counter
+
+
+@pytest.mark.slow
+def test_a_stage_compiles_once():
+    counted(MogaNet(dict(ARCH, depths=[2, 1, 1, 1]), drop_path_rate=0.2).train())
+
+
+@pytest.mark.long  # 13 graphs, 9 of them for any size: 11 s
+def test_a_stage_compiles_once_more_for_any_size():
+    net = MogaNet(ARCH, drop_path_rate=0.2).train()
+    counter = counted(net)
     for size in (96, 128, 160):
         step(net, size)
     once_more = counter.frame_count

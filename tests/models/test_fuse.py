@@ -26,7 +26,7 @@ def worst(found, wanted) -> float:
         return max((a - b).abs().max() / b.abs().max() for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize('arch', ['xt', 't', pytest.param('s', marks=pytest.mark.slow), TINY])
+@pytest.mark.parametrize('arch', ['xt', 't', pytest.param('s', marks=pytest.mark.long), TINY])
 @pytest.mark.parametrize('gate', ['single', 'double'])
 def test_the_same_maps_in_float64_and_float32(arch, gate):
     # golden.fill draws the statistics of the norms too

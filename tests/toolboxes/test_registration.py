@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
+from registered_names import NAMES_AFTER, TOOLBOXES, assert_names_are_known
 from test_classification import PARAMETERS, by_hand, official, tensors_of
 
 import moganet_dense
@@ -172,32 +173,13 @@ def test_registering_changes_how_paths_and_urls_are_read_and_building_a_model_no
     assert done.stdout.split() == ['True', "''", "'http://'", "'https://'", "'moganet://'"]
 
 
-ORDERS = ['moganet_dense first', 'toolboxes first']
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('order', ORDERS)
-def test_names_are_known_in_either_order_of_imports(order):
-    imports = [
-        'import mmdet.apis, mmseg.apis, mmpose.apis, mmpretrain',
-        'import sys, moganet_dense',
-    ]
-    code = '\n'.join(reversed(imports) if order == ORDERS[0] else imports) + (
-        '\nmoganet_dense.register()\nfrom itertools import islice\n'
-        'from mmengine.infer import BaseInferencer as B\n'
-        'for scope in ("mmdet", "mmseg", "mmpose"):\n'
-        '    models = B._get_models_from_metafile(B._get_repo_or_mim_dir(scope))\n'
-        '    names = [m["Name"] for m in models]\n'
-        '    ours = [n for n in names if "moganet" in n]\n'
-        '    print(scope, len(names) > len(ours) == len(set(ours)), *ours[:1])\n'
-        'print(len(mmpretrain.list_models("moganet")) == 30)\n'
-    )
+@pytest.mark.long  # toolboxes first: in engine/test_toolbox_scripts.py
+def test_names_are_known_where_this_package_is_imported_first():
     done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    shown = [line for line in done.stdout.splitlines() if line.startswith(('mm', 'True', 'False'))]
-    first = {scope: next(entries(scope))['Name'] for scope in ('mmdet', 'mmseg', 'mmpose')}
-    assert shown == [f'{scope} True {name}' for scope, name in first.items()] + ['True']
+        [sys.executable, '-c', NAMES_AFTER.format('import moganet_dense', TOOLBOXES)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert_names_are_known(done.stdout)
 
 
 def test_entries_name_configs_that_exist():

@@ -7,7 +7,8 @@ import torch.nn as nn
 from mmengine.runner import CheckpointLoader
 
 from moganet_dense.cli import main
-from moganet_dense.export import parity
+from moganet_dense.export import _trials, parity
+from moganet_dense.export.detectors import DetectionGraph
 from moganet_dense.utils.errors import UserError
 from moganet_dense.weights import mmengine_loader
 from moganet_dense.weights.conversion import WeightsError
@@ -102,3 +103,23 @@ def test_a_comparison_of_no_box_does_not_pass(monkeypatch):
     graph = SimpleNamespace(threshold=0.05, choice=SimpleNamespace(most=100))
     with pytest.raises(UserError, match='finds no box to compare'):
         parity._of_boxes(found, graph, None, torch.zeros(1, 3, 32, 32), torch.tensor([[32, 32]]))
+
+
+@pytest.mark.parametrize(('limit', 'contrast'), [(2.0, 1.0), (0.7, 0.5)])
+def test_a_detector_that_returns_nan_for_noise_is_compared_by_less_contrast(limit, contrast):
+    found = _trials(_Overflowing(limit), (64, 32))
+    assert [images.shape for images, _ in found] == [(2, 3, 64, 32), (1, 3, 64, 32)]
+    assert found[0][0].std() == pytest.approx(contrast, rel=0.02)
+    with pytest.raises(UserError, match='not finite, or none, for images of noise'):
+        _trials(_Overflowing(0.1), (64, 32))
+
+
+class _Overflowing(DetectionGraph):
+    """NaN for images whose standard deviation is above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.conv, self.limit = torch.nn.Conv2d(3, 1, 1), limit
+
+    def all_scores(self, images, sizes):
+        return torch.full((len(images), 5), NAN if images.std() > self.limit else 0.5)

@@ -117,6 +117,7 @@ def _reading(
         with one_line(f'{tree.root}: malformed annotations of {reader.NAME}'):
             data = reader.read(tree, files, **options)
             data.require_names()
+            data.merge_samples()
         for image in tree.images():
             if image not in data.seen and not read_label_maps.is_label_map(tree, image):
                 data.left_out.add('images without annotations of this format', image)
@@ -142,7 +143,8 @@ def choose(found: list[Found], task: str | None) -> tuple[DataSet, str]:
         tasks = data.tasks()
         if tasks and (task is None or task in tasks):
             return data, task or data.usual_task()
-        lines = ''.join(f'\n  {line}' for line in data.left_out.lines())
+        reasons = data.left_out.lines() or [f'{len(data.samples)} images, none with an annotation']
+        lines = ''.join(f'\n  {line}' for line in reasons)
         tried.append(f'{one.name}: {", ".join(tasks) or "nothing that can be used"}{lines}')
     wanted = f'--task {task}' if task else f'one of {", ".join(TASKS)}'
     raise UserError(f'expected annotations for {wanted}, found {"; ".join(tried)}')

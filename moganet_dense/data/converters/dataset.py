@@ -55,6 +55,11 @@ class Instance:
     area: float | None = None
     stuff: bool = False
 
+    @property
+    def shape(self) -> tuple:
+        """What tells instances of an image apart: class, box, outlines and keypoints."""
+        return self.label, self.box, self.polygons, self.keypoints
+
 
 @dataclass
 class Sample:
@@ -160,6 +165,23 @@ class DataSet:
             if len(self.classes) > MOST_CLASSES:
                 self.require_names()
         return name
+
+    def merge_samples(self) -> None:
+        """Merges the samples of one image, which several files or tasks may annotate; of equal
+        instances one is kept."""
+        first: dict[Path, Sample] = {}
+        for sample in self.samples:
+            kept = first.setdefault(sample.file, sample)
+            if kept is sample:
+                continue
+            known = [one.shape for one in kept.instances]
+            new = [one for one in sample.instances if one.shape not in known]
+            self.changed.add('images annotated in several places, merged', sample.file)
+            if equal := len(sample.instances) - len(new):
+                self.left_out.add('repeated annotations of an image', sample.file, equal)
+            kept.instances += new
+            kept.split = kept.split or sample.split
+        self.samples = list(first.values())
 
     def use_layout(self, label: str | None) -> None:
         """Takes the keypoints of a class, if it has its own."""

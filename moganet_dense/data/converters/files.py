@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from PIL import Image
@@ -19,6 +21,10 @@ from ..tiff import tiff_size
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112
+UNREAD_IMAGES = {
+    '.gif', '.heic', '.heif', '.jp2', '.jxl', '.jfif', '.dng', '.exr', '.dcm', '.svg',
+}  # fmt: skip
+"""Suffixes of images that the toolboxes do not read."""
 LARGEST_YAML = 1_000_000
 """Characters; PyYAML takes about 10 s for them; 10 000 classes are 200 000."""
 _SPLIT_WORDS = {
@@ -73,19 +79,20 @@ class Tree:
         The stated path is tried first. Then the image below the root that shares the most trailing
         path components with it is taken; of several, the one in a folder of the same split, then
         the one nearest to the annotation file. Case is ignored, and a space equals an underscore,
-        as tools rename uploads. None if two are equally near, or there is none.
+        as tools rename uploads; so do an umlaut and its letter with two dots, as macOS writes it,
+        and ``%20`` and a space. None if two are equally near, or there is none.
 
         Args:
             stated: path or URL, with slashes of either kind.
             beside: the annotation file.
             without: an image that it is not.
         """
-        stated = unquote(stated.split('?d=')[-1])
+        stated = path_of(stated)
         parts = [p for p in PureWindowsPath(stated).parts if p not in ('.', '..', '\\', '/')]
         if not parts:
             return None
-        for base in (beside.parent, self.root):
-            direct = base.joinpath(*PureWindowsPath(stated).parts)
+        for base, text in product((beside.parent, self.root), (stated, unquote(stated))):
+            direct = base.joinpath(*PureWindowsPath(text).parts)
             if direct.suffix.lower() in IMAGE_SUFFIXES and is_file(direct) and direct != without:
                 return direct if '..' not in direct.parts else direct.resolve()
         candidates = [file for file in self.listed_as(parts[-1]) if file != without]
@@ -104,12 +111,12 @@ class Tree:
         def shared(file: Path) -> tuple[bool, int, bool, int]:
             named = 0
             for ours, theirs in zip(reversed(file.parts[:-1]), reversed(parts[:-1]), strict=False):
-                if ours.lower() != theirs.lower():
+                if _key(ours) != _key(theirs):
                     break
                 named += 1
             of_split = split is not None and split_named(file, self.root) == split
             near = len(os.path.commonpath([file.parent, beside.parent]))
-            same = parts[-1].lower() in (file.name.lower(), file.stem.lower())
+            same = _composed(parts[-1]) in (_composed(file.name), _composed(file.stem))
             return same, named, of_split, near
 
         ranked = sorted(candidates, key=shared, reverse=True)
@@ -119,8 +126,18 @@ class Tree:
         return ranked[0] if ranked else None
 
 
+def path_of(stated: str) -> str:
+    """The path in a URL, without the signature that follows it; other paths unchanged."""
+    stated = stated.split('?d=')[-1]  # Label Studio's /data/local-files/?d=PATH
+    return stated.partition('?')[0] if '://' in stated else stated
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize('NFC', name).lower()
+
+
 def _key(name: str) -> str:
-    return name.lower().replace(' ', '_')
+    return _composed(unquote(name)).replace(' ', '_')
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -217,6 +234,19 @@ def read_json(file: Path) -> Any:
         raise UserError(f'{file}: expected JSON, found: {error}') from None
 
 
+_ENCODING = re.compile(rb'^<\?xml[^>]*?(\sencoding=["\']([\w.-]+)["\'])')
+
+
+def _as_utf8(content: bytes) -> bytes:
+    """XML in an encoding of several bytes a letter, such as GBK, which the parser cannot read."""
+    found = _ENCODING.match(content)
+    name = found[2].decode().lower() if found else 'utf-8'
+    if found is None or name.startswith(('utf', 'iso-8859', 'us-ascii', 'windows-125')):
+        return content
+    text = content.decode(name)
+    return (text[: found.start(1)] + text[found.end(1) :]).encode()
+
+
 def read_xml(file: Path) -> Any:
     """The root element of an XML file; entities are rejected, as they can exhaust the memory.
 
@@ -227,7 +257,7 @@ def read_xml(file: Path) -> Any:
 
     content = _read_bytes(file)
     try:
-        return ElementTree.fromstring(content, forbid_dtd=False)
+        return ElementTree.fromstring(_as_utf8(content), forbid_dtd=False)
     except DefusedXmlException as error:
         raise UserError(
             f'{file}: expected XML without entities, found {type(error).__name__}'
@@ -246,7 +276,9 @@ def read_yaml(file: Path) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """PyYAML's, without aliases."""
+        """PyYAML's, without aliases; names such as ``no``, ``1.10`` and ``12:30`` are texts."""
+
+        yaml_implicit_resolvers: ClassVar[dict] = {}
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             """The next node.
@@ -257,6 +289,11 @@ def read_yaml(file: Path) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise ValueError('an alias (*name)')
             return super().compose_node(parent, index)
+
+    tag = 'tag:yaml.org,2002:'
+    Loader.add_implicit_resolver(f'{tag}null', re.compile(r'^(~|null)?$', re.I), ['~', *'nN', ''])
+    whole = re.compile(r'^-?(0|[1-9]\d*)$')
+    Loader.add_implicit_resolver(f'{tag}int', whole, list('-0123456789'))
 
     text = read_text(file)
     if len(text) > LARGEST_YAML:

@@ -5,11 +5,75 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...utils.errors import UserError
+from ..sources import IMAGE_SUFFIXES
 from . import geometry
 from .dataset import Box, DataSet, Instance, Sample
-from .files import Tree, image_size
+from .files import UNREAD_IMAGES, Tree, image_size, path_of
 
 MISSING = 'annotations of missing images'
+_SCORE = 0.5
+"""Score of a keypoint from which it counts as visible, if scores are in place of visibilities."""
+
+
+def find_image(data: DataSet, tree: Tree, stated: str, file: Path) -> Path | None:
+    """The image that an annotation names; else the only one of its name with another ending.
+
+    Args:
+        data: counts the other endings.
+        tree: the data set's files.
+        stated: path or URL.
+        file: the annotation file.
+    """
+    found = tree.find_image(stated, file)
+    name = path_of(stated).replace('\\', '/').rpartition('/')[2]
+    if found or not name or name in tree.ambiguous:
+        return found
+    known = Path(name).suffix.lower() in IMAGE_SUFFIXES | UNREAD_IMAGES
+    found = tree.same_stem(Path(name).stem if known else name, file)
+    if found:
+        data.changed.add('images found with another file ending', f'{name}: {found}')
+    return found
+
+
+def image_beside(data: DataSet, tree: Tree, stated: str, file: Path) -> Path | None:
+    """The image of an annotation file that belongs to one image.
+
+    It is the image that the file names, unless that has another name than the file and there is
+    one of the file's name: files are often renamed or copied without their content.
+
+    Args:
+        data: counts where the name decides.
+        tree: the data set's files.
+        stated: path in the annotation file.
+        file: the annotation file.
+    """
+    named = tree.find_image(stated, file)
+    if named is not None and named.stem.lower() == file.stem.lower():
+        return named
+    own = tree.same_stem(file.stem, file)
+    if named is not None and own is not None:
+        what = 'annotation files that name another image: the one of their own name is used'
+        data.changed.add(what, f'{file}: {stated}')
+    return own or named
+
+
+def visibilities(data: DataSet, values: list[float], where: object) -> list[float]:
+    """x, y, visibility of keypoints, the visibilities as 0, 1 or 2.
+
+    Args:
+        data: counts the instances with others, such as scores.
+        values: x, y, visibility of each.
+        where: for the count.
+    """
+    seen = values[2::3]
+    if all(one in (0, 1, 2) for one in seen):
+        return values
+    scores = any(one != int(one) for one in seen)
+    rule = f'from {_SCORE} on labelled' if scores else 'clipped'
+    data.changed.add(f'instances with visibilities that are not 0, 1 or 2: {rule}', where)
+    for i, one in enumerate(seen):
+        values[3 * i + 2] = 2.0 * (one >= _SCORE) if scores else float(min(2, max(0, one)))
+    return values
 
 
 def open_sample(
@@ -131,7 +195,10 @@ def _short(box: Box) -> str:
 def list_missing(data: DataSet, tree: Tree, stated: str, source: Path, count: int) -> None:
     """Counts the annotations of an image that is missing, or that several images may be."""
     what = 'images that are listed but missing'
-    if stated.replace('\\', '/').rpartition('/')[2] in tree.ambiguous:
+    ending = Path(stated).suffix.lower()
+    if ending in UNREAD_IMAGES:
+        what = f'images ending in {ending}, which are not read: convert them to PNG'
+    elif stated.replace('\\', '/').rpartition('/')[2] in tree.ambiguous:
         what = 'images whose name several folders have, and their path does not show which'
     data.left_out.add(what, f'{stated} of {source}')
     if count:

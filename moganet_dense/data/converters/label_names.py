@@ -22,6 +22,8 @@ _SURROUNDINGS = re.compile(
     r'forest|terrain|soil|sand|field|land|snow|water|sea|river|rock|mountain)\b', re.I
 )  # fmt: skip
 """Names of what surrounds objects: with one of them each pixel has a class."""
+_LISTED = 8
+"""Numbers or colours of no class that are counted one by one."""
 _BORDER = (224, 224, 192)
 """Colour that Pascal VOC draws around objects."""
 
@@ -232,8 +234,15 @@ def _by_numbers(
 
 
 def _count_rest(data: DataSet, found: Counter, own: dict[Any, int]) -> None:
-    for value, pixels in found.items():
-        if value not in own and value not in (VOID, _BORDER):
-            own[value] = VOID
-            what = f'pixels of {value}, which is not a class, set to {VOID} (ignored)'
-            data.changed.add(what, 'all label maps', pixels)
+    rest = {v: n for v, n in found.items() if v not in own and v not in (VOID, _BORDER)}
+    own.update(dict.fromkeys(rest, VOID))
+    if len(rest) > _LISTED:
+        what = f'pixels of {len(rest)} numbers or colours that are not classes'
+        rest_of = {f'{what}, set to {VOID} (ignored)': sum(rest.values())}
+    else:
+        rest_of = {
+            f'pixels of {value}, which is not a class, set to {VOID} (ignored)': pixels
+            for value, pixels in rest.items()
+        }
+    for what, pixels in rest_of.items():
+        data.changed.add(what, 'all label maps', pixels)

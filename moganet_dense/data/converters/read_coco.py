@@ -17,7 +17,7 @@ from ..annotations import decode_runs, is_number
 from . import geometry
 from .dataset import DataSet, Instance, Layout, Sample
 from .files import Tree, read_json, split_named
-from .instances import add, list_missing, open_sample
+from .instances import add, find_image, list_missing, open_sample, visibilities
 
 NAME = 'COCO'
 _PARTS = ('images', 'annotations', 'categories')
@@ -67,7 +67,7 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
         split = split_named(file, tree.root)
         listed = set()
         for image in content['images']:
-            key = str(image.get('id'))
+            key = id_of(image.get('id'))
             listed.add(key)
             own = rows.get(key, [])
             sample = _sample(data, tree, image, file, len(own))
@@ -126,9 +126,10 @@ def _take_layouts(data: DataSet, contents: list[tuple[Path, dict]]) -> None:
         for category in content['categories']:
             label = str(category.get('name', '')).strip()
             names = category.get('keypoints')
+            names = names.split(',') if isinstance(names, str) else names
             if isinstance(names, list) and names and label not in data.layouts:
                 links = list(_links(data, category.get('skeleton'), len(names)))
-                data.layouts[label] = Layout([str(name) for name in names], links)
+                data.layouts[label] = Layout([str(name).strip() for name in names], links)
 
 
 def _links(data: DataSet, links: Any, count: int) -> Iterator[tuple[int, int]]:
@@ -147,31 +148,39 @@ def class_names(
 ) -> dict[str, str]:
     """Names by category id, of the annotations ``rows``. Ids are compared as text: some exports
     write them so."""
-    used = Counter(str(row.get('category_id')) for row in rows)
+    used = Counter(id_of(row.get('category_id')) for row in rows)
     parents = {str(c.get('supercategory', '')).strip() for c in categories}
     stated = Counter(str(c.get('name', '')).strip() for c in categories)
     names: dict[str, str] = {}
     for category in categories:
-        key, name = str(category.get('id')), str(category.get('name', '')).strip()
+        key, name = id_of(category.get('id')), str(category.get('name', '')).strip()
         root = category.get('supercategory') in ('none', None, '')
         if not used[key] and ((root and name in parents) or stated[name] > 1):
             data.changed.add('root categories without an annotation, skipped', f'{name!r}, {file}')
             continue
-        names[key] = data.class_of(name or f'class_{key}')
+        name = name or f'class_{key}'
+        if name in names.values():
+            data.changed.add('categories of one name, merged', f'{name!r}, {file}')
+        names[key] = data.class_of(name)
     return names
+
+
+def id_of(value: Any) -> str:
+    """An id as text; 1, 1.0 and "1" are the same."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def by_image(rows: Iterable[dict]) -> dict[str, list[dict]]:
     """Annotations by the id of their image, as text."""
     found: dict[str, list[dict]] = {}
     for row in rows:
-        found.setdefault(str(row.get('image_id')), []).append(row)
+        found.setdefault(id_of(row.get('image_id')), []).append(row)
     return found
 
 
 def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sample | None:
     stated = str(image.get('file_name') or image.get('coco_url') or '')
-    found = tree.find_image(stated, file)
+    found = find_image(data, tree, stated, file)
     if found is None:
         list_missing(data, tree, stated, file, rows)
         return None
@@ -180,7 +189,7 @@ def _sample(data: DataSet, tree: Tree, image: dict, file: Path, rows: int) -> Sa
 
 def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], file: Path) -> None:
     where = f'id {row.get("id")!r} of {file}'
-    label = names.get(str(row.get('category_id')))
+    label = names.get(id_of(row.get('category_id')))
     if label is None:
         data.left_out.add('annotations whose category_id is not in the file', where)
         return
@@ -189,10 +198,7 @@ def _add_row(data: DataSet, sample: Sample, row: dict, names: dict[str, str], fi
         return
     one = Instance(label, crowd=bool(row.get('iscrowd')))
     if isinstance(row.get('bbox'), list) and len(row['bbox']) == 4:
-        if not all(is_number(n) for n in row['bbox']):
-            data.left_out.add('annotations with numbers that are not finite', where)
-            return
-        one.box = tuple(map(float, row['bbox']))  # type: ignore[assignment]
+        one.box = tuple(_numbers(data, row['bbox'], where))  # type: ignore[assignment]
     _take_mask(data, one, row, sample, where)
     _turn(data, one, row, where)
     _take_keypoints(data, one, row, where)
@@ -216,13 +222,34 @@ def _take_mask(data: DataSet, one: Instance, row: dict, sample: Sample, where: s
         if one.crowd and one.box and geometry.box_of_mask(geometry.mask_of(one.runs)):
             data.changed.add('masks with iscrowd=1: kept as regions to ignore', where)
     elif isinstance(found, list) and found:
-        outlines = [found] if all(is_number(n) for n in found) else found
-        one.polygons = [list(_numbers(outline)) for outline in outlines]
+        flat = not any(isinstance(part, list) for part in found)
+        outlines = [found] if flat or _are_points(found) else found
+        one.polygons = [list(_numbers(data, outline, where)) for outline in outlines]
 
 
-def _numbers(values: Any) -> Iterator[float]:
+def _are_points(values: list) -> bool:
+    return all(isinstance(part, list) and len(part) == 2 for part in values) and not any(
+        isinstance(number, list) for part in values for number in part
+    )
+
+
+def _numbers(data: DataSet, values: Any, where: str) -> Iterator[float]:
+    """Numbers of a list, or of a list of points; texts of numbers are counted."""
     for value in values if isinstance(values, list) else ():
-        yield float(value) if is_number(value) else float('nan')
+        if isinstance(value, list):
+            yield from _numbers(data, value, where)
+        elif isinstance(value, str) and (number := _of_text(value)) is not None:
+            data.changed.add('numbers written as text, read as numbers', where)
+            yield number
+        else:
+            yield float(value) if is_number(value) else float('nan')
+
+
+def _of_text(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _turn(data: DataSet, one: Instance, row: dict, where: str) -> None:
@@ -240,8 +267,8 @@ def _turn(data: DataSet, one: Instance, row: dict, where: str) -> None:
 
 
 def _take_keypoints(data: DataSet, one: Instance, row: dict, where: str) -> None:
-    values = row.get('keypoints')
-    if not isinstance(values, list) or not values:
+    values = list(_numbers(data, row.get('keypoints'), where))
+    if not values:
         return
     unnamed = [f'keypoint_{i}' for i in range(len(values) // 3)]
     count = len(data.layouts.setdefault(one.label, Layout(unnamed)).names)
@@ -249,6 +276,4 @@ def _take_keypoints(data: DataSet, one: Instance, row: dict, where: str) -> None
         what = f'annotations whose keypoints are not {count} times x, y, visibility'
         data.left_out.add(what, where)
         return
-    one.keypoints = [float(value) for value in values]
-    for i in range(2, len(values), 3):
-        one.keypoints[i] = float(min(2, max(0, int(values[i]))))
+    one.keypoints = visibilities(data, values, where)

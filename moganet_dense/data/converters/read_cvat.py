@@ -15,7 +15,7 @@ import numpy as np
 from . import geometry
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_xml, split_named
-from .instances import add, list_missing, open_sample
+from .instances import add, find_image, list_missing, open_sample
 
 NAME = 'CVAT XML'
 
@@ -47,7 +47,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         _take_labels(data, root)
         for image in root.iter('image'):
             _add_image(data, tree, file, image)
-        _add_tracks(data, tree, file, root.findall('track'))
+        _add_tracks(data, tree, file, root)
     return data
 
 
@@ -68,7 +68,7 @@ def _take_labels(data: DataSet, root: Element) -> None:
 
 def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
     stated = image.get('name') or ''
-    found = tree.find_image(stated, file)
+    found = find_image(data, tree, stated, file)
     if found is None:
         list_missing(data, tree, stated, file, len(image))
         return
@@ -82,15 +82,38 @@ def _add_image(data: DataSet, tree: Tree, file: Path, image: Element) -> None:
         add_shape(_Place(data, sample, f'{file}, image {stated}, shape {i}'), shape)
 
 
-def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) -> None:
-    """Frames of a video that exist as images, by their number (frame_000012.PNG)."""
+def _frames(tree: Tree, file: Path) -> dict[int, list[Path]]:
+    """Images by their number (frame_000012.PNG): those beside or below an XML file, else all."""
+    found: dict[int, list[Path]] = {}
+    below = [image for image in tree.images() if image.is_relative_to(file.parent)]
+    for image in below or tree.images():
+        if digits := re.findall(r'\d+', image.stem):
+            found.setdefault(int(digits[-1]), []).append(image)
+    return found
+
+
+def _is_numbered(frames: dict[int, list[Path]]) -> bool:
+    """Whether the numbers of all images are their places in the order of their names."""
+    names = sorted((str(path), number) for number, paths in frames.items() for path in paths)
+    first = min(frames, default=0)
+    return [number for _, number in names] == list(range(first, first + len(names)))
+
+
+def _add_tracks(data: DataSet, tree: Tree, file: Path, root: Element) -> None:
+    """Frames of a video that exist as images."""
+    tracks = root.findall('track')
     if not tracks:
         return
-    by_number = {
-        int(digits[-1]): image
-        for image in tree.images()
-        if (digits := re.findall(r'\d+', image.stem))
-    }
+    frames = _frames(tree, file)
+    if root.findtext('meta//mode') == 'annotation' and (0 not in frames or not _is_numbered(
+        frames
+    )):  # fmt: skip
+        what = (
+            'tracks over images whose names are not the numbers of the frames from 0 on: export '
+            'the task as "CVAT for images 1.1"'
+        )
+        data.left_out.add(what, file, len(tracks))
+        return
     samples: dict[int, Sample | None] = {}
     for track in tracks:
         _count_attributes(data, track.findall('attribute'), f'{file}, a track')
@@ -98,11 +121,14 @@ def _add_tracks(data: DataSet, tree: Tree, file: Path, tracks: list[Element]) ->
             frame = int(shape.get('frame') or -1)
             if shape.get('outside') == '1':
                 continue
-            if frame not in by_number:
-                list_missing(data, tree, f'frame {frame}', file, 1)
+            found = frames.get(frame, [])
+            if len(found) != 1:
+                why = ' (several images have its number)' if found else ''
+                why = why or ' (export the task with its images, or save the frames of the video)'
+                list_missing(data, tree, f'frame {frame}{why}', file, 1)
                 continue
             if frame not in samples:
-                samples[frame] = open_sample(data, tree, by_number[frame])
+                samples[frame] = open_sample(data, tree, found[0])
             if sample := samples[frame]:
                 shape.set('label', shape.get('label') or track.get('label') or '')
                 add_shape(_Place(data, sample, f'{file}, frame {frame}'), shape)

@@ -31,11 +31,12 @@ VOID = 255
 
 _FOLDERS = re.compile(
     r'^(.*annot|labels?|masks?|annotations?|gt|gtfine|gtcoarse|ground_?truths?|seg_?maps?|'
-    r'label_?maps?|segmentation|segmentationclass(png)?|labeledapproved.*|.*_labels|.*_masks?)$',
+    r'label_?maps?|segmentation|gt_image.*|segmentationclass(png)?|labeledapproved.*|.*_labels|.*_masks?)$',
     re.IGNORECASE,
 )
 _LABEL_ENDING = re.compile(
-    r'[_.-](gtfine_labeltrainids|gtfine_labelids|gtcoarse_labeltrainids|gtcoarse_labelids|masks?|'
+    r'[_.-](gtfine_labeltrainids|gtfine_labelids|gtcoarse_labeltrainids|gtcoarse_labelids|'
+    r'masks?[_-]?\d*|'
     r'labels?|labelids|labeltrainids|gt|seg|l|annotation|segmentation|png_mask)$',
     re.IGNORECASE,
 )
@@ -46,16 +47,18 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 MOST_COLOURS = 256
+FEW = 5
+"""Numbers or colours up to which thin ones may be classes, such as poles or cracks."""
 
 
 def find(tree: Tree) -> list[tuple[Path, Path]]:
     """Pairs of an image and its label map."""
-    chosen, alone = _pairs(tree)
+    chosen, alone, _ = _pairs(tree)
     return sorted(chosen.items()) if 3 * len(chosen) >= len(alone) else []
 
 
-def _pairs(tree: Tree) -> tuple[dict[Path, Path], list[Path]]:
-    """Label maps by their images, and those without an image."""
+def _pairs(tree: Tree) -> tuple[dict[Path, Path], list[Path], list[Path]]:
+    """Label maps by their images, those without an image, and further ones of an image."""
     maps, images = [], defaultdict(list)
     for file in tree.images():
         if is_label_map(tree, file):
@@ -64,7 +67,7 @@ def _pairs(tree: Tree) -> tuple[dict[Path, Path], list[Path]]:
         for name in _image_names(file.stem.lower()):
             images[name].append(file)
     chosen: dict[Path, Path] = {}
-    alone = []
+    alone, more = [], []
     for file in maps:
         found = next((images[n] for n in _map_names(file.stem.lower()) if n in images), [])
         image = max(found, key=lambda f: _likeness(f, file), default=None)
@@ -72,7 +75,9 @@ def _pairs(tree: Tree) -> tuple[dict[Path, Path], list[Path]]:
             alone.append(file)
         elif image not in chosen or _rank(file) < _rank(chosen[image]):
             chosen[image] = file
-    return chosen, alone
+        elif _rank(file) == _rank(chosen[image]):
+            more.append(file)
+    return chosen, alone, more
 
 
 def is_label_map(tree: Tree, file: Path) -> bool:
@@ -125,14 +130,20 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
         UserError: label maps are lossy, or have too many colours to be classes.
     """
     data = DataSet(NAME)
-    for labels in _pairs(tree)[1]:
+    _, alone, more = _pairs(tree)
+    for labels in alone:
         data.left_out.add('label maps without an image', labels)
-    found = _add_samples(data, tree, pairs)
+    for labels in more:
+        what = 'further label maps of an image, not used: draw the classes of an image into one'
+        data.left_out.add(what, labels)
+    found, areas = _add_samples(data, tree, pairs)
     table = label_names.read(tree)
     if not table.names and label_names.is_voc(tree):
         table = label_names.voc(found)
     if any(_rank(labels) != 1 for _, labels in pairs):
         table = label_names.CITYSCAPES[_rank(pairs[0][1])]
+    if not table.values:
+        _require_areas(tree, found, areas)
     if void is not None and void not in found:
         raise UserError(f'--void: expected a number of the label maps, found {void}, which no '
                         f'label map has; they have {sorted(map(str, found))[:12]}')  # fmt: skip
@@ -144,24 +155,30 @@ def read(tree: Tree, pairs: list[tuple[Path, Path]], void: int | None = None) ->
     return data
 
 
-def _add_samples(data: DataSet, tree: Tree, pairs: list[tuple[Path, Path]]) -> Counter:
-    """Adds the usable pairs to ``data``; returns the number of pixels of each number or colour.
+def _add_samples(
+    data: DataSet, tree: Tree, pairs: list[tuple[Path, Path]]
+) -> tuple[Counter, Counter]:
+    """Adds the usable pairs to ``data``.
+
+    Returns:
+        the number of pixels of each number or colour, and of those inside areas.
 
     Raises:
-        UserError: label maps are lossy, or have too many colours to be classes.
+        UserError: label maps are lossy.
     """
+    areas: Counter = Counter()
     found: Counter = Counter()
     splits = image_sets(tree, 'Segmentation')
     for image, labels in pairs:
-        if labels.suffix.lower() in ('.jpg', '.jpeg'):
+        if kind := lossy_format(labels):
             raise UserError(
-                f'{labels}: expected lossless label maps, found JPEG, which changes the numbers '
+                f'{labels}: expected lossless label maps, found {kind}, which changes the numbers '
                 'at edges; export the label maps as PNG'
             )
         sample = open_sample(data, tree, image)
         if sample is None:
             continue
-        values = _values(data, labels, sample.size)
+        values = _values(data, labels, sample.size, areas)
         if values is None:
             continue
         found.update(values)
@@ -169,18 +186,57 @@ def _add_samples(data: DataSet, tree: Tree, pairs: list[tuple[Path, Path]]) -> C
         sample.split = (splits.get(image.stem) or split_named(image, tree.root)
                         or split_named(labels, tree.root))  # fmt: skip
         data.samples.append(sample)
-    colours = {value for value in found if isinstance(value, tuple)}
+    return found, areas
+
+
+def lossy_format(file: Path) -> str | None:
+    """JPEG or lossy WebP, by the content of a file; None: another format."""
+    with file.open('rb') as stream:
+        start = stream.read(16)
+    if start.startswith(b'\xff\xd8\xff'):
+        return 'JPEG'
+    return 'lossy WebP' if start[8:] == b'WEBPVP8 ' else None
+
+
+def _require_areas(tree: Tree, found: Counter, areas: Counter) -> None:
+    """Checks that there are not too many colours, and that most numbers or colours fill areas.
+
+    Those that occur along edges alone come from smoothing, or from lossy compression.
+
+    Args:
+        tree: the data set's files.
+        found: pixels by number or colour.
+        areas: pixels inside an area of 2 x 2 or more, likewise.
+
+    Raises:
+        UserError: most of them do not, or there are more than those of classes.
+    """
+    thin = [value for value in found if not areas[value]]
+    if len(found) >= FEW and 2 * len(thin) > len(found):
+        raise UserError(
+            f'{tree.root}: expected label maps of one number or colour per class, found '
+            f'{len(found)}, of which {len(thin)} occur only along edges, as after smoothing, '
+            'resizing or lossy compression; export the label maps as PNG without smoothing, or '
+            'list the colours of the classes in class_dict.csv, with the columns name,r,g,b: '
+            'others are ignored then'
+        )
+    colours = sorted(value for value in found if isinstance(value, tuple))
     if len(colours) > MOST_COLOURS:
         raise UserError(
             f'{tree.root}: expected label maps of up to {MOST_COLOURS} colours, found '
-            f'{len(colours)}, such as {sorted(colours)[:3]}; are edges anti-aliased, or are these '
-            'photographs?'
+            f'{len(colours)}, such as {colours[:3]}; are these photographs?'
         )
-    return found
 
 
-def _values(data: DataSet, file: Path, size: tuple[int, int]) -> dict | None:
-    """Pixels by number or colour; None if the map cannot be used; counted."""
+def _values(data: DataSet, file: Path, size: tuple[int, int], areas: Counter) -> dict | None:
+    """Pixels by number or colour; None if the map cannot be used; counted.
+
+    Args:
+        data: counts what cannot be used.
+        file: the label map.
+        size: of its image.
+        areas: counts the pixels inside areas.
+    """
     try:
         labels = load(file)
     except UserError as error:
@@ -190,13 +246,24 @@ def _values(data: DataSet, file: Path, size: tuple[int, int]) -> dict | None:
         found = f'{file}: {labels.shape[1]} x {labels.shape[0]}, image {size[0]} x {size[1]}'
         data.left_out.add('label maps of another size than their image', found)
         return None
-    if labels.ndim == 2:
-        values, counts = np.unique(labels, return_counts=True)
-        return dict(zip(values.tolist(), counts.tolist(), strict=True))
-    packed = labels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    values, counts = np.unique(packed, return_counts=True)
-    colours = [(v >> 16, v >> 8 & 255, v & 255) for v in values.tolist()]
-    return dict(zip(colours, counts.tolist(), strict=True))
+    areas.update(_counts(labels, inside=True))
+    return _counts(labels)
+
+
+def _counts(labels: np.ndarray, inside: bool = False) -> dict:
+    """Pixels by number or colour; ``inside``: those in blocks of 2 x 2 alone."""
+    coloured = labels.ndim == 3
+    if coloured:
+        labels = labels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    if inside:
+        rows = labels[:-1] == labels[1:]
+        block = rows[:, :-1] & rows[:, 1:] & (labels[:-1, :-1] == labels[:-1, 1:])
+        labels = labels[:-1, :-1][block]
+    values, counts = np.unique(labels, return_counts=True)
+    keys = values.tolist()
+    if coloured:
+        keys = [(v >> 16, v >> 8 & 255, v & 255) for v in keys]
+    return dict(zip(keys, counts.tolist(), strict=True))
 
 
 def load(file: Path) -> np.ndarray:
@@ -215,6 +282,10 @@ def load(file: Path) -> np.ndarray:
         raise UserError(f'{file}: the label map cannot be read ({reason})') from None
     if array.dtype == bool:
         return array.astype(np.uint8)
+    if array.dtype.kind == 'f':
+        if not (array == np.round(array)).all():  # NaN is not equal to itself
+            raise UserError(f'{file}: expected whole numbers in label maps, found fractions')
+        array = array.astype(np.int32)
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array = array[..., : array.shape[2] - 1]
     if array.ndim == 3 and (array == array[..., :1]).all():

@@ -1,19 +1,21 @@
 """Label Studio's JSON and JSON-MIN (https://labelstud.io/guide/export).
 
 Regions are in percent of the image. ``from_name``, ``parentID`` and similar keys link keypoints to
-the rectangle or polygon that they were drawn in. Of several annotations of a task the first that
-was not cancelled is used.
+the rectangle or polygon that they were drawn in. Of several annotations of a task the one marked as
+ground truth is used, or else the first that was not cancelled.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ..sources import IMAGE_SUFFIXES
 from . import geometry
 from .dataset import DataSet, Instance, Sample
-from .files import Tree, read_json, split_named
-from .instances import add, list_missing, open_sample
+from .files import UNREAD_IMAGES, Tree, path_of, read_json, split_named
+from .instances import add, find_image, list_missing, open_sample
 
 NAME = 'Label Studio JSON'
 _LABELS = ('rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', 'keypointlabels',
@@ -21,17 +23,23 @@ _LABELS = ('rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', '
 
 
 def find(tree: Tree) -> list[Path]:
-    """JSON files that are lists of tasks."""
-    return [file for file in tree.ending('.json') if _is_tasks(file)]
+    """JSON files of tasks."""
+    return [file for file in tree.ending('.json') if any(map(_image_of, _tasks(file)))]
 
 
-def _is_tasks(file: Path) -> bool:
+def _tasks(file: Path) -> list[dict]:
+    """The tasks of a file: a list of them, one alone, or an annotation with its task, as Label
+    Studio writes to a storage."""
     with file.open('rb') as stream:
-        if not stream.read(64).lstrip(b'\xef\xbb\xbf \r\n\t').startswith(b'['):
-            return False
+        start = stream.read(4096).lstrip(b'\xef\xbb\xbf \r\n\t')
+    if not start.startswith(b'[') and not re.search(rb'"(data|task|result)"', start):
+        return []
     content = read_json(file)
-    first = content[0] if isinstance(content, list) and content else None
-    return isinstance(first, dict) and _image_of(first) is not None
+    if isinstance(content, dict):
+        if isinstance(content.get('task'), dict) and isinstance(content.get('result'), list):
+            content = {**content['task'], 'annotations': [content]}
+        content = [content] if isinstance(content.get('data'), dict) else []
+    return [task for task in content if isinstance(task, dict)]
 
 
 def _image_of(task: dict) -> str | None:
@@ -42,14 +50,15 @@ def _image_of(task: dict) -> str | None:
         texts = [v for k, v in task.items() if k not in ('created_at', 'updated_at')]
     else:
         return None
-    endings = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
-    return next((t for t in texts if isinstance(t, str) and t.lower().endswith(endings)), None)
+    endings = tuple(IMAGE_SUFFIXES | UNREAD_IMAGES)
+    stated = (text for text in texts if isinstance(text, str))
+    return next((text for text in stated if path_of(text).lower().endswith(endings)), None)
 
 
 def read(tree: Tree, files: list[Path]) -> DataSet:
     """All files of the format."""
     data = DataSet(NAME)
-    tasks = [(file, task) for file in files for task in read_json(file)]
+    tasks = [(file, task) for file in files for task in _tasks(file)]
     found = [(file, task, list(_results(data, file, task))) for file, task in tasks]
     points = [
         _label(region)
@@ -73,13 +82,14 @@ def _results(data: DataSet, file: Path, task: dict) -> Iterator[dict]:
                 yield from (row for row in kept if row.keys() & {'x', 'points', 'rle'})
         return
     where = f'{file}, task {task.get("id")}'
-    kept = [
-        one
-        for one in task.get('annotations', task.get('completions')) or []
-        if not one.get('was_cancelled')
-    ]
+    rows = task.get('annotations', task.get('completions')) or []
+    kept = [one for one in rows if isinstance(one, dict) and not one.get('was_cancelled')]
+    kept.sort(key=lambda one: not one.get('ground_truth'))  # stable: else the first
     if not kept:
-        data.left_out.add('tasks without annotations: kept as images without objects', where)
+        what = 'tasks without annotations: kept as images without objects'
+        if any(one.get('result') for one in task.get('predictions') or []):
+            what = 'tasks with predictions alone, not used: submit them as annotations to use them'
+        data.left_out.add(what, where)
         return
     if len(kept) > 1:
         what = 'annotations of another annotator of the same image'
@@ -92,15 +102,20 @@ def _value(region: dict) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _label(region: dict) -> str | None:
+def _label_key(region: dict) -> str:
     value = _value(region)
-    labels = next((value[key] for key in _LABELS if value.get(key)), None)
+    return next((key for key in _LABELS if value.get(key)), '')
+
+
+def _label(region: dict) -> str | None:
+    labels = _value(region).get(_label_key(region))
     return str(labels[0]).strip() if isinstance(labels, list) and labels else None
 
 
 def _add_task(data: DataSet, tree: Tree, file: Path, task: dict, regions: list[dict]) -> None:
     stated = _image_of(task) or ''
-    image = tree.find_image(stated, file) or _without_prefix(tree, stated, file)
+    image = (tree.find_image(stated, file) or _without_prefix(tree, stated, file)
+             or find_image(data, tree, stated, file))  # fmt: skip
     if image is None:
         list_missing(data, tree, stated or f'task {task.get("id")}', file, len(regions))
         return
@@ -113,8 +128,13 @@ def _add_task(data: DataSet, tree: Tree, file: Path, task: dict, regions: list[d
     data.samples.append(sample)
     by_id: dict[str, Instance] = {}
     points = []
+    labelled = {region.get('id') for region in regions if _label(region)}
     for i, region in enumerate(regions, 1):
         where = f'{file}, {Path(stated).name}, region {i}'
+        if _label(region) is None and region.get('id') in labelled:
+            continue  # the shape alone, which the region with its label has, too
+        if more := len(_value(region).get(_label_key(region), ())[1:]):
+            data.left_out.add('further labels of a region', where, more)
         if 'keypointlabels' in _value(region):
             points.append((where, region))
         elif one := _instance(data, sample, region, where):
@@ -135,10 +155,13 @@ def _without_prefix(tree: Tree, stated: str, file: Path) -> Path | None:
 def _instance(data: DataSet, sample: Sample, region: dict, where: str) -> Instance | None:
     value, label = _value(region), _label(region)
     if label is None:
-        if region.get('type') in ('choices', 'textarea', 'rating', 'relation'):
+        kind = str(region.get('type'))
+        if kind in ('choices', 'textarea', 'rating', 'relation'):
             data.left_out.add('choices about whole images', where)
-        elif region.get('type') not in ('rectangle', 'polygon', 'brush', 'ellipse'):
-            data.left_out.add(f'regions of type {region.get("type")}', where)
+        elif kind.removesuffix('labels') in ('rectangle', 'polygon', 'brush', 'ellipse', 'None'):
+            data.left_out.add('regions without a label', where)
+        else:
+            data.left_out.add(f'regions of type {kind}', where)
         return None
     one, (width, height) = Instance(label), sample.size
     try:

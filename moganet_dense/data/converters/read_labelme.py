@@ -8,6 +8,7 @@ of the whole image. Lines have no area and are skipped.
 import base64
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..annotations import is_number
 from . import geometry
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_json, split_named
-from .instances import add, list_missing, open_sample
+from .instances import add, image_beside, list_missing, open_sample
 
 NAME = 'LabelMe'
 
@@ -40,13 +41,15 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     """All files of the format."""
     data = DataSet(NAME)
     found = [(file, content) for file in files if (content := _content(file))]
+    for file, content in found:
+        content['shapes'] = list(_labelled(data, content['shapes'], file))
     shapes = [shape for _, content in found for shape in content['shapes']]
     areas = [shape for shape in shapes if shape.get('shape_type', 'polygon') != 'point']
     points = [str(s.get('label', '')).strip() for s in shapes if s.get('shape_type') == 'point']
     data.keypoints = sorted(dict.fromkeys(points))
     for file, content in found:
         stated = str(content['imagePath'])
-        image = tree.find_image(stated, file) or tree.same_stem(file.stem, file)
+        image = image_beside(data, tree, stated, file)
         if image is None:
             if content.get('imageData'):
                 stated += ' (its pixels are in the JSON file: export it as an image)'
@@ -59,6 +62,17 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
             _add_shapes(data, sample, content['shapes'], file, bool(areas))
     data.classes.sort()
     return data
+
+
+def _labelled(data: DataSet, shapes: list, file: Path) -> Iterator[dict]:
+    """Shapes with a label; others are counted."""
+    for i, shape in enumerate(shapes):
+        if not isinstance(shape, dict):
+            data.left_out.add('shapes that are no objects', f'{file}, shape {i}')
+        elif not str(shape.get('label') or '').strip():
+            data.left_out.add('shapes without a label', f'{file}, shape {i}')
+        else:
+            yield shape
 
 
 def _add_shapes(data: DataSet, sample: Sample, shapes: list, file: Path, areas: bool) -> None:
@@ -93,6 +107,9 @@ def _add_group(data: DataSet, sample: Sample, members: list[tuple[str, dict]]) -
             continue
         label = str(shape.get('label', '')).strip()
         one = by_label.setdefault(label, Instance(label))
+        if shape.get('difficult') is True and not one.crowd:  # X-AnyLabeling
+            one.crowd = True
+            data.changed.add('objects marked difficult: kept as regions to ignore', where)
         _add_area(data, sample, one, shape, where)
     if points:
         instance = next(iter(by_label.values()), None) or by_label.setdefault(

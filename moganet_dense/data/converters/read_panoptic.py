@@ -15,7 +15,7 @@ from . import geometry
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, image_size, read_json, split_named
 from .instances import add, list_missing, open_sample
-from .read_coco import by_image, class_names, coco_files
+from .read_coco import by_image, class_names, coco_files, id_of
 from .read_label_maps import load
 
 NAME = 'COCO panoptic'
@@ -37,9 +37,9 @@ def read(tree: Tree, files: Iterable[Path]) -> DataSet:
         categories = [row for row in content['categories'] if isinstance(row, dict)]
         segments = [one for row in rows for one in _segments(row)]
         names = class_names(data, categories, segments, file)
-        stuff = {str(row.get('id')) for row in categories if row.get('isthing') == 0}
+        stuff = {id_of(row.get('id')) for row in categories if row.get('isthing') == 0}
         data.has_stuff |= bool(stuff)
-        stated = {str(row.get('id')): row for row in content['images'] if isinstance(row, dict)}
+        stated = {id_of(row.get('id')): row for row in content['images'] if isinstance(row, dict)}
         for key, own in by_image(rows).items():
             image = stated.get(key)
             if image is None:
@@ -112,7 +112,7 @@ def _add_segments(
     unlisted = set(present)
     for segment in segments:
         where = f'segment {segment.get("id")!r} of {labels}'
-        number, key = segment.get('id'), str(segment.get('category_id'))
+        number, key = segment.get('id'), id_of(segment.get('category_id'))
         unlisted.discard(number)
         if key not in names:
             data.left_out.add('segments whose category_id is not in the file', where)

@@ -18,7 +18,7 @@ from ...utils.errors import UserError
 from . import geometry
 from .dataset import DataSet, Instance, Sample
 from .files import Tree, read_text, read_xml, split_named
-from .instances import add, list_missing, open_sample
+from .instances import add, image_beside, list_missing, open_sample
 
 NAME = 'Pascal VOC'
 
@@ -51,7 +51,7 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     splits = image_sets(tree)
     for file, root in roots:
         stated = _text(root, 'filename') or file.with_suffix('.jpg').name
-        image = tree.find_image(stated, file) or tree.same_stem(file.stem, file)
+        image = image_beside(data, tree, stated, file)
         objects = root.findall('object')
         if image is None:
             list_missing(data, tree, stated, file, len(objects))
@@ -114,6 +114,8 @@ def _add_object(data: DataSet, sample: Sample, node: Element, origin: float, whe
     if not name:
         data.left_out.add('objects without a name', where)
         return
+    if more := len(node.findall('name')) - 1:
+        data.left_out.add('further names of an object', where, more)
     if parts := len(node.findall('part')):
         data.left_out.add('parts of objects', where, parts)
     crowd = _text(node, 'difficult') not in ('', '0')
@@ -132,12 +134,23 @@ def _add_object(data: DataSet, sample: Sample, node: Element, origin: float, whe
             data.left_out.add('objects whose box is not four numbers', where)
             return
         x1, y1, x2, y2 = numbers
+        if x1 > x2 or y1 > y2:
+            data.changed.add('boxes whose corners are swapped', where)
+            (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))
         one.box = (x1 - origin, y1 - origin, x2 - x1 + origin, y2 - y1 + origin)
         one.polygons = [outline] if (outline := _outline(node)) else []
+    elif outline := _points(node):
+        one.polygons = [outline]
     if crowd:
         data.changed.add('objects marked difficult: kept as regions to ignore', where)
     if add(data, sample, one, where):
         one.label = data.class_of(name)
+
+
+def _points(node: Element) -> list[float]:
+    """The outline of LabelMe's web tool: ``<pt><x>1</x><y>2</y></pt>``, counted from 0."""
+    numbers = [_number(pt.findtext(k)) for pt in node.iterfind('polygon/pt') for k in ('x', 'y')]
+    return [] if None in numbers else [float(number or 0) for number in numbers]
 
 
 def _outline(node: Element) -> list[float]:

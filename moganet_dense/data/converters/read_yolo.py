@@ -18,11 +18,12 @@ from typing import Any
 from ...utils.errors import UserError
 from .dataset import MOST_CLASSES, MOST_KEYPOINTS, SPLITS, DataSet, Instance, Sample
 from .files import Tree, is_file, is_folder, read_text, read_yaml, split_named
-from .instances import add, open_sample
+from .instances import add, open_sample, visibilities
 
 NAME = 'YOLO'
 _NAME_FILES = ('classes.txt', 'obj.names', '_darknet.labels', 'predefined_classes.txt')
-_NO_LABELS = {*_NAME_FILES, 'readme.txt', 'train.txt', 'val.txt', 'test.txt', 'labels.txt',
+_LISTS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
+_NO_LABELS = {*_NAME_FILES, *(f'{name}.txt' for name in _LISTS), 'readme.txt', 'labels.txt',
               'readme.roboflow.txt', 'readme.dataset.txt', 'requirements.txt'}  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def find(tree: Tree) -> list[Path]:
     """data.yaml, or text files of numbers at the place where the annotations of an image are."""
     described = [f for f in tree.ending('.yaml', '.yml') if _description(f)]
     if described:
-        return described
+        return sorted(described, key=lambda f: (f.stem.lower() != 'data', len(f.parts)))
     labels = {label_file(tree, image) for image in tree.images()}
     found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file)]
     return found[:1]
@@ -54,13 +55,20 @@ def _description(file: Path) -> dict[str, Any] | None:
         if file.stem.lower() == 'data' or re.search(r'^names\s*:', read_text(file), re.M):
             raise
         return None
-    named = isinstance(content, dict) and isinstance(content.get('names'), (list, dict))
-    return content if named and set(content) & {*SPLITS, 'nc', 'path'} else None
+    if not isinstance(content, dict):
+        return None
+    if isinstance(content.get('names'), (list, dict, str)):
+        return content if set(content) & {*SPLITS, 'valid', 'nc', 'path'} else None
+    return content if type(content.get('nc')) is int and set(content) & {*SPLITS} else None
 
 
 def _has_rows(file: Path) -> bool:
-    rows = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    rows = [_words(line) for line in read_text(file).splitlines() if line.strip()]
     return bool(rows) and all(len(row) >= 5 and all(map(_is_number, row)) for row in rows[:5])
+
+
+def _words(line: str) -> list[str]:
+    return line.replace(',', ' ').split()
 
 
 def _is_number(word: str) -> bool:
@@ -96,6 +104,9 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     labels = {image: label_file(tree, image) for image, _ in layout.images}
     rows = {image: list(_rows(data, file)) for image, file in labels.items()}
     _count_rest(data, tree, set(labels.values()))
+    for file in files[1:] if described else ():
+        what = f'descriptions besides {files[0].name}, not used'
+        data.left_out.add(what, file)
     if layout.points is None and not described:
         layout.points = _guess_points(rows)
     if layout.points:
@@ -108,6 +119,8 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         layout.names = {i: f'class_{i}' for i in range(largest + 1)}
     _count_from_1(data, layout, rows)
     for name in layout.names.values():
+        if name.strip() in data.classes:
+            data.changed.add('classes of one name, merged', repr(name))
         data.class_of(name)
     for image, split in layout.images:
         if sample := open_sample(data, tree, image):
@@ -139,7 +152,8 @@ def _count_from_1(data: DataSet, layout: _Layout, rows: dict[Path, list]) -> Non
 
 
 def _from_description(data: DataSet, tree: Tree, file: Path, content: dict) -> _Layout:
-    names = content['names']
+    names = content.get('names') or [f'class_{i}' for i in range(min(content['nc'], MOST_CLASSES))]
+    names = names.split(',') if isinstance(names, str) else names
     pairs = dict(names.items() if isinstance(names, dict) else enumerate(names))
     layout = _Layout({_whole(key, file): _name(name, file) for key, name in pairs.items()})
     if content.get('kpt_shape') is not None:
@@ -235,8 +249,23 @@ def _from_folders(tree: Tree) -> _Layout:
             lines = [line.strip() for line in read_text(file).splitlines()]
             layout.names = dict(enumerate(filter(None, lines)))
             break
-    layout.images = [(image, split_named(image, tree.root)) for image in tree.images()]
+    listed = _lists(tree)
+    if {*listed.values()} > {'train'}:
+        layout.images = [(image, listed[image]) for image in tree.images() if image in listed]
+    else:
+        layout.images = [(image, split_named(image, tree.root)) for image in tree.images()]
     return layout
+
+
+def _lists(tree: Tree) -> dict[Path, str]:
+    """Splits of images by darknet's lists of paths, such as train.txt and valid.txt."""
+    found: dict[Path, str] = {}
+    for file in tree.ending('.txt'):
+        if split := _LISTS.get(file.stem.lower().removeprefix('autosplit_')):
+            for line in filter(None, map(str.strip, read_text(file).splitlines())):
+                if image := tree.find_image(line, file):
+                    found.setdefault(image, split)
+    return found
 
 
 def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]:
@@ -245,7 +274,7 @@ def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]
         return
     seen = set()
     for number, line in enumerate(read_text(file).splitlines(), 1):
-        words, where = line.split(), f'{file}, line {number}'
+        words, where = _words(line), f'{file}, line {number}'
         if not words:
             continue
         try:
@@ -294,6 +323,8 @@ def _add_row(
             return
         one.box = _box(rest, width, height)
         one.keypoints = _keypoints(rest[4:], layout.points, width, height)
+        if one.keypoints:
+            one.keypoints = visibilities(data, one.keypoints, where)
     elif len(rest) in (4, 5):
         if len(rest) == 5:
             data.changed.add('lines with a score at the end, which is ignored', where)
@@ -334,5 +365,5 @@ def _keypoints(
     for i in range(0, len(values), shape[1]):
         x, y = values[i] * width, values[i + 1] * height
         seen = values[i + 2] if shape[1] == 3 else 2.0 * bool(values[i] or values[i + 1])
-        found += [x, y, float(min(2, max(0, round(seen))))]
+        found += [x, y, seen]
     return found

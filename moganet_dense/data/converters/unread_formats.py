@@ -34,19 +34,19 @@ class _Format(NamedTuple):
     way: str
 
 
-def _with_fiftyone(kind: str) -> str:
-    """The command of FiftyOne (https://docs.voxel51.com/cli) that converts a type to COCO."""
+def _with_datumaro(name: str, after: str = '') -> str:
+    """The commands that convert a format to COCO, in an environment of their own: Datumaro
+    (https://github.com/open-edge-platform/datumaro) needs another OpenCV than the newest."""
     return (
-        'convert it with `pip install fiftyone` and `fiftyone convert --input-dir {folder} '
-        f'--input-type fiftyone.types.{kind} --output-dir {{out}} '
-        '--output-type fiftyone.types.COCODetectionDataset`'
+        'convert it to COCO with `python -m venv datumaro_env`, `datumaro_env/bin/pip install '
+        f'"datumaro[cli]"` and `datumaro_env/bin/datum convert -i {{folder}} -if {name} '
+        f'-f coco_instances -o {{out}} -- --save-media`, then `moganet-dense init {{out}}`{after}'
     )
 
 
 _FORMATS = (
     _Format('Datumaro', ('.json',), rb'"dm_format_version"|"categories":\s*\{\s*"label"',
-            'export it as COCO, for which Datumaro has `datum convert -i {folder} -if datumaro '
-            '-f coco_instances -o {out} -- --save-media`'),
+            _with_datumaro('datumaro')),
     _Format('VGG Image Annotator (VIA)', ('.json',),
             rb'"_via_|"(shape_attributes|region_attributes|file_attributes)"',
             'in VIA open the project, set the type of the attribute of the classes to dropdown, '
@@ -54,6 +54,9 @@ _FORMATS = (
     _Format('VGG Image Annotator (VIA)', ('.csv',), rb'region_shape_attributes',
             'in VIA open the project, set the type of the attribute of the classes to dropdown, '
             'and choose Annotation > Export Annotations (COCO format)'),
+    _Format('ISAT', ('.json',), rb'"description":\s*"ISAT"', 'convert it to COCO, in ISAT itself'),
+    _Format('a Label Studio export of videos', ('.json',), rb'"videorectangle"',
+            'save the frames as images, and annotate or export them as such'),
     _Format('SuperAnnotate', ('.json',), rb'"metadata":\s*\{[^{}]*"(lastAction|projectId)"',
             'export the project as COCO, or convert it with SuperAnnotate\'s own converter'),
     _Format('V7 Darwin', ('.json',), rb'"schema_ref":\s*"[^"]*darwin', _AGAIN),
@@ -61,7 +64,7 @@ _FORMATS = (
             'convert it to COCO with the converter of the labelbox package'),
     _Format('CreateML', ('.json',), rb'"coordinates":\s*\{\s*"(x|y|width|height)"', _AGAIN),
     _Format('Open Images (CSV)', ('.csv',), rb'^\W*ImageID,(Source,LabelName|LabelName)',
-            _with_fiftyone('OpenImagesV6Dataset')),
+            _with_datumaro('open_images')),
     _Format('run lengths of Kaggle (CSV)', ('.csv',), rb'(?i)^\W*[^\n]*EncodedPixels',
             'draw the masks into PNG files, one per image, with the number of the class'),
     _Format('a table of classes of whole images (CSV)', ('_classes.csv',), rb'^\W*filename,',
@@ -69,10 +72,12 @@ _FORMATS = (
     _Format('a table of boxes (CSV)', ('.csv',), rb'(?i)^\W*[^\n]*\bxmin\b[^\n]*\bymax\b',
             'export the data set as COCO, YOLO or Pascal VOC'),
     _Format('JSON lines', ('.jsonl',), rb'^\s*\{', 'export the data set as COCO'),
+    _Format('label maps of NumPy', ('.npy',), rb'NUMPY', 'save them as PNG'),
+    _Format('label maps of MATLAB', ('.mat',), rb'MATLAB', 'save them as PNG'),
     _Format('KITTI', ('.txt',), rb'^[A-Za-z]\w*(\s+-?[\d.]+){14,15}\s*$',
-            _with_fiftyone('KITTIDetectionDataset')),
-    _Format('TFRecord', ('.tfrecord', '.record'), rb'', 'export the data set as COCO; or '
-            + _with_fiftyone('TFObjectDetectionDataset')),
+            _with_datumaro('kitti_detection', '; `classes` of its config without DontCare leaves '
+            'those boxes out')),
+    _Format('TFRecord', ('.tfrecord', '.record'), rb'', _AGAIN),
 )  # fmt: skip
 
 

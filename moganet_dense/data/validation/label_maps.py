@@ -15,6 +15,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from ...utils.suggest import did_you_mean
+from ..converters.read_label_maps import lossy_format
 from ..data_summary import SplitSummary, Summary, of_label_maps
 from ..image_io import IGNORED
 from ..sources import IMAGE_SUFFIXES
@@ -23,6 +24,8 @@ from .config_rules import last_batch
 from .image_files import ImageSpec, read_labels
 
 _HEADS = ('decode_head', 'auxiliary_head')
+_SMOOTHED = 10
+"""Numbers of no class above which edges were probably smoothed."""
 MANY = 500
 """Maximum number of label maps to read if the sample is inconclusive."""
 
@@ -215,11 +218,15 @@ def files_of(rows: Sequence[dict], dataset: BaseDataset) -> Iterator[str]:
 
 def lossy(maps: Sequence[str]) -> Iterator[str]:
     """Label maps in a format that changes numbers at edges."""
-    if found := [file for file in maps if Path(file).suffix.lower() in ('.jpg', '.jpeg')]:
+    for file in sample(maps):
+        kind = lossy_format(Path(file))
+        if kind is None:
+            continue
         yield (
-            f'expected lossless label maps, found JPEG, which changes the numbers at edges, in '
-            f'{found[0]}; export them as PNG, from the annotations and not from these files'
+            f'expected lossless label maps, found {kind}, which changes the numbers at edges, in '
+            f'{file}; export them as PNG, from the annotations and not from these files'
         )
+        return
 
 
 def one_channel(maps: Sequence[str]) -> Iterator[str]:
@@ -246,11 +253,16 @@ def labels_in_range(pixels: Counter, rule: Rule, sampled: int) -> Iterator[str]:
         return
     numbers = set(pixels) - {IGNORED}
     share = sum(pixels[n] for n in odd) / sum(pixels.values())
-    mapped = dict.fromkeys([n - rule.reduced for n in sorted(odd)[:10]], rule.ignored)
+    mapped = dict.fromkeys([n - rule.reduced for n in sorted(odd)], rule.ignored)
     fix = (
         f"if these are not classes, set type='LabelMapDataset', label_map={mapped} in all data sets"
         f'{" (numbers after reduce_zero_label)" * rule.reduced}; or name all classes'
     )
+    if len(odd) > _SMOOTHED:
+        fix = (
+            'are edges smoothed, resized or compressed? Export the label maps as PNG without '
+            'smoothing; or name all classes'
+        )
     if rule.reduced and numbers <= set(range(count)):
         fix = 'set reduce_zero_label=False in the data set'
     elif not rule.reduced and numbers <= set(range(1, count + 1)):

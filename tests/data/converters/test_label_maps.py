@@ -1,5 +1,6 @@
 """Folders of label maps in each form, as indices; maps are 4 wide and 2 high."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,77 @@ def test_other_numbers_in_the_layout_of_pascal_voc(tmp_path):
     folder = tmp_path / 'VOC2012'
     pair(folder / 'JPEGImages/a.jpg', folder / 'SegmentationClass/a.png', [0, 1, 40] + [0] * 5)
     assert read(tmp_path).classes == ['label_0', 'label_1', 'label_40']
+
+
+def disc(path: Path, levels: int, colour=(255, 255, 255)) -> None:
+    """A bright disc whose edge is smoothed to a number of levels, with its image."""
+    y, x = np.mgrid[:48, :64]
+    share = np.clip((16 - np.hypot(x - 32, y - 24)) / 4 + 0.5, 0, 1)
+    values = np.round(share * levels)[..., None] / levels * np.array(colour)
+    for folder in ('images', 'masks'):
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (64, 48), (9, 9, 9)).save(path / 'images/a.jpg')
+    array = values.round().astype(np.uint8)
+    Image.fromarray(array if len(set(colour)) > 1 else array[..., 0]).save(path / 'masks/a.png')
+
+
+@pytest.mark.parametrize('colour', [(255, 255, 255), (200, 200, 200), (200, 30, 60)])
+def test_smoothed_edges_are_no_classes(colour, tmp_path):
+    """Each level of grey or colour along an edge would become a class."""
+    disc(tmp_path, 20, colour)
+    with pytest.raises(UserError, match='occur only along edges, as after smoothing, .* as PNG wi'):
+        read(tmp_path)
+    table = 'name,r,g,b\nground,0,0,0\ndisc,{},{},{}\n'.format(*colour)
+    (tmp_path / 'class_dict.csv').write_text(table)  # the other way that the message names
+    data = read(tmp_path)
+    assert data.classes == ['ground', 'disc']
+    (labels,) = (index_map(data, sample) for sample in data.samples)
+    assert (labels[24, 32], labels[0, 0]) == (1, 0)
+    assert set(np.unique(labels)) == {0, 1, 255}
+    (line,) = data.changed.counts
+    levels = len({*Image.open(tmp_path / 'masks/a.png').getdata()}) - 2
+    assert levels > 10
+    assert re.fullmatch(
+        f'pixels of {levels} numbers or colours that are not classes, set to 255 .*', line
+    )
+
+
+def test_edges_without_smoothing_are_taken(tmp_path):
+    disc(tmp_path, 1)
+    assert read(tmp_path).classes == ['background', 'foreground']
+
+
+@pytest.mark.parametrize('kind, name', [('JPEG', 'JPEG'), ('WEBP', 'lossy WebP')])
+def test_lossy_maps_with_the_ending_of_another_format(kind, name, tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'masks/a.png', [0] * 4 + [255] * 4)
+    Image.open(tmp_path / 'masks/a.png').save(tmp_path / 'masks/a.png', kind)
+    with pytest.raises(UserError, match=f'expected lossless label maps, found {name}'):
+        read(tmp_path)
+
+
+def test_lossless_webp_is_taken(tmp_path):
+    pair(tmp_path / 'images/a.jpg', tmp_path / 'masks/a.png', [0] * 4 + [255] * 4)
+    whole = Image.open(tmp_path / 'masks/a.png')
+    whole.save(tmp_path / 'masks/a.webp', lossless=True)
+    (tmp_path / 'masks/a.png').unlink()
+    assert maps(read(tmp_path)) == {'a.jpg': [0] * 4 + [1] * 4}
+
+
+def test_further_maps_of_an_image_are_counted(tmp_path):
+    """A folder or a file per class: only the first is used, and the user has to know."""
+    for name in ('cat/a', 'dog/a', 'a_mask_1'):
+        pair(tmp_path / 'images/a.jpg', tmp_path / f'masks/{name}.png', [0, 255] * 4)
+    data = read(tmp_path)
+    what = 'further label maps of an image, not used: draw the classes of an image into one'
+    assert data.left_out.counts == {what: 2}
+
+
+def test_numbers_as_floats(tmp_path):
+    for value, kind in ((1, None), (0.5, 'label maps that cannot be read')):
+        pair(tmp_path / 'images/a.jpg', tmp_path / 'masks/a.png', [0] * 8)
+        (tmp_path / 'masks/a.png').unlink()
+        array = np.array([0] * 4 + [value] * 4, np.float32).reshape(2, 4)
+        Image.fromarray(array).save(tmp_path / 'masks/a.tif')
+        data = read(tmp_path)
+        assert list(data.left_out.counts) == ([kind] if kind else [])
+        assert maps(data) == ({} if kind else {'a.jpg': [0] * 4 + [1] * 4})

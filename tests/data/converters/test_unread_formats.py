@@ -70,6 +70,75 @@ def test_a_format_is_named_with_a_way(name, tmp_path):
     assert re.search('COCO|YOLO|PNG|docs/task_classification.md', way) and '{' not in way
 
 
+def kitti(folder: Path) -> None:
+    (folder / 'training/label_2').mkdir(parents=True)
+    for i in range(4):
+        image(folder / f'training/image_2/{i:06}.png', 50 * i)
+        (folder / f'training/label_2/{i:06}.txt').write_text(
+            'Car 0.00 0 -1.58 8.00 5.00 30.00 25.00 1.6 1.6 3.6 -0.6 1.7 46.7 -1.59\n'
+            'DontCare -1 -1 -10 1.00 1.00 6.00 9.00 -1 -1 -1 -1000 -1000 -1000 -10\n'
+        )
+
+
+def datumaro(folder: Path) -> None:
+    box = dict(
+        id=0, type='bbox', attributes={}, group=0, label_id=0, z_order=0, bbox=[8, 5, 22, 20]
+    )
+    items = []
+    for i in range(4):
+        image(folder / f'images/default/{i}.png', 50 * i)
+        items.append(dict(id=str(i), annotations=[box], image=dict(path=f'{i}.png', size=[30, 40])))
+    names = dict(labels=[dict(name='Car', parent='', attributes=[])], attributes=[])
+    content = dict(dm_format_version='1.0', media_type=2, infos={}, items=items,
+                   categories=dict(label=names))  # fmt: skip
+    (folder / 'annotations').mkdir()
+    (folder / 'annotations/default.json').write_text(json.dumps(content))
+
+
+def open_images(folder: Path) -> None:
+    (folder / 'annotations').mkdir(parents=True)
+    rows = []
+    for i in range(4):
+        image(folder / f'images/train/{i:016x}.png', 50 * i)
+        rows.append(f'{i:016x},xclick,Car,1,{8 / 40},{30 / 40},{5 / 30},{25 / 30},0,0,0,0,0\n')
+    (folder / 'annotations/class-descriptions.csv').write_text('Car,car\n')
+    (folder / 'annotations/train-annotations-bbox.csv').write_text(
+        'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,'
+        'IsDepiction,IsInside\n' + ''.join(rows)
+    )
+
+
+@pytest.fixture(scope='module')
+def converting(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp('converting')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('write', [kitti, datumaro, open_images])
+def test_the_commands_of_a_way_lead_to_a_config(write, converting, monkeypatch, capsys):
+    """The environment is installed by the first of them."""
+    monkeypatch.chdir(converting)
+    source = converting / f'my {write.__name__}'
+    source.mkdir()
+    write(source)
+    assert main(['init', str(source)]) == 1
+    *commands, again = re.findall(
+        '`((?:python |datumaro_env/|moganet-dense ).*?)`', capsys.readouterr().err
+    )
+    assert len(commands) == 3
+    for command in commands:
+        program, *words = shlex.split(command)
+        program = sys.executable if program == 'python' else program
+        subprocess.run([program, *words], check=True)
+    assert main(shlex.split(again)[1:]) == 0
+    written = [*converting.glob(f'my_{write.__name__}_coco/*.json')]
+    boxes = [a['bbox'] for file in written for a in json.loads(file.read_text())['annotations']]
+    found = [box for box in boxes if box[0] > 2]
+    assert len(found) == 4
+    for box in found:
+        assert box == pytest.approx([8, 5, 22, 20], abs=0.01)
+
+
 def test_docs_that_are_named_exist():
     root = Path(__file__).resolve().parents[3]
     assert (root / 'docs/task_classification.md').is_file()
