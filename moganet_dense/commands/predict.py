@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from . import options
 
@@ -116,7 +117,8 @@ def command(**given) -> int:
 
     Writes to the output folder: drawn images, and predictions.json in COCO format (boxes, masks,
     keypoints); for segmentation labels/ (class indices), palette/ (their colours) and
-    classes.json; for video prediction a sheet of frames and a video.
+    classes.json; for video prediction a sheet of frames and a video; for 3D poses
+    poses_3d.json.
 
     Exit code 3: some files were skipped; each is named. 130: interrupted by Ctrl-C or SIGTERM;
     the results so far are written.
@@ -133,6 +135,7 @@ def command(**given) -> int:
     given.check()
     model, weights, inputs = _split(given.words, given.weights)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
+        _require_common_options()
         with options.quietly():
             return _predict_by(
                 own, model, weights, inputs, given.out or 'predictions', given.device
@@ -262,18 +265,42 @@ def _own_predictor(model):
     return None
 
 
+def _require_common_options():
+    """Rejects options that the predictors of videos and of 3D poses do not have."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in COMMON or not isinstance(option, click.Option):
+            continue
+        if context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f'{option.opts[0]} is not available for video prediction and 3D poses'
+            )
+
+
+COMMON = ('out', 'weights', 'device', 'runtime', 'trust_checkpoint')
+"""Options of all predictors."""
+
+
 def _predict_by(predictor, model, weights, inputs, out, device):
     """Predicts, and prints the files that were written."""
     from ..config.metafiles import published
     from ..config.model_files import saved_checkpoint, saved_config
     from ..config.reading import read_config
+    from ..inference.predict import SKIPPED
+    from ..utils.printable import printable
 
     if Path(model).is_dir():
         model, weights = saved_config(model), weights or saved_checkpoint(model)
     cfg, weights = read_config(model), str(weights or published(model))
-    for path in predictor(cfg, weights, inputs, out, device or 'cpu'):
+    skipped = []
+
+    def skip(reason):
+        skipped.append(reason)
+        click.echo(f'skipped: {printable(reason)}', err=True)
+
+    for path in predictor(cfg, weights, inputs, out, device or 'cpu', skip):
         click.echo(path)
-    return 0
+    return SKIPPED if skipped else 0
 
 
 def _exported(file, other, threads, device):

@@ -16,17 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from ..data.given_sources import given_sources
 from ..data.prefetch import ahead
-from ..data.sources import (
-    Fault,
-    Frame,
-    Source,
-    endings,
-    find,
-    frames,
-    further_images,
-    unread_images,
-)
+from ..data.sources import Fault, Frame, Source, frames, further_images, unread_images
 from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
@@ -41,8 +33,6 @@ from .tracking import Tracks
 
 SKIPPED = 3
 """Exit code: success, but some files were skipped."""
-LONGEST_LINE = 65_536
-"""Characters of the name of a file on standard input, at most."""
 WAITING = 4
 """Maximum number of results that wait for drawing and writing."""
 
@@ -89,7 +79,7 @@ def predict(
         UserError: there are no images, the model fails, or a file cannot be written.
     """
     _require_predictions(model, classes)
-    sources = _sources(inputs, out, allow_private)
+    sources = given_sources(inputs, out, allow_private)
     for suffix, count in unread_images(inputs).items():
         print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
               file=sys.stderr)  # fmt: skip
@@ -147,20 +137,6 @@ def _require_predictions(model: Callable[..., Any], classes: Sequence[str]) -> N
     if classes and model.task not in ('detection', 'instance segmentation'):
         raise UserError(f'--classes is for detectors, this model does {model.task}')
     class_indices(classes, model.classes)
-
-
-def _sources(inputs: Sequence[str], out: Path | None, allow_private: bool) -> Sequence[Source]:
-    """The images and videos of ``inputs``.
-
-    Raises:
-        UserError: there are none.
-    """
-    sources = find(list(_with_standard_input(inputs)), out, allow_private)
-    if not sources:
-        there = endings(inputs)
-        suffixes = f'; suffixes found: {there}' if there else ''
-        raise UserError(f'no images or videos in {" ".join(inputs)}{suffixes}')
-    return sources
 
 
 @dataclass
@@ -321,25 +297,6 @@ def _with_boxes(
         if isinstance(where, str):
             frame = Fault(frame.source, where)
         yield frame, where
-
-
-def _with_standard_input(inputs: Sequence[str]) -> Iterator[str]:
-    for given in inputs:
-        if given != '-':
-            yield given
-            continue
-        if sys.stdin is None:
-            raise UserError('expected a list of files on standard input, found it closed')
-        if hasattr(sys.stdin, 'reconfigure'):  # file names may be any bytes
-            sys.stdin.reconfigure(errors='surrogateescape')
-        while line := sys.stdin.readline(LONGEST_LINE + 1):
-            if len(line) > LONGEST_LINE:
-                raise UserError(
-                    'standard input: expected names of files, one a line, found a line of more '
-                    f'than {LONGEST_LINE} characters'
-                )
-            if line.strip():
-                yield line.rstrip('\r\n')
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

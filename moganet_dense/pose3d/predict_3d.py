@@ -1,7 +1,7 @@
 """3D poses of images, drawn from two views and written as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..data.sources import Fault, find, frames
+from ..data.given_sources import given_sources, require_other_file
+from ..data.sources import Fault, Frame, frames
 from ..results import Poses3D
-from ..utils.atomic import as_line, write_text
+from ..utils.atomic import as_line, write_text, write_whole
 from ..utils.errors import UserError
 from ..visualization.report_drawing import draw_skeletons
 from ..visualization.skeletons_3d import draw_two_views
@@ -28,6 +29,7 @@ def predict_3d(
     inputs: Sequence[str],
     out: str | Path,
     device: str | torch.device = 'cpu',
+    skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Finds the 3D pose of the figure in each image, see
     :class:`~moganet_dense.pose3d.predictor_3d.Predictor3D`.
@@ -40,30 +42,54 @@ def predict_3d(
             and from the side; and ``poses_3d.json``, by image: keypoints in pixels, and points in
             metres relative to the root (x right, y down, z away).
         device: where the model runs.
+        skip: gets the reason why an image cannot be read, which is skipped. None: it raises.
 
     Returns:
         the files that were written.
 
     Raises:
-        UserError: an image cannot be read, or a file not be written.
+        UserError: an image cannot be read, or a file not be written; what was found until then is
+            written.
     """
+    out = Path(out)
+    sources = given_sources(inputs, out)
     predictor = load_predictor_3d(cfg, checkpoint, device)
-    written, poses, out = [], {}, Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for frame in frames(find(inputs)):
-        if isinstance(frame, Fault):
-            raise UserError(frame.reason)
-        name = frame.source.name if frame.index is None else f'{frame.source.name}_{frame.index}'
-        found = predictor(frame.image)
-        poses[name] = _as_data(found)
-        written.append(out / f'{name}.png')
-        written[-1].parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(written[-1]), _drawn(frame.image, found)):
-            raise UserError(f'{written[-1]} cannot be written')
+    written: list[Path] = []
+    poses: dict[str, Any] = {}
     target = out / 'poses_3d.json'
-    with as_line(target):
-        write_text(target, json.dumps(dict(names=predictor.layout.names, poses=poses)))
-    return [*written, target]
+    try:
+        for frame in frames(sources):
+            if isinstance(frame, Fault):
+                _refuse(frame.reason, skip)
+                continue
+            name = _name(frame)
+            drawn = out / f'{name}.png'
+            require_other_file(drawn, sources)
+            found = predictor(frame.image)
+            write_whole(drawn, _png(_drawn(frame.image, found)))
+            written.append(drawn)
+            poses[name] = _as_data(found)
+    finally:
+        if poses:
+            with as_line(target):
+                write_text(target, json.dumps(dict(names=predictor.layout.names, poses=poses)))
+            written.append(target)
+    return written
+
+
+def _refuse(reason: str, skip: Callable[[str], None] | None) -> None:
+    if skip is None:
+        raise UserError(reason)
+    skip(reason)
+
+
+def _name(frame: Frame) -> str:
+    name = frame.source.name
+    return name if frame.index is None else f'{name}_{frame.index}'
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode('.png', image)[1].tobytes()
 
 
 def _as_data(found: Poses3D) -> dict[str, Any] | list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Predicts the next frames of videos and writes them next to the true ones."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..data.sources import Fault, find, frames
+from ..data.given_sources import given_sources, require_other_file
+from ..data.sources import Fault, Frame, Source, frames
 from ..toolboxes.build import build
 from ..toolboxes.load import load
 from ..utils.atomic import write_whole
@@ -26,20 +29,23 @@ def predict_videos(
     inputs: Sequence[str],
     out: str | Path,
     device: str | torch.device = 'cpu',
+    skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Predicts the frames after the first frames of each video.
 
-    A video may be a file or, as one clip, the images of a folder in the order of their names.
+    A video may be a file or, as one clip, the images of one folder in the order of their names.
     Frames are converted to grey if the model has one channel, and resized to the size of the
     config's data.
 
     Args:
         cfg: a config of ``configs/video``.
         checkpoint: path, URL or name.
-        inputs: videos, or folders of images.
+        inputs: videos, images, and folders and globs of them.
         out: folder for ``NAME.png``, rows of input frames, true frames (if the video has them) and
             predicted frames; and ``NAME.mp4``, the input frames followed by the predicted ones.
         device: device of the model.
+        skip: gets the reason why a video cannot be read or is too short, which is skipped. None: it
+            raises.
 
     Returns:
         the written files.
@@ -47,20 +53,80 @@ def predict_videos(
     Raises:
         UserError: a video cannot be read or is too short, or a file cannot be written.
     """
+    sources = given_sources(inputs)
     model = build(cfg).eval()
     if not isinstance(model, SimVP):
         raise UserError(f'expected a config of video prediction, found {type(model).__name__}')
     load(model, checkpoint)
-    model.to(device)
-    out = Path(out)
+    _require_colours(model.to(device))
     written = []
-    for source in inputs:
-        clip, fps = read_clip(source, model, side(cfg))
-        given, truth = clip[: model.in_frames], clip[model.in_frames :][: model.out_frames]
+    for clip in clips_of(sources):
+        for file in _results(Path(out, clip.name)):
+            require_other_file(file, sources)
+        try:
+            seen, fps = read_clip(clip, model, side(cfg))
+        except UserError as error:
+            if skip is None:
+                raise
+            skip(str(error))
+            continue
+        given, truth = seen[: model.in_frames], seen[model.in_frames :][: model.out_frames]
         with torch.no_grad():
             predicted = model.predict(given[None].to(device))[0].cpu().clamp(0, 1)
-        written += write(out / Path(source).stem, given, truth, predicted, fps)
+        written += write(Path(out, clip.name), given, truth, predicted, fps)
     return written
+
+
+def _results(name: Path) -> list[Path]:
+    """The drawn frames, and the video."""
+    return [name.with_name(name.name + suffix) for suffix in ('.png', '.mp4')]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video, or the images of a folder.
+
+    Attributes:
+        name: of its results.
+        file: the video or folder, for messages.
+        sources: the video, or the images in order.
+    """
+
+    name: str
+    file: str
+    sources: list[Source]
+
+
+def clips_of(sources: Sequence[Source]) -> list[Clip]:
+    """Each video, and the images of each folder, in the order of their first file."""
+    clips: list[Clip] = []
+    of_folder: dict[str, Clip] = {}
+    for source in sources:
+        if source.is_video or source.is_remote or source.is_stream:
+            clips.append(Clip(_unique(source.name, clips), source.file, [source]))
+            continue
+        folder = os.path.dirname(os.path.abspath(source.file))
+        if folder not in of_folder:
+            name = _unique(os.path.basename(folder) or 'frames', clips)
+            of_folder[folder] = Clip(name, os.path.dirname(source.file) or '.', [])
+            clips.append(of_folder[folder])
+        of_folder[folder].sources.append(source)
+    return clips
+
+
+def _unique(name: str, clips: Sequence[Clip]) -> str:
+    taken, number, wanted = {clip.name for clip in clips}, 2, name
+    while name in taken:
+        name, number = f'{wanted}_{number}', number + 1
+    return name
+
+
+def _require_colours(model: SimVP) -> None:
+    if model.channels not in (1, 3):
+        raise UserError(
+            f'videos have 1 or 3 channels, this model has {model.channels}, of data that are no '
+            'images; measure it by `moganet-dense test`'
+        )
 
 
 def side(cfg: Config) -> tuple[int, int]:
@@ -77,31 +143,30 @@ def side(cfg: Config) -> tuple[int, int]:
     return (size, size) if size else sizes[dataset.type]
 
 
-def read_clip(source: str, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
+def read_clip(clip: Clip, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
     """The first frames of a video, (T + T' at most, C, H, W) in [0, 1], and frames per second.
 
     Raises:
         UserError: it cannot be read, or has fewer frames than the model needs.
     """
-    if model.channels not in (1, 3):
-        raise UserError(f'videos have 1 or 3 channels, the model has {model.channels}')
-    clip, fps = [], 0.0
-    for frame in _frames(source):
+    found, fps = [], 0.0
+    for frame in _frames(clip):
         image = cv2.resize(frame.image, size[::-1], interpolation=cv2.INTER_AREA)
         grey = model.channels == 1
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)
         image = image[..., None] if grey else image
-        clip.append(image.transpose(2, 0, 1))
+        found.append(image.transpose(2, 0, 1))
         fps = frame.fps or fps
-        if len(clip) == model.in_frames + model.out_frames:
+        if len(found) == model.in_frames + model.out_frames:
             break
-    if len(clip) < model.in_frames:
-        raise UserError(f'{source}: expected at least {model.in_frames} frames, found {len(clip)}')
-    return torch.from_numpy(np.stack(clip)) / 255, fps or 10.0
+    if len(found) < model.in_frames:
+        wanted = f'expected at least {model.in_frames} frames, found {len(found)}'
+        raise UserError(f'{clip.file}: {wanted}')
+    return torch.from_numpy(np.stack(found)) / 255, fps or 10.0
 
 
-def _frames(source: str) -> Iterator:
-    for frame in frames(find([source])):
+def _frames(clip: Clip) -> Iterator[Frame]:
+    for frame in frames(clip.sources):
         if isinstance(frame, Fault):
             raise UserError(frame.reason)
         yield frame
@@ -115,7 +180,7 @@ def write(
     Raises:
         UserError: one of them cannot be written.
     """
-    drawn, video = name.with_suffix('.png'), name.with_suffix('.mp4')
+    drawn, video = _results(name)
     rows = [[_bgr(frame) for frame in row] for row in (given, truth, predicted) if len(row)]
     _, content = cv2.imencode('.png', sheet(rows))
     write_whole(drawn, content.tobytes())
