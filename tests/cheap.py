@@ -6,7 +6,7 @@ import gc
 import importlib
 import os
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -44,6 +44,15 @@ def prepare_forks() -> None:
     gc.freeze()
 
 
+def collect_less(patch: pytest.MonkeyPatch) -> None:
+    """Garbage is collected less often: with all the toolboxes a full collection takes 0.1 s, and a
+    data set asks for one when it is loaded."""
+    from mmengine.dataset import base_dataset
+
+    gc.set_threshold(10_000, 10, 10)
+    patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
+
+
 def parse_configs_once(patch: pytest.MonkeyPatch) -> None:
     """A config of this project or of an installed toolbox, which takes 0.1 s and is read a thousand
     times, also as a base, is parsed once; then a copy of the result is used. The same for the
@@ -61,5 +70,6 @@ def parse_configs_once(patch: pytest.MonkeyPatch) -> None:
             found[key] = parse(filename, *options, **named)
         return copy.deepcopy(found[key])
 
+    parse_once.each_time = parse
     patch.setattr(Config, '_file2dict', staticmethod(parse_once))
     patch.setattr(utils, 'load', functools.cache(utils.load))

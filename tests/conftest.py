@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cheap import make_plain, parse_configs_once
+from cheap import collect_less, make_plain, parse_configs_once
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +57,13 @@ def module_scope() -> Iterator[None]:
     """A module starts without a default toolbox, whatever fixtures of others left as such."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+        yield
+
+
+@pytest.fixture(autouse=True, scope='session')
+def less_garbage_collection() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        collect_less(patch)
         yield
 
 
@@ -152,6 +160,12 @@ def workspace(tmp_path, monkeypatch, mini) -> Path:
     (tmp_path / 'data' / 'mini').symlink_to(mini)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def parsing(monkeypatch) -> None:
+    """Configs are parsed each time, with mmengine's temporary files."""
+    monkeypatch.setattr(Config, '_file2dict', staticmethod(Config._file2dict.each_time))
 
 
 @pytest.fixture

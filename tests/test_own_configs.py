@@ -1,6 +1,6 @@
 """docs/own_configs.md, followed line by line: its files, its commands, on small data of its layout.
 
-What the test adds to the commands is for speed alone: the smallest backbone, small images,
+What the test adds to the commands is for speed alone: a backbone of four blocks, small images,
 few of them, and one round. Weights cannot be fetched here, so training starts from scratch.
 """
 
@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from narrow import NARROW
 from PIL import Image
 
 from moganet_dense import MogaNet
@@ -31,7 +32,7 @@ COMMANDS = [
 ]
 COUNT = {'train': 16, 'val': 4}
 
-XT = ['model.backbone.arch=xt']
+NARROWED = [f'model.backbone.arch={dict(NARROW, _delete_=True)}']
 LOADERS = [f'{loader}_dataloader.num_workers=0' for loader in ('train', 'val', 'test')]
 LOADERS += [f'{loader}_dataloader.persistent_workers=False' for loader in ('train', 'val', 'test')]
 EPOCH = [
@@ -40,7 +41,7 @@ EPOCH = [
     'default_hooks.checkpoint.interval=1',
 ]
 SHORT = {
-    'my_boxes.py': XT + LOADERS + EPOCH + [
+    'my_boxes.py': NARROWED + LOADERS + EPOCH + [
         'model.neck.in_channels=[32,64,96,192]',
         'model.bbox_head.stacked_convs=1',
         'train_dataloader.batch_size=8',
@@ -49,7 +50,7 @@ SHORT = {
         'test_dataloader.dataset.pipeline.1.scale=(160,96)',
         'model.test_cfg.score_thr=0.0',
     ],
-    'my_scenes.py': XT + LOADERS + [
+    'my_scenes.py': NARROWED + LOADERS + [
         'model.decode_head.in_channels=[32,64,96,192]',
         'model.decode_head.channels=32',
         'model.auxiliary_head.in_channels=96',
@@ -63,7 +64,7 @@ SHORT = {
         'train_cfg.val_interval=2',
         'default_hooks.checkpoint.interval=2',
     ],
-    'my_keypoints.py': XT + LOADERS + EPOCH + [
+    'my_keypoints.py': NARROWED + LOADERS + EPOCH + [
         'model.head.in_channels=192',
         'model.head.deconv_out_channels=(32,32,32)',
         'train_dataloader.batch_size=8',
@@ -197,7 +198,7 @@ def test_following_the_page(config, metric, layer, outputs, checkout, follow):
 def test_starting_from_a_model_of_80_classes(checkout, follow):
     """Backbone and all else of the same shape come from the file, the last layer does not."""
     (command,) = [c for c in COMMANDS if 'load_from' in c]
-    net = MogaNet('xt')
+    net = MogaNet(NARROW)
     state = {f'backbone.{key}': value for key, value in net.state_dict().items()}
     state['bbox_head.retina_cls.weight'] = torch.zeros(9 * 80, 256, 3, 3)
     state['bbox_head.retina_reg.weight'] = torch.full((9 * 4, 256, 3, 3), 0.5)

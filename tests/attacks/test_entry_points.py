@@ -21,12 +21,12 @@ from moganet_dense.cli import main
 from moganet_dense.config.config_text import without_placeholders
 from moganet_dense.data.converters.files import Tree
 from moganet_dense.data.converters.read_panoptic import find, read
+from moganet_dense.data.given_sources import LONGEST_LINE
 from moganet_dense.demo.examples import examples_of, read_example
 from moganet_dense.explain import figures
 from moganet_dense.explain.interactions import Strength
 from moganet_dense.export import _calibration
 from moganet_dense.inference import predictor
-from moganet_dense.inference.predict import LONGEST_LINE
 from moganet_dense.inference.predictor import load_model
 from moganet_dense.runtime import load
 from moganet_dense.toolboxes import allocations

@@ -246,7 +246,7 @@ def full_for_the_config() -> None:
         (full_for_the_config, 'mine.py cannot be written'),
     ],
 )
-def test_a_config_on_a_full_disk(full, named, tmp_path, monkeypatch):
+def test_a_config_on_a_full_disk(full, named, tmp_path, monkeypatch, parsing):
     """The annotation files, which were written before it, do not stay: the next call would refuse
     to write over them."""
     folder = data_set(tmp_path / 'data')
@@ -258,7 +258,7 @@ def test_a_config_on_a_full_disk(full, named, tmp_path, monkeypatch):
     assert run_command(['init', str(folder)]).code == 0
 
 
-def test_no_folder_for_temporary_files(tmp_path):
+def test_no_folder_for_temporary_files(parsing):
     """mmengine, which copies a config there, fails once more where it cleans up."""
 
     def before() -> None:
