@@ -88,6 +88,10 @@ def apply_mini(cfg: Config) -> None:
     layout, schedule = LAYOUTS[scope], SCHEDULES[scope]
     parts = list(innermost(cfg.train_dataloader.dataset))
     layout = OTHER_LAYOUTS.get(parts[0].get('type'), layout)
+    for part in parts:
+        _require_type(part, layout)
+    if not layout.mini_root:
+        raise UserError(f'--mini draws no {layout.title}')
     roots = {part.get('data_root') for part in parts}
     if roots == {layout.mini_root}:  # the config saved by such a training
         make_mini()
@@ -197,13 +201,17 @@ def _scaled(value: Any, factor: float) -> Any:
     return value
 
 
-def _retarget(dataset: dict, layout: Layout, split: str) -> None:
-    """Points a data set at the sample data set in its layout."""
+def _require_type(dataset: dict, layout: Layout) -> None:
     if dataset.get('type') != layout.dataset_type:
         raise UserError(
             f'--mini draws {layout.title} for {layout.dataset_type}; this config reads '
             f'{dataset.get("type")}'
         )
+
+
+def _retarget(dataset: dict, layout: Layout, split: str) -> None:
+    """Points a data set at the sample data set in its layout."""
+    _require_type(dataset, layout)
     dataset.update(data_root=layout.mini_root, **layout.fields[split])
     if dataset.get('bbox_file'):
         name = dataset['bbox_file'].rpartition('/')[2]

@@ -7,11 +7,13 @@ from .mini_parts import set_one_cycle, set_small_backbone
 
 SIZE, HEATMAP, DEPTHS = 64, 16, 16
 """Side of the crops and of the heatmaps, and number of depths."""
-DEPTH_BOUND = 300.0
-"""Range of depths about the root, in mm: drawn hands are flatter than real ones."""
-EPOCHS, LR, BATCH = 5, 4e-3, 16
-SIGMA, PEAK = 1.25, 64.0
-"""Of the heatmaps, in bins, and their maximum: to reach 255 takes longer than minutes."""
+DEPTH_BOUND, ROOT_BOUND = 300.0, 700.0
+"""Ranges in mm of depths about the root, as drawn hands are flatter than real ones; and of the
+depth between the roots."""
+EPOCHS, LR, BATCH = 4, 4e-3, 16
+SIGMA, PEAK, WEIGHT = 1.25, 8.0, 64.0
+"""Of the heatmaps, in bins; their maximum, since weights that are small at first take longer than
+minutes to reach 255; and the weight of their loss, beside those of the other outputs."""
 LEFT_OUT = ('HandRandomFlip', 'RandomBBoxTransform')
 """A mirrored right hand has not the colours of a left one; and the drawn hands differ enough."""
 
@@ -27,7 +29,7 @@ def apply_mini_hands(cfg: Config) -> None:
     codec = dict(
         image_size=[SIZE] * 2, heatmap_size=[HEATMAP, HEATMAP, DEPTHS], depth_size=DEPTHS,
         root_heatmap_size=DEPTHS, heatmap_size_root=DEPTHS, sigma=SIGMA, max_bound=PEAK,
-        heatmap3d_depth_bound=DEPTH_BOUND,
+        heatmap3d_depth_bound=DEPTH_BOUND, root_depth_bound=ROOT_BOUND,
     )  # fmt: skip
     cfg.codec.update(codec)
     for name, split in dict(train_dataloader='train', val_dataloader='val',
@@ -60,6 +62,7 @@ def _shrink_model(cfg: Config, codec: dict) -> None:
     set_small_backbone(cfg, ARCH, STAGE)
     head = cfg.model.head
     head.decoder.update(codec)
+    head.loss = dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=WEIGHT)
     head.keypoint_head_cfg.update(
         in_channels=width,
         out_channels=21 * DEPTHS,

@@ -94,13 +94,21 @@ def turn(vector: np.ndarray) -> np.ndarray:
     return cv2.Rodrigues(np.asarray(vector, np.float64))[0]
 
 
-def random_pose(skeleton: Skeleton, rng: np.random.Generator) -> np.ndarray:
+def random_pose(
+    skeleton: Skeleton, rng: np.random.Generator, yaw: float = np.pi, pitch: float = 0.2
+) -> np.ndarray:
     """Keypoints (K, 3) of a random pose, relative to the root.
 
     Each bone turns with its parent and by a random rotation of its own; the whole figure turns
-    about the vertical by any angle, and is tilted a little.
+    about the vertical, and is tilted.
+
+    Args:
+        skeleton: of the figure; its ``bend`` is how far bones turn.
+        rng: source of the pose.
+        yaw: largest turn of the whole about the vertical, in radians.
+        pitch: standard deviation of its tilt to the camera or away from it, in radians.
     """
-    whole = turn((0, rng.uniform(-np.pi, np.pi), 0)) @ turn(rng.normal(0, 0.2, 3) * (1, 0, 1))
+    whole = turn((0, rng.uniform(-yaw, yaw), 0)) @ turn(rng.normal(0, 1, 3) * (pitch, 0, 0.2))
     turns, points = [whole], [np.zeros(3)]
     for parent, bone in zip(skeleton.parents[1:], skeleton.bones[1:], strict=True):
         turns.append(turns[parent] @ turn(rng.normal(0, skeleton.bend, 3)))

@@ -194,7 +194,9 @@ def full_path(dataset: dict, path: str) -> str:
 
 
 def _named_paths(dataset: dict) -> Iterator[Path]:
-    prefixes = dataset.get('data_prefix') or dataset.get('split') or {}  # ImageNet: split
+    prefixes = dataset.get('data_prefix') or {}
+    if not prefixes and dataset.get('type') == 'ImageNet':
+        prefixes = dataset.get('split') or {}  # a folder; of other data sets it may be any name
     prefixes = prefixes.values() if isinstance(prefixes, dict) else [prefixes]
     files = ('ann_file', 'camera_param_file', 'joint_file')
     values = [*map(dataset.get, files), *prefixes]

@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from ..data.image_io import decode
 from ..data.sources import find
 from ..engine.job import Job
-from ..inference.metainfo import Names, names_of
+from ..inference.metainfo import Names, names_of, require_images_to_places
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import switch
@@ -94,6 +94,8 @@ def export(
     if fp16 and (form != 'onnx' or int8):
         raise UserError('--fp16 is for --format onnx, without --int8')
     cfg = job.read()
+    if not backbone:
+        require_images_to_places(cfg)
     adopt_gate(cfg, checkpoint, job.cfg_options)
     plain = build(cfg).eval()
     content = load(plain, checkpoint, deploy=True)

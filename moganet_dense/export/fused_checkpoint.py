@@ -10,8 +10,9 @@ from mmengine.logging import print_log
 
 from ..config.reading import read_config
 from ..toolboxes.build import build, outputs
+from ..toolboxes.flops import usual_shape
 from ..toolboxes.load import adopt_gate, load
-from ..toolboxes.model_form import map_tensors, switch
+from ..toolboxes.model_form import map_tensors, require_moganet, switch
 from ..utils.atomic import as_line, replacing, require_writable
 from ..utils.errors import UserError
 from ..weights import safetensors_file
@@ -37,9 +38,11 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
     cfg = read_config(config)
     adopt_gate(cfg, checkpoint)
     model = build(cfg).eval()
+    require_moganet(model)
     content = load(model, checkpoint)
     channels = cfg.model.get('backbone', {}).get('in_channels', 3)
-    image = torch.randn(1, channels, *SAMPLE, generator=torch.Generator().manual_seed(0))
+    shape = usual_shape(cfg) if cfg.default_scope == 'mmpose' else SAMPLE  # heads of one size
+    image = torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = list(_tensors(outputs(model, image)))
         switch(model)

@@ -10,6 +10,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from ..config.reading import finds_poses_in_space
 from ..data.layouts import innermost
 from ..engine.plain_checkpoint import from_plain
 from ..utils.errors import UserError, one_line
@@ -35,6 +36,24 @@ class Names:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+def require_images_to_places(cfg: Config) -> None:
+    """Rejects models whose inputs are no images, or whose outputs are in space.
+
+    Raises:
+        UserError: a lifter, or a head that finds keypoints in space.
+    """
+    if cfg.model.get('type') == 'PoseLifter':
+        raise UserError(
+            "a PoseLifter reads keypoints and no images; use mmpose's Pose3DInferencer, see "
+            'docs/pose3d.md'
+        )
+    if finds_poses_in_space(cfg):
+        raise UserError(
+            f'{cfg.model.head.type} finds keypoints in space, which train, test, predict, demo and '
+            'report support; its network alone: export --backbone'
+        )
+
+
 def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names:
     """Names from the checkpoint, or else from the data set of the config.
 
@@ -44,9 +63,10 @@ def names_of(cfg: Config, content: Mapping[str, Any], model: nn.Module) -> Names
         model: its heads define the number of names.
 
     Raises:
-        UserError: neither has names, they are malformed, or their number differs from the outputs
-            of the model.
+        UserError: see :func:`require_images_to_places`; neither has names, they are malformed, or
+            their number differs from the outputs of the model.
     """
+    require_images_to_places(cfg)
     with one_line('the names and colours of the classes or keypoints cannot be read'):
         return _names_of(cfg, content, model)
 

@@ -57,6 +57,8 @@ def complexity(model: nn.Module, shape: tuple[int, int]) -> Complexity:
     numbers = any(type(module).__name__ in _READ_NUMBERS for module in model.modules())
     # the counter hooks inputs that need gradients, as learnt queries do
     model = model.eval().requires_grad_(False).to('cpu' if numbers else 'meta')
+    if not hasattr(model, 'backbone') or type(model).__name__ == 'PoseLifter':
+        raise UserError(f'expected a model of images, found {type(model).__name__}')
     image = torch.zeros(1, 3, *shape, device='cpu' if numbers else 'meta')
     with one_line(f'the model does not support an image of {shape[0]} x {shape[1]}'):
         flops, backbone_flops = _count(model, image)
@@ -101,8 +103,9 @@ def _count(model: nn.Module, image: torch.Tensor) -> tuple[int, int]:
 
 def usual_shape(cfg: Config) -> tuple[int, int]:
     """Height and width in the published tables of the task of a config."""
-    if cfg.default_scope == 'mmpose' and 'codec' in cfg:
-        width, height = cfg.codec.input_size
+    codec = cfg.get('codec') or {}
+    if size := codec.get('input_size') or codec.get('image_size'):
+        width, height = size[:2]
         return height, width
     return {'mmdet': (800, 1280), 'mmseg': (512, 2048)}.get(cfg.default_scope, (224, 224))
 

@@ -73,14 +73,25 @@ class Form:
             model.backbone.forward = torch.compile(model.backbone.forward)
 
 
+def require_moganet(model: nn.Module) -> MogaNet:
+    """The backbone of a model.
+
+    Raises:
+        UserError: it is not a MogaNet.
+    """
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, MogaNet):
+        raise UserError(f'only MogaNet can be fused, the backbone is {type(backbone).__name__}')
+    return backbone
+
+
 def switch(model: nn.Module) -> None:
     """Fuses norms into convolutions, in the backbone, neck and heads; sets eval mode.
 
     Raises:
         UserError: the backbone is not a MogaNet, or its norms cannot be fused.
     """
-    if not isinstance(backbone := getattr(model, 'backbone', None), MogaNet):
-        raise UserError(f'only MogaNet can be fused, the backbone is {type(backbone).__name__}')
+    backbone = require_moganet(model)
     model.eval()
     backbone.switch_to_deploy()
     for module in model.modules():

@@ -222,7 +222,7 @@ META = {
 @pytest.mark.parametrize('kind', META)
 def test_malformed_names_in_a_checkpoint_are_one_line(kind):
     scope = 'mmpose' if 'keypoint_id2name' in META[kind] else 'mmdet'
-    cfg = SimpleNamespace(default_scope=scope, get=lambda *args: None)
+    cfg = SimpleNamespace(default_scope=scope, model={}, get=lambda *args: None)
     with pytest.raises(UserError, match=r'^[^\n]{,300}$'):
         names_of(cfg, dict(meta=dict(dataset_meta=META[kind])), Model())
 

@@ -15,6 +15,7 @@ pytest.importorskip('mmpose')
 from mmpose.evaluation.metrics import InterHandMetric
 
 from moganet_dense.config import mini_hands
+from moganet_dense.config.reading import read_config
 from moganet_dense.data.layouts import require_files
 from moganet_dense.data.mini import hands
 from moganet_dense.engine.job import Job
@@ -22,6 +23,7 @@ from moganet_dense.evaluation.hands_3d import HandsRecord
 from moganet_dense.pose3d import FlatInterHandMetric
 from moganet_dense.pose3d.predict_3d import predict_3d
 from moganet_dense.pose3d.predictor_3d import load_predictor_3d
+from moganet_dense.toolboxes.build import build
 from moganet_dense.utils.errors import UserError
 
 CONFIG = ROOT / 'configs/pose3d/internet_moganet_t_interhand3d.py'
@@ -77,8 +79,10 @@ def test_the_files_are_read_as_interhand(drawn):
         x, y = np.floor(places).astype(int).T
         assert (image[y, x].max(1) > 40).all()  # the background is 24
         np.testing.assert_allclose(info['focal'], hands.FOCAL)
-        assert np.abs(info['keypoints'][0, seen, 2]).max() < 200  # half of the heatmap's depth
-        assert abs(info['rel_root_depth']) < 400 or not info['rel_root_valid']
+        depths = np.abs(info['keypoints'][0, seen, 2])
+        assert (depths < mini_hands.DEPTH_BOUND / 2).mean() > 0.95
+        between = abs(info['rel_root_depth'])
+        assert between < mini_hands.ROOT_BOUND / 2 or not info['rel_root_valid']
         hand = info['keypoints_cam'][0].reshape(2, 21, 3)[seen.reshape(2, 21).all(1)]
         # from the wrist, the last one, to the palm's end of the middle finger: 95 mm
         np.testing.assert_allclose(np.linalg.norm(hand[:, 11] - hand[:, 20], axis=1), 95, atol=0.1)
@@ -158,8 +162,9 @@ def test_without_data_the_message_names_interhands_files(drawn):
 
 @pytest.mark.slow
 def test_training_reads_depths_off_images(drawn):
-    """Eight images are learnt in 75 steps, far below what the true places without depth have: of
-    keypoints 38 mm, of the vector between the wrists 63 mm. A cell of the heatmap is 19 mm."""
+    """Eight images are learnt in 75 steps to 15 and 17 mm, far below what the true places without
+    depth have: of keypoints 42 mm, of the vector between the wrists 90 mm. A cell of the heatmap is
+    19 mm."""
     torch.manual_seed(0)
     truth = dict(drawn.train_dataloader.dataset, pipeline=drawn.val_dataloader.dataset.pipeline)
     with DefaultScope.overwrite_default_scope('mmpose'):
@@ -179,19 +184,43 @@ def test_training_reads_depths_off_images(drawn):
     modes = ['MPJPE', 'MRRPE']
     metrics = measured(InterHandMetric(modes=modes), found)
     flat = measured(FlatInterHandMetric(modes=modes), found)
-    assert flat['MPJPE_all'] > 30 and flat['MRRPE'] > 50
-    assert metrics['MPJPE_all'] < 25 and metrics['MRRPE'] < 25
+    assert flat['MPJPE_all'] > 35 and flat['MRRPE'] > 80
+    assert metrics['MPJPE_all'] < 22 and metrics['MRRPE'] < 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arch', ['t', 's'])
+def test_the_configs_at_full_size(drawn, arch):
+    """A step on two drawn images of 256 pixels: heatmaps of 64 x 64 x 64, losses, gradients."""
+    cfg = read_config(ROOT / f'configs/pose3d/internet_moganet_{arch}_interhand3d.py')
+    cfg.model.backbone.init_cfg = None
+    files = ('data_root', 'data_prefix', 'ann_file', 'camera_param_file', 'joint_file')
+    cfg.train_dataloader.dataset.update(
+        {name: drawn.train_dataloader.dataset[name] for name in files}
+    )
+    data, model = dataset(cfg, 'train_dataloader'), build(cfg)
+    inputs = model.data_preprocessor(pseudo_collate([data[k] for k in range(2)]), True)
+    assert inputs['inputs'].shape == (2, 3, 256, 256)
+    total, losses = model.parse_losses(model(**inputs, mode='loss'))
+    assert {'loss_kpt', 'loss_rel_root', 'loss_hand_type'} <= set(losses) and total.isfinite()
+    total.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    with torch.no_grad():
+        heatmaps, depth, kind = model.eval()(inputs['inputs'], None, mode='tensor')
+    assert heatmaps.shape == (2, 42, 64, 64, 64) and depth.shape == (2, 1) and kind.shape == (2, 2)
 
 
 @pytest.mark.long
-def test_mini_reads_depths_between_new_hands(tmp_path, monkeypatch):
-    """The whole of ``--mini``, 47 mm here; the true places at one depth have 107 mm."""
+def test_mini_reads_depths_of_new_hands(tmp_path, monkeypatch):
+    """The whole of ``--mini``: 28 and 31 mm here; the true places in the image without depth have
+    44 and 103 mm."""
     from moganet_dense.engine.train import test, train
 
     monkeypatch.chdir(tmp_path)
     job = Job(CONFIG, mini=True)
     work_dir = train(job)
-    metrics = test(job, str(work_dir / 'epoch_5.pth'))
-    assert metrics['flat/MRRPE'] == pytest.approx(107, abs=3)
-    assert metrics['MRRPE'] < 65 and metrics['MPJPE_all'] < 62
+    metrics = test(job, str(work_dir / f'epoch_{mini_hands.EPOCHS}.pth'))
+    assert metrics['flat/MPJPE_all'] == pytest.approx(43.7, abs=0.1)
+    assert metrics['flat/MRRPE'] == pytest.approx(103.3, abs=0.1)
+    assert metrics['MPJPE_all'] < 35 and metrics['MRRPE'] < 45
     assert metrics['HandednessAcc'] > 0.95

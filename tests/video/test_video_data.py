@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
+from mmengine.registry import DATASETS
 
+from moganet_dense.config.reading import read_config
+from moganet_dense.data.layouts import require_files
 from moganet_dense.utils.errors import UserError
 from moganet_dense.video import KittiCaltech, MovingDigits, TaxiBJ
 from moganet_dense.video.array_files import map_array, read_arrays
@@ -219,3 +223,16 @@ def test_other_archives_are_one_line(tmp_path: Path):
         assert '\n' not in str(raised.value)
     np.savez_compressed(tmp_path / 'dataset.npz', X_train=whole, Y_train=np.asfortranarray(whole))
     assert TaxiBJ(str(tmp_path), 'train')[0]['targets'].unique().tolist() == [0.5]
+
+
+@pytest.mark.parametrize('name', ['taxibj', 'kitticaltech'])
+def test_a_split_of_videos_is_no_folder(name, tmp_path, monkeypatch):
+    """The data set reads one file of both splits; the check before it looked for train/."""
+    monkeypatch.chdir(tmp_path)
+    cfg = read_config(ROOT / f'configs/video/simvp_moganet_{name}.py')
+    require_files(cfg.train_dataloader.dataset, cfg.default_scope)
+    with pytest.raises(UserError, match='docs/video.md has the download'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+    images = dict(type='ImageNet', data_root='data', split='train')
+    with pytest.raises(UserError, match='data not found: data/train'):
+        require_files(images, 'mmpretrain')

@@ -5,8 +5,9 @@
     data/mini_hands/images/{train,val}/*.jpg                     128 x 128
     data/mini_hands/annotations/{train,val}_{data,camera,joint_3d}.json
 
-Each hand has a random pose in space; near bones are thicker, brighter and in front. Right
-hands are colourful and left ones pale, as lines do not show which side the palm is on.
+Each hand has a random pose in space, its palm or its back towards the camera; near bones are
+thicker, brighter and in front. Right hands are colourful and left ones pale, as lines do not show
+which side the palm is on.
 """
 
 import json
@@ -33,10 +34,14 @@ SIZES = {'train': 4000, 'val': 160}
 """Images of each split."""
 SIDE = 128
 """Of an image, in pixels."""
-FOCAL, DISTANCE, REACH = 260.0, 0.9, 0.3
-"""Focal length in pixels; distance of the hands from the camera, and largest depth of a keypoint
-before or behind it, in metres."""
-HAND = SKELETONS['hand']
+FOCAL, DISTANCE, REACH = 210.0, 0.9, 0.2
+"""Focal length in pixels; distance of the hands from the camera, and depth before or behind it, in
+metres, beyond which bones get no brighter or darker."""
+YAW, PITCH = 1.2, 0.5
+"""Largest turn of a hand about the vertical, and standard deviation of its tilt, in radians."""
+HAND = replace(SKELETONS['hand'], bend=0.15)
+"""Fingers that bend less than those of the figures: a training of minutes learns the hands' turns,
+from which most of the depths follow."""
 KINDS = {'right': (1, 0), 'left': (0, 1), 'interacting': (1, 1)}
 """Which hands, right and left, an image has."""
 
@@ -54,7 +59,8 @@ def random_hands(rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """A kind, and the keypoints (2, 21, 3) of a right and a left hand in the drawn skeleton's
     order, in metres, in the camera's coordinates. A hand that the kind has not is at the origin."""
     kind = ('right', 'left', 'interacting', 'interacting')[rng.integers(4)]
-    hands = np.stack([random_pose(HAND, rng), random_pose(HAND, rng) * (-1, 1, 1)])
+    right, left = (random_pose(HAND, rng, YAW, PITCH) for _ in range(2))
+    hands = np.stack([right, left * (-1, 1, 1)])
     middles = hands.mean(1, keepdims=True)
     apart = rng.uniform((0.05, -0.04, -0.1), (0.1, 0.04, 0.1)) * (rng.choice([-1, 1]), 1, 1)
     if kind != 'interacting':
@@ -113,10 +119,10 @@ def _rendered(kind: str, hands: np.ndarray) -> np.ndarray:
     return draw_bones(bones, colors[shown][:, links[:, 1]].reshape(-1, 3), _LOOK, FOCAL, SIDE)
 
 
-_LOOK = replace(HAND, distance=DISTANCE, reach=REACH, thickness=0.018)
+_LOOK = replace(HAND, distance=DISTANCE, reach=REACH, thickness=0.02)
 _FOLDER = DrawnFolder(
     marker='drawn hands of moganet_dense, version ',
-    version='1',
+    version='2',
     parts=('images', 'annotations'),
     draw=_draw,
 )
