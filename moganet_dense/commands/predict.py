@@ -9,6 +9,9 @@ from click.core import ParameterSource
 
 from . import options
 
+OVERLAP = 0.2
+"""Of neighbouring tiles, as a share of their size."""
+
 
 @click.command()
 @options.words('CONFIG [CHECKPOINT] INPUT...')
@@ -39,9 +42,7 @@ from . import options
 @click.option(
     '--overlap',
     type=click.FloatRange(0, 0.9),
-    default=0.2,
-    show_default=True,
-    help='Overlap of neighbouring tiles, as a share of their size.',
+    help=f'Overlap of neighbouring tiles, as a share of their size.  [default: {OVERLAP}]',
 )
 @click.option(
     '--format',
@@ -159,7 +160,7 @@ class Given:
     masks: str
     track: bool
     tile: int | None
-    overlap: float
+    overlap: float | None
     allow_private: bool
     boxes: str | None
     boxes_weights: str | None
@@ -177,6 +178,8 @@ class Given:
         where = self.boxes
         if self.boxes_weights and (where in (None, 'whole') or where.endswith('.json')):
             raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
+        if self.overlap is not None and not self.tile:
+            raise click.UsageError('--overlap is the overlap of tiles: add --tile PIXELS')
 
     def runtime_of(self, model):
         return self.runtime or _by_ending(model)
@@ -198,7 +201,7 @@ def _predict(given, model, weights, inputs, lines):
     if given.tile:
         from ..inference.tiling import Tiled
 
-        loaded = Tiled(loaded, given.tile, given.overlap)
+        loaded = Tiled(loaded, given.tile, OVERLAP if given.overlap is None else given.overlap)
     boxes = people(
         loaded.task,
         given.boxes,
@@ -215,7 +218,7 @@ def _predict(given, model, weights, inputs, lines):
         given.batch_size,
         given.score_thr,
         boxes,
-        classes=given.classes.split(',') if given.classes else (),
+        classes=[name.strip() for name in (given.classes or '').split(',') if name.strip()],
         track=given.track,
         formats=given.formats or ('coco',),
         outlines=given.masks == 'polygons',

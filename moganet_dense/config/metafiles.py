@@ -72,5 +72,10 @@ def names() -> list[str]:
 
 
 def near(name: str) -> str:
-    """Suggests similar names for an unknown one."""
+    """Suggests similar names for an unknown one, or similar folders for a path."""
+    parent = Path(name).parent
+    if parent != Path() and parent.is_dir():
+        there = [path.name for path in parent.iterdir() if path.is_dir()]
+        if close := closest(Path(name).name, there, 3, 0.5):
+            return f'did you mean {", ".join(str(parent / other) for other in close)}?'
     return f'did you mean {", ".join(closest(name, names()))}? `moganet-dense zoo` lists all'

@@ -22,9 +22,9 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
     Args:
         image: path of a file, or an https:// URL, rotated by its EXIF tag; the bytes of a file,
             or an open one (BytesIO), likewise; a PIL image, likewise; an array, (H, W, 3) or, with
-            an alpha channel that is left out, (H, W, 4), uint8 in the given order, or (H, W) uint8,
-            grey; a tensor as torchvision has them, (3, H, W) or (1, H, W), uint8 or float from 0 to
-            1, RGB unless ``order`` says otherwise.
+            an alpha channel that is left out, (H, W, 4), uint8 in the given order, or (H, W) or
+            (H, W, 1) uint8, grey; a tensor as torchvision has them, (3, H, W) or (1, H, W), uint8
+            or float from 0 to 1, RGB unless ``order`` says otherwise.
         order: of an array's channels, 'rgb' or 'bgr'. Required: an array does
             not have it.
 
@@ -44,11 +44,19 @@ def as_bgr(image: Any, order: str | None = None) -> np.ndarray:
         return _from_pil(image)
     if hasattr(image, 'is_floating_point'):
         return _from_tensor(image, order)
-    if hasattr(image, 'read'):
-        content = image.read()
-        if isinstance(content, bytes):
-            return decode_bytes(content)
+    if (content := _content(image)) is not None:
+        return decode_bytes(content)
     raise UserError(f'expected {KINDS}, found {type(image).__name__}')
+
+
+def _content(image: Any) -> bytes | None:
+    """The bytes of an open file from its beginning, as Pillow reads it; None: it is none."""
+    if not hasattr(image, 'read'):
+        return None
+    if hasattr(image, 'seekable') and image.seekable():
+        image.seek(0)
+    content = image.read()
+    return content if isinstance(content, bytes) else None
 
 
 def _from_path(file: str, color_type: str = 'color') -> np.ndarray:
@@ -78,6 +86,8 @@ def as_read(image: Any, order: str | None = None, color_type: str = 'color') -> 
         return _from_path(os.fspath(image), color_type)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_bytes(bytes(image), color_type)
+    if (content := _content(image)) is not None:
+        return decode_bytes(content, color_type)
     if color_type == 'unchanged' and isinstance(image, np.ndarray):
         swapped = order == 'rgb' and image.ndim == 3 and image.shape[2] == 3
         return np.ascontiguousarray(image[..., ::-1] if swapped else image)
@@ -103,6 +113,8 @@ def visible(image: np.ndarray) -> np.ndarray:
 
 
 def _from_array(image: np.ndarray, order: str | None) -> np.ndarray:
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
     fits = image.dtype == np.uint8 and image.size and image.ndim in (2, 3)
     if not fits or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise UserError(

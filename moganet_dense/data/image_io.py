@@ -5,9 +5,11 @@ grey. Here that is an error, as is a label map that does not match its image or 
 docs/reliability.md lists the accepted files and how each is read.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +138,21 @@ def _decoded(content: bytes, name: str, color_type: str) -> np.ndarray:
         reason = ' '.join(str(error.err or error).split())
         raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
-        more = '; TIFF of more than four channels: pip install tifffile' * is_tiff(content)
+        more = _why_not(content) if is_tiff(content) else ''
         raise UserError(f'{name}: expected an image that OpenCV reads, found none{more}')
     return image
+
+
+def _why_not(content: bytes) -> str:
+    """Why OpenCV does not read a TIFF, and what to do."""
+    with contextlib.suppress(Exception):
+        from PIL import Image
+
+        with Image.open(BytesIO(content)) as image:
+            mode = image.mode
+        if mode in ('F', 'I'):
+            return '; it has 32 bits per channel: save it with 8 or 16'
+    return '; TIFF of more than four channels: pip install tifffile'
 
 
 def _of_many_channels(content: bytes, name: str, color_type: str) -> np.ndarray:

@@ -5,6 +5,7 @@ import contextlib
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +23,10 @@ IMAGE_SUFFIXES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm',
 }  # fmt: skip
 """Suffixes of the images that are read from a folder; a named file may have any suffix."""
+UNREAD_IMAGES = {
+    '.gif', '.heic', '.heif', '.jp2', '.jxl', '.jfif', '.dng', '.exr', '.dcm', '.svg',
+}  # fmt: skip
+"""Suffixes of other images, which are left out of a folder."""
 PRODUCTS = ('drawn', 'labels', 'palette', 'panoptic')
 """Folders of images among the results."""
 
@@ -157,6 +162,24 @@ def endings(inputs: Sequence[str]) -> str:
     files = (path for given in inputs for path in Path(given).rglob('*') if path.is_file())
     found = sorted({path.suffix or 'none' for path in islice(files, 10_000)})
     return ', '.join(found)
+
+
+def unread_images(inputs: Sequence[str]) -> Counter[str]:
+    """The number of images in folders that are not read, by their suffix."""
+    folders = (Path(given) for given in inputs if os.path.isdir(given))
+    found = (path.suffix.lower() for folder in folders for path in folder.rglob('*'))
+    return Counter(suffix for suffix in found if suffix in UNREAD_IMAGES)
+
+
+def further_images(file: str) -> int:
+    """The images of a file after its first, which is what is read: frames of an animated GIF, WebP
+    or PNG, pages of a TIFF."""
+    with contextlib.suppress(Exception):
+        from PIL import Image
+
+        with Image.open(file) as image:
+            return getattr(image, 'n_frames', 1) - 1
+    return 0
 
 
 def _meant_by(given: str, products: list[Path]) -> Iterator[tuple[str, str, str | None]]:

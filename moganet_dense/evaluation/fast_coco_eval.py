@@ -44,13 +44,25 @@ def FastCocoMetric(**options: Any) -> BaseMetric:
     Raises:
         ValueError: the default scope is neither mmdet nor mmpose.
     """
+    return class_of_scope()(**options)
+
+
+def class_of_scope() -> type[BaseMetric]:
+    """The class behind :func:`FastCocoMetric` for the default scope.
+
+    Raises:
+        ValueError: the default scope is neither mmdet nor mmpose.
+    """
     scope = DefaultScope.get_current_instance()
     name = scope.scope_name if scope else None
     if name not in MODULES:
         raise ValueError(
             f'FastCocoMetric: expected a default_scope of {list(MODULES)}, found {name}'
         )
-    return metric_class(name)(**options)
+    return metric_class(name)
+
+
+FastCocoMetric.built_class = class_of_scope  # for the check of its options
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from ..data.given_sources import given_sources
 from ..data.prefetch import ahead
-from ..data.sources import Fault, Frame, Source, frames
+from ..data.sources import Fault, Frame, Source, frames, further_images, unread_images
 from ..results import Poses
 from ..results.kinds import class_indices
 from ..utils.errors import INTERRUPTED, UserError
@@ -80,6 +80,9 @@ def predict(
     """
     _require_predictions(model, classes)
     sources = given_sources(inputs, out, allow_private)
+    for suffix, count in unread_images(inputs).items():
+        print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
+              file=sys.stderr)  # fmt: skip
     outputs = _Outputs(score_thr, lines, classes, outlines, Tracks(model.task) if track else None)
     skipped, behind = 0, _Behind(None)
     stop, start = _Stop(), time.perf_counter()
@@ -148,12 +151,15 @@ class _Outputs:
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.score_thr)
+        self.cut = 0  # files of which the first image was used
 
     def add(self, frame: Frame, result: Any, behind: '_Behind') -> None:
         if self.classes:
             result = result.where(name=self.classes)
         if self.tracks:
             result = self.tracks.numbered(frame, result, self.score_thr)
+        if frame.index is None and not frame.source.is_remote:
+            self.cut += further_images(frame.source.file) > 0
         behind.add(frame, result)
         self.tally.add(result)
         if self.lines:
@@ -161,6 +167,9 @@ class _Outputs:
             _print(dict(_line_about(frame), found=rows), self.lines)
 
     def print_tally(self) -> None:
+        if self.cut:
+            print(f'{_count(self.cut, "file")} with several images: the first of each was used',
+                  file=sys.stderr)  # fmt: skip
         for line in self.tally.lines():
             print(printable(line), file=sys.stderr)
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn as nn
@@ -239,12 +240,26 @@ class Predictor:
             whole = np.array([0, 0, width, height], np.float32)
             box = whole if box is None else box
             sample.update(self.names.meta, bbox=box[None], bbox_score=np.ones(1, np.float32))
-        with one_line('the image cannot be prepared'):
-            prepared = self._prepare(sample)
+        prepared = self._prepared(sample)
         if self.task == 'segmentation' and self.model.out_channels > 1:
             meta = prepared['data_samples']  # mmseg resizes to ori_shape, all classes at once
             meta.set_metainfo(dict(image_size=size, ori_shape=meta.img_shape))
         return prepared
+
+    def _prepared(self, sample: dict) -> dict:
+        height, width = sample['img_shape']
+        try:
+            with one_line('the image cannot be prepared'):
+                return self._prepare(sample)
+        except UserError as error:
+            if isinstance(error.__cause__, cv2.error) and max(height, width) > 100 * min(
+                height, width
+            ):
+                raise UserError(
+                    f'an image of {width} x {height} pixels is less than one pixel wide in the '
+                    'size of the model; use tiles (--tile), or cut it into parts'
+                ) from error
+            raise
 
     def _forward(self, samples: Iterable[dict], size: int) -> Iterator[Any]:
         for batch in _batches(samples, size):

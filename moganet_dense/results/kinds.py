@@ -390,7 +390,13 @@ Result = Detections | Segmentation | Panoptic | Poses | Classification
 
 
 def confident(result: Any, score_thr: float) -> Any:
-    """A result without the objects below a score; others than Detections as they are."""
+    """A result without the objects below a score; others than Detections as they are.
+
+    Raises:
+        UserError: the score is not a number.
+    """
+    if not isinstance(score_thr, (int, float, np.number)):
+        raise UserError(f'score_thr: expected a number, found {score_thr!r}')
     return result.where(score_thr) if score_thr and isinstance(result, Detections) else result
 
 
@@ -401,6 +407,8 @@ def class_indices(wanted: str | Iterable[str], names: Sequence[str]) -> list[int
         UserError: one of them is unknown.
     """
     found = []
+    if not isinstance(wanted, Iterable):
+        raise UserError(f'expected the name of a class, or several, found {wanted!r}')
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name not in names:
             close = ', '.join(closest(name, names))

@@ -21,10 +21,6 @@ from ..tiff import tiff_size
 _TURNED = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112
-UNREAD_IMAGES = {
-    '.gif', '.heic', '.heif', '.jp2', '.jxl', '.jfif', '.dng', '.exr', '.dcm', '.svg',
-}  # fmt: skip
-"""Suffixes of images that the toolboxes do not read."""
 LARGEST_YAML = 1_000_000
 """Characters; PyYAML takes about 10 s for them; 10 000 classes are 200 000."""
 _SPLIT_WORDS = {

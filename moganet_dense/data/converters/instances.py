@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...utils.errors import UserError
-from ..sources import IMAGE_SUFFIXES
+from ..sources import IMAGE_SUFFIXES, UNREAD_IMAGES
 from . import geometry
 from .dataset import Box, DataSet, Instance, Sample
-from .files import UNREAD_IMAGES, Tree, image_size, path_of
+from .files import Tree, image_size, path_of
 
 MISSING = 'annotations of missing images'
 _SCORE = 0.5

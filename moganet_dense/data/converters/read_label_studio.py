@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..sources import IMAGE_SUFFIXES
+from ..sources import IMAGE_SUFFIXES, UNREAD_IMAGES
 from . import geometry
 from .dataset import DataSet, Instance, Sample
-from .files import UNREAD_IMAGES, Tree, path_of, read_json, split_named
+from .files import Tree, path_of, read_json, split_named
 from .instances import add, find_image, list_missing, open_sample
 
 NAME = 'Label Studio JSON'

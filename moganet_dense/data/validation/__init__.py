@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from ...utils.errors import UserError
+from ...utils.errors import UserError, reason_of
 from ..data_summary import Summary
 from ..layouts import full_path, innermost, require_files
 from . import coco_annotations, label_maps
@@ -73,6 +73,11 @@ def check_all(cfg: Config) -> Report:
             report.add([finding if isinstance(finding, Finding) else Finding(finding)])
     except UserError as error:
         report.add([Finding(str(error))])
+    except Exception as error:
+        if not report.number('error'):
+            raise
+        reason = f'{reason_of(error)} [{type(error).__name__}]'  # probably of the first error
+        report.add([Finding(f'the rest cannot be checked until this is fixed ({reason})')])
     report.add(check_images(images))
     if not images and not report.counts:
         raise UserError(

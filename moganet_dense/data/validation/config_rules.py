@@ -24,11 +24,22 @@ def contradictions(cfg: Any, splits: Sequence[str]) -> Iterator[str]:
     """
     yield from wrappers(cfg, splits)
     if 'train' in splits:
+        yield from lengths(cfg.get('train_cfg') or {})
         yield from endless_epochs(cfg)
         yield from single_values(cfg)
     yield from one_class(cfg.get('model') or {})
     yield from class_weights(cfg.get('model') or {})
     yield from unknown_keys(cfg)
+
+
+def lengths(train_cfg: dict) -> Iterator[str]:
+    """A schedule of no step, or an interval that divides by zero after an epoch."""
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        found = train_cfg.get(key)
+        if found is not None and not (isinstance(found, (int, float)) and found >= 1):
+            none = 'val_dataloader=None, val_evaluator=None, val_cfg=None'
+            hint = f'; for no validation set {none}' if key == 'val_interval' else ''
+            yield f'expected train_cfg.{key} to be 1 or more, found {found!r}{hint}'
 
 
 def wrappers(cfg: Any, splits: Sequence[str]) -> Iterator[str]:

@@ -110,6 +110,8 @@ def _find(name: Any, registries: tuple[str, ...]) -> type | None:
         with root.switch_scope_and_registry(None) as scoped:
             found = scoped.get(name) if '.' in name else _registered(scoped, name)
         if found is not None:
+            if built := getattr(found, 'built_class', None):  # a function, such as FastCocoMetric
+                found = built()
             return found if inspect.isclass(found) else None
     return None
 

@@ -13,6 +13,7 @@ from moganet_dense.data.validation.config_rules import (
     contradictions,
     keypoint_swaps,
     last_batch,
+    lengths,
 )
 from moganet_dense.data.validation.metric_rules import metric_rules
 
@@ -202,3 +203,13 @@ def test_swaps():
     bad['skeleton_info'][0]['link'] = ('nose', 'lefd')
     (line,) = keypoint_swaps(bad, 'info.py')
     assert "found 'lefd'; did you mean 'left'?" in line
+
+
+@pytest.mark.parametrize('key, value', [
+    ('val_interval', 0), ('val_interval', '1'), ('max_epochs', 0), ('max_iters', -1),
+])  # fmt: skip
+def test_schedules_of_no_step(key, value):
+    """``val_interval=0`` was a division by zero after an epoch; ``max_epochs=0`` trains nothing."""
+    (line,) = lengths({key: value, 'begin': 0})
+    assert line.startswith(f'expected train_cfg.{key} to be 1 or more')
+    assert not list(lengths(dict(max_epochs=1, val_interval=1)))

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import DATASETS
 
+from moganet_dense.data import validation
 from moganet_dense.data.validation.unknown_keys import parameters, unknown_keys
 
 
@@ -93,3 +94,34 @@ def test_configs_of_the_toolboxes_have_next_to_none(toolbox):
         except (FileNotFoundError, ImportError, ConfigParsingError, KeyError):  # their own faults
             continue
     assert sum(map(bool, lines.values())) <= 10, {k: v for k, v in lines.items() if v}
+
+
+def test_options_of_a_metric_that_a_function_builds():
+    """FastCocoMetric is the CocoMetric of the default scope, and so are its options."""
+    from moganet_dense.evaluation.fast_coco_eval import FastCocoMetric
+
+    name = FastCocoMetric.__name__
+    cfg = Config(dict(val_evaluator=dict(type=name, metrik='bbox', iou_thrs=[0.5])))
+    with DATASETS.switch_scope_and_registry('mmdet'):
+        (found,) = unknown_keys(cfg)
+    assert found.startswith(
+        "expected options of FastCocoMetric in val_evaluator, found 'metrik'; did you mean 'metric'"
+    )
+
+
+@pytest.mark.parametrize('before', [[], ['a misspelt option']])
+def test_the_check_shows_what_it_found_before_a_class_refuses(before, monkeypatch):
+    """An unknown option is found, and then the data set cannot be built because of it."""
+
+    def findings(*_, **__):
+        yield from before
+        raise TypeError('an unexpected keyword')
+
+    monkeypatch.setattr(validation, 'all_findings', findings)
+    if not before:
+        with pytest.raises(TypeError, match='unexpected'):
+            validation.check_all(Config({}))
+        return
+    words = validation.check_all(Config({})).words()
+    assert 'error: a misspelt option' in words
+    assert 'the rest cannot be checked until this is fixed (an unexpected keyword' in words
