@@ -255,9 +255,10 @@ def test_poses_come_with_their_points_in_space(port):
     assert found['categories'][0]['skeleton'] == [[1, 2]]
 
 
-def test_a_3d_config_is_offered_under_its_task(tmp_path):
+@pytest.mark.parametrize('name', ['simcc3d_moganet_t_hands', 'internet_moganet_t_interhand3d'])
+def test_a_3d_config_is_offered_under_its_task(tmp_path, name):
     (tmp_path / 'a.pth').touch()
-    config = str(ROOT / 'configs/pose3d/simcc3d_moganet_t_hands.py')
+    config = str(ROOT / f'configs/pose3d/{name}.py')
     (choice,) = ModelCache.of([config, str(tmp_path / 'a.pth')]).choices.values()
     assert choice.task == 'pose3d'
 
