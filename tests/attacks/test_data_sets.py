@@ -188,7 +188,6 @@ DESCRIPTIONS = {
     'a list in itself': ('names: &a [*a]\ntrain: images\n', 'an alias'),
     'a call': ("names: !!python/object/apply:os.system ['touch code-has-run']\n", 'YAML of plain'),
     'deep lists': (f'names: {"[" * 20_000}\n', 'YAML of plain values'),
-    'a date that is none': ('names: [2026-02-31]\ntrain: images\n', 'YAML of plain values'),
     'numbers that are none': ('names: {x: a}\ntrain: images\n', 'the numbers of classes'),
     'an infinite number': ('names: {.inf: a}\ntrain: images\n', 'the numbers of classes'),
     '10 billion keypoints': ('names: [a]\nnc: 1\nkpt_shape: [10000000000, 3]\n', 'kpt_shape'),
@@ -297,7 +296,7 @@ def test_label_maps_of_many_numbers(capsys):
     numbers = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64)
     for i in range(3):
         Image.fromarray(numbers).save(f'data/masks/i{i}.png')
-    assert 'label maps of up to 255 classes, found 3071' in init(capsys)
+    assert 'expected label maps of one number or colo' in init(capsys)
 
 
 # --- files
