@@ -143,6 +143,30 @@ def test_flops_as_json(capsys):
     assert found['shape'] == [256, 192]
 
 
+def test_flops_of_a_video_are_those_of_one_clip(capsys):
+    """2.61 G and 9.96 M, as published by OpenSTL."""
+    assert main(['flops', str(ROOT / 'configs/video/simvp_moganet_taxibj.py')]) == 0
+    said = capsys.readouterr().out
+    assert 'one clip of 4 frames of 32 x 32' in said
+    assert '9.96 M' in said and 'FLOPs       2.61 G' in said and '  translator ' in said
+
+
+def test_flops_of_images_with_other_channels(tmp_path, capsys):
+    """The first convolution, 3 x 3 of stride 2 to 16 channels, has a fourth input."""
+    config = tmp_path / 'four.py'
+    found = []
+    for count in (3, 4):
+        config.write_text(
+            f"_base_ = '{ROOT}/configs/seg/sem_fpn_moganet_xt.py'\n"
+            f'model = dict(backbone=dict(in_channels={count}), data_preprocessor=dict('
+            f'mean=[0] * {count}, std=[1] * {count}, bgr_to_rgb=False))\n'
+        )
+        assert main(['flops', str(config), '--shape', '64', '--json']) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[1]['parameters'] - found[0]['parameters'] == 16 * 9
+    assert found[1]['flops'] - found[0]['flops'] == 16 * 9 * 32 * 32
+
+
 def test_doctor_and_check_as_json(capsys, monkeypatch):
     from moganet_dense import doctor
     from moganet_dense.data import validation

@@ -13,7 +13,7 @@ from . import options
     multiple=True,
     type=int,
     metavar='HEIGHT [WIDTH]',
-    help='Image size; default: the size that published tables of the task use.',
+    help='Size of the image or frames; default: the size that published tables of the task use.',
 )
 @options.json
 def command(config, shape, json) -> None:

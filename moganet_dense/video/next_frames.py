@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..config.frame_size import frame_size
 from ..data.given_sources import given_sources, require_other_file
 from ..data.sources import Fault, Frame, Source, frames
 from ..toolboxes.build import build
@@ -64,7 +65,7 @@ def predict_videos(
         for file in _results(Path(out, clip.name)):
             require_other_file(file, sources)
         try:
-            seen, fps = read_clip(clip, model, side(cfg))
+            seen, fps = read_clip(clip, model, frame_size(cfg))
         except UserError as error:
             if skip is None:
                 raise
@@ -127,20 +128,6 @@ def _require_colours(model: SimVP) -> None:
             f'videos have 1 or 3 channels, this model has {model.channels}, of data that are no '
             'images; measure it by `moganet-dense test`'
         )
-
-
-def side(cfg: Config) -> tuple[int, int]:
-    """Height and width of the frames of a config's data set.
-
-    Raises:
-        UserError: an unsupported data set.
-    """
-    dataset = cfg.test_dataloader.dataset
-    sizes = dict(MovingDigits=(64, 64), TaxiBJ=(32, 32), KittiCaltech=(128, 160))
-    if dataset.type not in sizes:
-        raise UserError(f'expected a data set of {", ".join(sizes)}, found {dataset.type}')
-    size = cfg.train_dataloader.dataset.get('image_size')
-    return (size, size) if size else sizes[dataset.type]
 
 
 def read_clip(clip: Clip, model: SimVP, size: tuple[int, int]) -> tuple[torch.Tensor, float]:
