@@ -2,7 +2,7 @@
 one that has done so, which takes the seconds of these imports once.
 
 ``python tests/fresh.py TOOLBOX ...`` reads lines of JSON (file, arguments, output) and answers each
-with the exit code; :class:`Fresh` starts it.
+with the exit code, until a line is null; :class:`Fresh` starts it.
 """
 
 import importlib
@@ -49,6 +49,7 @@ class Fresh:
         return self
 
     def __exit__(self, *error) -> None:
+        self.process.stdin.write('null\n')  # a fork of the tests may keep the pipe open
         self.process.stdin.close()
         self.process.wait(60)
         self.process.stdout.close()
@@ -61,9 +62,11 @@ def _serve() -> None:
         importlib.import_module(name)
     assert 'moganet_dense' not in sys.modules
     for line in sys.stdin:
+        if (task := json.loads(line)) is None:
+            os._exit(0)
         child = os.fork()
         if not child:
-            _be_script(**json.loads(line))
+            _be_script(**task)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
 
 

@@ -145,7 +145,7 @@ def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
     work_dir = tmp_path / 'work'
     done = subprocess.run(
         ['bash', ROOT / 'tools/dist_train.sh', config, '2', '--work-dir', work_dir],
-        capture_output=True, text=True, env=environment(),
+        capture_output=True, text=True, env=environment(), timeout=200,
     )  # fmt: skip
     seconds = time.time() - float((work_dir / 'killed').read_text())
     said = done.stdout + done.stderr
@@ -189,6 +189,20 @@ def test_a_signal_alone_is_not_taken_for_a_lost_process(monkeypatch):
     monkeypatch.setattr(distributed, '_watches', [LostPeer()])
     with pytest.raises(Interrupted), ending_by_signals(), distributed.joined('none'):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_fork_lets_other_threads_run_first(monkeypatch):
+    """Python before 3.12: they may hold the lock that the child would wait for."""
+    registered = []
+    monkeypatch.setattr(os, 'register_at_fork', lambda before: registered.append(before))
+    distributed._let_collectives_end_before_forks()
+    if sys.version_info >= (3, 12):
+        assert not registered
+        return
+    slept = []
+    monkeypatch.setattr(time, 'sleep', slept.append)  # which lets them run
+    registered[0]()
+    assert slept == [distributed.QUIET] and distributed.QUIET > 0
 
 
 @pytest.mark.parametrize(('gathered', 'expected'), [(1, 0.5), (4, 2.0)])
