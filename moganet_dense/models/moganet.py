@@ -160,7 +160,7 @@ class MogaNet(BaseModule):  # type: ignore[misc]
     ) -> None:
         super().__init__(init_cfg)
         sizes = resolve_architecture(arch)
-        _check_options(out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
+        _check_options(in_channels, out_indices, gate, frozen_stages, drop_path_rate, drop_rate)
         self.pretrained = loading.PretrainedWeights.from_init_cfg(init_cfg)
         self.gate = gate = self.pretrained.gate_for(gate) if self.pretrained else gate
         self.out_indices = tuple(out_indices)
@@ -354,9 +354,16 @@ class MogaNet(BaseModule):  # type: ignore[misc]
 
 
 def _check_options(
-    out_indices: Sequence[int], gate: str, frozen_stages: int, drop_path: float, drop: float
+    in_channels: int,
+    out_indices: Sequence[int],
+    gate: str,
+    frozen_stages: int,
+    drop_path: float,
+    drop: float,
 ) -> None:
     """Raises ValueError for a value that is not valid, listing what is."""
+    if not isinstance(in_channels, int) or in_channels < 1:
+        raise ValueError(f'in_channels: expected a whole number from 1, found {in_channels!r}')
     valid = tuple(range(STAGES))
     if not isinstance(out_indices, Sequence) or list(out_indices) not in _SUBSETS:
         raise ValueError(

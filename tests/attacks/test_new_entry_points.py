@@ -151,7 +151,7 @@ def next_of(monkeypatch):
     model = SimVP(2, 2, 1, 4, 8, 2, 2).eval()
     monkeypatch.setattr(next_frames, 'build', lambda cfg: model)
     monkeypatch.setattr(next_frames, 'load', lambda *args: None)
-    monkeypatch.setattr(next_frames, 'side', lambda cfg: (32, 32))
+    monkeypatch.setattr(next_frames, 'frame_size', lambda cfg: (32, 32))
 
     def run(*inputs: str, skip=None) -> list[str]:
         return list(map(str, next_frames.predict_videos(None, '', list(inputs), 'out', skip=skip)))

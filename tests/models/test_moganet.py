@@ -194,6 +194,8 @@ def test_long_names(long, short):
         (dict(norm_cfg=dict(type='GN')), ValueError, 'num_groups'),
         (dict(gate='triple'), ValueError, 'single, double'),
         (dict(frozen_stages=5), ValueError, '-1 to 4'),
+        (dict(in_channels=0), ValueError, 'in_channels: expected a whole number from 1, found 0'),
+        (dict(in_channels=3.0), ValueError, 'in_channels'),
         (dict(drop_path_rate=1.0), ValueError, 'drop_path_rate'),
         (dict(norm_cfg=dict(type='LN')), ValueError, 'BN, SyncBN, GN'),
         (dict(init_cfg=dict(type='Pretrained', path='x')), ValueError, 'checkpoint, ema'),

@@ -81,7 +81,7 @@ def test_commands_without_a_way_for_them_say_so(tmp_path, monkeypatch):
     lifter, model = read_config(ROOT / 'configs/pose3d/image_pose_lift_h36m.py'), torch.nn.Module()
     with pytest.raises(UserError, match="reads keypoints and no images; use mmpose's Pose3DInf"):
         names_of(lifter, {}, model)
-    with pytest.raises(UserError, match='expected a model of images, found PoseLifter'):
+    with pytest.raises(UserError, match='expected a model of images or videos, found PoseLifter'):
         complexity(build(lifter), usual_shape(lifter))
     for name, head in [('simcc3d_moganet_t_hands', 'SimCC3DHead'),
                        ('internet_moganet_t_interhand3d', 'InternetHead')]:  # fmt: skip

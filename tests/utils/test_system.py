@@ -21,6 +21,7 @@ POSIX = {
 """Names that the documentation of Python 3.11 gives for Unix alone, and that exist here."""
 MODULES = {'fcntl', 'resource', 'termios', 'tty', 'pty', 'pwd', 'grp', 'syslog', 'readline'}
 GUARDED = {
+    'engine/distributed.py': 'os.register_at_fork',  # where there is one
     'engine/watcher.py': 'os.fork signal.SIGHUP signal.SIGKILL',  # no watchers on Windows
     'engine/signals.py': 'signal.SIGCHLD os.statvfs signal.pthread_sigmask signal.sigwaitinfo',
 }
