@@ -34,6 +34,19 @@ class ModelFiles(NamedTuple):
     checkpoint: str
 
 
+def require_not_exported(path: str | os.PathLike) -> None:
+    """Checks that a model is not a file of ``export``, which has no config.
+
+    Raises:
+        UserError: it is one; says what runs it.
+    """
+    if Path(path).suffix.lower() == '.onnx':
+        raise UserError(
+            f'expected a config, found an exported file: {path}; `moganet-dense predict {path} '
+            'INPUT` runs it, in Python moganet_dense.runtime.load'
+        )
+
+
 def model_files(
     config: str | os.PathLike, checkpoint: str | os.PathLike | None = None
 ) -> ModelFiles:
@@ -48,6 +61,7 @@ def model_files(
         UserError: no checkpoint is given, published or in the work dir; or there is no config.
     """
     config = os.fspath(config)
+    require_not_exported(config)
     given = None if checkpoint is None else metafiles.published(os.fspath(checkpoint))
     if Path(config).is_dir():
         return ModelFiles(str(saved_config(config)), given or str(saved_checkpoint(config)))

@@ -18,6 +18,7 @@ from ..utils.suggest import closest, did_you_mean
 from ..weights.mmengine_loader import read_yaml_without_code
 from . import metafiles
 from .metafiles import SCOPES, package_root
+from .model_files import require_not_exported
 from .registered_types import require_registered
 
 HEADS_3D = ('SimCC3DHead', 'InternetHead')
@@ -33,12 +34,16 @@ def find_config(path: str | os.PathLike) -> Path:
     Raises:
         UserError: there is none; suggests similar names.
     """
+    require_not_exported(path)
     if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
         return Path(entry['Config'])
     shipped = package_root() / path
     for candidate in (Path(path), shipped, package_root() / 'configs' / path):
         if candidate.is_file():
             return candidate
+    if Path(path).is_dir():
+        inner = ', '.join(map(str, sorted(Path(path).glob('*.py'))[:3])) or 'no config'
+        raise UserError(f'expected a config, found a folder: {path}; in it: {inner}')
     configs = sorted((package_root() / 'configs').glob('[a-z]*/**/*.py'))
     names = {p.stem: p.relative_to(package_root()).as_posix() for p in configs}
     close = ', '.join(names[name] for name in closest(Path(path).stem, names))

@@ -32,7 +32,9 @@ def answer(result: Result, size: tuple[int, int]) -> dict[str, Any]:
     if isinstance(result, Segmentation):
         found = [_area(result, row) for row in result.rows()]
         table = {row['label']: _hex(result.palette[row['label']]) for row in found}
-        shown = dict(colours=table, certainty=_packed(result.scores))
+        shown: dict[str, Any] = dict(colours=table)
+        if result.scores is not None:
+            shown.update(certainty=_packed(result.scores))
         return dict(images=[image], classes=found, shown=shown)
     listed = [dict(id=k + 1, image_id=1, **row) for k, row in enumerate(result.rows())]
     found = dict(images=[image], annotations=listed, categories=categories(result))
@@ -49,10 +51,13 @@ def _as_segmentation(found: Panoptic) -> Segmentation:
 
 
 def _area(result: Segmentation, row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a class with its mask and mean confidence."""
+    """The row of a class with its mask, and its mean confidence if there is one: exported files
+    have none."""
     mask = result.labels == row['label']
-    score = round(float(result.scores[mask].mean()), 5)
-    return dict(row, score=score, segmentation=run_lengths(mask))
+    area = dict(row, segmentation=run_lengths(mask))
+    if result.scores is not None:
+        area.update(score=round(float(result.scores[mask].mean()), 5))
+    return area
 
 
 def _colours(result: Detections | Poses, listed: list[dict]) -> dict[int, str]:

@@ -17,7 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ..inference.look import is_finite
 from ..results import Detections
+from ..runtime.outputs import NOT_FINITE
 from ..utils.errors import UserError, reason_of, shortage
 from ..utils.printable import printable
 from .decoder import Decoder
@@ -161,6 +163,8 @@ class Server:
         start = time.perf_counter()
         result = predictor(image, order='rgb', **options)
         seconds = round(time.perf_counter() - start, 3)
+        if not is_finite(result):
+            raise UserError(NOT_FINITE)
         about = dict(model=model, task=predictor.task, stored_size=stored, seconds=seconds)
         return dict(about, **answer(result, (image.shape[1], image.shape[0])))
 

@@ -279,6 +279,11 @@ def resume_point(cfg: Config) -> str | None:
         path = last_whole(cfg['work_dir'])
         if path is None:
             return None
+    if Path(path).is_dir():
+        raise UserError(
+            f'--resume: expected a checkpoint, found a folder: {path}; to continue from the last '
+            f'one of a work dir: --resume --work-dir {path}'
+        )
     if not Path(path).is_file():
         raise UserError(f'--resume: no such checkpoint: {path}')
     content = read_training(path)

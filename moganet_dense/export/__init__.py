@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,16 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..config.model_files import CHECKPOINT_ENDINGS
 from ..data.image_io import decode
 from ..data.sources import find
 from ..engine.job import Job
 from ..inference.metainfo import Names, names_of, require_images_to_places
+from ..runtime.notes import PIXELS, SIDE
 from ..toolboxes.build import build
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import switch
-from ..utils.atomic import as_line, require_writable
+from ..utils.atomic import as_line, require_no_input, require_writable
 from ..utils.errors import UserError, one_line
 from .agreement import compared
 from .base import Graph
@@ -42,6 +45,7 @@ from .pose_graphs import AxisPoseGraph, PoseGraph
 from .video_graph import VideoGraph, require_plain, video_notes
 
 FORMATS = ('onnx', 'torch-export')
+ENDINGS = dict(zip(FORMATS, ('.onnx', '.pt2'), strict=True))
 INT8 = ('dynamic', 'static')
 RANDOM_BASES = (
     'The head draws random bases for each image, so that its predictions vary; the file has one '
@@ -89,10 +93,12 @@ def export(
     """
     target = Path(out)
     require_writable(target)
+    require_no_input(target, (job.config, checkpoint))
     require(form)
     images = _calibration(form, int8, calibrate)
     if fp16 and (form != 'onnx' or int8):
         raise UserError('--fp16 is for --format onnx, without --int8')
+    _require_ending(target, form)
     cfg = job.read()
     if not backbone:
         require_images_to_places(cfg)
@@ -122,6 +128,15 @@ def export(
     if form == 'torch-export' and isinstance(graph, DetectionGraph):
         print_log(IMPORT_TORCHVISION, 'current')
     return target, error
+
+
+def _require_ending(target: Path, form: str) -> None:
+    """Checks that the name of the file is not that of another kind of file."""
+    own = ENDINGS[form]
+    if target.suffix.lower() in {*ENDINGS.values(), *CHECKPOINT_ENDINGS, '.py'} - {own}:
+        raise UserError(
+            f'--out: expected a name that ends in {own} for --format {form}, found {target}'
+        )
 
 
 def _report(out: str, error: float, change: str | None, agreement: str | None) -> Iterator[str]:
@@ -226,6 +241,11 @@ def _shape(cfg, graph: Graph, form: str, shape: Sequence[int] | None) -> tuple[i
     if shape and (len(shape) != 2 or min(shape) < 32 or any(n % 32 for n in shape)):
         found = ' '.join(map(str, shape))
         raise UserError(f'--shape: expected height and width, multiples of 32, found {found}')
+    if shape and (max(shape) > SIDE or math.prod(shape) > PIXELS):
+        raise UserError(
+            f'--shape: expected at most {SIDE} pixels on a side and {PIXELS} in all, found '
+            f'{shape[0]} {shape[1]}'
+        )
     own = None if isinstance(graph, VideoGraph) else cut_size(cfg)
     if own and shape and tuple(shape) != own:
         raise UserError(

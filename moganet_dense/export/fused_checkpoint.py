@@ -13,7 +13,7 @@ from ..toolboxes.build import build, outputs
 from ..toolboxes.flops import usual_shape
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import map_tensors, require_moganet, switch
-from ..utils.atomic import as_line, replacing, require_writable
+from ..utils.atomic import as_line, replacing, require_no_input, require_writable
 from ..utils.errors import UserError
 from ..weights import safetensors_file
 from ..weights.conversion import recorded_gate
@@ -35,6 +35,7 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
             by more than TOLERANCE. Then nothing is written.
     """
     require_writable(Path(out))
+    require_no_input(Path(out), (config, checkpoint))
     cfg = read_config(config)
     adopt_gate(cfg, checkpoint)
     model = build(cfg).eval()

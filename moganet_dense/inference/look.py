@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.sources import Fault, Frame
+from ..runtime.outputs import NOT_FINITE
 from ..utils.errors import UserError, reason_of
 
 
@@ -27,12 +28,16 @@ def look_at(model: Callable[..., Any], known: list[tuple[Frame, Any]], boxes: bo
 
 def _if_finite(known: tuple[Frame, Any], result: Any) -> Any:
     """The result, or a fault if it contains NaN, which JSON cannot store."""
-    parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
-    parts = (part for part in parts if part.dtype.kind == 'f')
-    if all(np.isfinite(part).all() for part in parts):
+    if is_finite(result):
         return result
     source = known[0].source
-    return Fault(source, f'{source.file}: the model returned values that are not finite')
+    return Fault(source, f'{source.file}: {NOT_FINITE}')
+
+
+def is_finite(result: Any) -> bool:
+    """Whether a result contains neither NaN nor infinity."""
+    parts = (part for part in vars(result).values() if isinstance(part, np.ndarray))
+    return all(np.isfinite(part).all() for part in parts if part.dtype.kind == 'f')
 
 
 @contextmanager

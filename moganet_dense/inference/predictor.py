@@ -192,8 +192,8 @@ class Predictor:
     def _run(
         self, images: Sequence, order: str | None, batch_size: int, boxes: Sequence | None
     ) -> list[Result]:
-        if batch_size < 1:
-            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UserError(f'batch_size: expected at least 1, found {batch_size!r}')
         if boxes is not None and self.task != 'pose':
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if boxes is not None and len(boxes) != len(images):

@@ -32,6 +32,7 @@ def report(work_dirs: Sequence[str | os.PathLike], out: str | os.PathLike | None
     target = Path(out or Path(work_dirs[-1], PAGE))
     text = page([read_work_dir(Path(folder)) for folder in work_dirs])
     with as_line(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
     return target
 

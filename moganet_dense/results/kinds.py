@@ -395,7 +395,7 @@ def confident(result: Any, score_thr: float) -> Any:
     Raises:
         UserError: the score is not a number.
     """
-    if not isinstance(score_thr, (int, float, np.number)):
+    if not isinstance(score_thr, (int, float, np.number)) or np.isnan(score_thr):
         raise UserError(f'score_thr: expected a number, found {score_thr!r}')
     return result.where(score_thr) if score_thr and isinstance(result, Detections) else result
 

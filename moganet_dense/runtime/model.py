@@ -25,7 +25,7 @@ from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
 from .masks import paste, pasted_parts
-from .notes import require_sane
+from .notes import require_inputs, require_sane
 from .outputs import (
     require_detections,
     require_keypoints,
@@ -71,7 +71,12 @@ def load(
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     session = _session(path, device, options, onnxruntime)
-    return OnnxModel(session, _notes(path, session.get_modelmeta().custom_metadata_map))
+    notes = _notes(path, session.get_modelmeta().custom_metadata_map)
+    try:
+        require_inputs(session.get_inputs(), notes['task'], len(notes['mean']))
+    except ValueError as error:
+        raise UserError(f'{path}: {error}; export it again') from None
+    return OnnxModel(session, notes)
 
 
 def _session(path: str | os.PathLike, device: str | None, options: Any, onnxruntime: Any) -> Any:
@@ -206,8 +211,8 @@ class OnnxModel:
         Raises:
             UserError: an image cannot be read, or an argument is invalid.
         """
-        if batch_size < 1:
-            raise UserError(f'batch_size: expected at least 1, found {batch_size}')
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UserError(f'batch_size: expected at least 1, found {batch_size!r}')
         if boxes is not None and self.task != 'pose':
             raise UserError(f'boxes are for pose estimators, this model does {self.task}')
         if not isinstance(images, (list, tuple)):

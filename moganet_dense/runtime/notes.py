@@ -1,6 +1,7 @@
 """Checks the metadata of an exported file, which may come from anybody."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..data.image_io import COLOR_TYPES
@@ -9,14 +10,22 @@ SIDE, PIXELS = 2**15, 2**26
 """Most of a size in the metadata: of a side, and height times width (0.8 GB as float32)."""
 LONGEST, MOST = 500, 100_000
 """Characters of a name, and names."""
+SIZES = {
+    'segmentation': ('size',),
+    **dict.fromkeys(('detection', 'instance segmentation'), ('sizes',)),
+}
+"""Inputs beside the images, by task."""
+TASKS = ('detection', 'instance segmentation', 'segmentation', 'pose', 'classification', 'backbone')
 
 
 def require_sane(notes: dict[str, Any]) -> None:
-    """Checks names, and sizes that memory is allocated by.
+    """Checks the task, names, values of the preprocessing, and sizes memory is allocated by.
 
     Raises:
         ValueError: one is not such as ``moganet-dense export`` writes.
     """
+    if notes['task'] not in TASKS:
+        raise ValueError(f'task: expected one of {list(TASKS)}')
     names = notes['classes']
     if not (isinstance(names, list) and len(names) <= MOST and all(map(_is_name, names))):
         raise ValueError(f'classes: expected a list of up to {MOST} names of {LONGEST} characters')
@@ -42,6 +51,56 @@ def require_sane(notes: dict[str, Any]) -> None:
     ):  # fmt: skip
         if number is not None and not _fits([number, number]):
             raise ValueError(f'{what}: expected a size in pixels')
+    _require_values(notes, resize, crop)
+
+
+def _require_values(notes: dict[str, Any], resize: dict, crop: dict) -> None:
+    """Checks what the preprocessing and the masks compute with."""
+    mean, std = notes['mean'], notes['std']
+    if not (_are_finite(mean) and _are_finite(std) and len(mean) == len(std) and min(std) > 0):
+        raise ValueError('mean and std: expected a number for each channel, std above 0')
+    if notes['order'] not in ('rgb', 'bgr'):
+        raise ValueError('order: expected rgb or bgr')
+    if not _are_finite([notes['pad']['value'], *resize.get('pad_with', [0])]):
+        raise ValueError('values of the padding: expected numbers')
+    if notes['task'] == 'pose' or crop:
+        if not (crop.get('size') and _are_finite([crop['padding']]) and crop['padding'] > 0):
+            raise ValueError('crop: expected size and padding')
+        _ = crop['udp']
+    elif not (resize.get('middle') if resize.get('short') else resize.get('scale')):
+        raise ValueError('resize: expected scale, or short and middle')
+    elif resize.get('scale'):
+        _ = resize['keep_ratio']
+    if notes['task'] == 'instance segmentation' and not _are_finite([notes['mask_threshold']]):
+        raise ValueError('mask_threshold: expected a number')
+
+
+def _are_finite(numbers: Any) -> bool:
+    """Whether it is a list of numbers, and not empty."""
+    whole = isinstance(numbers, list) and len(numbers) > 0
+    return whole and all(type(n) in (int, float) and abs(n) < 1e30 for n in numbers)
+
+
+def require_inputs(inputs: Sequence[Any], task: str, channels: int) -> None:
+    """Checks the inputs of a network, as onnxruntime lists them, against its metadata.
+
+    Raises:
+        ValueError: it takes others than ``moganet-dense export`` writes for the task.
+    """
+    wanted = ['images', *SIZES.get(task, ())]
+    found = {each.name: each for each in inputs}
+    if sorted(found) != sorted(wanted):
+        raise ValueError(f'expected a network with inputs {wanted}, found {list(found)}')
+    kind, shape = found['images'].type, found['images'].shape
+    fits = len(shape) == 4 and all(
+        size == wanted or not isinstance(size, int)
+        for size, wanted in zip(shape, (1, channels), strict=False)
+    )
+    if kind != 'tensor(float)' or not fits:
+        raise ValueError(
+            f'expected images as tensor(float) of shape (batch, {channels}, height, width), found '
+            f'{kind} {shape}'
+        )
 
 
 def _is_palette(palette: Any, count: int) -> bool:

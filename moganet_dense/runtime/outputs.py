@@ -8,6 +8,7 @@ from ..utils.errors import UserError
 
 MOST_BOXES = 10_000
 """Boxes of an image, at most: detectors return 100 to 1000."""
+NOT_FINITE = 'the model returned values that are not finite'
 _KINDS = {'i': 'integers', 'f': 'floating point'}
 
 
@@ -29,6 +30,8 @@ def require_detections(found: Sequence[np.ndarray], classes: int) -> None:
     if masks:
         sides = masks[0].shape[1:] if masks[0].ndim == 3 else (28, 28)  # as exported models have
         _require('masks', masks[0], 'f', (count, *sides), least=1)
+        if not np.isfinite(masks[0]).all():  # pasted, they are true or false
+            raise UserError(NOT_FINITE)
     _require_labels(labels, classes)
 
 

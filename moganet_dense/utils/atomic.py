@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import FULL, UserError, reason_of, room_for
@@ -110,6 +110,21 @@ def require_writable(path: Path) -> None:
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
+
+
+def require_no_input(path: Path, inputs: Iterable[str | os.PathLike]) -> None:
+    """Checks that an output file takes the place of none of the files it is made from.
+
+    Args:
+        path: of the output.
+        inputs: paths; names and URLs among them are no files.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    for each in inputs:
+        if path.exists() and os.path.exists(each) and path.samefile(each):
+            raise UserError(f'{path}: this file is read as {each}; choose another name for --out')
 
 
 def _require_replaceable(path: Path) -> None:

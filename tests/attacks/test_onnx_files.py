@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_onnx import NOTES, tiny_detector
+from tiny_onnx import FOUND, NOTES, tiny_detector
 
 from moganet_dense.runtime import load
 from moganet_dense.runtime.external_data import has_external_data
@@ -134,6 +134,19 @@ METADATA = {
     'a name of 5 million characters': dict(classes=['x' * 5_000_000, 'b']),
     'names that are lists': dict(classes=[[['a']], {}]),
     'a colour that is none': dict(color_type='x'),
+    'an unknown task': dict(task='pizza'),
+    'a task that is a list': dict(task=['detection']),
+    'two means of three channels': dict(mean=[0, 0]),
+    'a mean that is a text': dict(mean=['x', 0, 0]),
+    'a mean that is NaN': dict(mean=[float('nan'), 0, 0]),
+    'a mean of 400 digits': dict(mean=[10**400, 0, 0]),
+    'a standard deviation of 0': dict(std=[0, 1, 1]),
+    'an unknown order': dict(order='xyz'),
+    'no resizing': dict(resize=None),
+    'unknown resizing': dict(resize=dict(foo=3)),
+    'padding with a text': dict(pad=dict(divisor=32, value='x')),
+    'poses without a crop': dict(task='pose', skeleton=[]),
+    'masks without a threshold': dict(task='instance segmentation', mask_threshold=None),
 }
 
 
@@ -142,6 +155,44 @@ def test_metadata_of_another_size_is_refused(kind, tmp_path):
     path = tiny_detector(tmp_path / 'a.onnx', {**NOTES, **METADATA[kind]})
     with pytest.raises(UserError, match=r'expected the metadata of .*ValueError'):
         load(path)
+
+
+NETWORKS = {
+    'another name': dict(images='x'),
+    'no batch': dict(shape=[3, 'H', 'W']),
+    'a batch of 4': dict(shape=[4, 3, 'H', 'W']),
+    'grey images': dict(shape=['B', 1, 'H', 'W']),
+    'bytes': dict(kind=onnx.TensorProto.UINT8),
+}
+
+
+@pytest.mark.parametrize('kind', NETWORKS)
+def test_a_network_with_other_inputs_is_refused(kind, tmp_path):
+    change = dict(images='images', shape=['B', 3, 'H', 'W'], kind=onnx.TensorProto.FLOAT)
+    change.update(NETWORKS[kind])
+    model = onnx.load(tiny_detector(tmp_path / 'a.onnx'))
+    info = onnx.helper.make_tensor_value_info(change['images'], change['kind'], change['shape'])
+    model.graph.input[0].CopyFrom(info)
+    onnx.save(model, tmp_path / 'a.onnx')
+    with pytest.raises(UserError, match=r'a\.onnx: expected .*, found .*; export it again'):
+        load(tmp_path / 'a.onnx')
+
+
+def test_masks_that_are_not_finite_are_an_error(tmp_path):
+    notes = {**NOTES, 'task': 'instance segmentation', 'mask_threshold': 0.5}
+    found = {**FOUND, 'masks': np.full((2, 28, 28), np.nan, np.float32)}
+    model = load(tiny_detector(tmp_path / 'a.onnx', notes, found))
+    with pytest.raises(UserError, match='not finite'):
+        model(np.zeros((60, 80, 3), np.uint8), order='rgb')
+
+
+@pytest.mark.parametrize(
+    'options', [dict(score_thr=float('nan')), dict(score_thr='0.5'), dict(batch_size='2')]
+)
+def test_numbers_that_are_none_are_one_line(options, tmp_path):
+    model = load(tiny_detector(tmp_path / 'a.onnx'))
+    with pytest.raises(UserError, match=r'expected .*, found'):
+        model(np.zeros((60, 80, 3), np.uint8), order='rgb', **options)
 
 
 def test_labels_without_a_class_are_an_error(tmp_path):

@@ -20,7 +20,7 @@ from conftest import ROOT
 from PIL import Image
 from pycocotools import mask as rle
 from serving import NAMES, Watched, ask, predict, served
-from tiny_onnx import tiny_detector
+from tiny_onnx import FOUND, NOTES, tiny_detector
 
 from moganet_dense.demo import connections, serve
 from moganet_dense.demo import server as module
@@ -423,6 +423,35 @@ def test_sites_that_may_embed_the_page():
             origins([wrong])
     policy = dict(Guard(None, embedders=['https://a.example']).headers)[b'content-security-policy']
     assert b'frame-ancestors https://a.example' in policy and b'{' not in policy
+
+
+def of_one_file(file) -> ModelCache:
+    cache = ModelCache.of([str(file)])
+    cache.require_libraries()
+    return cache
+
+
+def test_areas_of_an_exported_file_have_no_certainty(tmp_path):
+    notes = dict(NOTES, task='segmentation', classes=['a', 'b'], palette=[[0, 0, 0], [255, 0, 0]])
+    notes['resize'] = dict(scale=[100, 80], keep_ratio=False)
+    labels = np.zeros((1, 80, 100), np.int64)
+    labels[:, :20] = 1
+    file = tiny_detector(tmp_path / 'areas.onnx', notes, dict(labels=labels))
+    with served(cache=of_one_file(file)) as port:
+        status, found = predict(port, encoded(), 'areas')
+    assert status == 200 and set(found['shown']) == {'colours'}
+    assert {row['name']: row['pixels'] for row in found['classes']} == {'a': 6000, 'b': 2000}
+    assert not any('score' in row for row in found['classes'])
+
+
+@pytest.mark.parametrize('name', ['scores', 'boxes'])
+def test_values_that_are_not_finite_are_one_line(tmp_path, name):
+    spoiled = {**FOUND, name: np.full_like(FOUND[name], np.nan)}
+    file = tiny_detector(tmp_path / 'spoiled.onnx', found=spoiled)
+    with served(cache=of_one_file(file)) as port:
+        status, found = predict(port, encoded(), 'spoiled')
+    assert status == 422
+    assert found == dict(error='the model returned values that are not finite')
 
 
 def test_exported_files_are_offered_without_torch(tmp_path, monkeypatch):

@@ -153,6 +153,22 @@ def test_a_training_that_has_ended_says_how_to_continue(tmp_path, capsys):
     assert (tmp_path / 'work/last_checkpoint').read_text().endswith('epoch_5.pth')
 
 
+def test_a_folder_to_resume_from_is_named_with_what_resumes(tmp_path, capsys):
+    config = write_config(tmp_path, length=1)
+    work_dir = tmp_path / 'work'
+    command = ['train', str(config), '--no-check']
+    assert main([*command, '--work-dir', str(work_dir)]) == 0
+    assert main([*command, '--resume', str(work_dir)]) == 1
+    said = capsys.readouterr().err
+    advice = said.strip().rpartition(': ')[2]
+    assert 'found a folder' in said and advice == f'--resume --work-dir {work_dir}'
+    assert main([*command, *advice.split()]) == 0
+    assert main(['train', str(tmp_path)]) == 1
+    assert f'expected a config, found a folder: {tmp_path}; in it: {config}' in (
+        capsys.readouterr().err
+    )
+
+
 def test_weights_alone_are_no_training(trained, tmp_path, capsys):
     config = write(tmp_path, {}, as_it_is)
     content = torch.load(trained(), weights_only=True)

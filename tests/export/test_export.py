@@ -291,6 +291,7 @@ TOO_OLD = '--format torch-export needs PyTorch 2.6 or later'
     ('arguments', 'message'),
     [
         (['--shape', '100', '160'], '--shape: expected height and width, multiples of 32, found'),
+        (['--shape', '1000000000', '64'], '--shape: expected at most 32768 pixels on a side'),
         (['--shape', '512', '512'], 'cuts images or people to 256 192 (height, width), found'),
         (['--int8', 'static'], '--int8 static needs --calibrate DIR'),
         (['--calibrate', '.'], '--int8 static needs --calibrate DIR'),
@@ -309,6 +310,31 @@ def test_mistakes_are_one_line(tmp_path, capfd, arguments, message):
         message = TOO_OLD
     assert len(errors) == 1 and message in errors[0]
     assert not out.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ('form', 'name', 'ending'),
+    [('onnx', 'a.pt', '.onnx'), ('onnx', 'a.PT2', '.onnx'), ('onnx', 'a.py', '.onnx'),
+     ('torch-export', 'a.onnx', '.pt2'), ('torch-export', 'a.pth', '.pt2')],
+)  # fmt: skip
+def test_a_name_of_another_kind_of_file_is_refused(tmp_path, capfd, form, name, ending):
+    command = ['export', 'none.py', 'none.pth', '--out', str(tmp_path / name), '--format', form]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    expected = TOO_OLD if TOO_OLD in said else f'expected a name that ends in {ending} for'
+    assert expected in said and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('command', ['export', 'deploy'])
+def test_no_file_takes_the_place_of_what_it_is_made_from(tmp_path, capfd, command):
+    config, weights = tmp_path / 'c.py', tmp_path / 'w'
+    config.write_text('a config')
+    weights.write_text('weights')
+    (tmp_path / 'link').symlink_to(weights)
+    for out in (config, weights, tmp_path / 'link'):
+        assert main([command, str(config), str(weights), '--out', str(out)]) == 1
+        assert 'choose another name for --out' in capfd.readouterr().err
+    assert config.read_text() == 'a config' and weights.read_text() == 'weights'
 
 
 @pytest.mark.parametrize('command', ['export', 'deploy'])

@@ -119,6 +119,10 @@ def test_what_was_done_again_replaces_what_was_done(work_dir):
     assert steps == [50, 100]
 
 
+def test_the_folder_of_the_page_is_made(work_dir, tmp_path):
+    assert report([work_dir], tmp_path / 'new' / 'folder' / 'page.html').is_file()
+
+
 def test_no_work_dir_is_one_line(tmp_path, capsys):
     assert main(['report', str(tmp_path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()

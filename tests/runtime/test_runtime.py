@@ -5,6 +5,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,6 +133,21 @@ def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph
     assert main(command) == 1
 
 
+def test_where_a_config_is_expected_it_says_what_runs_the_file(tmp_path, capfd):
+    from moganet_dense import load_model
+
+    file = tiny_detector(tmp_path / 'whole.onnx')
+    message = 'expected a config, found an exported file'
+    for command in (
+        ['predict', file, 'a.jpg', '--runtime', 'torch'], ['test', file], ['export', file, 'w.pth'],
+    ):  # fmt: skip
+        assert main(list(map(str, command))) == 1
+        said = capfd.readouterr().err
+        assert message in said and len(said.splitlines()) == 1, said
+    with pytest.raises(UserError, match=message):
+        load_model(str(file))
+
+
 def test_other_files_are_one_line(tmp_path, capfd):
     whole = tiny_detector(tmp_path / 'whole.onnx').read_bytes()
     (tmp_path / 'other.onnx').write_bytes(b'no ONNX')
@@ -177,6 +193,13 @@ class FakeRuntime:
 
     def get_providers(self) -> list[str]:
         return self.takes
+
+    def get_inputs(self) -> list:
+        shapes = dict(images=['B', 3, 'H', 'W'], sizes=['B', 2])
+        return [
+            SimpleNamespace(name=name, type='tensor(float)', shape=shape)
+            for name, shape in shapes.items()
+        ]
 
     def get_modelmeta(self):
         self.custom_metadata_map = {key: json.dumps(value) for key, value in NOTES.items()}

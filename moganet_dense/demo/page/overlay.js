@@ -91,7 +91,7 @@ function drawBox(context, object, view) {
 
 function drawName(context, object, view) {
   if (isDim(object, view)) return;
-  const words = `${object.name} ${object.score.toFixed(2)}`;
+  const words = `${object.name} ${scoreText(object.score)}`;
   const size = 12 * view.unit;
   context.font = `600 ${size}px system-ui, sans-serif`;
   const width = context.measureText(words).width + 0.7 * size;
@@ -132,6 +132,9 @@ function drawKeypoints(context, object, view) {
   });
   context.globalAlpha = 1;
 }
+
+// A score as text; areas of exported files have none.
+export const scoreText = (score) => score?.toFixed(2) ?? '';
 
 // The object at a point of the image, with its name and score.
 export function objectAt(objects, x, y, view) {

@@ -1,6 +1,6 @@
 // The page: sends an image to the server and draws the response. No library, no external requests.
 import { decodeRuns, inflate } from './rle.js';
-import { drawObjects, isShown, objectAt, objectsOf } from './overlay.js';
+import { drawObjects, isShown, objectAt, objectsOf, scoreText } from './overlay.js';
 import { drawViews } from './views.js';
 
 const $ = (id) => document.getElementById(id);
@@ -175,7 +175,7 @@ function row(object) {
   name.textContent = name.title = object.name;
   const score = document.createElement('span');
   score.className = 'score';
-  score.textContent = object.score.toFixed(2);
+  score.textContent = scoreText(object.score);
   item.append(chip, name, score);
   item.addEventListener('pointerenter', () => light(object));
   item.addEventListener('pointerleave', () => light(null));
@@ -200,7 +200,7 @@ function point(event) {
   const tip = $('tip');
   tip.hidden = !hit;
   if (!hit) return;
-  tip.textContent = `${hit.name} ${hit.score.toFixed(2)}`;
+  tip.textContent = `${hit.name} ${scoreText(hit.score)}`;
   const left = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
   tip.style.left = `${Math.max(left, 4)}px`;
   tip.style.top = `${Math.max(event.clientY - frame.top - 34, 4)}px`;
