@@ -23,6 +23,8 @@ _SKIPPED = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'init_cfg', 'plug
 
 _REGISTRIES = ('MODELS', 'TASK_UTILS', 'DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'METRICS',
                'HOOKS', 'LOOPS', 'PARAM_SCHEDULERS', 'VISUALIZERS', 'LOG_PROCESSORS')  # fmt: skip
+_OF_KEY = {'dataset': ('DATASETS',), 'datasets': ('DATASETS',), 'pipeline': ('TRANSFORMS',)}
+"""Registries of what these keys contain; others may have another class of that name."""
 _MORE = {  # keys that mmengine's builders remove before the class is called
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer', 'clip_grad'},
     # of a loss, which heads like DETR's take; and of Mask2FormerHead, which drops it
@@ -79,7 +81,8 @@ def _walk(node: Any, path: str, top: str) -> Iterator[str]:
     if isinstance(node, (list, tuple)):
         for i, item in enumerate(node):
             yield from _walk(item, f'{path}[{i}]', top)
-    if not isinstance(node, dict) or path.rpartition('.')[2].partition('[')[0] in _SKIPPED:
+    key = path.rpartition('.')[2].partition('[')[0]
+    if not isinstance(node, dict) or key in _SKIPPED:
         return
     if path in _LOADERS:
         known = {*inspect.signature(DataLoader).parameters, *_LOADER}
@@ -87,7 +90,10 @@ def _walk(node: Any, path: str, top: str) -> Iterator[str]:
     elif path == 'train_cfg':
         yield from _of_class(node, _loop(node), path, _MORE['train_cfg'])
     elif 'type' in node:
-        yield from _of_class(node, _find(node['type'], _REGISTRIES), path, _MORE.get(top, set()))
+        kind = _find(node['type'], _OF_KEY.get(key, _REGISTRIES))
+        if kind is None and path == 'model':
+            return  # of a model that cannot be built here, which may take options from its parts
+        yield from _of_class(node, kind, path, _MORE.get(top, set()))
     for key, value in node.items():
         yield from _walk(value, f'{path}.{key}', top)
 
