@@ -134,6 +134,7 @@ def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph
 
 
 def test_where_a_config_is_expected_it_says_what_runs_the_file(tmp_path, capfd):
+    pytest.importorskip('mmcv', reason='load_model reads configs of the toolboxes')
     from moganet_dense import load_model
 
     file = tiny_detector(tmp_path / 'whole.onnx')
