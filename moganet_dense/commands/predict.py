@@ -134,6 +134,7 @@ def command(**given) -> int:
     given = Given(**given)
     given.check()
     model, weights, inputs = _split(given.words, given.weights)
+    given.check_form_of(model)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
         _require_common_options()
         with options.quietly():
@@ -180,6 +181,17 @@ class Given:
             raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
         if self.overlap is not None and not self.tile:
             raise click.UsageError('--overlap is the overlap of tiles: add --tile PIXELS')
+
+    def check_form_of(self, model):
+        asked = self.channels_last is not None or self.no_cuda_graphs
+        boxes = self.boxes or 'whole'
+        detector = boxes != 'whole' and not boxes.endswith('.json')
+        by_torch = 'torch' in (self.runtime_of(model), detector and self.runtime_of(boxes))
+        if asked and not by_torch:
+            raise click.UsageError(
+                '--channels-last, --no-channels-last and --no-cuda-graphs are for PyTorch; an '
+                'exported file takes none of them'
+            )
 
     def runtime_of(self, model):
         return self.runtime or _by_ending(model)

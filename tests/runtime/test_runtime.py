@@ -124,6 +124,15 @@ def test_predict_runs_the_file(pose, photograph, tmp_path, capfd):
     assert 'takes no CHECKPOINT and no --deploy' in capfd.readouterr().err
 
 
+@pytest.mark.parametrize('option', ['--channels-last', '--no-channels-last', '--no-cuda-graphs'])
+def test_options_of_pytorch_are_not_ignored(option, tmp_path, photograph, capfd):
+    file = tiny_detector(tmp_path / 'whole.onnx')
+    command = ['predict', str(file), str(photograph), option]
+    for boxes in ([], ['--boxes', 'whole'], ['--boxes', 'boxes.json'], ['--boxes', str(file)]):
+        assert main([*command, *boxes]) == 2
+        assert 'an exported file takes none of them' in capfd.readouterr().err
+
+
 def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph, capfd):
     tiny_detector(tmp_path / 'exported')
     command = ['predict', str(tmp_path / 'exported'), str(photograph), '--json']

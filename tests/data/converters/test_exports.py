@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported import read, write
 from PIL import Image
 
-from moganet_dense.data.converters import READERS, choose, recognize
+from moganet_dense.data.converters import READERS, recognize
 from moganet_dense.data.converters.dataset import DataSet
 from moganet_dense.data.converters.writing import coco, label_files
 from moganet_dense.init import init
@@ -23,16 +24,6 @@ def image(path: Path, seed: int = 0) -> Path:
     noise = np.random.default_rng(seed).integers(0, 255, (50, 100, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path, kind)
     return path
-
-
-def write(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content)
-    path.write_bytes(text.encode())
-
-
-def read(folder: Path) -> DataSet:
-    return choose(recognize(folder), None)[0]
 
 
 def labels(data: DataSet) -> dict[str, list[str]]:

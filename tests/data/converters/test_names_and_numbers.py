@@ -1,15 +1,14 @@
 """Names of images, ids, numbers and labels as tools write them that differ from the usual: each is
 read, or counted with its reason. Images are 100 wide and 50 high, worked out by hand."""
 
-import json
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from exported import read, write
 from PIL import Image
 
-from moganet_dense.data.converters import choose, recognize
 from moganet_dense.data.converters.dataset import DataSet
 from moganet_dense.init import init
 from moganet_dense.init.messages import run
@@ -22,16 +21,6 @@ def image(path: Path, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 255, (50, 100, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
-
-
-def write(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content)
-    path.write_bytes(text.encode())
-
-
-def read(folder: Path) -> DataSet:
-    return choose(recognize(folder), None)[0]
 
 
 def boxes(data: DataSet) -> dict[str, list]:
