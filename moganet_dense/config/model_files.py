@@ -58,7 +58,8 @@ def model_files(
             or the published weights of a model name.
 
     Raises:
-        UserError: no checkpoint is given, published or in the work dir; or there is no config.
+        UserError: no checkpoint is given, published or in the work dir; there is no config, or no
+            such folder.
     """
     config = os.fspath(config)
     require_not_exported(config)
@@ -69,6 +70,8 @@ def model_files(
         return ModelFiles(config, given)
     if metafiles.find(config):
         return ModelFiles(config, metafiles.published(config))
+    if not (Path(config).suffix or Path(config).exists()):
+        raise UserError(metafiles.no_such(config))
     known = metafiles.find(Path(config).stem)
     hint = f'; {known["Name"]} has published ones' if known and known['Weights'] else ''
     raise UserError(f'no weights for {config}: expected CONFIG CHECKPOINT{hint}')
@@ -83,7 +86,7 @@ def find(name: str) -> ModelFiles:
     """
     entry = metafiles.find(name)
     if entry is None:
-        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+        raise UserError(metafiles.no_such(name))
     return ModelFiles(entry['Config'], metafiles.published(name))
 
 
