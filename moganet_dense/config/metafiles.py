@@ -19,6 +19,9 @@ SCOPES = {
 }
 """The task of each toolbox, by default_scope."""
 
+ALIKE = 0.5
+"""Least similarity of a name that is suggested for an unknown one."""
+
 METAFILES = {
     'mmdet': 'configs/det/metafile.yml',
     'mmseg': 'configs/seg/metafile.yml',
@@ -76,6 +79,8 @@ def near(name: str) -> str:
     parent = Path(name).parent
     if parent != Path() and parent.is_dir():
         there = [path.name for path in parent.iterdir() if path.is_dir()]
-        if close := closest(Path(name).name, there, 3, 0.5):
+        if close := closest(Path(name).name, there, 3, ALIKE):
             return f'did you mean {", ".join(str(parent / other) for other in close)}?'
-    return f'did you mean {", ".join(closest(name, names()))}? `moganet-dense zoo` lists all'
+    close = closest(name, names(), 3, ALIKE)
+    meant = f'did you mean {", ".join(close)}? ' if close else ''
+    return f'{meant}`moganet-dense zoo` lists all'
