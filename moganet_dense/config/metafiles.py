@@ -74,13 +74,16 @@ def names() -> list[str]:
     return [entry['Name'] for scope in METAFILES for entry in entries(scope)]
 
 
-def near(name: str) -> str:
-    """Suggests similar names for an unknown one, or similar folders for a path."""
+def no_such(name: str) -> str:
+    """The message about an unknown name, or a folder that does not exist, with similar ones."""
     parent = Path(name).parent
-    if parent != Path() and parent.is_dir():
-        there = [path.name for path in parent.iterdir() if path.is_dir()]
-        if close := closest(Path(name).name, there, 3, ALIKE):
-            return f'did you mean {", ".join(str(parent / other) for other in close)}?'
-    close = closest(name, names(), 3, ALIKE)
-    meant = f'did you mean {", ".join(close)}? ' if close else ''
-    return f'{meant}`moganet-dense zoo` lists all'
+    if name == Path(name).name:
+        close = ', '.join(closest(name, names(), 3, ALIKE))
+        meant = f'did you mean {close}? ' if close else ''
+        return f'no such model: {name}; {meant}`moganet-dense zoo` lists all'
+    there = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    close = ', '.join(str(parent / other) for other in closest(Path(name).name, there, 3, ALIKE))
+    hint = f'did you mean {close}?' if close else (
+        'expected the work dir of a training, a config, or a name that `moganet-dense zoo` lists'
+    )  # fmt: skip
+    return f'no such folder: {name}; {hint}'

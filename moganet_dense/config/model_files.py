@@ -104,7 +104,8 @@ def model_files(
 
     Raises:
         NoWeights: no checkpoint is given or published.
-        UserError: there is no checkpoint in the work dir, or no config.
+        UserError: there is no checkpoint in the work dir, or no config or
+            folder.
     """
     config = os.fspath(config)
     require_config(config)
@@ -115,6 +116,8 @@ def model_files(
         return ModelFiles(config, given)
     if metafiles.find(config):
         return ModelFiles(config, metafiles.published(config))
+    if not (Path(config).suffix or Path(config).exists()):
+        raise UserError(metafiles.no_such(config))
     find_config(config)
     known = metafiles.find(Path(config).stem)
     hint = f'; {known["Name"]} has published ones' if known and known['Weights'] else ''
@@ -130,7 +133,7 @@ def find(name: str) -> ModelFiles:
     """
     entry = metafiles.find(name)
     if entry is None:
-        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+        raise UserError(metafiles.no_such(name))
     return ModelFiles(entry['Config'], metafiles.published(name))
 
 

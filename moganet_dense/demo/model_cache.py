@@ -200,7 +200,7 @@ def _choice(model: str, weights: str) -> Choice:
                 own = _file(weights) if weights else None
                 return Choice(name, task, model, own, _examples(entry['Config']))
     if not (Path(model).suffix or Path(model).exists()):
-        raise UserError(f'no such model: {model}; {metafiles.near(model)}')
+        raise UserError(metafiles.no_such(model))
     find_config(model)
     if not weights:
         raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')

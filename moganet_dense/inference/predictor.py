@@ -320,7 +320,7 @@ def _config_and_weights(
         cfg, own = from_hub(name)
         return cfg, own if weights is None else metafiles.published(os.fspath(weights))
     if not (Path(name).suffix or Path(name).exists() or metafiles.find(name)):
-        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+        raise UserError(metafiles.no_such(name))
     find_config(saved_config(name) if Path(name).is_dir() else name)
     files = model_files(name, weights)
     return read_config(files.config), files.checkpoint

@@ -9,9 +9,9 @@ from typing import NamedTuple, cast
 
 import torch
 
-from . import calls, prepare
+from . import calls, launchers
 from .calls import guarded, map_like, rows
-from .launching import batched_product, column_sums, launch, launches, product, splits_of
+from .launching import batched_product, column_sums, launches, product, splits_of
 
 Tensor = torch.Tensor
 
@@ -59,18 +59,8 @@ def prepared(weights: list[Tensor], dtype: torch.dtype) -> Prepared:
     scale 2, decompose, and the four depth-wise ones, in the order of the formulas.
     """
     hidden, channels = weights[5].shape[:2]
-    made, size = empty_prepared(weights[0], channels, hidden, dtype), 1024
-    middle, high = 3 * channels // 8, channels // 2
-
-    def programs(count: int) -> int:
-        return -(-count // size)
-
-    total = 5 * programs(channels * channels) + 3 * programs(channels * hidden) + channels
-    total += programs(8 * hidden) + programs(25 * channels) + programs(25 * middle)
-    total += programs(49 * high) + programs(9 * hidden)
-    launch(
-        prepare.prepare_kernel, (total,), *weights, *made, channels, hidden, SIZE=size, INNER=256
-    )
+    made = empty_prepared(weights[0], channels, hidden, dtype)
+    launchers.prepare(channels, hidden)(*weights, *made)
     return made
 
 
@@ -230,23 +220,21 @@ def scaled_weight_gradient(
     scale, bias, shift, images = (
         raw.new_empty(size) for size in (channels, channels, channels, 2 * channels)
     )
-    launch(
-        prepare.scaled_weight_gradient_kernel, (channels,),
+    launcher = launchers.scaled_weight_gradient(
+        channels, inner, 1 if of_images is None else len(of_images), ffn
+    )
+    launcher(
         raw, weight if ready is None else ready.last, params['layer_scale'], flat,
-        params[f'{name}.bias'],
-        flat if ready is None else ready.shift, flat if of_images is None else of_images,
-        scaled, scale, bias, shift, images, inner, channels,
-        1 if of_images is None else len(of_images), HAS_SHIFT=ffn, SIZE=256,
+        params[f'{name}.bias'], flat if ready is None else ready.shift,
+        flat if of_images is None else of_images, scaled, scale, bias, shift, images,
     )  # fmt: skip
     grads = {'layer_scale': scale, f'{name}.bias': bias}
     if not ffn:
         return grads | {'proj_2.weight': scaled, 'of_images': images}
     grads['fc2.weight'], grads['sigma'] = torch.empty_like(scaled), raw.new_empty(inner)
-    launch(
-        prepare.decomposed_weight_gradient_kernel, (-(-inner // 64),),
-        scaled, shift, weight, params['sigma'], grads['fc2.weight'], grads['sigma'],
-        channels, inner, ROWS=16, COLUMNS=64,
-    )  # fmt: skip
+    launchers.decomposed_weight_gradient(channels, inner)(
+        scaled, shift, weight, params['sigma'], grads['fc2.weight'], grads['sigma']
+    )
     return grads
 
 

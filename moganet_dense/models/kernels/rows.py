@@ -12,8 +12,8 @@ def silu_slope(x, sigmoid):
 
 @triton.jit
 def normalize_kernel(
-    x, mean, inverse_std, weight, bias, z, pixels, C,
-    running_mean, running_var, tracked, momentum, eps,
+    x, mean, inverse_std, weight, bias, z, running_mean, running_var, tracked,
+    pixels, C, momentum, eps,
     UPDATED: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
