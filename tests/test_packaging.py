@@ -49,7 +49,7 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     (site / 'stack.pth').write_text(here + '\n')
     code = (
         'import moganet_dense; moganet_dense.register()\n'
-        'from moganet_dense.config.reading import find_config\n'
+        'from moganet_dense.config.model_files import find_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
         'from mmengine.config import Config\n'
         'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'

@@ -17,6 +17,9 @@ SCOPES = {
 }
 """The task of each toolbox, by default_scope."""
 
+ALIKE = 0.5
+"""Least similarity of a name that is suggested for an unknown one."""
+
 METAFILES = {
     'mmdet': 'configs/det/metafile.yml',
     'mmseg': 'configs/seg/metafile.yml',
@@ -75,10 +78,11 @@ def no_such(name: str) -> str:
     """The message about an unknown name, or a folder that does not exist, with similar ones."""
     parent = Path(name).parent
     if name == Path(name).name:
-        close = ', '.join(closest(name, names()))
-        return f'no such model: {name}; did you mean {close}? `moganet-dense zoo` lists all'
+        close = ', '.join(closest(name, names(), 3, ALIKE))
+        meant = f'did you mean {close}? ' if close else ''
+        return f'no such model: {name}; {meant}`moganet-dense zoo` lists all'
     there = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-    close = ', '.join(str(parent / other) for other in closest(Path(name).name, there, 3, 0.5))
+    close = ', '.join(str(parent / other) for other in closest(Path(name).name, there, 3, ALIKE))
     hint = f'did you mean {close}?' if close else (
         'expected the work dir of a training, a config, or a name that `moganet-dense zoo` lists'
     )  # fmt: skip

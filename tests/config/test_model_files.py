@@ -56,7 +56,7 @@ def test_a_work_dir_that_is_absent_is_said(work_dir):
     for absent in (f'work_dirs/{NAME}', 'work/of/nobody'):
         with pytest.raises(UserError, match=f'^no such folder: {absent}; expected the work dir'):
             model_files(absent)
-    with pytest.raises(UserError, match='^no such model: work_dir; did you mean'):
+    with pytest.raises(UserError, match='^no such model: work_dir; `moganet-dense zoo` lists all'):
         model_files('work_dir')
 
 
