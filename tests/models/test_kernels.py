@@ -98,7 +98,7 @@ def test_image_sizes_share_compiled_kernels():
 
     found = [
         {
-            (launch.kernel.fn.__name__, str(kernel_report._specialized(launch)))
+            (launch.kernel.fn.__name__, str(kernel_report.signature(launch)))
             for _, launch in kernel_report.block_launches('s', torch.bfloat16, size)
         }
         for size in [(2, 800, 1280), (2, 800, 1344), (3, 800, 1312)]

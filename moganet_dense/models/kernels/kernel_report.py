@@ -81,7 +81,7 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    source = ASTSource(launch.kernel, *_specialized(launch))
+    source = ASTSource(launch.kernel, *signature(launch))
     target = GPUTarget('cuda', capability, 32)
     made = triton.compile(source, target=target, options=launch.options)
     binary = folder / 'kernel.cubin'
@@ -110,7 +110,7 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     )  # fmt: skip
 
 
-def _specialized(launch: Launch) -> tuple[dict, dict, dict]:
+def signature(launch: Launch) -> tuple[dict, dict, dict]:
     """Types, constants and known divisibility of a launch's arguments, as at run time."""
     names = launch.kernel.arg_names
     types, constants, known = {}, dict(launch.constants), {}
@@ -140,7 +140,7 @@ def compiled_launches(
     seen = set()
     for size in sizes:
         for stage, launch in block_launches(arch, dtype, size, amp):
-            key = (launch.kernel.fn.__name__, str(launch.options), str(_specialized(launch)))
+            key = (launch.kernel.fn.__name__, str(launch.options), str(signature(launch)))
             if key not in seen:
                 seen.add(key)
                 yield compile_launch(stage, launch, capability, folder)
