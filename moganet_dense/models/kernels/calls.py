@@ -12,13 +12,14 @@ from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
     MULTIPROCESSORS,
+    THREAD_CHANNELS,
     block_of,
     ceil_div,
     index_dtype,
     launch,
     splits_of,
-    strip_shape,
-    strips_at_once,
+    tile_columns,
+    tiles_at_once,
     vector_of,
 )
 
@@ -39,13 +40,25 @@ def map_like(x: Tensor, channels: int | None = None, dtype: torch.dtype | None =
     )  # fmt: skip
 
 
-def _strips(x: Tensor, kernel: int, dilation: int, strips: int) -> tuple[int, int]:
-    """Columns of a strip, and groups of ``strips`` strips in an image."""
+def _tiles(x: Tensor, kernel: int, dilation: int, tiles: int) -> tuple[int, int]:
+    """Columns of a tile, and groups of ``tiles`` tiles in an image."""
     height, width = x.shape[2:]
-    columns = strip_shape(width, kernel, dilation)
+    columns = tile_columns(width, kernel, dilation)
     across = ceil_div(ceil_div(width, dilation), columns)
-    down = ceil_div(height, dilation)
-    return columns, ceil_div(across * down * dilation * dilation, strips)
+    down = ceil_div(ceil_div(height, dilation), 2)
+    return columns, ceil_div(across * down * dilation * dilation, tiles)
+
+
+def _tile(x: Tensor, kernel: int, dilation: int) -> tuple[int, dict]:
+    """Groups of tiles in an image, and the constants of a depth-wise convolution."""
+    channels = x.shape[1]
+    block, vector = block_of(channels), min(vector_of(channels), THREAD_CHANNELS[kernel])
+    tiles = tiles_at_once(block, vector)
+    columns, groups = _tiles(x, kernel, dilation, tiles)
+    return groups, dict(
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns, TILES=tiles, CHANNELS=block,
+        VECTOR=vector,
+    )  # fmt: skip
 
 
 def depthwise(
@@ -65,18 +78,13 @@ def depthwise(
         summed: whether the sums are computed.
     """
     batch, channels, height, width = x.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(x, kernel, dilation, strips)
+    groups, tile = _tile(x, kernel, dilation)
     y = map_like(x)
     partial = x.new_empty((batch * groups, channels), dtype=torch.float32) if summed else None
     launch(
-        forward.depthwise_kernel, (groups, ceil_div(channels, block), batch),
-        x, taps, bias if bias is not None else taps, y, partial if summed else taps,
-        height, width, channels,
-        KERNEL=kernel, DILATION=dilation, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, x.dtype), FLIPPED=flipped, HAS_BIAS=bias is not None,
-        GELU=gelu, SUMMED=summed, INDEX=index_dtype(x),
+        forward.depthwise_kernel, (groups, ceil_div(channels, tile['CHANNELS']), batch),
+        x, taps, bias if bias is not None else taps, y, partial if summed else taps, height, width,
+        FLIPPED=flipped, HAS_BIAS=bias is not None, GELU=gelu, SUMMED=summed, **tile,
     )  # fmt: skip
     return y, partial
 
@@ -101,19 +109,19 @@ def context(
         flipped: reverses the taps and leaves the biases out.
     """
     batch, channels, height, width = u0.shape
-    block = _segment_block(channels)
-    strips = strips_at_once(block)
-    columns_1, groups_1 = _strips(u0, 5, 2, strips)
-    columns_2, groups_2 = _strips(u0, 7, 3, strips)
+    block, vector = _segment_block(channels), min(vector_of(channels // 8), 2)
+    tiles = tiles_at_once(block, vector)
+    columns_1, groups_1 = _tiles(u0, 5, 2, tiles)
+    columns_2, groups_2 = _tiles(u0, 7, 3, tiles)
     y = map_like(u0)
     low, middle, high = channels // 8, 3 * channels // 8, channels // 2
-    blocks = sum(ceil_div(part, block) for part in (low, middle, high))
+    blocks = ceil_div(high, block) + ceil_div(middle, block) + 1
     launch(
         forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
         u0, taps_1, taps_1 if flipped else bias_1, taps_2, taps_2 if flipped else bias_2, y,
-        height, width, channels, groups_1, groups_2,
-        COLUMNS_1=columns_1, COLUMNS_2=columns_2, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(low, u0.dtype), FLIPPED=flipped, INDEX=index_dtype(u0),
+        height, width, groups_1, groups_2, C=channels, COLUMNS_1=columns_1, COLUMNS_2=columns_2,
+        TILES=tiles, CHANNELS=block, VECTOR=vector, COPIED=vector_of(low),
+        THREADS=tiles_at_once(1, 1), FLIPPED=flipped,
     )  # fmt: skip
     return y
 
@@ -124,13 +132,12 @@ def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial
     ``partial`` is (shares, C * (k * k + 1)), a slice of a wider one: (C, k, k), then (C,).
     """
     batch, channels, height, width = x.shape
-    block, per_thread = block_of(channels, 32), {3: 8, 5: 4, 7: 2}[kernel]
-    strips = 512 if INTERPRETED else 128 * per_thread // block
+    block, vector = block_of(channels, 32), min(vector_of(channels), THREAD_CHANNELS[kernel])
     launch(
         backward.weight_gradient_kernel, (len(partial), ceil_div(channels, block)),
-        grad, x, partial, height, width, channels, batch, partial.stride(0),
-        KERNEL=kernel, DILATION=dilation, COLUMNS=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(per_thread, vector_of(channels, x.dtype)), INDEX=index_dtype(x),
+        grad, x, partial, height, width, batch, partial.stride(0),
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=4,
+        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
 
@@ -140,14 +147,13 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
     ``partial`` is (shares, 26 * 3C / 8 + 50 * C / 2): of the 5x5, then of the 7x7.
     """
     batch, channels, height, width = u0.shape
-    block = _segment_block(channels)
-    strips = 512 if INTERPRETED else 256 // block
+    block, vector = _segment_block(channels), min(vector_of(channels // 8), 2)
     blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
     launch(
         backward.context_weight_gradient_kernel, (len(partial), blocks),
-        grad, u0, partial, height, width, channels, batch, partial.stride(0),
-        COLUMNS_1=4, COLUMNS_2=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(2, vector_of(channels // 8, u0.dtype)), INDEX=index_dtype(u0),
+        grad, u0, partial, height, width, batch, partial.stride(0),
+        C=channels, COLUMNS_1=4, COLUMNS_2=4, TILES=tiles_at_once(block, vector), CHANNELS=block,
+        VECTOR=vector,
     )  # fmt: skip
 
 
@@ -161,16 +167,13 @@ def decomposed_backward(
     (B, tiles, 2, C): of the gradient, and of it times P - mean P.
     """
     batch, channels, height, width = p.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(p, 5, 1, strips)
+    groups, tile = _tile(p, 5, 1)
     grad = map_like(p)
     partial = p.new_empty((batch, groups, 2, channels), dtype=torch.float32)
     launch(
-        backward.decomposed_backward_kernel, (groups, ceil_div(channels, block), batch),
-        grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial, height, width, channels,
-        KERNEL=5, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, p.dtype), INDEX=index_dtype(p),
+        backward.decomposed_backward_kernel,
+        (groups, ceil_div(channels, tile['CHANNELS']), batch),
+        grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial, height, width, **tile,
     )  # fmt: skip
     return grad, partial
 
@@ -178,16 +181,11 @@ def decomposed_backward(
 def gelu_backward(x: Tensor, grad: Tensor, taps: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """T = GELU(t), t = conv3x3(x) + bias, computed again, and the gradient by t from that by T."""
     batch, channels, height, width = x.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(x, 3, 1, strips)
+    groups, tile = _tile(x, 3, 1)
     y, grad_t = map_like(x), map_like(x)
     launch(
-        backward.gelu_backward_kernel, (groups, ceil_div(channels, block), batch),
-        x, grad, taps, bias, y, grad_t, height, width, channels,
-        KERNEL=3, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
-        registers=128,  # the compiler of Triton 3.8 chooses 96 for capability 8.0, and spills
+        backward.gelu_backward_kernel, (groups, ceil_div(channels, tile['CHANNELS']), batch),
+        x, grad, taps, bias, y, grad_t, height, width, **tile,
     )  # fmt: skip
     return y, grad_t
 
@@ -195,7 +193,7 @@ def gelu_backward(x: Tensor, grad: Tensor, taps: Tensor, bias: Tensor) -> tuple[
 def _row_tile(channels: int) -> dict:
     """Tile of an element-wise kernel: 8 numbers a thread."""
     block = block_of(channels)
-    return dict(PIXELS=strips_at_once(block), CHANNELS=block)
+    return dict(PIXELS=tiles_at_once(block, 8), CHANNELS=block)
 
 
 def _row_grid(pixels: int, tile: dict, channels: int) -> tuple[int, int]:
@@ -217,7 +215,7 @@ def normalize(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Te
         x, mean, inverse, weight, bias, z, pixels, channels,
         running_mean, running_var, mean if tracked is None else tracked, momentum, eps,
         UPDATED=running is not None, COUNTED=tracked is not None,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x), **tile,
+        VECTOR=vector_of(channels), INDEX=index_dtype(x), **tile,
     )  # fmt: skip
     return z
 
@@ -241,7 +239,7 @@ def branch_gradient(
         pixels, pixels // batch, channels, partial.stride(0), width,
         HAS_KEPT=kept is not None, HAS_D=row is not None,
         PIXELS=256 if INTERPRETED else max(1, 2048 // block), CHANNELS=block,
-        VECTOR=vector_of(channels, grad.dtype), INDEX=index_dtype(scaled),
+        VECTOR=vector_of(channels), INDEX=index_dtype(scaled),
     )  # fmt: skip
 
 
@@ -254,7 +252,7 @@ def gating_backward(
     launch(
         elementwise.gating_backward_kernel, (len(partial), ceil_div(channels, tile['CHANNELS'])),
         grad_a, g, v, grad_g, grad_v, a, partial, g.numel() // channels, channels,
-        partial.stride(0), DOUBLE=double, VECTOR=vector_of(channels, g.dtype),
+        partial.stride(0), DOUBLE=double, VECTOR=vector_of(channels),
         INDEX=index_dtype(g), **tile,
     )  # fmt: skip
 
@@ -267,7 +265,7 @@ def centered_gradient(grad: Tensor, sums: Tensor, sigma: Tensor) -> Tensor:
     launch(
         elementwise.centered_gradient_kernel, _row_grid(pixels, tile, channels),
         grad, sums, sigma, grad_p, pixels, pixels // batch, channels,
-        VECTOR=vector_of(channels, grad.dtype), INDEX=index_dtype(grad), **tile,
+        VECTOR=vector_of(channels), INDEX=index_dtype(grad), **tile,
     )  # fmt: skip
     return grad_p
 
@@ -288,7 +286,7 @@ def norm_backward(
     partial = x.new_empty((shares, 2, channels), dtype=torch.float32)
     common = dict(
         HAS_SHORTCUT=layer_scale is not None, HAS_KEPT=kept is not None,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
+        VECTOR=vector_of(channels), INDEX=index_dtype(x),
     )  # fmt: skip
     layer_scale = weight if layer_scale is None else layer_scale
     arguments = (grad, grad_z, layer_scale, mean if kept is None else kept, x, mean, inverse)
@@ -339,7 +337,7 @@ def projected(
     launch(
         products.projected_kernel, grid, z, weight, bias, bias if sigma is None else sigma,
         z_mean, weight if mean_weight is None else mean_weight, p, u, p_mean, per_image, channels,
-        HAS_P=keep_p, FOLDED=mean_weight is not None, VECTOR=vector_of(channels, z.dtype),
+        HAS_P=keep_p, FOLDED=mean_weight is not None, VECTOR=vector_of(channels),
         INDEX=index_dtype(z), **tile,
     )  # fmt: skip
     return u, p, p_mean
@@ -361,7 +359,7 @@ def gated(
     grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
     launch(
         products.gated_kernel, grid, u, context, *gate, *value, g, v, a, pixels, channels,
-        DOUBLE=double, HAS_GV=keep_gv, VECTOR=vector_of(channels, u.dtype), INDEX=index_dtype(u),
+        DOUBLE=double, HAS_GV=keep_gv, VECTOR=vector_of(channels), INDEX=index_dtype(u),
         **tile,
     )  # fmt: skip
     return a, g, v
@@ -411,6 +409,6 @@ def residual(
         d if keep_d else bias, y, pixels, pixels // batch, channels, inner,
         HAS_NORM=norm is not None, HAS_KEPT=kept is not None, HAS_SCALE=layer_scale is not None,
         HAS_SHORTCUT=shortcut_scale is not None, HAS_D=row is not None, KEEPS_D=keep_d,
-        VECTOR=vector_of(channels, t.dtype), INDEX=index_dtype(t, x), **tile,
+        VECTOR=vector_of(channels), INDEX=index_dtype(t, x), **tile,
     )  # fmt: skip
     return y, d
