@@ -131,16 +131,18 @@ def command(**given) -> int:
     moganet-dense predict retinanet.onnx photos/ --threads 2
     find . -name '*.png' | moganet-dense predict retinanet_moganet_s - --json
     """
+    from ..utils.atomic import require_folder
+
     given = Given(**given)
     given.check()
+    if given.folder:
+        require_folder('--out', given.folder)
     model, weights, inputs = _split(given.words, given.weights)
     given.check_form_of(model)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
         _require_common_options()
         with options.quietly():
-            return _predict_by(
-                own, model, weights, inputs, given.out or 'predictions', given.device
-            )
+            return _predict_by(own, model, weights, inputs, given.folder, given.device)
     lines = sys.stdout if given.json else None
     quietly = options.quietly if given.runtime_of(model) == 'torch' else contextlib.redirect_stdout
     with quietly(sys.stderr):
@@ -175,18 +177,30 @@ class Given:
     threads: int | None
     runtime: str | None
 
+    @property
+    def folder(self):
+        """The output folder, or None."""
+        return self.out or (None if self.json else 'predictions')
+
+    @property
+    def has_detector(self):
+        """Whether --boxes names a detector."""
+        from ..inference.person_boxes import WHOLE, is_file_of_boxes
+
+        return self.boxes not in (None, WHOLE) and not is_file_of_boxes(self.boxes)
+
     def check(self):
-        where = self.boxes
-        if self.boxes_weights and (where in (None, 'whole') or where.endswith('.json')):
+        if self.boxes_weights and not self.has_detector:
             raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
         if self.overlap is not None and not self.tile:
             raise click.UsageError('--overlap is the overlap of tiles: add --tile PIXELS')
 
     def check_form_of(self, model):
         asked = self.channels_last is not None or self.no_cuda_graphs
-        boxes = self.boxes or 'whole'
-        detector = boxes != 'whole' and not boxes.endswith('.json')
-        by_torch = 'torch' in (self.runtime_of(model), detector and self.runtime_of(boxes))
+        by_torch = 'torch' in (
+            self.runtime_of(model),
+            self.has_detector and self.runtime_of(self.boxes),
+        )
         if asked and not by_torch:
             raise click.UsageError(
                 '--channels-last, --no-channels-last and --no-cuda-graphs are for PyTorch; an '
@@ -225,7 +239,7 @@ def _predict(given, model, weights, inputs, lines):
     return predict(
         loaded,
         inputs,
-        Path(given.out) if given.out else None if given.json else Path('predictions'),
+        Path(given.folder) if given.folder else None,
         lines,
         given.batch_size,
         given.score_thr,

@@ -261,6 +261,21 @@ def _digest(parts: Iterable[bytes]) -> str:
     return found.hexdigest()[:12]
 
 
+def require_resume_file(path: str) -> None:
+    """Checks that there is a file to resume from.
+
+    Raises:
+        UserError: there is none.
+    """
+    if Path(path).is_dir():
+        raise UserError(
+            f'--resume: expected a checkpoint, found a folder: {path}; to continue from the last '
+            f'one of a work dir: --resume --work-dir {path}'
+        )
+    if not Path(path).is_file():
+        raise UserError(f'--resume: no such checkpoint: {path}')
+
+
 def resume_point(cfg: Config) -> str | None:
     """The checkpoint that a training resumes from; its seed becomes the config's.
 
@@ -279,13 +294,7 @@ def resume_point(cfg: Config) -> str | None:
         path = last_whole(cfg['work_dir'])
         if path is None:
             return None
-    if Path(path).is_dir():
-        raise UserError(
-            f'--resume: expected a checkpoint, found a folder: {path}; to continue from the last '
-            f'one of a work dir: --resume --work-dir {path}'
-        )
-    if not Path(path).is_file():
-        raise UserError(f'--resume: no such checkpoint: {path}')
+    require_resume_file(path)
     content = read_training(path)
     check_resumable(content, cfg, cfg_accepts_changes(cfg))
     seed, ours = content['meta'].get('seed'), (cfg.get('randomness') or {}).get('seed')

@@ -19,7 +19,7 @@ from ..inference.predictor import Predictor, load_model
 from ..models import MogaNet
 from ..models.moganet import STRIDES
 from ..results import Classification, Detections, Result
-from ..utils.atomic import write_whole
+from ..utils.atomic import require_folder, write_whole
 from ..utils.errors import UserError
 from ..utils.suggest import closest
 from . import figures
@@ -80,6 +80,7 @@ def explain(
         UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not
             find the class; the task does not have a part.
     """
+    require_folder('--out', out)
     predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
     case = Case.of(predictor, image, name)

@@ -11,12 +11,14 @@ import numpy as np
 
 from ..data.sources import Fault, Frame
 from ..results import Detections
-from ..utils.errors import UserError, WrongUsage, reason_of
+from ..utils.errors import NoWeights, UserError, WrongUsage, reason_of
+from ..utils.file_kinds import CHECKPOINT, EMPTY, IMAGE, JSON, VIDEO, kind_of
 from ..utils.regular_files import read_regular
 from .look import look_at
 
 PERSON = 'person'
 WHOLE = 'whole'
+_NO_DETECTOR = (IMAGE, VIDEO, EMPTY, CHECKPOINT, 'a text file')
 Boxes = Callable[[list[Frame]], list[Detections | str | None]]
 """Where the people of images are; None: anywhere; a text: why it is not known."""
 
@@ -52,9 +54,33 @@ def people(
         raise WrongUsage(f'a model of {task} {what}')
     if where in (None, WHOLE):
         return WholeImage(category) if where else None
-    if where.endswith('.json'):
+    if is_file_of_boxes(where):
         return WrittenBoxes(where, score_thr, category)
-    return DetectedBoxes(load(), score_thr, batch_size, category)
+    return DetectedBoxes(_detector(load, where), score_thr, batch_size, category)
+
+
+def is_file_of_boxes(where: str) -> bool:
+    """Whether ``--boxes`` names a COCO file, by its name or its content."""
+    return where.lower().endswith('.json') or kind_of(where) == JSON
+
+
+def _detector(load: Callable[[], Any], where: str) -> Any:
+    """The detector of ``--boxes``.
+
+    Raises:
+        UserError: there is none: what is there is named.
+    """
+    if os.path.isfile(where) and (kind := kind_of(where)) in _NO_DETECTOR:
+        raise UserError(
+            '--boxes: expected a detector (name, work dir, FILE.onnx, or a config with '
+            f'--boxes-weights), a COCO file or `whole`, found {kind}: {where}'
+        )
+    try:
+        return load()
+    except NoWeights as error:
+        raise UserError(f'--boxes: {error}; pass it by --boxes-weights FILE') from None
+    except UserError as error:
+        raise UserError(f'--boxes: {error}') from error
 
 
 def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
@@ -180,9 +206,12 @@ class WrittenBoxes:
 
 def _content(file: str) -> bytes:
     try:
-        return read_regular(file)
+        content = read_regular(file)
     except OSError as error:
         raise UserError(f'--boxes: {file} cannot be read: {error.strerror}') from None
+    if (kind := kind_of(file)) in (IMAGE, EMPTY):
+        raise UserError(f'--boxes: {file}: expected boxes in the format of COCO, found {kind}')
+    return content
 
 
 def _numbers(images: list[dict], folder: str) -> tuple[dict[tuple, Any], dict[tuple, list]]:

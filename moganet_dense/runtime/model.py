@@ -21,6 +21,7 @@ from ..results import (
 )
 from ..results.box_masks import BoxMasks
 from ..utils.errors import UserError, reason_of
+from ..utils.file_kinds import EXPORTED, UNKNOWN, kind_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
@@ -87,7 +88,8 @@ def _session(path: str | os.PathLike, device: str | None, options: Any, onnxrunt
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # errors of onnxruntime have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
-        reason = printable(reason_of(error))
+        kind = kind_of(path)
+        reason = printable(reason_of(error)) if kind in (EXPORTED, UNKNOWN) else f'it is {kind}'
         raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
     if providers != [CPU] and CUDA not in session.get_providers():
         raise UserError(

@@ -26,6 +26,9 @@ _LISTS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 _NO_LABELS = {*_NAME_FILES, *(f'{name}.txt' for name in _LISTS), 'readme.txt', 'labels.txt',
               'readme.roboflow.txt', 'readme.dataset.txt', 'requirements.txt'}  # fmt: skip
 
+_NAMES = {'names', 'kpt_shape', 'flip_idx', 'kpt_names'}
+"""Keys of a description without splits."""
+
 
 @dataclass
 class _Layout:
@@ -58,7 +61,8 @@ def _description(file: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     if isinstance(content.get('names'), (list, dict, str)):
-        return content if set(content) & {*SPLITS, 'valid', 'nc', 'path'} else None
+        own = file.stem.lower() == 'data' or set(content) <= _NAMES
+        return content if own or set(content) & {*SPLITS, 'valid', 'nc', 'path'} else None
     return content if type(content.get('nc')) is int and set(content) & {*SPLITS} else None
 
 

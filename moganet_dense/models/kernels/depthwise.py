@@ -15,6 +15,8 @@ one comparison, and nothing is masked where all channels of a block exist.
 import triton
 import triton.language as tl
 
+from .jit import kernel
+
 LARGE = tl.constexpr(2**30)
 
 
@@ -179,7 +181,7 @@ def gelu_and_slope(x):
     return x * area, area + x * (0.3989422804014327 * slope)
 
 
-@triton.jit
+@kernel
 def depthwise_kernel(
     x, weight, bias, y, partial, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
@@ -216,7 +218,7 @@ def depthwise_kernel(
         tl.store(partial + tile * C + channel, tl.sum(total, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def context_kernel(
     x, weights_1, bias_1, weights_2, bias_2, y, H, W, groups_1, groups_2,
     C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,

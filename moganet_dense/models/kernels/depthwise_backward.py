@@ -15,9 +15,10 @@ from .depthwise import (
     widened,
     within,
 )
+from .jit import kernel
 
 
-@triton.jit
+@kernel
 def weight_gradient_kernel(
     grad, x, partial, H, W, images, row_length,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
@@ -30,7 +31,7 @@ def weight_gradient_kernel(
     )  # fmt: skip
 
 
-@triton.jit
+@kernel
 def context_weight_gradient_kernel(
     grad, x, partial, H, W, images, row_length,
     C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,
@@ -116,7 +117,7 @@ def added_products(sums, values, upper, lower, i: tl.constexpr, KERNEL: tl.const
     return sums + (before[KERNEL * KERNEL],)
 
 
-@triton.jit
+@kernel
 def decomposed_backward_kernel(
     grad_u0, grad_u_of_gate, p, scale, mean, weight, grad_p, u, partial, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
@@ -159,7 +160,7 @@ def decomposed_backward_kernel(
     tl.store(tile + C + channel, tl.sum(total_by_s, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def gelu_backward_kernel(
     x, grad_y, weight, bias, y, grad, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
