@@ -137,7 +137,11 @@ def loops_of(code: list[Instruction]) -> list[tuple[int, int]]:
 
 
 def parts_of(code: list[Instruction], count: int) -> list[range]:
-    """The code in ``count`` parts, each up to an EXIT without a guard."""
+    """The code in ``count`` parts, each up to an EXIT without a guard.
+
+    Raises:
+        ValueError: it has fewer.
+    """
     ends = [at + 1 for at, line in enumerate(code) if line.name == 'EXIT' and not line.guarded]
     if len(ends) < count:
         raise ValueError(f'expected {count} parts of code that end in EXIT, and found {len(ends)}')
