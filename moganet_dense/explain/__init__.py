@@ -20,7 +20,7 @@ from ..models import MogaNet
 from ..models.moganet import STRIDES
 from ..results import Classification, Detections, Result
 from ..utils.atomic import require_folder, write_whole
-from ..utils.errors import UserError
+from ..utils.errors import UserError, WrongUsage
 from ..utils.suggest import closest
 from . import figures
 from .gradcam import area, best_object, grad_cam, logit
@@ -83,6 +83,11 @@ def explain(
     require_folder('--out', out)
     predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
+    if sampling and 'interactions' not in parts:
+        raise WrongUsage(
+            '--pairs, --contexts and --seed would have no effect: they are for the interactions of '
+            'classifiers'
+        )
     case = Case.of(predictor, image, name)
     folder = Path(out)
     found: dict[str, Any] = dict(
@@ -138,6 +143,8 @@ class Case:
         given = predictor.prepared(image)
         inputs, (sample,) = given['inputs'], given['data_samples']
         result = predictor(image)
+        if predictor.task == 'pose' and name is not None:
+            raise WrongUsage('--class would have no effect: a pose estimator has no classes')
         label = None if predictor.task == 'pose' else _label(result, predictor.classes, name)
         return cls(predictor, inputs, sample, _seen(predictor, inputs, sample), result, label)
 
