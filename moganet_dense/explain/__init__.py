@@ -77,6 +77,7 @@ def explain(
         the path of explain.json.
 
     Raises:
+        WrongUsage: an option would have no effect on the task.
         UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not
             find the class; the task does not have a part.
     """
@@ -138,6 +139,7 @@ class Case:
         """Runs the model on an image and chooses the class.
 
         Raises:
+            WrongUsage: a class is given for a pose estimator.
             UserError: see :func:`explain`.
         """
         given = predictor.prepared(image)
