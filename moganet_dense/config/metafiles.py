@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..utils.errors import UserError
 from ..utils.suggest import closest
 
@@ -40,6 +38,8 @@ def package_root() -> Path:
 
 @functools.cache
 def _models(scope: str) -> tuple[dict[str, Any], ...]:
+    import yaml  # here, so that doctor runs without
+
     text = (package_root() / METAFILES[scope]).read_text(encoding='utf-8')
     return tuple(yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['Models'])
 

@@ -84,7 +84,7 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     unit = 'epoch' if schedule.get('by_epoch', True) else 'iteration'
     end = schedule.get('end')
     if schedule.get('type') == 'LinearLR' and end is not None and not schedule.get('begin'):
-        return f'warm-up over {end} {unit}s'
+        return f'warm-up over {end} {unit}{"s" * (end != 1)}'
     if schedule.get('type') == 'MultiStepLR':
         at = ', '.join(map(str, schedule.get('milestones', ())))
         return f'times {schedule.get("gamma", 0.1):g} after {unit} {at}'

@@ -89,3 +89,19 @@ def test_launches_of_a_training_step():
     for stage in (1, 2, 3, 4):
         own = [launch for number, launch in launches if number == stage]
         assert len(own) == 28  # and 18 products, sums, statistics and a mean: 14 and 32
+
+
+@pytest.mark.slow
+def test_image_sizes_share_compiled_kernels():
+    """Training at many sizes does not stop to compile, whatever is a multiple of 16."""
+    from moganet_dense.models.kernels import kernel_report
+
+    found = [
+        {
+            (launch.kernel.fn.__name__, str(kernel_report._specialized(launch)))
+            for _, launch in kernel_report.block_launches('s', torch.bfloat16, size)
+        }
+        for size in [(2, 800, 1280), (2, 800, 1344), (3, 800, 1312)]
+    ]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) <= 31

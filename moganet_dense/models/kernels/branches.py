@@ -23,6 +23,7 @@ class Prepared(NamedTuple):
     square_2: Tensor
     square_2_scaled: Tensor
     wide: Tensor
+    wide_bias: Tensor
     last: Tensor
     last_scaled: Tensor
     shift: Tensor
@@ -45,6 +46,7 @@ def empty_prepared(like: Tensor, channels: int, hidden: int, dtype: torch.dtype)
         like.new_empty((channels, channels), dtype=wide),
         like.new_empty((channels, channels), dtype=wide),
         like.new_empty((hidden, channels), dtype=dtype),
+        like.new_empty(hidden, dtype=dtype),
         like.new_empty((channels, hidden), dtype=dtype),
         like.new_empty((channels + 8, hidden), dtype=dtype),
         like.new_empty(channels, dtype=torch.float32),
@@ -55,8 +57,8 @@ def empty_prepared(like: Tensor, channels: int, hidden: int, dtype: torch.dtype)
 def prepared(weights: list[Tensor], dtype: torch.dtype) -> Prepared:
     """Casts, scales and turns all weights of a block, in one launch.
 
-    ``weights``: proj_1, gate, value, proj_2, layer scale 1, fc1, fc2, sigma of the FFN, layer
-    scale 2, decompose, and the four depth-wise ones, in the order of the formulas.
+    ``weights``: proj_1, gate, value, proj_2, layer scale 1, fc1 and its bias, fc2, sigma of the
+    FFN, layer scale 2, decompose, and the four depth-wise ones, in the order of the formulas.
     """
     hidden, channels = weights[5].shape[:2]
     made = empty_prepared(weights[0], channels, hidden, dtype)
@@ -159,7 +161,7 @@ def ffn_forward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """x + kept b CA(z): (y, H, d), the last two with ``keep``."""
     taps, channels = ready.taps_of()[3], x.shape[1]
-    h = hidden_of(z, ready.wide, params['fc1.bias'])
+    h = hidden_of(z, ready.wide, ready.wide_bias)
     t, _ = calls.depthwise(h, taps, params['dw.bias'], 3, gelu=True)
     y, d = calls.residual(
         t, ready.last, params['fc2.bias'], x, dtype, kept=kept,
@@ -173,7 +175,7 @@ def hidden_of(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """fc1: a product with a bias, which cuBLAS adds."""
     launches.note('product')
     h = map_like(z, len(weight))
-    torch.addmm(bias.to(z.dtype), rows(z), weight.t(), out=rows(h))
+    torch.addmm(bias, rows(z), weight.t(), out=rows(h))
     return h
 
 

@@ -11,6 +11,8 @@ threads share come from the same cache.
 import triton
 import triton.language as tl
 
+from .jit import kernel
+
 
 @triton.jit
 def replaced(values, at: tl.constexpr, value):
@@ -81,7 +83,7 @@ def gelu_slope(x):
     )
 
 
-@triton.jit
+@kernel
 def depthwise_kernel(
     x, weight, bias, y, partial, H, W, C,
     KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
@@ -115,7 +117,7 @@ def depthwise_kernel(
         tl.store(partial + tile * C + channel, tl.sum(total, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def context_kernel(
     x, weights_1, bias_1, weights_2, bias_2, y, H, W, C, groups_1, groups_2,
     COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, STRIPS: tl.constexpr,

@@ -4,9 +4,10 @@ import triton
 import triton.language as tl
 
 from .depthwise import convolved, gelu, gelu_slope, replaced, strips_of
+from .jit import kernel
 
 
-@triton.jit
+@kernel
 def weight_gradient_kernel(
     grad, x, partial, H, W, C, images, row_length,
     KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
@@ -19,7 +20,7 @@ def weight_gradient_kernel(
     )  # fmt: skip
 
 
-@triton.jit
+@kernel
 def context_weight_gradient_kernel(
     grad, x, partial, H, W, C, images, row_length,
     COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, STRIPS: tl.constexpr,
@@ -97,7 +98,7 @@ def weight_gradient(
     )
 
 
-@triton.jit
+@kernel
 def decomposed_backward_kernel(
     grad_u0, grad_u_of_gate, p, scale, mean, weight, grad_p, u, partial, H, W, C,
     KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
@@ -138,7 +139,7 @@ def decomposed_backward_kernel(
     tl.store(partial + (tile + 1) * C + channel, tl.sum(total_by_s, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def gelu_backward_kernel(
     x, grad_y, weight, bias, y, grad, H, W, C,
     KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,

@@ -19,6 +19,7 @@ import torch
 from ..moganet import ARCHITECTURES, STAGES, STRIDES, MogaNet
 from . import operators  # noqa: F401  (registers torch.ops.moganet_dense)
 from .block import compute_block
+from .jit import UNSPECIALIZED
 from .launching import Launch, recorded_launches
 
 DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
@@ -119,6 +120,8 @@ def _specialized(launch: Launch) -> tuple[dict, dict, dict]:
             aligned = value.storage_offset() * value.element_size() % 16 == 0
         elif isinstance(value, float):
             types[name], aligned = 'fp32', False
+        elif name in UNSPECIALIZED:
+            types[name], aligned = 'i32', False
         elif value == 1:  # Triton takes it as a constant
             types[name], constants[name], aligned = 'constexpr', 1, False
         else:

@@ -278,7 +278,8 @@ def prepare(channels: int, hidden: int) -> Launcher:
     """Of :func:`.branches.prepared`."""
     size, middle, high = 1024, 3 * channels // 8, channels // 2
     total = 5 * ceil_div(channels * channels, size) + 3 * ceil_div(channels * hidden, size)
-    total += channels + ceil_div(8 * hidden, size) + ceil_div(25 * channels, size)
+    total += ceil_div(hidden, size) + ceil_div(8 * hidden, size) + channels
+    total += ceil_div(25 * channels, size)
     total += ceil_div(25 * middle, size) + ceil_div(49 * high, size) + ceil_div(9 * hidden, size)
     return Launcher(weights.prepare_kernel, (total,), (channels, hidden), SIZE=size, INNER=256)
 

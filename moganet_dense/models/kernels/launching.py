@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
+Result = TypeVar('Result')
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -121,6 +122,21 @@ class Launcher:
         names = self.kernel.arg_names[-len(self.constants) :]
         rest = (*self.numbers, *(self.constants[name] for name in names))
         return lambda *addresses: run(*addresses, *rest)
+
+
+def on_its_device(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function, run with the GPU of its first tensor as the current one.
+
+    PyTorch's operations see to that themselves; Triton launches on the current GPU.
+    """
+
+    def on_device(first: torch.Tensor, *rest: Any) -> Result:
+        if not first.is_cuda or first.get_device() == torch.cuda.current_device():
+            return function(first, *rest)
+        with torch.cuda.device(first.device):
+            return function(first, *rest)
+
+    return on_device
 
 
 def product(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

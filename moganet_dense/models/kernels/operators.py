@@ -12,7 +12,7 @@ import torch
 
 from . import branches, calls, formulas
 from .branches import Prepared
-from .launching import launches
+from .launching import launches, on_its_device
 
 Tensor = torch.Tensor
 
@@ -44,7 +44,7 @@ def _tensors(count: int, prefix: str = 'p') -> str:
 def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
     _library.define(f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})')
     for key in ('CUDA', 'CPU'):  # the CPU where Triton's interpreter runs the kernels
-        _library.impl(name, function, key)
+        _library.impl(name, on_its_device(function), key)
 
     def without_data(*arguments):
         """Shapes and dtypes of the outputs; or the function itself, to record its launches."""
@@ -190,7 +190,7 @@ _define(
     3, normalized, _fake_normalized,
 )  # fmt: skip
 _define(
-    'prepared', f'{_tensors(14)}, ScalarType dtype', len(Prepared._fields), prepared,
+    'prepared', f'{_tensors(15)}, ScalarType dtype', len(Prepared._fields), prepared,
     _fake_prepared,
 )  # fmt: skip
 for _name, _function, _fake, _params, _kept in [
@@ -248,7 +248,8 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
                 found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
             for key, at in places.items():
                 if needed[at]:
-                    result[at] = found[key].reshape(inputs[at].shape).to(inputs[at].dtype)
+                    value, like = found[key].reshape(inputs[at].shape), inputs[at]
+                    result[at] = value if value.dtype == like.dtype else value.to(like.dtype)
             return None, *result
 
     def with_gradient(keyset, *arguments) -> tuple[Tensor, ...]:
