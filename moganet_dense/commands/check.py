@@ -27,6 +27,8 @@ def command(config, json, fix, mini, cfg_options) -> int:
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
     moganet-dense check my_boxes.py --fix data/fixed
     """
+    if fix:
+        options.refuse('--fix checks nothing, it writes fixed files', 'json')
     with options.quietly(sys.stderr):  # standard output has the report alone
         from ..data.validation import check_all
         from ..engine.job import Job

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from . import options
+from .predict_checks import require_effect, require_effect_of_runtime, require_effect_on_task
 
 OVERLAP = 0.2
 """Of neighbouring tiles, as a share of their size."""
@@ -134,11 +134,11 @@ def command(**given) -> int:
     from ..utils.atomic import require_folder
 
     given = Given(**given)
-    given.check()
+    require_effect(given)
     if given.folder:
         require_folder('--out', given.folder)
     model, weights, inputs = _split(given.words, given.weights)
-    given.check_form_of(model)
+    require_effect_of_runtime(given, model)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
         _require_common_options()
         with options.quietly():
@@ -189,24 +189,6 @@ class Given:
 
         return self.boxes not in (None, WHOLE) and not is_file_of_boxes(self.boxes)
 
-    def check(self):
-        if self.boxes_weights and not self.has_detector:
-            raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
-        if self.overlap is not None and not self.tile:
-            raise click.UsageError('--overlap is the overlap of tiles: add --tile PIXELS')
-
-    def check_form_of(self, model):
-        asked = self.channels_last is not None or self.no_cuda_graphs
-        by_torch = 'torch' in (
-            self.runtime_of(model),
-            self.has_detector and self.runtime_of(self.boxes),
-        )
-        if asked and not by_torch:
-            raise click.UsageError(
-                '--channels-last, --no-channels-last and --no-cuda-graphs are for PyTorch; an '
-                'exported file takes none of them'
-            )
-
     def runtime_of(self, model):
         return self.runtime or _by_ending(model)
 
@@ -224,6 +206,7 @@ def _predict(given, model, weights, inputs, lines):
     from ..inference.predict import predict
 
     loaded = given.load(model, weights)
+    require_effect_on_task(given, loaded.task, given.runtime_of(model) == 'onnx')
     if given.tile:
         from ..inference.tiling import Tiled
 
@@ -293,14 +276,10 @@ def _own_predictor(model):
 
 def _require_common_options():
     """Rejects options that the predictors of videos and of 3D poses do not have."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        if option.name in COMMON or not isinstance(option, click.Option):
-            continue
-        if context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(
-                f'{option.opts[0]} is not available for video prediction and 3D poses'
-            )
+    params = click.get_current_context().command.params
+    names = {str(option.name) for option in params if isinstance(option, click.Option)}
+    if others := options.given(*sorted(names - set(COMMON))):
+        raise click.UsageError(f'{others[0]} is not available for video prediction and 3D poses')
 
 
 COMMON = ('out', 'weights', 'device', 'runtime', 'trust_checkpoint')

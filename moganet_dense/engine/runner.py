@@ -26,6 +26,7 @@ from ..config.model_files import POINTER
 from ..config.reading import own_modules
 from ..utils.atomic import copy_whole, write_text
 from ..utils.errors import UserError
+from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
 from .distributed import join, require_same, speak_into
@@ -35,6 +36,8 @@ from .screen import Screen, is_quiet, show_little
 from .signals import is_lost_worker
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import is_of_another, lock, unlock
+
+NOTHING_SAVED = '--resume: no checkpoint in {} yet; the training starts at its beginning'
 
 _folders: set[str] = set()  # of the runs of this process
 
@@ -293,6 +296,8 @@ def resume_point(cfg: Config) -> str | None:
     if path in (None, 'auto'):
         path = last_whole(cfg['work_dir'])
         if path is None:
+            if is_main_process():
+                print(printable(NOTHING_SAVED.format(cfg['work_dir'])))
             return None
     require_resume_file(path)
     content = read_training(path)

@@ -125,6 +125,7 @@ class DetectedBoxes:
             raise UserError(f'--boxes: expected a detector, found a model of {detector.task}')
         self.category = category_of(list(detector.classes), category, 'the detector')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
+        self.best = 0.0  # score in the images without one that passes
 
     def __call__(self, images: list[Frame]) -> list[Detections | str]:
         look = partial(self.detector, order='bgr', batch_size=self.batch_size)
@@ -135,9 +136,20 @@ class DetectedBoxes:
         """Detections whose box has an area: at the border of an image some have none."""
         people = found.where(self.score_thr, self.category)
         whole = (people.boxes[:, 2:] > people.boxes[:, :2]).all(1)
+        if not whole.any():
+            others = found.where(0, self.category).scores
+            self.best = max(self.best, float(others.max(initial=0)))
         return Detections(
             people.boxes[whole], people.scores[whole], people.labels[whole], people.names
         )
+
+    def why_none(self) -> str:
+        """Why images have no box, and what to do."""
+        what = f'the detector found no {self.category} of score {self.score_thr:g} or more'
+        if not self.best:
+            return f'{what}, and none below it'
+        lower = max(0.0, np.floor(self.best * 100) / 100)
+        return f'{what}; its best score there is {self.best:.3f}: --boxes-thr {lower:g} takes it'
 
 
 class WrittenBoxes:
@@ -170,6 +182,7 @@ class WrittenBoxes:
                     self.category = category_of(list(rows), category, file)
                     number = rows[self.category]
             self.paths, self.names = _numbers(images, folder)
+            self.score_thr = score_thr
             self.found: dict[Any, list] = {image['id']: [] for image in images}
             for row in listed:
                 own = self.found.setdefault(row['image_id'], [])
@@ -186,6 +199,13 @@ class WrittenBoxes:
 
     def __call__(self, images: list[Frame]) -> list[Detections | str]:
         return [self._of(frame) for frame in images]
+
+    def why_none(self) -> str:
+        """Why images have no box, and what to do."""
+        return (
+            f'{self.file} has no {self.category} of score {self.score_thr:g} or more there; '
+            '--boxes-thr sets the score'
+        )
 
     def _of(self, frame: Frame) -> Detections | str:
         path = Path(frame.source.file)

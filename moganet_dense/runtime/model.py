@@ -74,7 +74,7 @@ def load(
     session = _session(path, device, options, onnxruntime)
     notes = _notes(path, session.get_modelmeta().custom_metadata_map)
     try:
-        require_inputs(session.get_inputs(), notes['task'], len(notes['mean']))
+        require_inputs(session.get_inputs(), notes)
     except ValueError as error:
         raise UserError(f'{path}: {error}; export it again') from None
     return OnnxModel(session, notes)
@@ -281,7 +281,7 @@ class OnnxModel:
         return Pyramid(maps, strides, channels, tuple(feed['images'].shape[2:]))
 
     def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
-        require_detections(found, len(self.classes))
+        require_detections(found, len(self.classes), max(fitted.pixels.shape[:2]))
         boxes, scores, labels, _, *probabilities = found
         boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
         masks = None
@@ -299,7 +299,7 @@ class OnnxModel:
             cuts = [cutter.cut(image, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             outputs = self.session.run(None, dict(images=batch))
-            require_keypoints(outputs, len(cuts), len(self.classes))
+            require_keypoints(outputs, len(cuts), len(self.classes), max(cutter.size))
             found, certain = outputs
             placed = zip(found, cuts, strict=True)
             keypoints += [cutter.place(k, crop) for k, (_, crop) in placed]
