@@ -52,7 +52,7 @@ def test_the_lookup_launches_what_triton_launches(driver):
 
 
 @needs_kernels
-@pytest.mark.long  # it compiles 28 kernels
+@pytest.mark.long  # it compiles 30 kernels
 def test_a_block_launches_what_its_report_lists(driver):
     from moganet_dense.models.kernels.block import compute_block
     from moganet_dense.models.moganet import MogaNet
@@ -64,7 +64,7 @@ def test_a_block_launches_what_its_report_lists(driver):
     for _ in range(2):
         driver.launched.clear()
         compute_block(block, x, None, None, dtype=torch.bfloat16).sum().backward()
-        assert len(driver.launched) == 28  # as test_launches_of_a_training_step counts them
+        assert len(driver.launched) == 30  # as test_launches_of_a_training_step counts them
     assert all(p.grad is not None and p.grad.shape == p.shape for p in block.parameters())
 
 

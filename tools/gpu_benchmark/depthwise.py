@@ -84,22 +84,18 @@ class _Fused(torch.autograd.Function):
         if not hasattr(weight, 'taps'):  # prepared once in a training step
             weight.taps = weight.detach().flatten(1).t().float().contiguous(), bias.detach().float()
         ctx.taps, ctx.size, ctx.dilation = weight.taps[0], size, dilation
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(x)
         return calls.depthwise(x, *weight.taps, size, dilation)[0]
 
     @staticmethod
     def backward(ctx, grad: torch.Tensor):
-        from moganet_dense.models.kernels import calls
-        from moganet_dense.models.kernels.launching import column_sums, splits_of
+        from moganet_dense.models.kernels import parts
 
-        (x, weight), size, dilation = ctx.saved_tensors, ctx.size, ctx.dilation
-        channels, pixels = x.shape[1], x.numel() // x.shape[1]
-        to_x, _ = calls.depthwise(grad, ctx.taps, None, size, dilation, flipped=True)
-        shares = splits_of(pixels, 64), channels * (size * size + 1)
-        partial = torch.empty(shares, dtype=torch.float32, device=x.device)
-        calls.weight_gradient(grad, x, size, dilation, partial)
-        to_weight, to_bias = column_sums(partial).split([channels * size * size, channels])
-        return to_x, to_weight.view(weight.shape).to(x.dtype), to_bias.to(x.dtype), None, None
+        (x,) = ctx.saved_tensors
+        to_x, to_weight, to_bias = parts.depthwise_backward(
+            grad, x, ctx.taps, ctx.size, ctx.dilation
+        )
+        return to_x, to_weight.to(x.dtype), to_bias.to(x.dtype), None, None
 
 
 def errors(case: Case, machine: Machine) -> dict:

@@ -116,8 +116,9 @@ def moga_backward(
     channels, pixels = z.shape[1], z.numel() // z.shape[1]
     middle, high = 3 * channels // 8, channels // 2
     taps_0, taps_1, taps_2, _ = ready.taps_of()
-    length = 4 * channels + 26 * channels + 26 * middle + 50 * high
-    partial = x.new_empty((splits_of(pixels, 64), length), dtype=torch.float32)
+    partial = _partial(x, splits_of(pixels, 16), 4 * channels)
+    of_dw0 = _partial(x, launchers.gradient_shares(z.shape, 5), 26 * channels)
+    of_context = _partial(x, launchers.gradient_shares(z.shape, 7), 26 * middle + 50 * high)
     grads = x.new_empty((3, pixels, channels), dtype=z.dtype)  # by Y, G and V
     values = torch.empty_like(grads[:2])  # A and U
     if ready.square_2.dtype != z.dtype:  # float16: guarded
@@ -130,19 +131,19 @@ def moga_backward(
     by_uc = batched_product(grads[1:], ready.square[1:])
     grad_u, grad_context = (as_map(part, z) for part in by_uc)
     grad_u0 = calls.context(grad_context, taps_1, None, taps_2, None, flipped=True)
-    calls.context_weight_gradient(grad_context, u0, partial[:, 30 * channels :])
+    calls.context_weight_gradient(grad_context, u0, of_context)
     u = as_map(values[1], z)
     grad_q, of_tiles = calls.decomposed_backward(
         grad_u0, grad_u, p, params['sigma'], p_mean, taps_0, u
     )
-    calls.weight_gradient(grad_u0, u, 5, 1, partial[:, 4 * channels : 30 * channels])
+    calls.weight_gradient(grad_u0, u, 5, 1, of_dw0)
     of_images = column_sums(of_tiles, 1)  # (B, 2, C)
     grad_p = calls.centered_gradient(grad_q, of_images, params['sigma'])
     grad_z = as_map(product(rows(grad_p), ready.square[0]), z)
     grad_x, norm_weight, norm_bias = calls.norm_backward(
         grad, grad_z, params['layer_scale'], factor, x, norm, training
     )
-    flat, full = column_sums(partial), torch.float32
+    flat, full = calls.row_sums(partial, of_dw0, of_context), torch.float32
     if a.dtype == z.dtype:
         raw, gate_weight = batched_product(grads[:2].transpose(1, 2), values, full)
     else:
@@ -186,8 +187,8 @@ def ffn_backward(
     """Gradients by x and by every parameter; see :func:`moga_backward`."""
     channels, hidden, pixels = z.shape[1], h.shape[1], z.numel() // z.shape[1]
     taps, full = ready.taps_of()[3], torch.float32
-    length = 2 * channels + 1 + 10 * hidden
-    partial = x.new_empty((splits_of(pixels, 64), length), dtype=full)
+    partial = _partial(x, splits_of(pixels, 16), 2 * channels + 1)
+    of_dw = _partial(x, launchers.gradient_shares(h.shape, 3), 10 * hidden)
     scaled = x.new_empty((pixels, channels + 8), dtype=h.dtype)
     calls.branch_gradient(
         grad, factor, partial, scaled, row=(d, ready.shift, params['layer_scale'])
@@ -195,12 +196,12 @@ def ffn_backward(
     grad_t = as_map(product(scaled, ready.last_scaled), h)
     t, grad_t = calls.gelu_backward(h, grad_t, taps, params['dw.bias'])
     grad_h, of_tiles = calls.depthwise(grad_t, taps, None, 3, flipped=True, summed=True)
-    calls.weight_gradient(grad_t, h, 3, 1, partial[:, 2 * channels + 1 :])
+    calls.weight_gradient(grad_t, h, 3, 1, of_dw)
     grad_z = as_map(product(rows(grad_h), ready.wide), z)
     grad_x, norm_weight, norm_bias = calls.norm_backward(
         grad, grad_z, None, None, x, norm, training
     )
-    flat = column_sums(partial)
+    flat = calls.row_sums(partial, of_dw)
     raw = product(scaled.t(), rows(t), full)  # (C + 8, hidden); row C is of the decomposition
     found = scaled_weight_gradient(raw, params, flat, ready, None)
     return found | {
@@ -238,6 +239,11 @@ def scaled_weight_gradient(
         scaled, shift, weight, params['sigma'], grads['fc2.weight'], grads['sigma']
     )
     return grads
+
+
+def _partial(like: Tensor, shares: int, length: int) -> Tensor:
+    """Memory for sums over shares of the pixels."""
+    return like.new_empty((shares, length), dtype=torch.float32)
 
 
 def as_map(matrix: Tensor, like: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def context(
 def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial: Tensor) -> None:
     """Gradient by weight and bias of a depth-wise convolution, shares of it into ``partial``.
 
-    ``partial`` is (shares, C * (k * k + 1)), a slice of a wider one: (C, k, k), then (C,).
+    ``partial`` is (shares, C * (k * k + 1)): (C, k, k), then (C,).
     """
     launcher = launchers.weight_gradient(x.shape, kernel, dilation, len(partial), partial.stride(0))
     launcher(grad, x, partial)
@@ -89,6 +89,16 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
     """
     launcher = launchers.context_weight_gradient(u0.shape, len(partial), partial.stride(0))
     launcher(grad, u0, partial)
+
+
+def row_sums(*partials: Tensor) -> Tensor:
+    """Sums of the rows of up to three float32 matrices, one behind the other, in one order."""
+    flat = partials[0].new_empty(sum(partial.shape[1] for partial in partials))
+    missing = 3 - len(partials)
+    rows = (*(len(partial) for partial in partials), *[0] * missing)
+    lengths = (*(partial.shape[1] for partial in partials), *[0] * missing)
+    launchers.row_sums(rows, lengths)(*partials, *[flat] * missing, flat)
+    return flat
 
 
 def decomposed_backward(

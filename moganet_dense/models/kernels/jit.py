@@ -4,7 +4,7 @@ import triton
 
 UNSPECIALIZED = (
     'H', 'W', 'pixels', 'per_image', 'images', 'shares', 'groups_1', 'groups_2', 'row_length',
-    'width',
+    'width', 'rows_1', 'rows_2', 'rows_3', 'length_1', 'length_2', 'length_3',
 )  # fmt: skip
 """Arguments whose values do not matter for the code. Triton would compile a kernel again for those
 that are multiples of 16, and training at many image sizes would stop for it again and again."""

@@ -264,6 +264,10 @@ def parts_for(launch: Launch) -> list[Part]:
         return [Part(programs, trips)]
     if name == 'decomposed_weight_gradient_kernel':
         return [Part(programs, (ceil_div(values['C'], values['ROWS']),))]
+    if name == 'row_sums_kernel':  # a program runs one of three loops
+        shares = (ceil_div(values[f'length_{i}'], values['COLUMNS']) / programs for i in (1, 2, 3))
+        trips = (ceil_div(values[f'rows_{i}'], values['ROWS']) for i in (1, 2, 3))
+        return [Part(programs, tuple(a * b for a, b in zip(shares, trips, strict=True)))]
     return [Part(programs)]
 
 

@@ -19,6 +19,7 @@ from .launching import (
     Launcher,
     block_of,
     ceil_div,
+    gradient_columns,
     index_dtype,
     splits_of,
     tile_columns,
@@ -88,6 +89,25 @@ def context(shape: Shape, flipped: bool) -> Launcher:
 
 
 @once
+def gradient_shares(shape: Shape, kernel: int) -> int:
+    """Shares of the pixels in a gradient by weights: all its programs run at once.
+
+    With more, most of the time would go into adding up what the threads of a program have; with
+    fewer, multiprocessors would wait. ``kernel`` is 3 or 5, or 7 for the context.
+    """
+    if INTERPRETED:
+        return 2
+    channels, block = shape[1], block_of(shape[1], 32)
+    blocks, resident = ceil_div(channels, block), 4
+    if kernel == 7:
+        block, resident = _segment_block(channels), 2
+        blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
+    tiles = 32 * 4 * THREAD_CHANNELS[kernel] // block
+    groups = ceil_div(_pixels(shape), 8 * tiles)  # 2 x 4 pixels a tile
+    return max(1, min(resident * MULTIPROCESSORS // blocks, groups))
+
+
+@once
 def weight_gradient(
     shape: Shape, kernel: int, dilation: int, shares: int, row_length: int
 ) -> Launcher:
@@ -97,7 +117,7 @@ def weight_gradient(
     return Launcher(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
         (height, width, batch, row_length),
-        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=4,
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=gradient_columns(width, dilation),
         TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
@@ -111,8 +131,8 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
     return Launcher(
         backward.context_weight_gradient_kernel, (shares, blocks),
         (height, width, batch, row_length),
-        C=channels, COLUMNS_1=4, COLUMNS_2=4, TILES=tiles_at_once(block, vector), CHANNELS=block,
-        VECTOR=vector,
+        C=channels, COLUMNS_1=gradient_columns(width, 2), COLUMNS_2=gradient_columns(width, 3),
+        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
 
@@ -198,7 +218,8 @@ def norm_backward(
 ) -> tuple[Launcher, Launcher]:
     """Of the sums over shares of the pixels, the first of its grid, and of the gradient."""
     pixels, tile = _pixels(shape), _row_tile(shape)
-    blocks, shares = ceil_div(shape[1], tile['CHANNELS']), splits_of(pixels, 256)
+    blocks = ceil_div(shape[1], tile['CHANNELS'])
+    shares = splits_of(pixels, 32, blocks)
     constants = dict(HAS_SHORTCUT=has_shortcut, HAS_KEPT=has_kept, **tile)
     sizes = (pixels, shape[2] * shape[3], shape[1])
     programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
@@ -267,6 +288,15 @@ def residual(
         HAS_D=has_d, KEEPS_D=keeps_d, VECTOR=vector_of(channels),
         INDEX=index_dtype((pixels, max(inner, channels))), **tile,
     )  # fmt: skip
+
+
+@once
+def row_sums(rows: tuple[int, int, int], lengths: tuple[int, int, int]) -> Launcher:
+    """Of :func:`.calls.row_sums`."""
+    programs = sum(ceil_div(length, 32) for length in lengths)
+    return Launcher(
+        elementwise.row_sums_kernel, (programs,), (*rows, *lengths), ROWS=64, COLUMNS=32
+    )
 
 
 @once

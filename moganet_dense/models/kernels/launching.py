@@ -222,13 +222,24 @@ def tile_columns(width: int, kernel: int, dilation: int) -> int:
     return min((8, 7, 5, 4), key=cost)
 
 
+def gradient_columns(width: int, dilation: int) -> int:
+    """Columns of a tile in a gradient by weights, whose taps need most registers."""
+    columns = ceil_div(width, dilation)
+    if columns > 16:
+        return 4
+    return min((4, 5, 3), key=lambda n: ceil_div(columns, n) * n)
+
+
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
     """Tiles of a program whose threads hold ``vector`` of its ``block`` channels."""
     return 512 if INTERPRETED else 32 * warps * vector // block
 
 
-def splits_of(pixels: int, at_least: int) -> int:
-    """Tiles of a sum over pixels: enough for all multiprocessors, none too small."""
+def splits_of(pixels: int, at_least: int, blocks: int = 1) -> int:
+    """Tiles of a sum over pixels: enough for all multiprocessors, none too small.
+
+    ``blocks`` of channels are summed by other programs.
+    """
     if INTERPRETED:
         return 2
-    return max(1, min(2 * MULTIPROCESSORS, pixels // at_least))
+    return max(1, min(2 * MULTIPROCESSORS // blocks, pixels // at_least))

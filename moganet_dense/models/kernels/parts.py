@@ -10,9 +10,9 @@ Forward: ``calls.depthwise``, ``calls.context``, ``calls.projected``, ``calls.ga
 
 import torch
 
-from . import calls
+from . import calls, launchers
 from .calls import context, depthwise, gated, projected, residual
-from .launching import column_sums, splits_of
+from .launching import splits_of
 
 __all__ = [
     'context',
@@ -40,9 +40,10 @@ def depthwise_backward(
     """Gradients by input, weight (C, 1, k, k) and bias of a depth-wise convolution."""
     channels, area = x.shape[1], kernel * kernel
     to_x, _ = calls.depthwise(grad, taps, None, kernel, dilation, flipped=True)
-    partial = _shares(x, channels * (area + 1))
+    shares = launchers.gradient_shares(x.shape, kernel)
+    partial = x.new_empty((shares, channels * (area + 1)), dtype=torch.float32)
     calls.weight_gradient(grad, x, kernel, dilation, partial)
-    weight, bias = column_sums(partial).split([channels * area, channels])
+    weight, bias = calls.row_sums(partial).split([channels * area, channels])
     return to_x, weight.view(channels, 1, kernel, kernel), bias
 
 
@@ -52,21 +53,18 @@ def context_backward(
     """Gradients by the input, and by weight and bias of the 5x5 and the 7x7 of the context."""
     middle, high = taps_1.shape[1], taps_2.shape[1]
     to_u0 = calls.context(grad, taps_1, None, taps_2, None, flipped=True)
-    partial = _shares(u0, 26 * middle + 50 * high)
+    shares = launchers.gradient_shares(u0.shape, 7)
+    partial = u0.new_empty((shares, 26 * middle + 50 * high), dtype=torch.float32)
     calls.context_weight_gradient(grad, u0, partial)
     sizes = [25 * middle, middle, 49 * high, high]
-    weight_1, bias_1, weight_2, bias_2 = column_sums(partial).split(sizes)
+    weight_1, bias_1, weight_2, bias_2 = calls.row_sums(partial).split(sizes)
     return to_u0, weight_1.view(-1, 1, 5, 5), bias_1, weight_2.view(-1, 1, 7, 7), bias_2
 
 
 def gating_backward(grad: Tensor, g: Tensor, v: Tensor, double: bool) -> tuple[Tensor, Tensor]:
     """Gradients by G and V of A = SiLU(G) SiLU(V), or SiLU twice on each, from that by A."""
     grad_g, grad_v, a = torch.empty_like(g), torch.empty_like(v), torch.empty_like(grad)
-    partial = _shares(g, 2 * g.shape[1])
+    shares = splits_of(g.numel() // g.shape[1], 16)
+    partial = g.new_empty((shares, 2 * g.shape[1]), dtype=torch.float32)
     calls.gating_backward(grad, g, v, grad_g, grad_v, a, partial, double)
     return grad_g, grad_v
-
-
-def _shares(x: Tensor, length: int) -> Tensor:
-    shares = splits_of(x.numel() // x.shape[1], 64)
-    return x.new_empty((shares, length), dtype=torch.float32)

@@ -239,3 +239,34 @@ def norm_backward_kernel(
             normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
             to_z -= total + normed * by_normed
         tl.store(grad_x + place, (to_y + factor * to_z).to(grad_x.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def summed_rows(partial, flat, rows, length, block, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """flat = the sum of the rows of partial, (rows, length), for a block of columns."""
+    column = block * COLUMNS + tl.arange(0, COLUMNS)
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for first in range(0, rows, ROWS):
+        row = first + tl.arange(0, ROWS)
+        mask = (row < rows)[:, None] & (column < length)[None, :]
+        total += tl.load(partial + row[:, None] * length + column[None, :], mask=mask, other=0.0)
+    tl.store(flat + column, tl.sum(total, 0), mask=column < length)
+
+
+@kernel
+def row_sums_kernel(
+    partial_1, partial_2, partial_3, flat, rows_1, rows_2, rows_3, length_1, length_2, length_3,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Sums of the rows of three matrices, one behind the other in ``flat``, in a fixed order."""
+    block = tl.program_id(0)
+    blocks_1, blocks_2 = tl.cdiv(length_1, COLUMNS), tl.cdiv(length_2, COLUMNS)
+    if block < blocks_1:
+        summed_rows(partial_1, flat, rows_1, length_1, block, ROWS, COLUMNS)
+    elif block < blocks_1 + blocks_2:
+        block -= blocks_1
+        summed_rows(partial_2, flat + length_1, rows_2, length_2, block, ROWS, COLUMNS)
+    else:
+        block -= blocks_1 + blocks_2
+        flat += length_1 + length_2
+        summed_rows(partial_3, flat, rows_3, length_3, block, ROWS, COLUMNS)
