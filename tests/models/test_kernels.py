@@ -104,4 +104,4 @@ def test_image_sizes_share_compiled_kernels():
         for size in [(2, 800, 1280), (2, 800, 1344), (3, 800, 1312)]
     ]
     assert found[0] == found[1] == found[2]
-    assert len(found[0]) <= 61  # convolutions once for each of four numbers of channels
+    assert len(found[0]) <= 62  # convolutions once for each of four numbers of channels

@@ -44,11 +44,14 @@ def _convolution(shape: Shape, kernel: int, dilation: int) -> tuple[tuple[int, i
     """Grid and constants that all kernels around one depth-wise convolution share."""
     batch, channels = shape[:2]
     block, vector = block_of(channels), min(vector_of(channels), THREAD_CHANNELS[kernel])
-    tiles = tiles_at_once(block, vector)
-    columns, groups = _tiles(shape, kernel, dilation, tiles)
+    for warps in (4, 2):  # fewer where an image has less than half of the tiles
+        tiles = tiles_at_once(block, vector, warps)
+        columns, groups = _tiles(shape, kernel, dilation, tiles)
+        if _tiles(shape, kernel, dilation, tiles // 2)[1] > 1:
+            break
     return (groups, ceil_div(channels, block), batch), dict(
         C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns, TILES=tiles, CHANNELS=block,
-        VECTOR=vector,
+        VECTOR=vector, warps=warps,
     )  # fmt: skip
 
 
@@ -232,12 +235,13 @@ def norm_backward(
 
 
 def _product_tile(
-    dtype: torch.dtype, tf32: bool, outputs: int, inputs: int, pixels: int, pairs: int = 1
-) -> dict:
+    dtype: torch.dtype, tf32: bool, outputs: int, inputs: int, pixels: int, pairs: int = 1,
+    largest: int = 128,
+) -> dict:  # fmt: skip
     """Tile and precision of a product that reads a map of ``dtype``."""
     full = dtype == torch.float32 and not tf32
     tile = dict(
-        PIXELS=64 if full or pixels <= 64 else 128,
+        PIXELS=64 if full or pixels <= 64 else largest,
         OUTPUTS=64 if outputs % 64 == 0 and not full else 32,
         INPUTS=64 if inputs % 64 == 0 and dtype != torch.float32 and pairs == 1 else 32,
         PRECISION='ieee' if full else 'tf32',
@@ -280,7 +284,9 @@ def residual(
     """Of :func:`.calls.residual`."""
     channels, height, width = shape[1:]
     pixels = _pixels(shape)
-    tile = _product_tile(dtype, tf32, channels, inner, pixels)
+    # 64: its 130 to 160 registers a thread leave room for one program of 128 pixels, whose loads
+    # and products would wait for each other
+    tile = _product_tile(dtype, tf32, channels, inner, pixels, largest=64)
     grid = ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS'])
     return Launcher(
         products.residual_kernel, grid, (pixels, height * width, channels, inner),

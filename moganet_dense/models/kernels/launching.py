@@ -213,7 +213,7 @@ def tile_columns(width: int, kernel: int, dilation: int) -> int:
     if INTERPRETED:
         return 3
     columns = ceil_div(width, dilation)
-    if columns > 16:
+    if columns > 32:
         return 8
 
     def cost(n: int) -> int:
