@@ -68,6 +68,44 @@ def test_a_block_launches_what_its_report_lists(driver):
     assert all(p.grad is not None and p.grad.shape == p.shape for p in block.parameters())
 
 
+@needs_kernels
+@pytest.mark.slow
+def test_what_is_compiled_ahead_is_what_a_launch_looks_for(driver, tmp_path, monkeypatch):
+    from moganet_dense.models.kernels import compile_ahead, launchers
+    from moganet_dense.models.kernels.launching import recorded_launches
+
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
+    launcher = launchers.centered_gradient(torch.Size((3, 16, 3, 5)))
+    launcher.kernel.device_caches.clear()  # what tests before compiled
+    for misaligned in (False, True):
+        case = tensors(misaligned=misaligned)
+        with recorded_launches() as found:
+            launcher(*(t.to('meta') if not misaligned else t for t in case))
+        compile_ahead.compile_launch(found[0])
+        files = sorted(tmp_path.rglob('*'))
+        launcher.kernel.device_caches.clear()
+        assert driver.launched == []
+        launcher(*case)
+        assert len(driver.launched) == 1 and files == sorted(tmp_path.rglob('*'))
+        driver.launched.clear()
+
+
+@needs_kernels
+@pytest.mark.slow
+def test_every_kind_of_launch_is_compiled_ahead():
+    from moganet_dense.models.kernels import compile_ahead
+
+    found = compile_ahead.all_launches('xt', ('bfloat16',))
+    names = {launch.kernel.fn.__name__ for launch in found}
+    assert len(names) == 18  # all that depthwise.py, products.py, rows.py and prepare.py have
+    assert any(launch.constants.get('HAS_KEPT') for launch in found)  # drop path
+    assert any(launch.constants.get('FOLDED') for launch in found)  # the fused form
+    assert any(launch.constants.get('HAS_GV') is False for launch in found)  # evaluation
+    constants = [launch.constants for launch in found if 'DILATION' in launch.constants]
+    shapes = {(each['KERNEL'], each['DILATION']) for each in constants}
+    assert shapes == {(3, 1), (5, 1), (5, 2), (7, 3)}
+
+
 def test_shapes_share_a_launcher():
     if kernels.unavailable():
         pytest.skip(kernels.unavailable())

@@ -55,6 +55,9 @@ class Driver:
         """Module, function, registers, spills and threads."""
         return 1, hash(binary), 128, 0, 1024
 
+    def unload_module(self, module: int) -> None:
+        """Nothing was loaded."""
+
     def launcher_cls(self, source: Any, metadata: Any) -> Any:
         """A function that launches a kernel."""
 
@@ -69,16 +72,20 @@ class Driver:
 
 
 @contextmanager
-def without_gpu() -> Iterator[Driver]:
-    """Context in which Triton compiles and launches for a GPU that is not there."""
+def without_gpu(capability: int = 90) -> Iterator[Driver]:
+    """Context in which Triton compiles and launches for a GPU that is not there.
+
+    Where there is none at all, the driver stays: kernels ask for it when they are freed.
+    """
     from triton.runtime import driver
 
-    before, made = driver._active, Driver()
+    before, made = driver._active, Driver(capability)
     driver.set_active(made)
     try:
         yield made
     finally:
-        driver._active = before
+        if before is not None or torch.cuda.is_available():
+            driver._active = before
 
 
 class Step:

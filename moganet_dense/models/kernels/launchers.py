@@ -15,13 +15,14 @@ from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
     MULTIPROCESSORS,
+    THREAD_CHANNELS,
     Launcher,
     block_of,
     ceil_div,
     index_dtype,
     splits_of,
-    strip_shape,
-    strips_at_once,
+    tile_columns,
+    tiles_at_once,
     vector_of,
 )
 
@@ -29,24 +30,24 @@ Shape = torch.Size
 once = lru_cache(maxsize=512)
 
 
-def _strips(shape: Shape, kernel: int, dilation: int, strips: int) -> tuple[int, int]:
-    """Columns of a strip, and groups of ``strips`` strips in an image."""
+def _tiles(shape: Shape, kernel: int, dilation: int, tiles: int) -> tuple[int, int]:
+    """Columns of a tile, and groups of ``tiles`` tiles in an image."""
     height, width = shape[2:]
-    columns = strip_shape(width, kernel, dilation)
+    columns = tile_columns(width, kernel, dilation)
     across = ceil_div(ceil_div(width, dilation), columns)
-    down = ceil_div(height, dilation)
-    return columns, ceil_div(across * down * dilation * dilation, strips)
+    down = ceil_div(ceil_div(height, dilation), 2)
+    return columns, ceil_div(across * down * dilation * dilation, tiles)
 
 
 def _convolution(shape: Shape, kernel: int, dilation: int) -> tuple[tuple[int, int, int], dict]:
     """Grid and constants that all kernels around one depth-wise convolution share."""
     batch, channels = shape[:2]
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(shape, kernel, dilation, strips)
+    block, vector = block_of(channels), min(vector_of(channels), THREAD_CHANNELS[kernel])
+    tiles = tiles_at_once(block, vector)
+    columns, groups = _tiles(shape, kernel, dilation, tiles)
     return (groups, ceil_div(channels, block), batch), dict(
-        KERNEL=kernel, DILATION=dilation, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels), INDEX=index_dtype(shape),
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns, TILES=tiles, CHANNELS=block,
+        VECTOR=vector,
     )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def depthwise(
     """Of :func:`.calls.depthwise`."""
     grid, constants = _convolution(shape, kernel, dilation)
     return Launcher(
-        forward.depthwise_kernel, grid, (*shape[2:], shape[1]), **constants,
+        forward.depthwise_kernel, grid, shape[2:], **constants,
         HAS_BIAS=has_bias, GELU=gelu, FLIPPED=flipped, SUMMED=summed,
     )  # fmt: skip
 
@@ -72,17 +73,17 @@ def _segment_block(channels: int) -> int:
 def context(shape: Shape, flipped: bool) -> Launcher:
     """Of :func:`.calls.context`."""
     batch, channels, height, width = shape
-    block = _segment_block(channels)
-    strips = strips_at_once(block)
-    columns_1, groups_1 = _strips(shape, 5, 2, strips)
-    columns_2, groups_2 = _strips(shape, 7, 3, strips)
+    block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
+    tiles = tiles_at_once(block, vector)
+    columns_1, groups_1 = _tiles(shape, 5, 2, tiles)
+    columns_2, groups_2 = _tiles(shape, 7, 3, tiles)
     low, middle, high = channels // 8, 3 * channels // 8, channels // 2
-    blocks = sum(ceil_div(part, block) for part in (low, middle, high))
+    blocks = ceil_div(high, block) + ceil_div(middle, block) + 1
     return Launcher(
         forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
-        (height, width, channels, groups_1, groups_2),
-        COLUMNS_1=columns_1, COLUMNS_2=columns_2, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(low), FLIPPED=flipped, INDEX=index_dtype(shape),
+        (height, width, groups_1, groups_2),
+        C=channels, COLUMNS_1=columns_1, COLUMNS_2=columns_2, TILES=tiles, CHANNELS=block,
+        VECTOR=vector, COPIED=vector_of(low), THREADS=tiles_at_once(1, 1), FLIPPED=flipped,
     )  # fmt: skip
 
 
@@ -92,13 +93,12 @@ def weight_gradient(
 ) -> Launcher:
     """Of :func:`.calls.weight_gradient`."""
     batch, channels, height, width = shape
-    block, per_thread = block_of(channels, 32), {3: 8, 5: 4, 7: 2}[kernel]
-    strips = 512 if INTERPRETED else 128 * per_thread // block
+    block, vector = block_of(channels, 32), min(vector_of(channels), THREAD_CHANNELS[kernel])
     return Launcher(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
-        (height, width, channels, batch, row_length),
-        KERNEL=kernel, DILATION=dilation, COLUMNS=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(per_thread, vector_of(channels)), INDEX=index_dtype(shape),
+        (height, width, batch, row_length),
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=4,
+        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
 
@@ -106,14 +106,13 @@ def weight_gradient(
 def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launcher:
     """Of :func:`.calls.context_weight_gradient`."""
     batch, channels, height, width = shape
-    block = _segment_block(channels)
-    strips = 512 if INTERPRETED else 256 // block
+    block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
     blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
     return Launcher(
         backward.context_weight_gradient_kernel, (shares, blocks),
-        (height, width, channels, batch, row_length),
-        COLUMNS_1=4, COLUMNS_2=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(2, vector_of(channels // 8)), INDEX=index_dtype(shape),
+        (height, width, batch, row_length),
+        C=channels, COLUMNS_1=4, COLUMNS_2=4, TILES=tiles_at_once(block, vector), CHANNELS=block,
+        VECTOR=vector,
     )  # fmt: skip
 
 
@@ -121,17 +120,14 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
 def decomposed_backward(shape: Shape) -> Launcher:
     """Of :func:`.calls.decomposed_backward`."""
     grid, constants = _convolution(shape, 5, 1)
-    return Launcher(backward.decomposed_backward_kernel, grid, (*shape[2:], shape[1]), **constants)
+    return Launcher(backward.decomposed_backward_kernel, grid, shape[2:], **constants)
 
 
 @once
 def gelu_backward(shape: Shape) -> Launcher:
     """Of :func:`.calls.gelu_backward`."""
     grid, constants = _convolution(shape, 3, 1)
-    return Launcher(
-        backward.gelu_backward_kernel, grid, (*shape[2:], shape[1]), **constants,
-        registers=128,  # the compiler of Triton 3.8 chooses 96 for capability 8.0, and spills
-    )  # fmt: skip
+    return Launcher(backward.gelu_backward_kernel, grid, shape[2:], **constants)
 
 
 def _pixels(shape: Shape) -> int:
@@ -142,7 +138,7 @@ def _row_tile(shape: Shape) -> dict:
     """Constants of an element-wise kernel: 8 numbers a thread."""
     block = block_of(shape[1])
     return dict(
-        PIXELS=strips_at_once(block), CHANNELS=block, VECTOR=vector_of(shape[1]),
+        PIXELS=tiles_at_once(block, 8), CHANNELS=block, VECTOR=vector_of(shape[1]),
         INDEX=index_dtype(shape),
     )  # fmt: skip
 

@@ -198,24 +198,33 @@ def block_of(channels: int, largest: int = 64) -> int:
     return min(largest, 32)
 
 
-def strip_shape(width: int, kernel: int, dilation: int) -> int:
-    """Columns of a strip, 4 or 5: those that cost least for a row of this width.
+THREAD_CHANNELS = {3: 4, 5: 2, 7: 2}
+"""Channels that a thread holds, by kernel size: with more, its taps leave no registers for a tile
+of outputs, and with fewer it loads less than 4 bytes at a time."""
 
-    A strip of n columns loads n + k - 1 values for each row of the kernel and keeps 8 n
-    accumulators per thread, and the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
-    more than the 128 registers that let four programs share a multiprocessor.
+
+def tile_columns(width: int, kernel: int, dilation: int) -> int:
+    """Columns of a tile: 8 of wide maps, so that their sizes share a compiled kernel.
+
+    Of narrow ones, those that cost least for a row of this width. A tile of n columns loads
+    n + k - 1 values for each row of the kernel, at about five instructions each, and computes
+    2 n k products.
     """
+    if INTERPRETED:
+        return 3
     columns = ceil_div(width, dilation)
+    if columns > 16:
+        return 8
 
-    def cost(n: int) -> float:
-        return ceil_div(columns, n) * (n + kernel - 1) * (1.25 if n > 4 and kernel > 3 else 1)
+    def cost(n: int) -> int:
+        return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
 
-    return min((4, 5), key=cost)
+    return min((8, 7, 5, 4), key=cost)
 
 
-def strips_at_once(block: int, warps: int = 4) -> int:
-    """Strips of a program, so that a thread holds 8 channels of one."""
-    return 1024 if INTERPRETED else 32 * warps * 8 // block
+def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
+    """Tiles of a program whose threads hold ``vector`` of its ``block`` channels."""
+    return 512 if INTERPRETED else 32 * warps * vector // block
 
 
 def splits_of(pixels: int, at_least: int) -> int:

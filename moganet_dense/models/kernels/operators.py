@@ -42,7 +42,9 @@ def _tensors(count: int, prefix: str = 'p') -> str:
 
 
 def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
-    _library.define(f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})')
+    schema = f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})'
+    # torch.compile keeps maps in channels_last before it: by default only since PyTorch 2.6
+    _library.define(schema, tags=(torch.Tag.needs_fixed_stride_order,))
     for key in ('CUDA', 'CPU'):  # the CPU where Triton's interpreter runs the kernels
         _library.impl(name, on_its_device(function), key)
 
