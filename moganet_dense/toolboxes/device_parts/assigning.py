@@ -83,17 +83,19 @@ class DeviceMaxIoUAssigner(MaxIoUAssigner):
         if self.match_low_quality:
             claimed = self._claimed(overlaps)
             assigned = torch.where(claimed > 0, claimed, assigned)
-        labels = gt_labels[(assigned - 1).clamp(min=0)]
-        labels = torch.where(assigned > 0, labels, -1)
+        labels = torch.cat([gt_labels.new_full((1,), -1), gt_labels])
+        labels = labels.index_select(0, assigned.clamp(min=0))
         return AssignResult(len(overlaps), assigned, most, labels)
 
     def _claimed(self, overlaps: Tensor) -> Tensor:
         """Number from 1, (n,), of the last object whose best box this is; 0 if there is none."""
-        most, best = overlaps.max(dim=1, keepdim=True)
         if self.gt_max_assign_all:
+            most = overlaps.amax(dim=1, keepdim=True)
             claims = overlaps == most
         else:
+            most, best = overlaps.max(dim=1, keepdim=True)
             claims = torch.arange(overlaps.shape[1], device=best.device) == best
         claims &= most >= self.min_pos_iou
-        numbers = torch.arange(1, len(overlaps) + 1, dtype=torch.int32, device=best.device)
+        small = torch.int16 if len(overlaps) < 2**15 else torch.int32
+        numbers = torch.arange(1, len(overlaps) + 1, dtype=small, device=overlaps.device)
         return (claims * numbers[:, None]).amax(dim=0).long()
