@@ -4,6 +4,11 @@ import mmengine  # noqa: F401  before ours, as in any training
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 import moganet_dense
+from moganet_dense.utils.toolbox_noise import without_toolbox_noise
+
+with without_toolbox_noise():  # before autodoc imports them
+    import mmdet.datasets  # noqa: F401
+    import mmseg.datasets  # noqa: F401
 
 project = 'moganet_dense'
 release = version = moganet_dense.__version__

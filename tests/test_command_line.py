@@ -13,7 +13,7 @@ from conftest import ROOT
 from moganet_dense.cli import COMMANDS, main
 from moganet_dense.commands.options import spread
 from moganet_dense.config import metafiles
-from moganet_dense.config.reading import find_config
+from moganet_dense.config.model_files import find_config
 
 HEAVY = ('torch', 'mmengine', 'mmcv', 'cv2', 'numpy')
 LIGHT = [

@@ -16,7 +16,8 @@ from mmengine.utils import import_modules_from_strings
 
 from moganet_dense import ARCHITECTURES
 from moganet_dense.config.mini_config import SCHEDULES
-from moganet_dense.config.reading import SCOPES, find_config
+from moganet_dense.config.model_files import find_config
+from moganet_dense.config.reading import SCOPES
 from moganet_dense.engine.job import Job
 from moganet_dense.toolboxes.build import build
 from moganet_dense.toolboxes.flops import Complexity, complexity

@@ -13,6 +13,8 @@ import pytest
 import tiny_onnx
 from conftest import ROOT
 
+from moganet_dense import __version__
+
 PROJECT = (ROOT / 'pyproject.toml').read_text()
 
 
@@ -47,7 +49,7 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
     (site / 'stack.pth').write_text(here + '\n')
     code = (
         'import moganet_dense; moganet_dense.register()\n'
-        'from moganet_dense.config.reading import find_config\n'
+        'from moganet_dense.config.model_files import find_config\n'
         'print(find_config("det/retinanet_moganet_s.py"))\n'
         'from mmengine.config import Config\n'
         'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'
@@ -151,8 +153,11 @@ def test_every_extra_that_a_page_or_a_message_names_is_there():
     pages = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('docs/*.ipynb')]
     found = set()
     for file in [*pages, *(ROOT / 'moganet_dense').rglob('*.py')]:
-        for names in re.findall(r'moganet_dense\[([\w,]+)\]', file.read_text()):
+        text = file.read_text()
+        for names in re.findall(r"(?:moganet_dense|'\.|\.whl\)?)\[([\w,]+)\]", text):
             found |= set(names.split(','))
+        wheels = re.findall(r'moganet_dense-[\w.-]+\.whl', text)
+        assert set(wheels) <= {f'moganet_dense-{__version__}-py3-none-any.whl'}, file
     assert {'train', 'export', 'explain', 'demo', 'all'} <= found <= declared
 
 

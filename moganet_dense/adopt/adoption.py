@@ -7,8 +7,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
+from ..config.model_files import require_config
 from ..toolboxes.config_scopes import register
-from ..utils.atomic import as_line, write_text
+from ..utils.atomic import as_line, require_writable, write_text
 from ..utils.errors import UserError, one_line
 from .adopted_text import adopted_text
 from .backbone_swap import swap
@@ -36,6 +37,7 @@ def adopt(name: str, arch: str, out: str | None = None, trial: bool = True) -> I
     target = Path(out or f'{Path(name.partition("::")[2] or name).stem}_moganet_{arch}.py')
     if target.exists():
         raise UserError(f'{target} exists; give another name by --out')
+    require_writable(target)
     with one_line(f'{name} does not fit'):
         changes = swap(cfg, arch)
         base = None if '::' in name else str(Path(name).resolve())
@@ -47,6 +49,7 @@ def adopt(name: str, arch: str, out: str | None = None, trial: bool = True) -> I
         count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         said = f'; {count:.1f} M parameters, a step on random images has a loss of {loss:.4g}'
     with as_line(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
     yield f'{target}{said}'
     yield from changes.notes
@@ -66,11 +69,13 @@ def read_toolbox_config(name: str) -> Config:
         folder = Path(get_installed_path(scope), '.mim', 'configs')
         if not (folder / path).is_file():
             names = {p.name: p.relative_to(folder).as_posix() for p in folder.rglob('*.py')}
-            near = difflib.get_close_matches(Path(path).name, names, n=3, cutoff=0.4)
+            near = difflib.get_close_matches(Path(path).name, names, n=3, cutoff=0.5)
             hint = ', '.join(f'{scope}::{names[n]}' for n in near) or f'those below {folder}'
             raise UserError(f'no such config: {name}; did you mean {hint}?')
     elif not Path(name).is_file():
         raise UserError(f'no such config: {name}; expected TOOLBOX::PATH or a file')
+    else:
+        require_config(name)
     with one_line(f'{name} cannot be read as a config'):
         cfg = Config.fromstring(f'_base_ = {name!r}', '.py') if found else Config.fromfile(name)
     if cfg.get('default_scope') not in TOOLBOXES or 'model' not in cfg:

@@ -27,12 +27,16 @@ def command(config, json, fix, mini, cfg_options) -> int:
     moganet-dense check configs/det/retinanet_moganet_s.py --mini --json -
     moganet-dense check my_boxes.py --fix data/fixed
     """
+    if fix:
+        options.refuse('--fix checks nothing, it writes fixed files', 'json')
     with options.quietly(sys.stderr):  # standard output has the report alone
         from ..data.validation import check_all
         from ..engine.job import Job
-        from ..utils.atomic import write_whole
+        from ..utils.atomic import require_writable, write_whole
         from ..utils.errors import one_line
 
+        if json not in (None, '-'):
+            require_writable(Path(json), ('.json',))
         cfg = Job(config, mini=mini, cfg_options=cfg_options).read()
         if fix:
             from ..data.validation.fix import fix as write_fixes

@@ -40,6 +40,8 @@ def command(models, host, port, allow_hosts, embedders, no_cuda_graphs) -> None:
     """
     from ..demo import serve
 
+    if models and all(name.lower().endswith('.onnx') for name in models):
+        options.refuse('it is for PyTorch; an exported file takes none', 'no_cuda_graphs')
     with_torch = not all(name.lower().endswith('.onnx') for name in models)
     with options.quietly() if with_torch else nullcontext():
         serve(models, host, port, allow_hosts, not no_cuda_graphs, embedders)

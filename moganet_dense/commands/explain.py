@@ -57,10 +57,11 @@ def command(words, weights, out, name, parts, pairs, contexts, seed, device) -> 
     if len(rest) != 1:
         raise click.UsageError(f'expected one IMAGE, found {len(rest)}: {" ".join(rest)}')
     (image,) = rest
+    sampled = options.given('pairs', 'contexts', 'seed')
     out = out or Path('explained', Path(image).stem)
     with options.quietly(sys.stderr):  # standard output has the result alone
         from ..explain import Sampling, explain
 
-        sampling = Sampling(pairs=pairs, contexts=contexts, seed=seed)
+        sampling = Sampling(pairs=pairs, contexts=contexts, seed=seed) if sampled else None
         report = explain(model, image, out, weights, name, parts, sampling, device)
     click.echo(report)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 MANY: dict[str, Callable[[str], bool]] = {
@@ -41,6 +42,35 @@ def spread(arguments: Sequence[str]) -> list[str]:
         if argument in OPTIONAL and (not rest or rest[0] not in OPTIONAL[argument]):
             found.append(OPTIONAL[argument][0])
     return found + rest
+
+
+def given(*names: str) -> list[str]:
+    """The options of these parameter names that the running command was given, as written in its
+    help."""
+    context = click.get_current_context()
+    found = {}
+    for option in context.command.params:
+        is_default = context.get_parameter_source(str(option.name)) in (
+            ParameterSource.DEFAULT,
+            None,
+        )
+        if option.name in names and not is_default:
+            found[option.name] = option.opts[0]
+    return [found[name] for name in names if name in found]
+
+
+def refuse(reason: str, *names: str) -> None:
+    """Rejects options that would have no effect.
+
+    Args:
+        reason: why, and what to do.
+        names: of their parameters.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    if found := given(*names):
+        raise click.UsageError(f'{", ".join(found)} would have no effect: {reason}')
 
 
 def quietly(stream: TextIO | None = None) -> AbstractContextManager[None]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from . import options
+from .predict_checks import require_effect, require_effect_of_runtime, require_effect_on_task
 
 OVERLAP = 0.2
 """Of neighbouring tiles, as a share of their size."""
@@ -131,16 +131,18 @@ def command(**given) -> int:
     moganet-dense predict retinanet.onnx photos/ --threads 2
     find . -name '*.png' | moganet-dense predict retinanet_moganet_s - --json
     """
+    from ..utils.atomic import require_folder
+
     given = Given(**given)
-    given.check()
+    require_effect(given)
+    if given.folder:
+        require_folder('--out', given.folder)
     model, weights, inputs = _split(given.words, given.weights)
-    given.check_form_of(model)
+    require_effect_of_runtime(given, model)
     if given.runtime_of(model) == 'torch' and (own := _own_predictor(model)):
         _require_common_options()
         with options.quietly():
-            return _predict_by(
-                own, model, weights, inputs, given.out or 'predictions', given.device
-            )
+            return _predict_by(own, model, weights, inputs, given.folder, given.device)
     lines = sys.stdout if given.json else None
     quietly = options.quietly if given.runtime_of(model) == 'torch' else contextlib.redirect_stdout
     with quietly(sys.stderr):
@@ -175,23 +177,17 @@ class Given:
     threads: int | None
     runtime: str | None
 
-    def check(self):
-        where = self.boxes
-        if self.boxes_weights and (where in (None, 'whole') or where.endswith('.json')):
-            raise click.UsageError('--boxes-weights needs a detector: --boxes MODEL')
-        if self.overlap is not None and not self.tile:
-            raise click.UsageError('--overlap is the overlap of tiles: add --tile PIXELS')
+    @property
+    def folder(self):
+        """The output folder, or None."""
+        return self.out or (None if self.json else 'predictions')
 
-    def check_form_of(self, model):
-        asked = self.channels_last is not None or self.no_cuda_graphs
-        boxes = self.boxes or 'whole'
-        detector = boxes != 'whole' and not boxes.endswith('.json')
-        by_torch = 'torch' in (self.runtime_of(model), detector and self.runtime_of(boxes))
-        if asked and not by_torch:
-            raise click.UsageError(
-                '--channels-last, --no-channels-last and --no-cuda-graphs are for PyTorch; an '
-                'exported file takes none of them'
-            )
+    @property
+    def has_detector(self):
+        """Whether --boxes names a detector."""
+        from ..inference.person_boxes import WHOLE, is_file_of_boxes
+
+        return self.boxes not in (None, WHOLE) and not is_file_of_boxes(self.boxes)
 
     def runtime_of(self, model):
         return self.runtime or _by_ending(model)
@@ -210,6 +206,7 @@ def _predict(given, model, weights, inputs, lines):
     from ..inference.predict import predict
 
     loaded = given.load(model, weights)
+    require_effect_on_task(given, loaded.task, given.runtime_of(model) == 'onnx')
     if given.tile:
         from ..inference.tiling import Tiled
 
@@ -225,7 +222,7 @@ def _predict(given, model, weights, inputs, lines):
     return predict(
         loaded,
         inputs,
-        Path(given.out) if given.out else None if given.json else Path('predictions'),
+        Path(given.folder) if given.folder else None,
         lines,
         given.batch_size,
         given.score_thr,
@@ -279,14 +276,10 @@ def _own_predictor(model):
 
 def _require_common_options():
     """Rejects options that the predictors of videos and of 3D poses do not have."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        if option.name in COMMON or not isinstance(option, click.Option):
-            continue
-        if context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(
-                f'{option.opts[0]} is not available for video prediction and 3D poses'
-            )
+    params = click.get_current_context().command.params
+    names = {str(option.name) for option in params if isinstance(option, click.Option)}
+    if others := options.given(*sorted(names - set(COMMON))):
+        raise click.UsageError(f'{others[0]} is not available for video prediction and 3D poses')
 
 
 COMMON = ('out', 'weights', 'device', 'runtime', 'trust_checkpoint')

@@ -21,7 +21,8 @@ def command(words, private) -> None:
     """
     config, checkpoint, rest = options.split_words(words, None)
     if len(rest) != 1 or rest[0].count('/') != 1:
-        raise click.UsageError('expected CONFIG [CHECKPOINT] OWNER/NAME')
+        found = f'{config} {" ".join([checkpoint, *rest] if checkpoint else rest)}'.strip()
+        raise click.UsageError(f'expected CONFIG [CHECKPOINT] OWNER/NAME, found {found}')
     from ..inference.hub import push
     from ..inference.predictor import load_model
 

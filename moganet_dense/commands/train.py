@@ -120,6 +120,8 @@ def command(config, work_dir, mini, cfg_options, launcher, from_scratch, no_chec
     from ..engine.train import train
     from ..utils.streams import run_without_output
 
+    if how['accept_changes'] and how['resume'] is None:
+        click.echo('--accept-changes has no effect without --resume', err=True)
     run_without_output()
     job = Job(config, work_dir, cfg_options, launcher, mini, from_scratch)
     changes = {field.name: how.pop(field.name) for field in fields(TrainingOptions)}

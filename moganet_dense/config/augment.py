@@ -58,7 +58,8 @@ def set_augment(cfg: Config, strength: str) -> str:
         last = max(1, round(cfg.train_cfg.max_epochs / 10))
         hook = dict(type='PlainImagesHook', epochs=last, skipped=MIXING)
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
-        line += f'; the last {last} epochs without the first four'
+        end = 'the last epoch' if last == 1 else f'the last {last} epochs'
+        line += f'; {end} without the first four'
     return line
 
 

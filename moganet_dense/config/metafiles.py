@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..utils.errors import UserError
 from ..utils.suggest import closest
 
@@ -18,6 +16,9 @@ SCOPES = {
     'mmengine': 'video prediction',
 }
 """The task of each toolbox, by default_scope."""
+
+ALIKE = 0.5
+"""Least similarity of a name that is suggested for an unknown one."""
 
 METAFILES = {
     'mmdet': 'configs/det/metafile.yml',
@@ -37,6 +38,8 @@ def package_root() -> Path:
 
 @functools.cache
 def _models(scope: str) -> tuple[dict[str, Any], ...]:
+    import yaml  # here, so that doctor runs without
+
     text = (package_root() / METAFILES[scope]).read_text(encoding='utf-8')
     return tuple(yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['Models'])
 
@@ -71,11 +74,16 @@ def names() -> list[str]:
     return [entry['Name'] for scope in METAFILES for entry in entries(scope)]
 
 
-def near(name: str) -> str:
-    """Suggests similar names for an unknown one, or similar folders for a path."""
+def no_such(name: str) -> str:
+    """The message about an unknown name, or a folder that does not exist, with similar ones."""
     parent = Path(name).parent
-    if parent != Path() and parent.is_dir():
-        there = [path.name for path in parent.iterdir() if path.is_dir()]
-        if close := closest(Path(name).name, there, 3, 0.5):
-            return f'did you mean {", ".join(str(parent / other) for other in close)}?'
-    return f'did you mean {", ".join(closest(name, names()))}? `moganet-dense zoo` lists all'
+    if name == Path(name).name:
+        close = ', '.join(closest(name, names(), 3, ALIKE))
+        meant = f'did you mean {close}? ' if close else ''
+        return f'no such model: {name}; {meant}`moganet-dense zoo` lists all'
+    there = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    close = ', '.join(str(parent / other) for other in closest(Path(name).name, there, 3, ALIKE))
+    hint = f'did you mean {close}?' if close else (
+        'expected the work dir of a training, a config, or a name that `moganet-dense zoo` lists'
+    )  # fmt: skip
+    return f'no such folder: {name}; {hint}'

@@ -14,11 +14,11 @@ from mmengine.runner import Runner
 
 from ..utils.errors import UserError, one_line
 from ..utils.regular_files import megabytes
-from ..utils.suggest import closest, did_you_mean
+from ..utils.suggest import did_you_mean
 from ..weights.mmengine_loader import read_yaml_without_code
-from . import metafiles
-from .metafiles import SCOPES, package_root
-from .model_files import require_not_exported
+from .metafiles import SCOPES
+from .model_files import find_config
+from .numbers import is_number_as_text
 from .registered_types import require_registered
 
 HEADS_3D = ('SimCC3DHead', 'InternetHead')
@@ -26,28 +26,6 @@ HEADS_3D = ('SimCC3DHead', 'InternetHead')
 LARGEST = 10_000_000
 """Bytes of a config, at most."""
 _ANY_CHANNELS = 'MultiChannelDataPreprocessor'
-
-
-def find_config(path: str | os.PathLike) -> Path:
-    """The config file at ``path``, or else the one of the package by path or model name.
-
-    Raises:
-        UserError: there is none; suggests similar names.
-    """
-    require_not_exported(path)
-    if not Path(path).suffix and (entry := metafiles.find(os.fspath(path))):
-        return Path(entry['Config'])
-    shipped = package_root() / path
-    for candidate in (Path(path), shipped, package_root() / 'configs' / path):
-        if candidate.is_file():
-            return candidate
-    if Path(path).is_dir():
-        inner = ', '.join(map(str, sorted(Path(path).glob('*.py'))[:3])) or 'no config'
-        raise UserError(f'expected a config, found a folder: {path}; in it: {inner}')
-    configs = sorted((package_root() / 'configs').glob('[a-z]*/**/*.py'))
-    names = {p.stem: p.relative_to(package_root()).as_posix() for p in configs}
-    close = ', '.join(names[name] for name in closest(Path(path).stem, names))
-    raise UserError(f'no such config: {path}; did you mean {close}?')
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -66,6 +44,8 @@ def read_config(path: str | os.PathLike) -> Config:
             f'{path}: expected a config of at most {megabytes(LARGEST)}, found '
             f'{megabytes(file.stat().st_size)}'
         )
+    if not file.stat().st_size:
+        raise UserError(f'{path}: expected a config, found an empty file')
     _import_from(file.parent)
     with one_line(f'{path} cannot be read as a config'):
         cfg = Config.fromfile(file)
@@ -130,12 +110,19 @@ def parse_options(texts: Sequence[str], cfg: Config | None = None) -> dict:
         if not separator:
             raise UserError(f'--cfg-options: expected key=value, found {text!r}')
         try:
-            options[key] = _parsed(text, key, value, _present(cfg, key))
+            present = _present(cfg, key)
+            options[key] = _parsed(text, key, value, present)
         except (ValueError, SyntaxError, AssertionError, RecursionError):
             raise UserError(
                 f'--cfg-options: the value of {key} is no number, text, list or dictionary: '
                 f'{value!r}. Quote it for the shell, such as "{key}=[1, 2]"'
             ) from None
+        wanted = isinstance(present, (int, float)) and not isinstance(present, bool)
+        if wanted and is_number_as_text(options[key]):
+            raise UserError(
+                f'--cfg-options: expected a number for {key}, which is {present} in the config, '
+                f'found the text {options[key]!r}; write {key}={options[key]}, without quotes'
+            )
     return options
 
 

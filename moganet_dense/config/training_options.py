@@ -158,6 +158,5 @@ def set_patience(cfg: Config, validations: int) -> str:
     rule = dict(rule=saved['rule']) if saved.get('rule') else {}
     hook = dict(type='PatienceHook', monitor=metric, patience=validations, min_delta=0.0, **rule)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
-    return (
-        f'--patience {validations}: ends after {validations} validations without a better {metric}'
-    )
+    count = 'one validation' if validations == 1 else f'{validations} validations'
+    return f'--patience {validations}: ends after {count} without a better {metric}'

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ..utils.errors import UserError, reason_of
+from ..utils.file_kinds import HEAD, IMAGE, UNKNOWN, kind_of_content
 from ..utils.regular_files import read_regular
 from .annotations import is_far, mask
 from .tiff import has_many_channels, is_tiff, read_tiff
@@ -139,7 +140,9 @@ def _decoded(content: bytes, name: str, color_type: str) -> np.ndarray:
         raise UserError(f'{name}: the image cannot be read ({reason})') from None
     if image is None:
         more = _why_not(content) if is_tiff(content) else ''
-        raise UserError(f'{name}: expected an image that OpenCV reads, found none{more}')
+        kind = kind_of_content(content[:HEAD], Path(name).suffix.lower())
+        found = 'none' if kind in (IMAGE, UNKNOWN) else kind
+        raise UserError(f'{name}: expected an image that OpenCV reads, found {found}{more}')
     return image
 
 

@@ -32,6 +32,11 @@ class Layout:
     tree: str
     source: str
 
+    @property
+    def root(self) -> Path:
+        """The folder of the data set, such as ``data/coco``."""
+        return Path(*Path(self.tree).parts[:2])
+
 
 _COCO_SOURCE = 'https://cocodataset.org/#download (2017 train and val images, annotations)'
 _DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
@@ -210,7 +215,10 @@ def _named_paths(dataset: dict) -> Iterator[Path]:
 def _absent(path: Path, scope: str, dataset: dict) -> str:
     message = f'data not found: {path} (relative to {Path.cwd()})'
     kind = dataset.get('type')
-    if layout := OTHER_LAYOUTS.get(kind) or LAYOUTS.get(scope):
+    layout = OTHER_LAYOUTS.get(kind) or LAYOUTS.get(scope)
+    if layout and dataset.get('metainfo') and not path.is_relative_to(layout.root):
+        return message + '; run the command where the config is used, or set data_root in it'
+    if layout:
         tree = layout.tree.replace('\n', '\n    ')
         message += (
             f'\n  expected for {layout.title}:\n    {tree}\n  get it from {layout.source}'

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import metafiles
-from ..config.model_files import model_files, names_checkpoint
+from ..config.model_files import CONFIG_ENDINGS, find_config, model_files, names_checkpoint
 from ..utils.errors import UserError
+from ..utils.file_kinds import kind_of
 from .examples import examples_of
 
 POSE_3D = 'pose3d'
@@ -157,7 +158,17 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         model, _, weights = words.pop(0).partition('=')
         if not weights and words and _is_checkpoint(words[0]):
             weights = words.pop(0)
+        elif not weights and words and _is_no_model(model, words[0]):
+            raise UserError(
+                f'{words[0]}: expected a checkpoint for {model}, found {kind_of(words[0])}'
+            )
         yield model, weights
+
+
+def _is_no_model(model: str, word: str) -> bool:
+    """Whether a word after a config is a file, and neither a config nor an exported model."""
+    is_config = model.lower().endswith(CONFIG_ENDINGS)
+    return is_config and Path(word).is_file() and not word.endswith((*CONFIG_ENDINGS, '.onnx'))
 
 
 def _is_checkpoint(word: str) -> bool:
@@ -188,8 +199,9 @@ def _choice(model: str, weights: str) -> Choice:
                 name = f'{model} ({Path(weights).stem})' if weights else model
                 own = _file(weights) if weights else None
                 return Choice(name, task, model, own, _examples(entry['Config']))
-    if not Path(model).suffix:
-        raise UserError(f'no such model: {model}; {metafiles.near(model)}')
+    if not (Path(model).suffix or Path(model).exists()):
+        raise UserError(metafiles.no_such(model))
+    find_config(model)
     if not weights:
         raise UserError(f'{model}: expected CONFIG CHECKPOINT, found no checkpoint')
     name = f'{Path(model).stem} ({Path(weights).stem})'

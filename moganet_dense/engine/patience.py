@@ -30,8 +30,9 @@ class PatienceHook(EarlyStoppingHook):
         if abs(self.best_score) < float('inf'):
             runner.message_hub.update_info(_BEST, float(self.best_score))
         if runner.train_loop.stop_training:
+            plural = 's' * (self.wait_count != 1)
             print_log(
-                f'stopped: {self.wait_count} validations without a better '
+                f'stopped: {self.wait_count} validation{plural} without a better '
                 f'{plain_name(self.monitor)} than {self.best_score:.4g}',
                 'current',
             )

@@ -26,6 +26,7 @@ from ..config.model_files import POINTER
 from ..config.reading import own_modules
 from ..utils.atomic import copy_whole, write_text
 from ..utils.errors import UserError
+from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
 from .atomic_checkpoint import last_whole, read_training
 from .distributed import join, require_same, speak_into
@@ -35,6 +36,8 @@ from .screen import Screen, is_quiet, show_little
 from .signals import is_lost_worker
 from .sync_bn import synchronise_on_cpu
 from .work_dir_lock import is_of_another, lock, unlock
+
+NOTHING_SAVED = '--resume: no checkpoint in {} yet; the training starts at its beginning'
 
 _folders: set[str] = set()  # of the runs of this process
 
@@ -261,6 +264,21 @@ def _digest(parts: Iterable[bytes]) -> str:
     return found.hexdigest()[:12]
 
 
+def require_resume_file(path: str) -> None:
+    """Checks that there is a file to resume from.
+
+    Raises:
+        UserError: there is none.
+    """
+    if Path(path).is_dir():
+        raise UserError(
+            f'--resume: expected a checkpoint, found a folder: {path}; to continue from the last '
+            f'one of a work dir: --resume --work-dir {path}'
+        )
+    if not Path(path).is_file():
+        raise UserError(f'--resume: no such checkpoint: {path}')
+
+
 def resume_point(cfg: Config) -> str | None:
     """The checkpoint that a training resumes from; its seed becomes the config's.
 
@@ -278,14 +296,10 @@ def resume_point(cfg: Config) -> str | None:
     if path in (None, 'auto'):
         path = last_whole(cfg['work_dir'])
         if path is None:
+            if is_main_process():
+                print(printable(NOTHING_SAVED.format(cfg['work_dir'])))
             return None
-    if Path(path).is_dir():
-        raise UserError(
-            f'--resume: expected a checkpoint, found a folder: {path}; to continue from the last '
-            f'one of a work dir: --resume --work-dir {path}'
-        )
-    if not Path(path).is_file():
-        raise UserError(f'--resume: no such checkpoint: {path}')
+    require_resume_file(path)
     content = read_training(path)
     check_resumable(content, cfg, cfg_accepts_changes(cfg))
     seed, ours = content['meta'].get('seed'), (cfg.get('randomness') or {}).get('seed')

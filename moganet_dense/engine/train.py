@@ -30,7 +30,7 @@ from ..models import MogaNet
 from ..models.memory_format import channels_last_is_faster
 from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import SMALL_IMAGES, Form
-from ..utils.atomic import is_full, replacing, require_writable, write_whole
+from ..utils.atomic import is_full, replacing, require_folder, require_writable, write_whole
 from ..utils.errors import UserError, one_line
 from ..utils.printable import printable
 from ..weights.mmengine_loader import read_without_code
@@ -39,6 +39,7 @@ from .atomic_checkpoint import storage_errors
 from .auto_batch import find_batch
 from .distributed import joined
 from .job import Job
+from .runner import require_resume_file
 from .screen import is_quiet, libraries_in_log, verbose
 from .signals import stopping_at_once
 from .trackers import track
@@ -118,7 +119,10 @@ def train(
         Stopped: a signal arrived, and the training was saved.
         Interrupted: a signal arrived before training began.
     """
+    if resume not in (None, 'auto'):
+        require_resume_file(resume)
     cfg = job.read()
+    require_folder('--work-dir', cfg.work_dir)
     if not cfg.get('train_dataloader'):
         raise UserError(f'{job.config} has no train_dataloader to train on')
     _set(cfg, amp, auto_scale_lr, fsdp)
@@ -232,15 +236,20 @@ def test(
     Raises:
         UserError: a mistake of the user, with its fix.
     """
+    if out and not out.endswith(('.pkl', '.json')):
+        raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
+    if out:
+        require_writable(Path(out))
+    if show_dir:
+        require_folder('--show-dir', show_dir)
     cfg = job.read()
+    require_folder('--work-dir', cfg.work_dir)
     if not cfg.get('test_dataloader'):
         raise UserError(f'{job.config} has no test_dataloader to test on')
     require_files(cfg.test_dataloader.dataset, cfg.default_scope)
     if check and is_main_process():
         with one_line('the data cannot be checked'):
             check_before_testing(cfg)
-    if out and not out.endswith(('.pkl', '.json')):
-        raise UserError(f'--out: expected .pkl (predictions) or .json (metrics), found {out}')
     if show_dir:
         _draw_into(cfg, os.path.abspath(show_dir))
     adopt_gate(cfg, checkpoint, job.cfg_options)
@@ -284,7 +293,6 @@ def _whole_output(out: str | None) -> Iterator[str | None]:
         yield out
         return
     target = Path(out)
-    require_writable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, target.suffix) as temporary:

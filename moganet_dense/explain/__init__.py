@@ -19,8 +19,8 @@ from ..inference.predictor import Predictor, load_model
 from ..models import MogaNet
 from ..models.moganet import STRIDES
 from ..results import Classification, Detections, Result
-from ..utils.atomic import write_whole
-from ..utils.errors import UserError
+from ..utils.atomic import require_folder, write_whole
+from ..utils.errors import UserError, WrongUsage
 from ..utils.suggest import closest
 from . import figures
 from .gradcam import area, best_object, grad_cam, logit
@@ -77,11 +77,18 @@ def explain(
         the path of explain.json.
 
     Raises:
+        WrongUsage: an option would have no effect on the task.
         UserError: see :func:`~moganet_dense.inference.predictor.load_model`; the model does not
             find the class; the task does not have a part.
     """
+    require_folder('--out', out)
     predictor = load_model(model, weights, device=device, cuda_graphs=False)  # hooks are used
     parts = _parts(predictor.task, parts)
+    if sampling and 'interactions' not in parts:
+        raise WrongUsage(
+            '--pairs, --contexts and --seed would have no effect: they are for the interactions of '
+            'classifiers'
+        )
     case = Case.of(predictor, image, name)
     folder = Path(out)
     found: dict[str, Any] = dict(
@@ -132,11 +139,14 @@ class Case:
         """Runs the model on an image and chooses the class.
 
         Raises:
+            WrongUsage: a class is given for a pose estimator.
             UserError: see :func:`explain`.
         """
         given = predictor.prepared(image)
         inputs, (sample,) = given['inputs'], given['data_samples']
         result = predictor(image)
+        if predictor.task == 'pose' and name is not None:
+            raise WrongUsage('--class would have no effect: a pose estimator has no classes')
         label = None if predictor.task == 'pose' else _label(result, predictor.classes, name)
         return cls(predictor, inputs, sample, _seen(predictor, inputs, sample), result, label)
 

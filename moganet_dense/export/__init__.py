@@ -1,6 +1,7 @@
 """Models as files that run without this package: ONNX and torch.export."""
 
 import copy
+import glob
 import logging
 import math
 import os
@@ -25,6 +26,7 @@ from ..toolboxes.load import adopt_gate, load
 from ..toolboxes.model_form import switch
 from ..utils.atomic import as_line, require_no_input, require_writable
 from ..utils.errors import UserError, one_line
+from ..utils.file_kinds import IMAGE, kind_of
 from .agreement import compared
 from .base import Graph
 from .detectors import DetectionGraph, TwoStageGraph
@@ -92,8 +94,8 @@ def export(
             PyTorch. Then nothing is written.
     """
     target = Path(out)
-    require_writable(target)
     require_no_input(target, (job.config, checkpoint))
+    require_writable(target, (ENDINGS[form],))
     require(form)
     images = _calibration(form, int8, calibrate)
     if fp16 and (form != 'onnx' or int8):
@@ -272,6 +274,9 @@ def _calibration(form: str, int8: str | None, folder: str | None) -> list[Path]:
         )
     if folder is None:
         return []
+    kind = kind_of(folder)
+    if not glob.has_magic(folder) and kind not in ('a folder', IMAGE):
+        raise UserError(f'--calibrate: expected a folder of images, found {kind}: {folder}')
     images = [Path(source.file) for source in find([folder]) if not source.is_video]
     if not images:
         raise UserError(f'--calibrate: no images in {folder}')

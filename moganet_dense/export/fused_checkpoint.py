@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
+from ..config.model_files import CHECKPOINT_ENDINGS
 from ..config.reading import read_config
 from ..toolboxes.build import build, outputs
 from ..toolboxes.flops import usual_shape
@@ -34,8 +35,8 @@ def deploy(config: str, checkpoint: str, out: str) -> Path:
         UserError: a mistake of the user, with its fix; or both forms differ on a random image
             by more than TOLERANCE. Then nothing is written.
     """
-    require_writable(Path(out))
     require_no_input(Path(out), (config, checkpoint))
+    require_writable(Path(out), CHECKPOINT_ENDINGS)
     cfg = read_config(config)
     adopt_gate(cfg, checkpoint)
     model = build(cfg).eval()

@@ -227,7 +227,8 @@ def _in_markdown(name: str) -> str:
 
 
 def push(predictor: Any, repository: str, private: bool = False) -> str:
-    """Uploads a model; the repository is made if it is not there. Returns its URL.
+    """Uploads a model; the repository is made if it is not there. Returns its URL. Nothing is
+    uploaded as private to a repository that is there and public.
 
     The hub's client runs in a process of its own, since it would wait for a stalled server for
     ever; it is stopped after the time in which the slowest download would end.
@@ -254,7 +255,8 @@ def push(predictor: Any, repository: str, private: bool = False) -> str:
         else:
             if 'url' in answer:
                 return str(answer['url'])
-            reason = f'{answer["error"][:300]}; `hf auth login` logs in'
+            advice = '' if answer.get('public') else '; `hf auth login` logs in'
+            reason = f'{answer["error"][:300]}{advice}'
     raise UserError(f'{repository} cannot be uploaded: {reason}')
 
 
@@ -264,8 +266,12 @@ from huggingface_hub import HfApi
 repository, folder, access = sys.argv[1:]
 try:
     url = HfApi().create_repo(repository, private=access == 'private', exist_ok=True)
-    HfApi().upload_folder(repo_id=repository, folder_path=folder)
-    answer = dict(url=str(url))
+    if access == 'private' and not HfApi().model_info(repository).private:
+        answer = dict(public=True, error='the repository is there already, and public; make it '
+                      'private in its settings, or leave --private out')
+    else:
+        HfApi().upload_folder(repo_id=repository, folder_path=folder)
+        answer = dict(url=str(url))
 except Exception as error:
     answer = dict(error=' '.join(str(error).split()) or type(error).__name__)
 print(json.dumps(answer))

@@ -11,12 +11,14 @@ import numpy as np
 
 from ..data.sources import Fault, Frame
 from ..results import Detections
-from ..utils.errors import UserError, WrongUsage, reason_of
+from ..utils.errors import NoWeights, UserError, WrongUsage, reason_of
+from ..utils.file_kinds import CHECKPOINT, EMPTY, IMAGE, JSON, VIDEO, kind_of
 from ..utils.regular_files import read_regular
 from .look import look_at
 
 PERSON = 'person'
 WHOLE = 'whole'
+_NO_DETECTOR = (IMAGE, VIDEO, EMPTY, CHECKPOINT, 'a text file')
 Boxes = Callable[[list[Frame]], list[Detections | str | None]]
 """Where the people of images are; None: anywhere; a text: why it is not known."""
 
@@ -52,9 +54,33 @@ def people(
         raise WrongUsage(f'a model of {task} {what}')
     if where in (None, WHOLE):
         return WholeImage(category) if where else None
-    if where.endswith('.json'):
+    if is_file_of_boxes(where):
         return WrittenBoxes(where, score_thr, category)
-    return DetectedBoxes(load(), score_thr, batch_size, category)
+    return DetectedBoxes(_detector(load, where), score_thr, batch_size, category)
+
+
+def is_file_of_boxes(where: str) -> bool:
+    """Whether ``--boxes`` names a COCO file, by its name or its content."""
+    return where.lower().endswith('.json') or kind_of(where) == JSON
+
+
+def _detector(load: Callable[[], Any], where: str) -> Any:
+    """The detector of ``--boxes``.
+
+    Raises:
+        UserError: there is none: what is there is named.
+    """
+    if os.path.isfile(where) and (kind := kind_of(where)) in _NO_DETECTOR:
+        raise UserError(
+            '--boxes: expected a detector (name, work dir, FILE.onnx, or a config with '
+            f'--boxes-weights), a COCO file or `whole`, found {kind}: {where}'
+        )
+    try:
+        return load()
+    except NoWeights as error:
+        raise UserError(f'--boxes: {error}; pass it by --boxes-weights FILE') from None
+    except UserError as error:
+        raise UserError(f'--boxes: {error}') from error
 
 
 def category_of(names: Sequence[str], wanted: str | None, whose: str) -> str:
@@ -99,6 +125,7 @@ class DetectedBoxes:
             raise UserError(f'--boxes: expected a detector, found a model of {detector.task}')
         self.category = category_of(list(detector.classes), category, 'the detector')
         self.detector, self.score_thr, self.batch_size = detector, score_thr, batch_size
+        self.best = 0.0  # score in the images without one that passes
 
     def __call__(self, images: list[Frame]) -> list[Detections | str]:
         look = partial(self.detector, order='bgr', batch_size=self.batch_size)
@@ -109,9 +136,20 @@ class DetectedBoxes:
         """Detections whose box has an area: at the border of an image some have none."""
         people = found.where(self.score_thr, self.category)
         whole = (people.boxes[:, 2:] > people.boxes[:, :2]).all(1)
+        if not whole.any():
+            others = found.where(0, self.category).scores
+            self.best = max(self.best, float(others.max(initial=0)))
         return Detections(
             people.boxes[whole], people.scores[whole], people.labels[whole], people.names
         )
+
+    def why_none(self) -> str:
+        """Why images have no box, and what to do."""
+        what = f'the detector found no {self.category} of score {self.score_thr:g} or more'
+        if not self.best:
+            return f'{what}, and none below it'
+        lower = max(0.0, np.floor(self.best * 100) / 100)
+        return f'{what}; its best score there is {self.best:.3f}: --boxes-thr {lower:g} takes it'
 
 
 class WrittenBoxes:
@@ -144,6 +182,7 @@ class WrittenBoxes:
                     self.category = category_of(list(rows), category, file)
                     number = rows[self.category]
             self.paths, self.names = _numbers(images, folder)
+            self.score_thr = score_thr
             self.found: dict[Any, list] = {image['id']: [] for image in images}
             for row in listed:
                 own = self.found.setdefault(row['image_id'], [])
@@ -160,6 +199,13 @@ class WrittenBoxes:
 
     def __call__(self, images: list[Frame]) -> list[Detections | str]:
         return [self._of(frame) for frame in images]
+
+    def why_none(self) -> str:
+        """Why images have no box, and what to do."""
+        return (
+            f'{self.file} has no {self.category} of score {self.score_thr:g} or more there; '
+            '--boxes-thr sets the score'
+        )
 
     def _of(self, frame: Frame) -> Detections | str:
         path = Path(frame.source.file)
@@ -180,9 +226,12 @@ class WrittenBoxes:
 
 def _content(file: str) -> bytes:
     try:
-        return read_regular(file)
+        content = read_regular(file)
     except OSError as error:
         raise UserError(f'--boxes: {file} cannot be read: {error.strerror}') from None
+    if (kind := kind_of(file)) in (IMAGE, EMPTY):
+        raise UserError(f'--boxes: {file}: expected boxes in the format of COCO, found {kind}')
+    return content
 
 
 def _numbers(images: list[dict], folder: str) -> tuple[dict[tuple, Any], dict[tuple, list]]:

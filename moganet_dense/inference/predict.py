@@ -21,7 +21,7 @@ from ..data.prefetch import ahead
 from ..data.sources import Fault, Frame, Source, frames, further_images, unread_images
 from ..results import Poses
 from ..results.kinds import class_indices
-from ..utils.errors import INTERRUPTED, UserError
+from ..utils.errors import INTERRUPTED, UserError, WrongUsage
 from ..utils.printable import printable
 from ..utils.spooled_images import spooled
 from ..writer import Writer, about
@@ -76,12 +76,17 @@ def predict(
         exit code: 0, :data:`SKIPPED` or :data:`~moganet_dense.utils.errors.INTERRUPTED`.
 
     Raises:
+        WrongUsage: videos are to be tracked, and there are none.
         UserError: there are no images, the model fails, or a file cannot be written.
     """
     _require_predictions(model, classes)
     sources = given_sources(inputs, out, allow_private)
     if out:
         require_other_results(sources, out)
+    if track and not any(source.is_video or source.is_remote for source in sources):
+        raise WrongUsage(
+            f'--track would have no effect: it is for videos, found {_count(len(sources), "image")}'
+        )
     for suffix, count in unread_images(inputs).items():
         print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
               file=sys.stderr)  # fmt: skip
@@ -110,7 +115,7 @@ def predict(
         stop.received = True
     finally:
         if behind.count or skipped or stop.received:  # else an error was printed
-            outputs.print_tally()
+            outputs.print_tally(boxes)
             seconds = time.perf_counter() - start
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
@@ -152,7 +157,7 @@ class _Outputs:
     tracks: Tracks | None
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.score_thr)
+        self.tally = Tally(self.score_thr, self.classes)
         self.cut = 0  # files of which the first image was used
 
     def add(self, frame: Frame, result: Any, behind: '_Behind') -> None:
@@ -168,12 +173,15 @@ class _Outputs:
             rows = result.rows(self.score_thr, outlines=self.outlines)
             _print(dict(_line_about(frame), found=rows), self.lines)
 
-    def print_tally(self) -> None:
+    def print_tally(self, boxes: Boxes | None) -> None:
         if self.cut:
             print(f'{_count(self.cut, "file")} with several images: the first of each was used',
                   file=sys.stderr)  # fmt: skip
         for line in self.tally.lines():
             print(printable(line), file=sys.stderr)
+        if self.tally.empty and hasattr(boxes, 'why_none'):
+            images = f'{self.tally.empty} of {_count(self.tally.seen, "image")}'
+            print(printable(f'no pose in {images}: {boxes.why_none()}'), file=sys.stderr)
 
 
 def _line_about(frame: Frame) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
 from ..config import metafiles
-from ..config.model_files import RANDOM, model_files, saved_config
-from ..config.reading import find_config, read_config
+from ..config.model_files import RANDOM, find_config, model_files, saved_config
+from ..config.reading import read_config
 from ..data.color_type import color_type_of
 from ..data.image_array import as_read
 from ..data.layouts import innermost
@@ -319,8 +319,8 @@ def _config_and_weights(
     if is_hub_name(name):
         cfg, own = from_hub(name)
         return cfg, own if weights is None else metafiles.published(os.fspath(weights))
-    if not (Path(name).suffix or Path(name).is_dir() or metafiles.find(name)):
-        raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+    if not (Path(name).suffix or Path(name).exists() or metafiles.find(name)):
+        raise UserError(metafiles.no_such(name))
     find_config(saved_config(name) if Path(name).is_dir() else name)
     files = model_files(name, weights)
     return read_config(files.config), files.checkpoint

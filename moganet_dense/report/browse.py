@@ -19,7 +19,7 @@ from ..data.image_io import load_whole
 from ..data.layouts import innermost, require_files
 from ..engine.job import Job
 from ..engine.resumable import draw_from, seeded_loader
-from ..utils.atomic import require_writable, write_whole
+from ..utils.atomic import require_folder, write_whole
 from ..utils.errors import UserError, one_line
 from ..visualization.report_drawing import as_jpeg, as_url
 from ..visualization.training_samples import draw_target
@@ -47,7 +47,7 @@ def browse(job: Job, number: int = 12, out: str | None = None) -> Path:
         raise UserError(f'{job.config} has no train_dataloader to browse')
     require_files(cfg.train_dataloader.dataset, cfg.default_scope)
     folder = Path(out or Path(cfg.work_dir, 'browse'))
-    require_writable(folder / PAGE)
+    require_folder('--out', folder)
     shown = []
     with one_line('the training pipeline cannot be run'):
         for image, sample, meta in _fed(cfg, number):

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import config_text
+from ..config.model_files import near_work_dir
 from ..utils.errors import UserError
+from ..utils.file_kinds import kind_of
 from ..utils.regular_files import read_regular
 from . import schema
 from .schema import read_record
@@ -127,8 +129,10 @@ def read_work_dir(path: Path) -> WorkDir:
     Raises:
         UserError: there is no run in it; or a file of a run cannot be read, or is not one.
     """
+    if not path.is_dir():
+        raise UserError(f'{path}: expected a work dir of train or test, found {kind_of(path)}')
     try:
-        folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+        folders = sorted(p for p in path.iterdir() if p.is_dir())
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}') from None
     if len(folders) > MAX_RUNS:
@@ -140,6 +144,7 @@ def read_work_dir(path: Path) -> WorkDir:
         raise UserError(
             f'{path}: expected a work dir of train or test, with '
             'TIMESTAMP/vis_data/scalars.json or TIMESTAMP/run.json; found none'
+            + (f'; {meant}' if (meant := near_work_dir(path)) else '')
         )
     data = read_record(_inside(path / DATA_SUMMARY, path.resolve()), schema.DATA, [])
     return WorkDir(path, runs, data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from ..utils.atomic import as_line, write_text
+from ..utils.atomic import as_line, require_writable, write_text
 from ..utils.nonfatal import nonfatal
 
 PAGE = 'report.html'
@@ -31,6 +31,7 @@ def report(work_dirs: Sequence[str | os.PathLike], out: str | os.PathLike | None
 
     target = Path(out or Path(work_dirs[-1], PAGE))
     text = page([read_work_dir(Path(folder)) for folder in work_dirs])
+    require_writable(target, ('.html', '.htm'))
     with as_line(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)

@@ -21,6 +21,7 @@ from ..results import (
 )
 from ..results.box_masks import BoxMasks
 from ..utils.errors import UserError, reason_of
+from ..utils.file_kinds import EXPORTED, UNKNOWN, kind_of
 from ..utils.printable import printable
 from ..utils.regular_files import read_regular
 from .external_data import has_external_data
@@ -73,7 +74,7 @@ def load(
     session = _session(path, device, options, onnxruntime)
     notes = _notes(path, session.get_modelmeta().custom_metadata_map)
     try:
-        require_inputs(session.get_inputs(), notes['task'], len(notes['mean']))
+        require_inputs(session.get_inputs(), notes)
     except ValueError as error:
         raise UserError(f'{path}: {error}; export it again') from None
     return OnnxModel(session, notes)
@@ -87,7 +88,8 @@ def _session(path: str | os.PathLike, device: str | None, options: Any, onnxrunt
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # errors of onnxruntime have no common class
         where = '' if providers == [CPU] else f' and computed on {device or "cuda"}'
-        reason = printable(reason_of(error))
+        kind = kind_of(path)
+        reason = printable(reason_of(error)) if kind in (EXPORTED, UNKNOWN) else f'it is {kind}'
         raise UserError(f'{path} cannot be read as ONNX{where}: {reason}') from None
     if providers != [CPU] and CUDA not in session.get_providers():
         raise UserError(
@@ -279,7 +281,7 @@ class OnnxModel:
         return Pyramid(maps, strides, channels, tuple(feed['images'].shape[2:]))
 
     def _detections(self, found: list[np.ndarray], fitted: Fitted) -> Detections:
-        require_detections(found, len(self.classes))
+        require_detections(found, len(self.classes), max(fitted.pixels.shape[:2]))
         boxes, scores, labels, _, *probabilities = found
         boxes = (boxes / np.array([*fitted.scale, *fitted.scale])).astype(np.float32)
         masks = None
@@ -297,7 +299,7 @@ class OnnxModel:
             cuts = [cutter.cut(image, box) for box in boxes[start : start + batch_size]]
             batch = np.concatenate([self.prepare.tensor(pixels) for pixels, _ in cuts])
             outputs = self.session.run(None, dict(images=batch))
-            require_keypoints(outputs, len(cuts), len(self.classes))
+            require_keypoints(outputs, len(cuts), len(self.classes), max(cutter.size))
             found, certain = outputs
             placed = zip(found, cuts, strict=True)
             keypoints += [cutter.place(k, crop) for k, (_, crop) in placed]

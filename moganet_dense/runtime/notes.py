@@ -51,6 +51,9 @@ def require_sane(notes: dict[str, Any]) -> None:
     ):  # fmt: skip
         if number is not None and not _fits([number, number]):
             raise ValueError(f'{what}: expected a size in pixels')
+    cut = crop.get('size') or resize.get('middle')
+    if cut and notes['shape'] and notes['shape'] != cut[::-1]:
+        raise ValueError('shape: expected the height and width of the crops')
     _require_values(notes, resize, crop)
 
 
@@ -81,12 +84,21 @@ def _are_finite(numbers: Any) -> bool:
     return whole and all(type(n) in (int, float) and abs(n) < 1e30 for n in numbers)
 
 
-def require_inputs(inputs: Sequence[Any], task: str, channels: int) -> None:
+def fixed_size(notes: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of all images that the network gets; None: they vary."""
+    if notes['shape']:
+        return tuple(notes['shape'])
+    size = (notes['crop'] or {}).get('size') or (notes['resize'] or {}).get('middle')
+    return (size[1], size[0]) if size else None
+
+
+def require_inputs(inputs: Sequence[Any], notes: dict[str, Any]) -> None:
     """Checks the inputs of a network, as onnxruntime lists them, against its metadata.
 
     Raises:
         ValueError: it takes others than ``moganet-dense export`` writes for the task.
     """
+    task, channels = notes['task'], len(notes['mean'])
     wanted = ['images', *SIZES.get(task, ())]
     found = {each.name: each for each in inputs}
     if sorted(found) != sorted(wanted):
@@ -101,6 +113,14 @@ def require_inputs(inputs: Sequence[Any], task: str, channels: int) -> None:
             f'expected images as tensor(float) of shape (batch, {channels}, height, width), found '
             f'{kind} {shape}'
         )
+    size = fixed_size(notes)
+    for found_side, side in zip(shape[2:], size or (None, None), strict=True):
+        if isinstance(found_side, int) and found_side != side:
+            stated = f'{size[0]} x {size[1]}' if size else 'any size'
+            raise ValueError(
+                f'expected images of {stated} (height x width), as the metadata has it, found a '
+                f'network of {shape[2]} x {shape[3]}'
+            )
 
 
 def _is_palette(palette: Any, count: int) -> bool:

@@ -8,15 +8,25 @@ from ..utils.errors import UserError
 
 MOST_BOXES = 10_000
 """Boxes of an image, at most: detectors return 100 to 1000."""
+FAR = 10
+"""How far from an image a box or keypoint may be, in its longer sides."""
+ROUNDING = 0.01
+"""What a score may be below 0 or above 1, by the precision of float16 and int8."""
 NOT_FINITE = 'the model returned values that are not finite'
 _KINDS = {'i': 'integers', 'f': 'floating point'}
 
 
-def require_detections(found: Sequence[np.ndarray], classes: int) -> None:
+def require_detections(found: Sequence[np.ndarray], classes: int, side: int) -> None:
     """Checks boxes (N, 4), scores (N,) and labels (N,); and masks (N, H, W), the fifth output.
 
+    Args:
+        found: the outputs.
+        classes: their number.
+        side: the longer one of the image, in pixels.
+
     Raises:
-        UserError: one has another type or shape, or a label is none of ``classes``.
+        UserError: one has another type or shape, a label is none of ``classes``, a box is far
+            outside the image, or a score is not from 0 to 1.
     """
     if len(found) < 4:
         _refuse('boxes, scores, labels and images', f'{len(found)} outputs')
@@ -27,6 +37,8 @@ def require_detections(found: Sequence[np.ndarray], classes: int) -> None:
     _require('boxes', boxes, 'f', (count, 4))
     _require('scores', scores, 'f', (count,))
     _require('labels', labels, 'i', (count,))
+    _require_near('boxes', boxes, side)
+    _require_probable(scores)
     if masks:
         sides = masks[0].shape[1:] if masks[0].ndim == 3 else (28, 28)  # as exported models have
         _require('masks', masks[0], 'f', (count, *sides), least=1)
@@ -52,10 +64,18 @@ def require_scores(found: Sequence[np.ndarray], classes: int) -> None:
         UserError: likewise.
     """
     _require('scores', found[0], 'f', (1, classes))
+    _require_probable(found[0])
 
 
-def require_keypoints(found: Sequence[np.ndarray], people: int, keypoints: int) -> None:
-    """Checks keypoints (N, K, 2) and their scores (N, K).
+def require_keypoints(found: Sequence[np.ndarray], people: int, keypoints: int, side: int) -> None:
+    """Checks keypoints (N, K, 2) and their scores (N, K), which may be any number: heights of
+    heatmaps.
+
+    Args:
+        found: the outputs.
+        people: crops that the network saw.
+        keypoints: their number.
+        side: the longer one of a crop, in pixels.
 
     Raises:
         UserError: likewise.
@@ -64,6 +84,7 @@ def require_keypoints(found: Sequence[np.ndarray], people: int, keypoints: int) 
         _refuse('keypoints and scores', f'{len(found)} outputs')
     _require('keypoints', found[0], 'f', (people, keypoints, 2))
     _require('scores', found[1], 'f', (people, keypoints))
+    _require_near('keypoints', found[0], side)
 
 
 def _require(
@@ -71,6 +92,18 @@ def _require(
 ) -> None:
     if array.dtype.kind != kind or array.shape != shape or min(shape[1:], default=1) < least:
         _refuse(f'{what}, {_KINDS[kind]} of shape {shape}', f'{array.dtype} {array.shape}')
+
+
+def _require_near(what: str, places: np.ndarray, side: int) -> None:
+    """Refuses places far outside an image; NaN and infinity are :data:`NOT_FINITE`."""
+    if places.size and (far := np.abs(places[np.isfinite(places)]).max(initial=0)) > FAR * side:
+        _refuse(f'{what} near an image of up to {side} pixels', f'{far:.3g}')
+
+
+def _require_probable(scores: np.ndarray) -> None:
+    """Refuses scores below 0 or above 1, but for rounding."""
+    if scores.size and (scores.min() < -ROUNDING or scores.max() > 1 + ROUNDING):
+        _refuse('scores from 0 to 1', f'{scores.min():.3g} to {scores.max():.3g}')
 
 
 def _require_labels(labels: np.ndarray, classes: int) -> None:

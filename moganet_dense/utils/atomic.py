@@ -11,10 +11,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from .errors import FULL, UserError, reason_of, room_for
+from .file_kinds import kind_of
 from .regular_files import require_regular
 from .system import flush_to_disk
 
@@ -96,20 +97,51 @@ def remove_temporary_files(folder: Path) -> None:
             Path(entry.path).unlink(missing_ok=True)
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, suffixes: Collection[str] = ()) -> None:
     """Checks that a file can be written, before its content is computed.
 
+    Args:
+        path: of the file.
+        suffixes: of files of its kind: one of another kind is not replaced; (): any is.
+
     Raises:
-        UserError: it is a folder, a device or a FIFO, or its folder is not writable.
+        UserError: it is a folder, a device or a FIFO, its folder is not writable, or there is a
+            file of another kind.
     """
     try:
         _require_replaceable(path)
     except OSError as error:
         found = str(error.strerror).removeprefix('it is ')
         raise UserError(f'{path}: expected the name of a file to write, found {found}') from None
+    if suffixes and path.suffix and path.suffix.lower() not in suffixes and path.exists():
+        raise UserError(
+            f'{path} is {kind_of(path)} that would be replaced; expected a name that ends in '
+            f'{" or ".join(suffixes)}, or of no file yet'
+        )
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f'{path} cannot be written: {nearest} is not a writable folder')
+
+
+def require_folder(option: str, folder: str | os.PathLike) -> None:
+    """Checks that files can be written to a folder that is there or can be made, before their
+    content is computed.
+
+    Args:
+        option: that names it, for the message.
+        folder: its path.
+
+    Raises:
+        UserError: there is something else in its place, or it is not writable.
+    """
+    path = Path(folder).absolute()
+    nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise UserError(
+            f'{option}: expected a folder to write to, found {kind_of(nearest)}: {nearest}'
+        )
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f'{option}: {folder} cannot be written: {nearest} is not a writable folder')
 
 
 def require_no_input(path: Path, inputs: Iterable[str | os.PathLike]) -> None:
@@ -163,7 +195,7 @@ def _cause(path: Path, error: OSError) -> str:
     if error.errno is None:
         error = _failure(path) or error
     fix = room_for(error)
-    inner = [folder for folder in path.absolute().parents if folder.exists()]
+    inner = [place for place in (path, *path.absolute().parents) if place.exists()]
     if error.errno in (errno.ENOTDIR, errno.EEXIST) and inner and not inner[0].is_dir():
         fix = f'{inner[0]} is a file, move it away'
     return f'{error.strerror or reason_of(error)})' + (f'; {fix}' if fix else '')

@@ -24,6 +24,10 @@ class UserError(Exception):
     """
 
 
+class NoWeights(UserError):
+    """A model without weights: a config whose checkpoint was not given."""
+
+
 class WrongUsage(UserError):
     """Arguments of a command that contradict each other or the model: exit code 2."""
 

@@ -22,6 +22,7 @@ import torch.nn as nn
 from mmengine.logging import print_log
 
 from ..utils.errors import first_line
+from ..utils.file_kinds import CHECKPOINT, UNKNOWN, kind_of
 from ..utils.printable import printable
 from ..utils.regular_files import require_memory
 from . import archive, releases, safetensors_file, unpickling
@@ -32,6 +33,7 @@ from .state_dicts import WeightsError
 
 SHOWN_KEYS = 3  # per fault, in the message about keys that do not match
 SHOWN_PARTS = 8  # of a model, in the message about skipped tensors
+_CANDIDATES = (CHECKPOINT, UNKNOWN, 'a pickle file', 'a ZIP archive', 'a gzip archive')
 _trusted = False
 
 
@@ -160,7 +162,10 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         raise WeightsError(f'no such file: {path}') from None
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
+        if path.is_dir():
+            reason = 'it is a folder; a work dir is given in place of CONFIG and CHECKPOINT'
         raise WeightsError(f'{path} cannot be read: {reason}') from None
+    _require_candidate(path)
     try:
         if path.suffix == '.safetensors':
             return safetensors_file.read(path, map_location)
@@ -182,6 +187,20 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         ) from None
     except Exception as error:  # torch raises many types for a truncated or foreign file
         raise WeightsError(_unreadable(path, error)) from None
+
+
+def _require_candidate(path: Path) -> None:
+    """Refuses a file whose first bytes are those of another kind.
+
+    Raises:
+        WeightsError: it is one, such as an image, or the page of an error in place of a download.
+    """
+    kind = kind_of(path)
+    if kind not in _CANDIDATES:
+        again = '; copy or download it again' if kind in ('an empty file', 'an HTML page') else ''
+        raise WeightsError(
+            f'{path}: expected a checkpoint (.pth, .safetensors), found {kind}{again}'
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> str:

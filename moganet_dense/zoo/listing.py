@@ -24,7 +24,7 @@ def facts_of(name: str) -> dict[str, Any]:
     for model in facts():
         if model['name'] == name:
             return model
-    raise UserError(f'no such model: {name}; {metafiles.near(name)}')
+    raise UserError(metafiles.no_such(name))
 
 
 def table() -> str:

@@ -74,6 +74,12 @@ OUTPUTS = {
     '200 000 boxes': ('detection', dict(
         boxes=np.ones((200_000, 4), F), scores=np.ones(200_000, F),
         labels=np.zeros(200_000, WHOLE))),
+    'boxes of 1e30': ('detection', dict(boxes=F([[0, 0, 1e30, 1e30]] * 2))),
+    'boxes far away': ('detection', dict(boxes=F([[-5000, 0, 1, 1]] * 2))),
+    'scores of 7': ('detection', dict(scores=F([7, 0.5]))),
+    'scores below 0': ('detection', dict(scores=F([0.5, -0.5]))),
+    'probabilities of 7': ('classification', dict(scores=F([[7, 0.5]]))),
+    'keypoints at 1e30': ('pose', dict(keypoints=np.full((1, 2, 2), 1e30, F))),
     'fewer masks': ('instances', dict(masks=MASKS[:1])),
     'masks in a row': ('instances', dict(masks=np.ones((2, 28), F))),
     'masks of no pixel': ('instances', dict(masks=np.ones((2, 0, 0), F))),

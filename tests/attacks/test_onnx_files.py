@@ -178,6 +178,42 @@ def test_a_network_with_other_inputs_is_refused(kind, tmp_path):
         load(tmp_path / 'a.onnx')
 
 
+@pytest.mark.parametrize(
+    ('stated', 'size', 'fits'),
+    [
+        ([64, 96], [64, 96], True),
+        ([64, 96], ['H', 'W'], True),
+        ([64, 96], [96, 64], False),
+        ([64, 96], [64, 'W'], True),
+        (None, [64, 96], False),
+        (None, ['H', 96], False),
+    ],
+)
+def test_the_size_of_the_network_is_that_of_the_metadata(stated, size, fits, tmp_path):
+    path = tiny_detector(tmp_path / 'a.onnx', {**NOTES, 'shape': stated})
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(
+        onnx.helper.make_tensor_value_info('images', onnx.TensorProto.FLOAT, ['B', 3, *size])
+    )
+    onnx.save(model, path)
+    if fits:
+        assert len(load(path)(np.zeros((60, 80, 3), np.uint8), order='rgb'))
+        return
+    wanted = (
+        r'expected images of (64 x 96|any size) .*, found a network of .* x .*; export it again'
+    )
+    with pytest.raises(UserError, match=wanted):
+        load(path)
+
+
+def test_the_size_of_crops_is_that_of_the_metadata(tmp_path):
+    crop = dict(size=[48, 64], padding=1.25, udp=False)
+    notes = {**NOTES, 'task': 'pose', 'crop': crop, 'skeleton': [], 'shape': [48, 64]}
+    with pytest.raises(UserError, match='shape: expected the height and width of the crops'):
+        load(tiny_detector(tmp_path / 'a.onnx', notes))
+    assert load(tiny_detector(tmp_path / 'a.onnx', {**notes, 'shape': [64, 48]}))
+
+
 def test_masks_that_are_not_finite_are_an_error(tmp_path):
     notes = {**NOTES, 'task': 'instance segmentation', 'mask_threshold': 0.5}
     found = {**FOUND, 'masks': np.full((2, 28, 28), np.nan, np.float32)}

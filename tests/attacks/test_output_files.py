@@ -144,7 +144,7 @@ def test_predictions_in_place_of_another_thing(tmp_path, capsys):
         arguments = ['predict', str(tmp_path / 'tiny.onnx'), str(tmp_path / 'image.png')]
         assert main([*arguments, '--out', str(tmp_path / name)]) == 1
         (line,) = [x for x in capsys.readouterr().err.splitlines() if 'error' in x]
-        assert 'expected a folder to write to at' in line
+        assert '--out: expected a folder to write to, found' in line
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 

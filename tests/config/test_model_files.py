@@ -50,6 +50,16 @@ def test_what_a_work_dir_lacks_is_said(work_dir):
         model_files('work')
 
 
+def test_a_work_dir_that_is_absent_is_said(work_dir):
+    with pytest.raises(UserError, match=r'^no such folder: ./wrk; did you mean work\?'):
+        model_files('./wrk')
+    for absent in (f'work_dirs/{NAME}', 'work/of/nobody'):
+        with pytest.raises(UserError, match=f'^no such folder: {absent}; expected the work dir'):
+            model_files(absent)
+    with pytest.raises(UserError, match='^no such model: work_dir; `moganet-dense zoo` lists all'):
+        model_files('work_dir')
+
+
 def test_names_of_the_zoo_bring_published_weights():
     url = metafiles.find(NAME)['Weights']
     assert model_files(NAME) == model_files(NAME, NAME) == ModelFiles(NAME, url)

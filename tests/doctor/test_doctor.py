@@ -222,3 +222,24 @@ def test_it_starts_where_torch_is_broken(shadow):
     assert done.returncode == 1
     assert 'FAIL torch             OSError: libcudart.so.12' in done.stdout
     assert 'Traceback' not in done.stdout + done.stderr
+
+
+def test_it_needs_nothing_but_click():
+    """Or it could not install the rest."""
+    code = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition('.')[0]
+        if top not in {*sys.stdlib_module_names, 'click', 'moganet_dense'}:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Missing())
+import moganet_dense.cli, moganet_dense.commands.doctor
+from moganet_dense.doctor import fixes
+print(*fixes.for_torchvision(''))
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r'install torch==\S+ torchvision==\S+\n', done.stdout)

@@ -125,11 +125,14 @@ def test_names_of_classes_are_plain_text_in_the_card(uploaded):
 CLIENT = """
 import json, os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 print('noise of the client')
 class HfApi:
     def create_repo(self, *args, **options):
         note(args, options)
         return 'https://huggingface.co/me/boxes'
+    def model_info(self, repo_id):
+        return SimpleNamespace(private=repo_id != 'me/public')
     def upload_folder(self, repo_id, folder_path):
         note(repo_id, sorted(path.name for path in Path(folder_path).iterdir()))
         if repo_id == 'me/slow':
@@ -160,6 +163,13 @@ def test_push_makes_the_repository_and_uploads_the_folder(uploaded, calls):
         [['me/boxes'], dict(private=True, exist_ok=True)],
         ['me/boxes', ['README.md', CONFIG, WEIGHTS]],
     ]
+
+
+def test_a_private_model_is_not_uploaded_to_a_public_repository(uploaded, calls):
+    with pytest.raises(UserError, match='there already, and public; make it private in its'):
+        push(uploaded[0], 'me/public', private=True)
+    assert len(calls.read_text().splitlines()) == 1  # nothing was uploaded
+    assert push(uploaded[0], 'me/public')
 
 
 @pytest.mark.slow

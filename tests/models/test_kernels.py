@@ -36,14 +36,14 @@ def test_interpreted_as_a_whole():
 
 
 def assert_well_compiled(found) -> None:
-    """No spill; maps and taps in loads of 16 bytes; no detour through shared memory."""
+    """No spill; maps in loads as wide as a thread's channels; no detour through shared memory."""
     assert found.spilled == 0, found
     assert found.registers <= 255 and found.shared <= 227 * 1024, found
     if found.name in ('depthwise', 'context', 'gelu_backward', 'decomposed_backward'):
-        assert set(found.loads) == {16}, found
-        # 128 let four programs share a multiprocessor, 192 two; newer compilers keep more loads
-        # of the context in flight: 115 by Triton 3.6, 187 by 3.8
-        assert found.registers <= 192, found
+        # 2 channels of bfloat16 a thread and 4 of a 3x3, and twice as wide for its float32 taps
+        maps, taps = (8, 16) if 'kernel 3' in found.tile else (4, 8)
+        assert {maps, taps} <= set(found.loads) <= {maps, taps, 16}, found
+        assert found.registers <= 192, found  # 168 let three programs share a multiprocessor
         assert found.conversions <= 2, found  # of the sums at its end
     elif 'weight_gradient' not in found.name and found.name != 'prepare':
         assert 16 in found.loads, found
@@ -89,3 +89,19 @@ def test_launches_of_a_training_step():
     for stage in (1, 2, 3, 4):
         own = [launch for number, launch in launches if number == stage]
         assert len(own) == 28  # and 18 products, sums, statistics and a mean: 14 and 32
+
+
+@pytest.mark.slow
+def test_image_sizes_share_compiled_kernels():
+    """Training at many sizes does not stop to compile, whatever is a multiple of 16."""
+    from moganet_dense.models.kernels import kernel_report
+
+    found = [
+        {
+            (launch.kernel.fn.__name__, str(kernel_report.signature(launch)))
+            for _, launch in kernel_report.block_launches('s', torch.bfloat16, size)
+        }
+        for size in [(2, 800, 1280), (2, 800, 1344), (3, 800, 1312)]
+    ]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) <= 61  # convolutions once for each of four numbers of channels

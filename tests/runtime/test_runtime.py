@@ -130,7 +130,7 @@ def test_options_of_pytorch_are_not_ignored(option, tmp_path, photograph, capfd)
     command = ['predict', str(file), str(photograph), option]
     for boxes in ([], ['--boxes', 'whole'], ['--boxes', 'boxes.json'], ['--boxes', str(file)]):
         assert main([*command, *boxes]) == 2
-        assert 'an exported file takes none of them' in capfd.readouterr().err
+        assert 'it is for PyTorch; an exported file takes none' in capfd.readouterr().err
 
 
 def test_a_file_of_any_name_runs_if_it_is_said(tmp_path, monkeypatch, photograph, capfd):

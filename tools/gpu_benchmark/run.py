@@ -29,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     result = dict(facts={}, rows=[])
     started = time.monotonic()
+    if args.device == 'cuda' and not args.tiny:
+        compile_ahead()
     session = Session(args.device, args.tiny, started + 60 * args.minutes - RESERVE)
     try:
         for line in session.lines():
@@ -51,6 +53,17 @@ def main(arguments: Sequence[str]) -> int:
     if args.out:
         print(f'wrote {args.out}')
     return 0 if any('error' not in row for row in result['rows']) else 1
+
+
+def compile_ahead(limit: float = 150.0) -> None:
+    """Compiles the kernels of all dtypes on all cores: one by one, rows would run out of time."""
+    command = [sys.executable, '-m', 'moganet_dense.models.kernels.compile_ahead']
+    command += [word for dtype in ('bfloat16', 'float32', 'float16') for word in ('--dtype', dtype)]
+    path = os.pathsep.join([str(TOOLS.parent), os.environ.get('PYTHONPATH', '')])
+    try:
+        subprocess.run(command, timeout=limit, check=True, env=dict(os.environ, PYTHONPATH=path))
+    except subprocess.SubprocessError as error:
+        print(f'kernels were not all compiled ahead: {error}', flush=True)
 
 
 def show(row: dict, seconds: float) -> None:

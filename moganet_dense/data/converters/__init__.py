@@ -100,10 +100,10 @@ def recognize(folder: Path, void: int | None = None) -> list[Found]:
             found.append(Found(reader.NAME, key, tree, _reading(reader, tree, files, void)))
     if not found:
         endings = sorted({file.suffix or 'none' for file in tree.files})[:12]
-        shown = ', '.join(endings) or 'nothing'
+        shown = f'{len(tree.files)} files ending in {", ".join(endings)}{unread_format(tree)}'
         raise UserError(
             f'{folder}: expected annotations in one of these formats: {KNOWN}; found '
-            f'{len(tree.files)} files ending in {shown}{unread_format(tree)}'
+            f'{shown if tree.files else "no file"}'
         )
     return found
 

@@ -25,6 +25,8 @@ def named(file: str | Path) -> str:
     for root in [folder, *whole]:
         if not root.is_dir() or root.resolve() in (Path.cwd(), Path(root.anchor), Path.home()):
             continue
+        if (root / 'mini' / 'VERSION').is_file():  # a folder of data sets, with the sample in it
+            continue
         try:
             found = [one.name for one in recognize(root)]
         except (UserError, OSError):

@@ -73,8 +73,8 @@ def compute_fused_block(block: Any, x: torch.Tensor) -> torch.Tensor:
 
     weights = weights_of(block)
     if any(weight.is_inference() for weight in weights):  # whose changes are not counted
-        return compute_fused(block, x, taps_of(block))
+        return compute_fused(x, block, taps_of(block))
     state = [(weight.data_ptr(), weight._version, weight.dtype) for weight in weights]
     if block.taps is None or block.taps[0] != state:
         block.taps = (state, taps_of(block))
-    return compute_fused(block, x, block.taps[1])
+    return compute_fused(x, block, block.taps[1])

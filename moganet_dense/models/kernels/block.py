@@ -25,29 +25,26 @@ def compute_block(
         dtype: of maps and products; None: the autocast dtype, or that of ``x``.
     """
     dtype = dtype or _dtype_of(x)
-    attn, mlp, value = block.attn, block.mlp, block.attn.value
-    convs = (value.DW_conv0, value.DW_conv1, value.DW_conv2)
-    moga = [
-        attn.proj_1.weight, attn.proj_1.bias, attn.sigma.scale, attn.gate.weight, attn.gate.bias,
-        *(part for conv in convs for part in (conv.weight, conv.bias)),
-        value.PW_conv.weight, value.PW_conv.bias, attn.proj_2.weight, attn.proj_2.bias,
-        block.layer_scale_1,
-    ]  # fmt: skip
-    ffn = [
-        mlp.fc1.weight, mlp.fc1.bias, mlp.dwconv.weight, mlp.dwconv.bias, mlp.decompose.weight,
-        mlp.decompose.bias, mlp.sigma.scale, mlp.fc2.weight, mlp.fc2.bias, block.layer_scale_2,
-    ]  # fmt: skip
-    weights = [
-        attn.proj_1.weight, attn.gate.weight, value.PW_conv.weight, attn.proj_2.weight,
-        block.layer_scale_1, mlp.fc1.weight, mlp.fc2.weight, mlp.sigma.scale, block.layer_scale_2,
-        mlp.decompose.weight, *(conv.weight for conv in convs), mlp.dwconv.weight,
-    ]  # fmt: skip
+    attn, mlp = block.attn, block.mlp
+    value, sigma_1, sigma_2 = attn.value, attn.sigma.scale, mlp.sigma.scale
+    scale_1, scale_2 = block.layer_scale_1, block.layer_scale_2
+    proj_1, gate, dw_0, dw_1, dw_2, pointwise, proj_2, fc1, dw_3, row, fc2 = (
+        (conv.weight, conv.bias) for conv in (
+            attn.proj_1, attn.gate, value.DW_conv0, value.DW_conv1, value.DW_conv2, value.PW_conv,
+            attn.proj_2, mlp.fc1, mlp.dwconv, mlp.decompose, mlp.fc2,
+        )
+    )  # fmt: skip
+    moga = (*proj_1, sigma_1, *gate, *dw_0, *dw_1, *dw_2, *pointwise, *proj_2, scale_1)
+    ffn = (*fc1, *dw_3, *row, sigma_2, *fc2, scale_2)
     with torch.no_grad():
-        ready = _ops.prepared(*weights, dtype)
+        ready = _ops.prepared(
+            proj_1[0], gate[0], pointwise[0], proj_2[0], scale_1, fc1[0], fc1[1], fc2[0], sigma_2,
+            scale_2, row[0], dw_0[0], dw_1[0], dw_2[0], dw_3[0], dtype,
+        )  # fmt: skip
     double = type(attn.gating).__name__ == 'DoubleGating'
     for branch, norm, params, kept, scale in [
-        (_ops.moga, block.norm1, moga, kept_1, block.layer_scale_1),
-        (_ops.ffn, block.norm2, ffn, kept_2, block.layer_scale_2),
+        (_ops.moga, block.norm1, moga, kept_1, scale_1),
+        (_ops.ffn, block.norm2, ffn, kept_2, scale_2),
     ]:
         z, mean, inverse = _normalized(norm, x, dtype)
         factor = None if kept is None else kept.reshape(-1).float()

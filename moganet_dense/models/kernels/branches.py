@@ -9,9 +9,9 @@ from typing import NamedTuple, cast
 
 import torch
 
-from . import calls, prepare
+from . import calls, launchers
 from .calls import guarded, map_like, rows
-from .launching import batched_product, column_sums, launch, launches, product, splits_of
+from .launching import batched_product, column_sums, launches, product, splits_of
 
 Tensor = torch.Tensor
 
@@ -23,6 +23,7 @@ class Prepared(NamedTuple):
     square_2: Tensor
     square_2_scaled: Tensor
     wide: Tensor
+    wide_bias: Tensor
     last: Tensor
     last_scaled: Tensor
     shift: Tensor
@@ -45,6 +46,7 @@ def empty_prepared(like: Tensor, channels: int, hidden: int, dtype: torch.dtype)
         like.new_empty((channels, channels), dtype=wide),
         like.new_empty((channels, channels), dtype=wide),
         like.new_empty((hidden, channels), dtype=dtype),
+        like.new_empty(hidden, dtype=dtype),
         like.new_empty((channels, hidden), dtype=dtype),
         like.new_empty((channels + 8, hidden), dtype=dtype),
         like.new_empty(channels, dtype=torch.float32),
@@ -55,22 +57,12 @@ def empty_prepared(like: Tensor, channels: int, hidden: int, dtype: torch.dtype)
 def prepared(weights: list[Tensor], dtype: torch.dtype) -> Prepared:
     """Casts, scales and turns all weights of a block, in one launch.
 
-    ``weights``: proj_1, gate, value, proj_2, layer scale 1, fc1, fc2, sigma of the FFN, layer
-    scale 2, decompose, and the four depth-wise ones, in the order of the formulas.
+    ``weights``: proj_1, gate, value, proj_2, layer scale 1, fc1 and its bias, fc2, sigma of the
+    FFN, layer scale 2, decompose, and the four depth-wise ones, in the order of the formulas.
     """
     hidden, channels = weights[5].shape[:2]
-    made, size = empty_prepared(weights[0], channels, hidden, dtype), 1024
-    middle, high = 3 * channels // 8, channels // 2
-
-    def programs(count: int) -> int:
-        return -(-count // size)
-
-    total = 5 * programs(channels * channels) + 3 * programs(channels * hidden) + channels
-    total += programs(8 * hidden) + programs(25 * channels) + programs(25 * middle)
-    total += programs(49 * high) + programs(9 * hidden)
-    launch(
-        prepare.prepare_kernel, (total,), *weights, *made, channels, hidden, SIZE=size, INNER=256
-    )
+    made = empty_prepared(weights[0], channels, hidden, dtype)
+    launchers.prepare(channels, hidden)(*weights, *made)
     return made
 
 
@@ -169,7 +161,7 @@ def ffn_forward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """x + kept b CA(z): (y, H, d), the last two with ``keep``."""
     taps, channels = ready.taps_of()[3], x.shape[1]
-    h = hidden_of(z, ready.wide, params['fc1.bias'])
+    h = hidden_of(z, ready.wide, ready.wide_bias)
     t, _ = calls.depthwise(h, taps, params['dw.bias'], 3, gelu=True)
     y, d = calls.residual(
         t, ready.last, params['fc2.bias'], x, dtype, kept=kept,
@@ -183,7 +175,7 @@ def hidden_of(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """fc1: a product with a bias, which cuBLAS adds."""
     launches.note('product')
     h = map_like(z, len(weight))
-    torch.addmm(bias.to(z.dtype), rows(z), weight.t(), out=rows(h))
+    torch.addmm(bias, rows(z), weight.t(), out=rows(h))
     return h
 
 
@@ -230,23 +222,21 @@ def scaled_weight_gradient(
     scale, bias, shift, images = (
         raw.new_empty(size) for size in (channels, channels, channels, 2 * channels)
     )
-    launch(
-        prepare.scaled_weight_gradient_kernel, (channels,),
+    launcher = launchers.scaled_weight_gradient(
+        channels, inner, 1 if of_images is None else len(of_images), ffn
+    )
+    launcher(
         raw, weight if ready is None else ready.last, params['layer_scale'], flat,
-        params[f'{name}.bias'],
-        flat if ready is None else ready.shift, flat if of_images is None else of_images,
-        scaled, scale, bias, shift, images, inner, channels,
-        1 if of_images is None else len(of_images), HAS_SHIFT=ffn, SIZE=256,
+        params[f'{name}.bias'], flat if ready is None else ready.shift,
+        flat if of_images is None else of_images, scaled, scale, bias, shift, images,
     )  # fmt: skip
     grads = {'layer_scale': scale, f'{name}.bias': bias}
     if not ffn:
         return grads | {'proj_2.weight': scaled, 'of_images': images}
     grads['fc2.weight'], grads['sigma'] = torch.empty_like(scaled), raw.new_empty(inner)
-    launch(
-        prepare.decomposed_weight_gradient_kernel, (-(-inner // 64),),
-        scaled, shift, weight, params['sigma'], grads['fc2.weight'], grads['sigma'],
-        channels, inner, ROWS=16, COLUMNS=64,
-    )  # fmt: skip
+    launchers.decomposed_weight_gradient(channels, inner)(
+        scaled, shift, weight, params['sigma'], grads['fc2.weight'], grads['sigma']
+    )
     return grads
 
 

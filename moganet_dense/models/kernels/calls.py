@@ -1,26 +1,13 @@
-"""Calls of the kernels on tensors: shapes of tiles, grids, new maps. No autograd here.
+"""Calls of the kernels on tensors: new maps, and the launch. No autograd here.
 
-Maps are (B, C, H, W) in channels_last; ``rows`` is the same memory as (pixels, C).
+Maps are (B, C, H, W) in channels_last; ``rows`` is the same memory as (pixels, C). Tiles and grids
+are those of ``launchers.py``. Where a kernel takes a tensor that an option leaves out, it gets
+another one, which it does not read.
 """
 
 import torch
 
-from . import depthwise as forward
-from . import depthwise_backward as backward
-from . import products
-from . import rows as elementwise
-from .choice import INTERPRETED
-from .launching import (
-    MULTIPROCESSORS,
-    block_of,
-    ceil_div,
-    index_dtype,
-    launch,
-    splits_of,
-    strip_shape,
-    strips_at_once,
-    vector_of,
-)
+from . import launchers
 
 Tensor = torch.Tensor
 
@@ -39,15 +26,6 @@ def map_like(x: Tensor, channels: int | None = None, dtype: torch.dtype | None =
     )  # fmt: skip
 
 
-def _strips(x: Tensor, kernel: int, dilation: int, strips: int) -> tuple[int, int]:
-    """Columns of a strip, and groups of ``strips`` strips in an image."""
-    height, width = x.shape[2:]
-    columns = strip_shape(width, kernel, dilation)
-    across = ceil_div(ceil_div(width, dilation), columns)
-    down = ceil_div(height, dilation)
-    return columns, ceil_div(across * down * dilation * dilation, strips)
-
-
 def depthwise(
     x: Tensor, taps: Tensor, bias: Tensor | None, kernel: int, dilation: int = 1, *,
     gelu: bool = False, flipped: bool = False, summed: bool = False,
@@ -64,26 +42,15 @@ def depthwise(
         flipped: reverses the taps: the gradient by the input.
         summed: whether the sums are computed.
     """
-    batch, channels, height, width = x.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(x, kernel, dilation, strips)
-    y = map_like(x)
-    partial = x.new_empty((batch * groups, channels), dtype=torch.float32) if summed else None
-    launch(
-        forward.depthwise_kernel, (groups, ceil_div(channels, block), batch),
-        x, taps, bias if bias is not None else taps, y, partial if summed else taps,
-        height, width, channels,
-        KERNEL=kernel, DILATION=dilation, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, x.dtype), FLIPPED=flipped, HAS_BIAS=bias is not None,
-        GELU=gelu, SUMMED=summed, INDEX=index_dtype(x),
-    )  # fmt: skip
-    return y, partial
-
-
-def _segment_block(channels: int) -> int:
-    """Channels of a program where the channels are split 1 : 3 : 4."""
-    return block_of(channels // 8 * 4, 32)
+    launcher = launchers.depthwise(
+        x.shape, kernel, dilation, bias is not None, gelu, flipped, summed
+    )
+    y, partial = map_like(x), taps
+    if summed:
+        groups, _, batch = launcher.grid
+        partial = x.new_empty((batch * groups, x.shape[1]), dtype=torch.float32)
+    launcher(x, taps, taps if bias is None else bias, y, partial)
+    return y, partial if summed else None
 
 
 def context(
@@ -100,21 +67,9 @@ def context(
         bias_2: of the 7x7, (C / 2,).
         flipped: reverses the taps and leaves the biases out.
     """
-    batch, channels, height, width = u0.shape
-    block = _segment_block(channels)
-    strips = strips_at_once(block)
-    columns_1, groups_1 = _strips(u0, 5, 2, strips)
-    columns_2, groups_2 = _strips(u0, 7, 3, strips)
     y = map_like(u0)
-    low, middle, high = channels // 8, 3 * channels // 8, channels // 2
-    blocks = sum(ceil_div(part, block) for part in (low, middle, high))
-    launch(
-        forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
-        u0, taps_1, taps_1 if flipped else bias_1, taps_2, taps_2 if flipped else bias_2, y,
-        height, width, channels, groups_1, groups_2,
-        COLUMNS_1=columns_1, COLUMNS_2=columns_2, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(low, u0.dtype), FLIPPED=flipped, INDEX=index_dtype(u0),
-    )  # fmt: skip
+    biases = (taps_1, taps_2) if bias_1 is None or bias_2 is None else (bias_1, bias_2)
+    launchers.context(u0.shape, flipped)(u0, taps_1, biases[0], taps_2, biases[1], y)
     return y
 
 
@@ -123,15 +78,8 @@ def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial
 
     ``partial`` is (shares, C * (k * k + 1)), a slice of a wider one: (C, k, k), then (C,).
     """
-    batch, channels, height, width = x.shape
-    block, per_thread = block_of(channels, 32), {3: 8, 5: 4, 7: 2}[kernel]
-    strips = 512 if INTERPRETED else 128 * per_thread // block
-    launch(
-        backward.weight_gradient_kernel, (len(partial), ceil_div(channels, block)),
-        grad, x, partial, height, width, channels, batch, partial.stride(0),
-        KERNEL=kernel, DILATION=dilation, COLUMNS=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(per_thread, vector_of(channels, x.dtype)), INDEX=index_dtype(x),
-    )  # fmt: skip
+    launcher = launchers.weight_gradient(x.shape, kernel, dilation, len(partial), partial.stride(0))
+    launcher(grad, x, partial)
 
 
 def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
@@ -139,16 +87,8 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
 
     ``partial`` is (shares, 26 * 3C / 8 + 50 * C / 2): of the 5x5, then of the 7x7.
     """
-    batch, channels, height, width = u0.shape
-    block = _segment_block(channels)
-    strips = 512 if INTERPRETED else 256 // block
-    blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
-    launch(
-        backward.context_weight_gradient_kernel, (len(partial), blocks),
-        grad, u0, partial, height, width, channels, batch, partial.stride(0),
-        COLUMNS_1=4, COLUMNS_2=4, STRIPS=strips, CHANNELS=block,
-        VECTOR=min(2, vector_of(channels // 8, u0.dtype)), INDEX=index_dtype(u0),
-    )  # fmt: skip
+    launcher = launchers.context_weight_gradient(u0.shape, len(partial), partial.stride(0))
+    launcher(grad, u0, partial)
 
 
 def decomposed_backward(
@@ -160,46 +100,19 @@ def decomposed_backward(
     The gradient by U is ``grad_u`` and what comes through the 5x5 from ``grad_u0``. The sums are
     (B, tiles, 2, C): of the gradient, and of it times P - mean P.
     """
-    batch, channels, height, width = p.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(p, 5, 1, strips)
+    launcher = launchers.decomposed_backward(p.shape)
+    groups, _, batch = launcher.grid
     grad = map_like(p)
-    partial = p.new_empty((batch, groups, 2, channels), dtype=torch.float32)
-    launch(
-        backward.decomposed_backward_kernel, (groups, ceil_div(channels, block), batch),
-        grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial, height, width, channels,
-        KERNEL=5, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, p.dtype), INDEX=index_dtype(p),
-    )  # fmt: skip
+    partial = p.new_empty((batch, groups, 2, p.shape[1]), dtype=torch.float32)
+    launcher(grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial)
     return grad, partial
 
 
 def gelu_backward(x: Tensor, grad: Tensor, taps: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """T = GELU(t), t = conv3x3(x) + bias, computed again, and the gradient by t from that by T."""
-    batch, channels, height, width = x.shape
-    block = block_of(channels)
-    strips = strips_at_once(block)
-    columns, groups = _strips(x, 3, 1, strips)
     y, grad_t = map_like(x), map_like(x)
-    launch(
-        backward.gelu_backward_kernel, (groups, ceil_div(channels, block), batch),
-        x, grad, taps, bias, y, grad_t, height, width, channels,
-        KERNEL=3, DILATION=1, COLUMNS=columns, STRIPS=strips, CHANNELS=block,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
-        registers=128,  # the compiler of Triton 3.8 chooses 96 for capability 8.0, and spills
-    )  # fmt: skip
+    launchers.gelu_backward(x.shape)(x, grad, taps, bias, y, grad_t)
     return y, grad_t
-
-
-def _row_tile(channels: int) -> dict:
-    """Tile of an element-wise kernel: 8 numbers a thread."""
-    block = block_of(channels)
-    return dict(PIXELS=strips_at_once(block), CHANNELS=block)
-
-
-def _row_grid(pixels: int, tile: dict, channels: int) -> tuple[int, int]:
-    return ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['CHANNELS'])
 
 
 def normalize(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor, dtype,
@@ -209,16 +122,11 @@ def normalize(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Te
 
     ``running``: mean, variance and, or None, the number of batches.
     """
-    channels, tile = x.shape[1], _row_tile(x.shape[1])
-    z, pixels = map_like(x, dtype=dtype), x.numel() // channels
+    z = map_like(x, dtype=dtype)
     running_mean, running_var, tracked = running or (mean, mean, None)
-    launch(
-        elementwise.normalize_kernel, _row_grid(pixels, tile, channels),
-        x, mean, inverse, weight, bias, z, pixels, channels,
-        running_mean, running_var, mean if tracked is None else tracked, momentum, eps,
-        UPDATED=running is not None, COUNTED=tracked is not None,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x), **tile,
-    )  # fmt: skip
+    launcher = launchers.normalize(x.shape, running is not None, tracked is not None, momentum, eps)
+    counted = mean if tracked is None else tracked
+    launcher(x, mean, inverse, weight, bias, z, running_mean, running_var, counted)
     return z
 
 
@@ -231,17 +139,13 @@ def branch_gradient(
     ``scaled`` is (pixels, C); with ``row``, which is d, shift and layer scale, (pixels, C + 8).
     ``partial``, (shares, 2 C) or (shares, 2 C + 1), gets its sums; see the kernel.
     """
-    batch, channels = grad.shape[:2]
-    pixels, width = scaled.shape
-    block = max(16, 1 << (channels - 1).bit_length())
-    launch(
-        elementwise.branch_gradient_kernel, (len(partial),),
+    launcher = launchers.branch_gradient(
+        grad.shape, scaled.shape[1], len(partial), partial.stride(0), kept is not None,
+        row is not None,
+    )  # fmt: skip
+    launcher(
         grad, grad if kept is None else kept, grad if z is None else z,
         *(row or (partial, partial, partial)), scaled, partial,
-        pixels, pixels // batch, channels, partial.stride(0), width,
-        HAS_KEPT=kept is not None, HAS_D=row is not None,
-        PIXELS=256 if INTERPRETED else max(1, 2048 // block), CHANNELS=block,
-        VECTOR=vector_of(channels, grad.dtype), INDEX=index_dtype(scaled),
     )  # fmt: skip
 
 
@@ -250,25 +154,14 @@ def gating_backward(
     partial: Tensor, double: bool,
 ) -> None:  # fmt: skip
     """Back through the gating: fills ``grad_g``, ``grad_v``, A again, and (shares, 2 C) sums."""
-    channels, tile = g.shape[1], _row_tile(g.shape[1])
-    launch(
-        elementwise.gating_backward_kernel, (len(partial), ceil_div(channels, tile['CHANNELS'])),
-        grad_a, g, v, grad_g, grad_v, a, partial, g.numel() // channels, channels,
-        partial.stride(0), DOUBLE=double, VECTOR=vector_of(channels, g.dtype),
-        INDEX=index_dtype(g), **tile,
-    )  # fmt: skip
+    launcher = launchers.gating_backward(g.shape, len(partial), partial.stride(0), double)
+    launcher(grad_a, g, v, grad_g, grad_v, a, partial)
 
 
 def centered_gradient(grad: Tensor, sums: Tensor, sigma: Tensor) -> Tensor:
     """Gradient by P from that by Q = P + s (P - mean P) and its sums, (B, 2, C)."""
-    batch, channels = grad.shape[:2]
-    tile, pixels = _row_tile(channels), grad.numel() // channels
     grad_p = map_like(grad)
-    launch(
-        elementwise.centered_gradient_kernel, _row_grid(pixels, tile, channels),
-        grad, sums, sigma, grad_p, pixels, pixels // batch, channels,
-        VECTOR=vector_of(channels, grad.dtype), INDEX=index_dtype(grad), **tile,
-    )  # fmt: skip
+    launchers.centered_gradient(grad.shape)(grad, sums, sigma, grad_p)
     return grad_p
 
 
@@ -282,44 +175,22 @@ def norm_backward(
     where a layer scale is given: the normed map is a shortcut of its own.
     """
     mean, inverse, weight = norm[:3]
-    channels, tile = x.shape[1], _row_tile(x.shape[1])
-    pixels, blocks = x.numel() // channels, ceil_div(channels, tile['CHANNELS'])
-    shares = splits_of(pixels, 256)
-    partial = x.new_empty((shares, 2, channels), dtype=torch.float32)
-    common = dict(
-        HAS_SHORTCUT=layer_scale is not None, HAS_KEPT=kept is not None,
-        VECTOR=vector_of(channels, x.dtype), INDEX=index_dtype(x),
-    )  # fmt: skip
-    layer_scale = weight if layer_scale is None else layer_scale
-    arguments = (grad, grad_z, layer_scale, mean if kept is None else kept, x, mean, inverse)
-    sizes = (pixels, pixels // len(x), channels)
-    launch(
-        elementwise.norm_sums_kernel, (shares, blocks), *arguments, partial, *sizes,
-        **common, **tile,
-    )  # fmt: skip
-    grad_x = map_like(x)
-    grad_weight, grad_bias = torch.empty_like(mean), torch.empty_like(mean)
-    programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
-    launch(
-        elementwise.norm_backward_kernel, (programs, blocks), *arguments, weight, partial, grad_x,
-        grad_weight, grad_bias, *sizes, shares, TRAINING=training, **common, **tile,
-    )  # fmt: skip
+    sums, gradient = launchers.norm_backward(
+        x.shape, layer_scale is not None, kept is not None, training
+    )
+    partial = x.new_empty((sums.grid[0], 2, x.shape[1]), dtype=torch.float32)
+    scale = weight if layer_scale is None else layer_scale
+    tensors = (grad, grad_z, scale, mean if kept is None else kept, x, mean, inverse)
+    sums(*tensors, partial)
+    grad_x, grad_norm = map_like(x), torch.empty_like(partial[0])
+    grad_weight, grad_bias = grad_norm.unbind()
+    gradient(*tensors, weight, partial, grad_x, grad_weight, grad_bias)
     return grad_x, grad_weight, grad_bias
 
 
-def _product_tile(x: Tensor, outputs: int, inputs: int, pixels: int, pairs: int = 1) -> dict:
-    """Tile and precision of a product that reads ``x``."""
-    full = x.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32
-    tile = dict(
-        PIXELS=64 if full or pixels <= 64 else 128,
-        OUTPUTS=64 if outputs % 64 == 0 and not full else 32,
-        INPUTS=64 if inputs % 64 == 0 and x.dtype != torch.float32 and pairs == 1 else 32,
-        PRECISION='ieee' if full else 'tf32',
-    )
-    if INTERPRETED:
-        tile.update(PIXELS=256, OUTPUTS=64, INPUTS=64, PRECISION='interpreted')
-    tile.update(warps=4 if tile['PIXELS'] == 64 else 8, stages=3)
-    return tile
+def _tf32(x: Tensor) -> bool:
+    """Whether products of float32 may be computed in TensorFloat32."""
+    return x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
 
 
 def projected(
@@ -330,17 +201,12 @@ def projected(
 
     With ``mean_weight``, U = SiLU(P - mean_weight mean Z), as the fused form has it.
     """
-    batch, channels = z.shape[:2]
-    per_image = z.numel() // batch // channels
-    tile = _product_tile(z, channels, channels, per_image)
-    u = map_like(z)
+    u, folded = map_like(z), mean_weight is not None
     p, p_mean = (map_like(z), torch.empty_like(z_mean)) if keep_p else (u, z_mean)
-    grid = (ceil_div(per_image, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']), batch)
-    launch(
-        products.projected_kernel, grid, z, weight, bias, bias if sigma is None else sigma,
-        z_mean, weight if mean_weight is None else mean_weight, p, u, p_mean, per_image, channels,
-        HAS_P=keep_p, FOLDED=mean_weight is not None, VECTOR=vector_of(channels, z.dtype),
-        INDEX=index_dtype(z), **tile,
+    launcher = launchers.projected(z.shape, z.dtype, _tf32(z), keep_p, folded)
+    launcher(
+        z, weight, bias, bias if sigma is None else sigma, z_mean,
+        weight if mean_weight is None else mean_weight, p, u, p_mean,
     )  # fmt: skip
     return u, p, p_mean
 
@@ -353,17 +219,10 @@ def gated(
 
     A is float32 where U is float16: the product of two moderate factors is beyond float16.
     """
-    channels = u.shape[1]
-    pixels = u.numel() // channels
-    tile = _product_tile(u, channels, channels, pixels, pairs=2)
     a = map_like(u, dtype=guarded(u.dtype))
     g, v = (map_like(u), map_like(u)) if keep_gv else (u, u)
-    grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
-    launch(
-        products.gated_kernel, grid, u, context, *gate, *value, g, v, a, pixels, channels,
-        DOUBLE=double, HAS_GV=keep_gv, VECTOR=vector_of(channels, u.dtype), INDEX=index_dtype(u),
-        **tile,
-    )  # fmt: skip
+    launcher = launchers.gated(u.shape, u.dtype, _tf32(u), double, keep_gv)
+    launcher(u, context, *gate, *value, g, v, a)
     return a, g, v
 
 
@@ -393,24 +252,17 @@ def residual(
         row: weight (K,) in the dtype of t and bias (1,) of d, and shift (C,).
         keep_d: whether d, (B H W,) float32, is returned.
     """
-    batch, channels = x.shape[:2]
-    inner, pixels = t.shape[1], x.numel() // channels
-    tile = _product_tile(t, channels, inner, pixels)
-    if t.dtype == torch.float32 and guarded(torch.float16) == t.dtype and x.dtype == torch.float16:
-        tile['PRECISION'] = tile['PRECISION'].replace(
-            'ieee', 'tf32'
-        )  # as precise as float16, with the range of float32
-    y = map_like(x, dtype=dtype)
-    d = x.new_empty(pixels, dtype=torch.float32) if keep_d else None
-    row_weight, row_bias, shift = row or (weight, bias, bias)
-    grid = (ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS']))
-    launch(
-        products.residual_kernel, grid, t, weight, bias, x, *(norm or (bias, bias, bias, bias)),
-        x if kept is None else kept, bias if layer_scale is None else layer_scale,
-        bias if shortcut_scale is None else shortcut_scale, row_weight, row_bias, shift,
-        d if keep_d else bias, y, pixels, pixels // batch, channels, inner,
-        HAS_NORM=norm is not None, HAS_KEPT=kept is not None, HAS_SCALE=layer_scale is not None,
-        HAS_SHORTCUT=shortcut_scale is not None, HAS_D=row is not None, KEEPS_D=keep_d,
-        VECTOR=vector_of(channels, t.dtype), INDEX=index_dtype(t, x), **tile,
+    guards = t.dtype == torch.float32 and x.dtype == torch.float16
+    launcher = launchers.residual(
+        x.shape, t.shape[1], t.dtype, guards or _tf32(t), norm is not None, kept is not None,
+        layer_scale is not None, shortcut_scale is not None, row is not None, keep_d,
     )  # fmt: skip
-    return y, d
+    y, d = map_like(x, dtype=dtype), bias
+    if keep_d:
+        d = x.new_empty(x.numel() // x.shape[1], dtype=torch.float32)
+    launcher(
+        t, weight, bias, x, *(norm or (bias, bias, bias, bias)), x if kept is None else kept,
+        bias if layer_scale is None else layer_scale,
+        bias if shortcut_scale is None else shortcut_scale, *(row or (weight, bias, bias)), d, y,
+    )  # fmt: skip
+    return y, d if keep_d else None

@@ -3,8 +3,13 @@
 import enum
 import importlib.util
 import os
+import shutil
+import sys
+import sysconfig
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -95,6 +100,22 @@ def unavailable() -> str | None:
     if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
         oldest = '.'.join(map(str, OLDEST_TRITON))
         return f'they need Triton {oldest} or later, and this is {triton.__version__}'
+    return None if INTERPRETED else _reason_against_compiling()
+
+
+def _reason_against_compiling() -> str | None:
+    """Triton compiles the code that launches kernels, in C, with the compiler of the system."""
+    if sys.platform == 'win32':
+        return None  # triton-windows brings a compiler along
+    compilers = (os.environ.get('CC'), 'gcc', 'clang')
+    if not any(shutil.which(name) for name in compilers if name):
+        return 'Triton needs a C compiler: install gcc or clang, or set CC to one'
+    headers = Path(sysconfig.get_paths()['include'])
+    if not (headers / 'Python.h').is_file():
+        return (
+            f'Triton needs the headers of Python, and there is no Python.h in {headers}: install '
+            'the package python3-dev (Debian, Ubuntu) or python3-devel (Fedora, Red Hat)'
+        )
     return None
 
 
@@ -104,6 +125,8 @@ class _Switch:
     def __init__(self) -> None:
         if os.environ.get(SWITCH) == '1':
             self.reason = unavailable()
+            if self.reason is not None:
+                warnings.warn(f'{SWITCH}=1 has no effect: {self.reason}', stacklevel=2)
         else:
             self.reason = f'they are off; the environment variable {SWITCH}=1 turns them on'
 

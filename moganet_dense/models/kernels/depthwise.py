@@ -1,125 +1,229 @@
 """Depth-wise convolutions on (B, H, W, C): what a program computes, and the forward kernels.
 
-A program owns strips: a few output columns, ``dilation`` apart, of one row. For each row of the
-kernel it loads every input value of a strip once, for all taps that need it, and keeps one
-accumulator per output column in registers. Of a dilated convolution the strip lies in the image
-that every n-th row and column make, where neighbouring taps are neighbours: by index arithmetic,
-nothing is copied. Strips are numbered with the row fastest, so that the rows that neighbouring
-threads share come from the same cache.
+A program owns tiles: two output rows and a few columns, ``dilation`` apart, of a few channels. It
+loads every input value of a tile once, for all taps and outputs that need it, and keeps one
+accumulator per output in registers. Of a dilated convolution the tile lies in the image that every
+n-th row and column make, where neighbouring taps are neighbours: by index arithmetic, nothing is
+copied. Tiles are numbered with the row fastest, so that the rows that neighbouring threads share
+come from the same cache.
+
+What bounds these kernels is the number of instructions. So addresses are one pointer per row and
+offsets that are constants (the number of channels is one), whether a column is in the image takes
+one comparison, and nothing is masked where all channels of a block exist.
 """
 
 import triton
 import triton.language as tl
 
+from .jit import kernel
 
-@triton.jit
-def replaced(values, at: tl.constexpr, value):
-    """The tuple with another value at a place."""
-    return values[:at] + (value,) + values[at + 1 :]
+LARGE = tl.constexpr(2**30)
 
 
 @triton.jit
-def strips_of(first, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr):
-    """Row and first column of the strips from number ``first`` on, and whether they exist."""
-    rows, columns = tl.cdiv(H, DILATION), tl.cdiv(W, DILATION)
-    across = tl.cdiv(columns, COLUMNS)
-    strip = first + tl.arange(0, STRIPS)
-    row, rest = strip % rows, strip // rows
-    row, rest = row * DILATION + rest % DILATION, rest // DILATION
-    column = (rest % across) * (COLUMNS * DILATION) + rest // across
-    return row, column, (row < H) & (rest // across < DILATION)
-
-
-@triton.jit
-def convolved(
-    x, weight, image, row, column, exists, H, W, C, channel, valid, tap_channel, tap_count,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr, INDEX: tl.constexpr,
+def tiles_of(
+    first, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
 ):  # fmt: skip
-    """Accumulators of a strip, one (STRIPS, CHANNELS) for each of its columns.
+    """First row and column of the tiles from number ``first`` on, and whether they exist."""
+    down = tl.cdiv(tl.cdiv(H, DILATION), 2)
+    across = tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
+    tile = first + tl.arange(0, TILES)
+    row, rest = tile % down, tile // down
+    row = row * (2 * DILATION) + rest % DILATION
+    rest = rest // DILATION
+    column = (rest % across) * (COLUMNS * DILATION) + rest // across
+    return row, column, rest // across < DILATION
 
-    ``weight`` is (k * k, tap_count), float32; FLIPPED takes its taps in reverse, which is the
-    gradient by the input.
-    """
-    sums = ()
-    for _ in tl.static_range(COLUMNS):
-        sums = sums + (tl.zeros((STRIPS, CHANNELS), tl.float32),)
-    for i in range(KERNEL):
-        y = row + (i - KERNEL // 2) * DILATION
-        inside = exists & (y >= 0) & (y < H)
-        start = (image * H + y) * W
-        taps = ()
+
+@triton.jit
+def within(channel, COUNT: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr):
+    """Which channels of a block exist: all, as a constant, where blocks divide them evenly."""
+    if COUNT % CHANNELS == 0:
+        return tl.full((CHANNELS,), 1, tl.int1)
+    return tl.max_constancy(channel < COUNT, VECTOR)
+
+
+@triton.jit
+def reach(column, W, exists):
+    """How far a tile's first column is from both ends of a row: nowhere, where no row exists."""
+    left = tl.where(exists, column, -LARGE)
+    return left[:, None], tl.where(exists, W - 1 - column, -LARGE)[:, None]
+
+
+@triton.jit
+def seen_at(ends, OFFSET: tl.constexpr, valid):
+    """Whether the column at an offset from the first one is in the image: one comparison."""
+    if OFFSET < 0:
+        return (ends[0] >= -OFFSET) & valid[None, :]
+    return (ends[1] >= OFFSET) & valid[None, :]
+
+
+@triton.jit
+def pixels_of(image, row, column, channel, H, W, C: tl.constexpr):
+    """Offsets in a map of a row and column of each tile, (TILES, CHANNELS), beyond 2^31 too."""
+    pixel = (image * H + row).to(tl.int64) * W + column
+    return (pixel * C)[:, None] + channel[None, :]
+
+
+@triton.jit
+def widened(value):
+    """float32 of a loaded value; of bfloat16 one shift, where Triton's conversion takes two."""
+    if value.dtype == tl.bfloat16:
+        bits = value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+        return bits.to(tl.float32, bitcast=True)
+    return value.to(tl.float32)
+
+
+@triton.jit
+def loaded_row(
+    start, y, column, exists, H, W, valid, KERNEL: tl.constexpr, COLUMNS: tl.constexpr,
+    DILATION: tl.constexpr, C: tl.constexpr,
+):  # fmt: skip
+    """Values of a row that a tile needs, as float32: zeros outside the image."""
+    ends = reach(column, W, exists & (y >= 0) & (y < H))
+    values = ()
+    for j in tl.static_range(COLUMNS + KERNEL - 1):
+        seen = seen_at(ends, (j - KERNEL // 2) * DILATION, valid)
+        value = tl.load(start + (j - KERNEL // 2) * (DILATION * C), mask=seen, other=0.0)
+        values = values + (widened(value),)
+    return values
+
+
+@triton.jit
+def added_row(
+    sums, upper, lower, taps, valid, TAP_COUNT: tl.constexpr, KERNEL: tl.constexpr,
+    COLUMNS: tl.constexpr, FLIPPED: tl.constexpr,
+):  # fmt: skip
+    """The sums of both rows of a tile, with what a row of taps adds to each."""
+    values, rows, sums = sums, (upper, lower), ()
+    weights = ()
+    for j in tl.static_range(KERNEL):
+        place = taps + (KERNEL - 1 - j if FLIPPED else j) * TAP_COUNT
+        weight = tl.load(place, mask=valid, other=0.0)[None, :]
+        weights = weights + (tl.broadcast_to(weight, values[0].shape),)
+    for n in tl.static_range(2 * COLUMNS):
+        value = values[n]
         for j in tl.static_range(KERNEL):
-            tap = i * KERNEL + j
-            if FLIPPED:
-                tap = KERNEL * KERNEL - 1 - tap
-            place = tl.max_contiguous(tl.multiple_of(tap * tap_count + tap_channel, VECTOR), VECTOR)
-            taps = taps + (tl.load(weight + place, mask=valid, other=0.0)[None, :],)
-        for step in tl.static_range(COLUMNS + KERNEL - 1):
-            at = column + (step - KERNEL // 2) * DILATION
-            seen = inside & (at >= 0) & (at < W)
-            place = ((start + at).to(INDEX) * C)[:, None] + channel[None, :]
-            value = tl.load(x + place, mask=seen[:, None] & valid[None, :], other=0.0)
-            value = value.to(tl.float32)
-            for n in tl.static_range(COLUMNS):
-                if step >= n and step - n < KERNEL:
-                    sums = replaced(sums, n, sums[n] + value * taps[step - n])
+            value = tl.fma(rows[n // COLUMNS][n % COLUMNS + j], weights[j], value)
+        sums = sums + (value,)
     return sums
 
 
 @triton.jit
+def convolved(
+    x, weight, image, row, column, exists, H, W, channel, tap_channel,
+    C: tl.constexpr, TAP_COUNT: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr,
+    COLUMNS: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    FLIPPED: tl.constexpr,
+):  # fmt: skip
+    """Accumulators of a tile, 2 x COLUMNS of (TILES, CHANNELS), row by row.
+
+    ``weight`` is (k * k, TAP_COUNT), float32; FLIPPED takes its taps in reverse, which is the
+    gradient by the input. Two rows of taps follow each other in the loop, so that the row of the
+    input that both need stays where it is.
+    """
+    valid = within(tap_channel, TAP_COUNT, CHANNELS, VECTOR)
+    y = row - KERNEL // 2 * DILATION
+    start, across = x + pixels_of(image, y, column, channel, H, W, C), W * (DILATION * C)
+    taps = weight + tap_channel
+    sums = ()
+    for _ in tl.static_range(2 * COLUMNS):
+        sums = sums + (tl.zeros((TILES, CHANNELS), tl.float32),)
+    upper = loaded_row(start, y, column, exists, H, W, valid, KERNEL, COLUMNS, DILATION, C)
+    for i in range(KERNEL):
+        lower = loaded_row(
+            start + (i + 1) * across, y + (i + 1) * DILATION, column, exists, H, W, valid,
+            KERNEL, COLUMNS, DILATION, C,
+        )  # fmt: skip
+        at = (KERNEL - 1 - i if FLIPPED else i) * (KERNEL * TAP_COUNT)
+        sums = added_row(sums, upper, lower, taps + at, valid, TAP_COUNT, KERNEL, COLUMNS, FLIPPED)
+        upper = lower
+    return sums
+
+
+@triton.jit
+def sigmoid_of(x):
+    """1 / (1 + exp(-x)), half the instructions of a division: accurate to 3e-7."""
+    root = tl.rsqrt(1 + tl.exp2(x * -1.4426950408889634))
+    return root * root
+
+
+@triton.jit
+def tail_of(x):
+    """(exp(-x^2 / 2), the normal distribution's integral from |x| on).
+
+    The integral is the exponential times a polynomial of 1 / (1 + 0.2316419 |x|): Abramowitz and
+    Stegun, Handbook of Mathematical Functions, 26.2.17, within 7.5e-8; a third of the
+    instructions of the error function.
+    """
+    root = tl.rsqrt(1 + 0.2316419 * tl.abs(x))
+    t = root * root
+    slope = tl.exp2(x * x * -0.7213475204444817)
+    sums = 0.5307027145 * t - 0.7265760135
+    sums = 0.7107068705 + t * sums
+    sums = -0.142248368 + t * sums
+    sums = 0.1274147960 + t * sums
+    return slope, slope * t * sums
+
+
+@triton.jit
 def gelu(x):
-    """GELU(x), by the error function."""
-    return 0.5 * x * (1 + tl.erf(x * 0.7071067811865476))
+    """GELU(x)."""
+    _, tail = tail_of(x)
+    return tl.maximum(x, 0.0) - tl.abs(x) * tail
 
 
 @triton.jit
-def gelu_slope(x):
-    """Derivative of GELU."""
-    return 0.5 * (1 + tl.erf(x * 0.7071067811865476)) + x * 0.3989422804014327 * tl.exp(
-        -0.5 * x * x
-    )
+def gelu_and_slope(x):
+    """GELU(x) and its derivative."""
+    slope, tail = tail_of(x)
+    area = tl.where(x >= 0, 1 - tail, tail)
+    return x * area, area + x * (0.3989422804014327 * slope)
 
 
-@triton.jit
+@kernel
 def depthwise_kernel(
-    x, weight, bias, y, partial, H, W, C,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr, HAS_BIAS: tl.constexpr,
-    GELU: tl.constexpr, SUMMED: tl.constexpr, INDEX: tl.constexpr,
+    x, weight, bias, y, partial, H, W,
+    C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
+    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
+    HAS_BIAS: tl.constexpr, GELU: tl.constexpr, SUMMED: tl.constexpr,
 ):  # fmt: skip
     """y = GELU(conv(x) + bias), each part of it by option; SUMMED adds y up over pixels."""
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    valid = tl.max_constancy(channel < C, VECTOR)
-    row, column, exists = strips_of(group * STRIPS, H, W, DILATION, COLUMNS, STRIPS)
+    valid = within(channel, C, CHANNELS, VECTOR)
+    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, C, channel, valid, channel, C,
-        KERNEL, DILATION, COLUMNS, STRIPS, CHANNELS, VECTOR, FLIPPED, INDEX,
+        x, weight, image, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, FLIPPED,
     )  # fmt: skip
-    total = tl.zeros((STRIPS, CHANNELS), tl.float32)
-    for n in tl.static_range(COLUMNS):
-        at = column + n * DILATION
-        kept = (exists & (at < W))[:, None] & valid[None, :]
-        place = (((image * H + row) * W + at).to(INDEX) * C)[:, None] + channel[None, :]
-        value = sums[n]
-        if HAS_BIAS:
-            value += tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
-        if GELU:
-            value = gelu(value)
-        if SUMMED:
-            total += tl.where(kept, value, 0.0)
-        tl.store(y + place, value.to(y.dtype.element_ty), mask=kept)
+    total = tl.zeros((TILES, CHANNELS), tl.float32)
+    if HAS_BIAS:
+        shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    for i in tl.static_range(2):
+        place = y + pixels_of(image, row + i * DILATION, column, channel, H, W, C)
+        ends = reach(column, W, exists & (row + i * DILATION < H))
+        for n in tl.static_range(COLUMNS):
+            kept = seen_at(ends, n * DILATION, valid)
+            value = sums[i * COLUMNS + n]
+            if HAS_BIAS:
+                value += shift
+            if GELU:
+                value = gelu(value)
+            if SUMMED:
+                total += tl.where(kept, value, 0.0)
+            tl.store(place + n * (DILATION * C), value.to(y.dtype.element_ty), mask=kept)
     if SUMMED:
         tile = image * tl.num_programs(0) + group
         tl.store(partial + tile * C + channel, tl.sum(total, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def context_kernel(
-    x, weights_1, bias_1, weights_2, bias_2, y, H, W, C, groups_1, groups_2,
-    COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr, INDEX: tl.constexpr,
+    x, weights_1, bias_1, weights_2, bias_2, y, H, W, groups_1, groups_2,
+    C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, COPIED: tl.constexpr, THREADS: tl.constexpr,
+    FLIPPED: tl.constexpr,
 ):  # fmt: skip
     """The multi-order context: y = [x_low, 5x5 of dilation 2, 7x7 of dilation 3], one launch.
 
@@ -127,52 +231,66 @@ def context_kernel(
     C / 8 and C / 2. FLIPPED is the gradient by x.
     """
     group, block, image = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    low, middle = C // 8, 3 * C // 8
-    blocks_2, blocks_1 = tl.cdiv(C // 2, CHANNELS), tl.cdiv(middle, CHANNELS)
+    low: tl.constexpr = C // 8
+    middle: tl.constexpr = 3 * C // 8
+    blocks_2: tl.constexpr = (C // 2 + CHANNELS - 1) // CHANNELS
+    blocks_1: tl.constexpr = (middle + CHANNELS - 1) // CHANNELS
     if block < blocks_2:  # the most work first
         if group < groups_2:
             context_segment(
-                x, weights_2, bias_2, y, group, image, H, W, C, low + middle, C // 2, block,
-                7, 3, COLUMNS_2, STRIPS, CHANNELS, VECTOR, FLIPPED, INDEX,
+                x, weights_2, bias_2, y, group, image, H, W, block, C, low + middle, C // 2,
+                7, 3, COLUMNS_2, TILES, CHANNELS, VECTOR, FLIPPED,
             )  # fmt: skip
     elif block < blocks_2 + blocks_1:
         if group < groups_1:
             context_segment(
-                x, weights_1, bias_1, y, group, image, H, W, C, low, middle, block - blocks_2,
-                5, 2, COLUMNS_1, STRIPS, CHANNELS, VECTOR, FLIPPED, INDEX,
+                x, weights_1, bias_1, y, group, image, H, W, block - blocks_2, C, low, middle,
+                5, 2, COLUMNS_1, TILES, CHANNELS, VECTOR, FLIPPED,
             )  # fmt: skip
     else:
-        block -= blocks_2 + blocks_1
-        channel = block * CHANNELS + tl.arange(0, CHANNELS)
-        valid = tl.max_constancy(channel < low, VECTOR)
-        pixels = H * W
-        for first in range(group * STRIPS, pixels, tl.num_programs(0) * STRIPS):
-            pixel = first + tl.arange(0, STRIPS)
-            kept = (pixel < pixels)[:, None] & valid[None, :]
-            place = ((image * pixels + pixel).to(INDEX) * C)[:, None] + channel[None, :]
-            tl.store(y + place, tl.load(x + place, mask=kept), mask=kept)
+        copy_channels(x, y, group, image, H * W, C, low, COPIED, THREADS)
+
+
+@triton.jit
+def copy_channels(
+    x, y, group, image, pixels, C: tl.constexpr, COUNT: tl.constexpr, VECTOR: tl.constexpr,
+    THREADS: tl.constexpr,
+):  # fmt: skip
+    """Copies the first COUNT channels, VECTOR at a time."""
+    parts: tl.constexpr = COUNT // VECTOR
+    within_part = tl.arange(0, VECTOR)[None, :]
+    for first in range(group * THREADS, pixels * parts, tl.num_programs(0) * THREADS):
+        number = first + tl.arange(0, THREADS)
+        pixel = (image * pixels + number // parts).to(tl.int64)
+        place = (pixel * C + number % parts * VECTOR)[:, None] + within_part
+        kept = (number < pixels * parts)[:, None]
+        tl.store(y + place, tl.load(x + place, mask=kept), mask=kept)
 
 
 @triton.jit
 def context_segment(
-    x, weight, bias, y, group, image, H, W, C, start, count, block,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr, INDEX: tl.constexpr,
+    x, weight, bias, y, group, image, H, W, block,
+    C: tl.constexpr, START: tl.constexpr, COUNT: tl.constexpr, KERNEL: tl.constexpr,
+    DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
 ):  # fmt: skip
-    """The convolution of ``count`` channels from ``start`` on."""
+    """The convolution of COUNT channels from START on."""
     tap_channel = block * CHANNELS + tl.arange(0, CHANNELS)
-    valid = tl.max_constancy(tap_channel < count, VECTOR)
-    channel = tl.max_contiguous(tl.multiple_of(start + tap_channel, VECTOR), VECTOR)
-    row, column, exists = strips_of(group * STRIPS, H, W, DILATION, COLUMNS, STRIPS)
+    valid = within(tap_channel, COUNT, CHANNELS, VECTOR)
+    channel = START + tap_channel
+    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, C, channel, valid, tap_channel, count,
-        KERNEL, DILATION, COLUMNS, STRIPS, CHANNELS, VECTOR, FLIPPED, INDEX,
+        x, weight, image, row, column, exists, H, W, channel, tap_channel,
+        C, COUNT, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, FLIPPED,
     )  # fmt: skip
-    for n in tl.static_range(COLUMNS):
-        at = column + n * DILATION
-        kept = (exists & (at < W))[:, None] & valid[None, :]
-        place = (((image * H + row) * W + at).to(INDEX) * C)[:, None] + channel[None, :]
-        value = sums[n]
-        if not FLIPPED:
-            value += tl.load(bias + tap_channel, mask=valid, other=0.0).to(tl.float32)[None, :]
-        tl.store(y + place, value.to(y.dtype.element_ty), mask=kept)
+    if not FLIPPED:
+        shift = tl.load(bias + tap_channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    for i in tl.static_range(2):
+        place = y + pixels_of(image, row + i * DILATION, column, channel, H, W, C)
+        ends = reach(column, W, exists & (row + i * DILATION < H))
+        for n in tl.static_range(COLUMNS):
+            kept = seen_at(ends, n * DILATION, valid)
+            value = sums[i * COLUMNS + n]
+            if not FLIPPED:
+                value += shift
+            tl.store(place + n * (DILATION * C), value.to(y.dtype.element_ty), mask=kept)

@@ -3,162 +3,185 @@
 import triton
 import triton.language as tl
 
-from .depthwise import convolved, gelu, gelu_slope, replaced, strips_of
+from .depthwise import (
+    convolved,
+    gelu_and_slope,
+    loaded_row,
+    pixels_of,
+    reach,
+    seen_at,
+    sigmoid_of,
+    tiles_of,
+    widened,
+    within,
+)
+from .jit import kernel
 
 
-@triton.jit
+@kernel
 def weight_gradient_kernel(
-    grad, x, partial, H, W, C, images, row_length,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    grad, x, partial, H, W, images, row_length,
+    C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
+    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Gradient by weight and bias; see :func:`weight_gradient`."""
     weight_gradient(
-        grad, x, partial, H, W, C, 0, C, images, row_length, tl.program_id(1),
-        KERNEL, DILATION, COLUMNS, STRIPS, CHANNELS, VECTOR, INDEX,
+        grad, x, partial, H, W, images, row_length, tl.program_id(1), C, 0, C,
+        KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR,
     )  # fmt: skip
 
 
-@triton.jit
+@kernel
 def context_weight_gradient_kernel(
-    grad, x, partial, H, W, C, images, row_length,
-    COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    grad, x, partial, H, W, images, row_length,
+    C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Gradients by both weights and biases of the multi-order context, one after the other."""
     block = tl.program_id(1)
-    low, middle = C // 8, 3 * C // 8
-    blocks_2 = tl.cdiv(C // 2, CHANNELS)
+    low: tl.constexpr = C // 8
+    middle: tl.constexpr = 3 * C // 8
+    blocks_2: tl.constexpr = (C // 2 + CHANNELS - 1) // CHANNELS
     if block < blocks_2:
         weight_gradient(
-            grad, x, partial + 26 * middle, H, W, C, low + middle, C // 2, images, row_length,
-            block, 7, 3, COLUMNS_2, STRIPS, CHANNELS, VECTOR, INDEX,
+            grad, x, partial + 26 * middle, H, W, images, row_length, block, C, low + middle,
+            C // 2, 7, 3, COLUMNS_2, TILES, CHANNELS, VECTOR,
         )  # fmt: skip
     else:
         weight_gradient(
-            grad, x, partial, H, W, C, low, middle, images, row_length, block - blocks_2,
-            5, 2, COLUMNS_1, STRIPS, CHANNELS, VECTOR, INDEX,
+            grad, x, partial, H, W, images, row_length, block - blocks_2, C, low, middle,
+            5, 2, COLUMNS_1, TILES, CHANNELS, VECTOR,
         )  # fmt: skip
 
 
 @triton.jit
 def weight_gradient(
-    grad, x, partial, H, W, C, start, count, images, row_length, block,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    grad, x, partial, H, W, images, row_length, block,
+    C: tl.constexpr, START: tl.constexpr, COUNT: tl.constexpr, KERNEL: tl.constexpr,
+    DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr,
+    VECTOR: tl.constexpr,
 ):  # fmt: skip
-    """Gradient by the weight, (count, k * k), then by the bias, over a share of the strips.
+    """Gradient by the weight, (COUNT, k * k), then by the bias, over a share of the tiles.
 
-    Every tap has an accumulator, so a thread holds few channels: 2 of a 7x7, 4 of a 5x5. Rows of
-    the input are read k times, all but once from the cache. Share s is row s of ``partial``.
+    Every tap has an accumulator, so a thread holds 2 channels. Share s is row s of ``partial``.
     """
     own = block * CHANNELS + tl.arange(0, CHANNELS)
-    valid = tl.max_constancy(own < count, VECTOR)
-    channel = tl.max_contiguous(tl.multiple_of(start + own, VECTOR), VECTOR)
+    valid = within(own, COUNT, CHANNELS, VECTOR)
+    channel, across = START + own, W * (DILATION * C)
     sums = ()
     for _ in tl.static_range(KERNEL * KERNEL + 1):
-        sums = sums + (tl.zeros((STRIPS, CHANNELS), tl.float32),)
-    across = tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
-    per_image = tl.cdiv(across * tl.cdiv(H, DILATION) * DILATION * DILATION, STRIPS)
+        sums = sums + (tl.zeros((TILES, CHANNELS), tl.float32),)
+    down, wide = tl.cdiv(tl.cdiv(H, DILATION), 2), tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
+    per_image = tl.cdiv(down * wide * DILATION * DILATION, TILES)
     for group in range(tl.program_id(0), per_image * images, tl.num_programs(0)):
         image = group // per_image
-        row, column, exists = strips_of(
-            (group % per_image) * STRIPS, H, W, DILATION, COLUMNS, STRIPS
+        row, column, exists = tiles_of((group % per_image) * TILES, H, W, DILATION, COLUMNS, TILES)
+        at = grad + pixels_of(image, row, column, channel, H, W, C)
+        upper = loaded_row(at, row, column, exists, H, W, valid, 1, COLUMNS, DILATION, C)
+        lower = loaded_row(
+            at + across, row + DILATION, column, exists, H, W, valid, 1, COLUMNS, DILATION, C
         )
-        slopes = ()
-        for n in tl.static_range(COLUMNS):
-            at = column + n * DILATION
-            seen = exists & (at < W)
-            place = (((image * H + row) * W + at).to(INDEX) * C)[:, None] + channel[None, :]
-            slope = tl.load(grad + place, mask=seen[:, None] & valid[None, :], other=0.0)
-            slopes = slopes + (slope.to(tl.float32),)
-            sums = replaced(sums, KERNEL * KERNEL, sums[KERNEL * KERNEL] + slopes[n])
-        for i in tl.static_range(KERNEL):
-            y = row + (i - KERNEL // 2) * DILATION
-            inside = exists & (y >= 0) & (y < H)
-            start_of_row = (image * H + y) * W
-            for step in tl.static_range(COLUMNS + KERNEL - 1):
-                at = column + (step - KERNEL // 2) * DILATION
-                seen = inside & (at >= 0) & (at < W)
-                place = ((start_of_row + at).to(INDEX) * C)[:, None] + channel[None, :]
-                value = tl.load(x + place, mask=seen[:, None] & valid[None, :], other=0.0)
-                value = value.to(tl.float32)
-                for n in tl.static_range(COLUMNS):
-                    if step >= n and step - n < KERNEL:
-                        sums = replaced(
-                            sums, i * KERNEL + step - n,
-                            sums[i * KERNEL + step - n] + value * slopes[n],
-                        )  # fmt: skip
+        total = upper[0] + lower[0]
+        for n in tl.static_range(1, COLUMNS):
+            total += upper[n] + lower[n]
+        sums = sums[: KERNEL * KERNEL] + (sums[KERNEL * KERNEL] + total,)
+        first = row - KERNEL // 2 * DILATION
+        at = x + pixels_of(image, first, column, channel, H, W, C)
+        for i in tl.static_range(KERNEL + 1):
+            values = loaded_row(
+                at + i * across, first + i * DILATION, column, exists, H, W, valid,
+                KERNEL, COLUMNS, DILATION, C,
+            )  # fmt: skip
+            sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS)
     partial += tl.program_id(0).to(tl.int64) * row_length
     for tap in tl.static_range(KERNEL * KERNEL):
         tl.store(partial + own * (KERNEL * KERNEL) + tap, tl.sum(sums[tap], 0), mask=valid)
     tl.store(
-        partial + count * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
+        partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
     )
 
 
 @triton.jit
+def added_products(sums, values, upper, lower, i: tl.constexpr, KERNEL: tl.constexpr,
+                   COLUMNS: tl.constexpr):  # fmt: skip
+    """The sums of all taps, with the products of a row of the input and both rows of slopes."""
+    before, sums = sums, ()
+    for tap in tl.static_range(KERNEL * KERNEL):
+        value = before[tap]
+        for n in tl.static_range(COLUMNS):
+            if tap // KERNEL == i:
+                value = tl.fma(values[tap % KERNEL + n], upper[n], value)
+            if tap // KERNEL == i - 1:
+                value = tl.fma(values[tap % KERNEL + n], lower[n], value)
+        sums = sums + (value,)
+    return sums + (before[KERNEL * KERNEL],)
+
+
+@kernel
 def decomposed_backward_kernel(
-    grad_u0, grad_u_of_gate, p, scale, mean, weight, grad_p, u, partial, H, W, C,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    grad_u0, grad_u_of_gate, p, scale, mean, weight, grad_p, u, partial, H, W,
+    C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
+    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Back through the first 5x5 and U = SiLU(Q), Q = P + s (P - mean P): the gradient by Q.
 
     U is computed again and written, for the gradients by the weights that read it. Two sums over
-    the pixels of a tile: of the gradient, and of the gradient times P - mean P.
+    the pixels of a group of tiles: of the gradient, and of the gradient times P - mean P.
     """
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    valid = tl.max_constancy(channel < C, VECTOR)
-    row, column, exists = strips_of(group * STRIPS, H, W, DILATION, COLUMNS, STRIPS)
+    valid = within(channel, C, CHANNELS, VECTOR)
+    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
     sums = convolved(
-        grad_u0, weight, image, row, column, exists, H, W, C, channel, valid, channel, C,
-        KERNEL, DILATION, COLUMNS, STRIPS, CHANNELS, VECTOR, True, INDEX,
+        grad_u0, weight, image, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, True,
     )  # fmt: skip
     s = tl.load(scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
     center = tl.load(mean + image * C + channel, mask=valid, other=0.0)[None, :]
-    total = tl.zeros((STRIPS, CHANNELS), tl.float32)
-    total_by_s = tl.zeros((STRIPS, CHANNELS), tl.float32)
-    for n in tl.static_range(COLUMNS):
-        at = column + n * DILATION
-        kept = (exists & (at < W))[:, None] & valid[None, :]
-        place = (((image * H + row) * W + at).to(INDEX) * C)[:, None] + channel[None, :]
-        centered = tl.load(p + place, mask=kept, other=0.0).to(tl.float32) - center
-        q = center + centered + s * centered
-        sigmoid = tl.sigmoid(q)
-        grad = sums[n] + tl.load(grad_u_of_gate + place, mask=kept, other=0.0).to(tl.float32)
-        grad = tl.where(kept, grad * sigmoid * (1 + q * (1 - sigmoid)), 0.0)
-        tl.store(u + place, (q * sigmoid).to(u.dtype.element_ty), mask=kept)
-        tl.store(grad_p + place, grad.to(grad_p.dtype.element_ty), mask=kept)
-        total += grad
-        total_by_s += grad * centered
-    tile = (image * tl.num_programs(0) + group) * 2
-    tl.store(partial + tile * C + channel, tl.sum(total, 0), mask=valid)
-    tl.store(partial + (tile + 1) * C + channel, tl.sum(total_by_s, 0), mask=valid)
+    total = tl.zeros((TILES, CHANNELS), tl.float32)
+    total_by_s = tl.zeros((TILES, CHANNELS), tl.float32)
+    for i in tl.static_range(2):
+        pixel = pixels_of(image, row + i * DILATION, column, channel, H, W, C)
+        ends = reach(column, W, exists & (row + i * DILATION < H))
+        for n in tl.static_range(COLUMNS):
+            kept, place = seen_at(ends, n * DILATION, valid), pixel + n * (DILATION * C)
+            centered = widened(tl.load(p + place, mask=kept, other=0.0)) - center
+            q = center + centered + s * centered
+            sigmoid = sigmoid_of(q)
+            grad = sums[i * COLUMNS + n]
+            grad += widened(tl.load(grad_u_of_gate + place, mask=kept, other=0.0))
+            grad = tl.where(kept, grad * sigmoid * (1 + q * (1 - sigmoid)), 0.0)
+            tl.store(u + place, (q * sigmoid).to(u.dtype.element_ty), mask=kept)
+            tl.store(grad_p + place, grad.to(grad_p.dtype.element_ty), mask=kept)
+            total += grad
+            total_by_s += grad * centered
+    tile = partial + (image * tl.num_programs(0) + group) * (2 * C)
+    tl.store(tile + channel, tl.sum(total, 0), mask=valid)
+    tl.store(tile + C + channel, tl.sum(total_by_s, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def gelu_backward_kernel(
-    x, grad_y, weight, bias, y, grad, H, W, C,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr, STRIPS: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
+    x, grad_y, weight, bias, y, grad, H, W,
+    C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
+    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """y = GELU(t) with t = conv(x) + bias computed again, and the gradient by t from that by y."""
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    valid = tl.max_constancy(channel < C, VECTOR)
-    row, column, exists = strips_of(group * STRIPS, H, W, DILATION, COLUMNS, STRIPS)
+    valid = within(channel, C, CHANNELS, VECTOR)
+    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, C, channel, valid, channel, C,
-        KERNEL, DILATION, COLUMNS, STRIPS, CHANNELS, VECTOR, False, INDEX,
+        x, weight, image, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, False,
     )  # fmt: skip
     shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
-    for n in tl.static_range(COLUMNS):
-        at = column + n * DILATION
-        kept = (exists & (at < W))[:, None] & valid[None, :]
-        place = (((image * H + row) * W + at).to(INDEX) * C)[:, None] + channel[None, :]
-        t = sums[n] + shift
-        slope = tl.load(grad_y + place, mask=kept, other=0.0).to(tl.float32) * gelu_slope(t)
-        tl.store(y + place, gelu(t).to(y.dtype.element_ty), mask=kept)
-        tl.store(grad + place, slope.to(grad.dtype.element_ty), mask=kept)
+    for i in tl.static_range(2):
+        pixel = pixels_of(image, row + i * DILATION, column, channel, H, W, C)
+        ends = reach(column, W, exists & (row + i * DILATION < H))
+        for n in tl.static_range(COLUMNS):
+            kept, place = seen_at(ends, n * DILATION, valid), pixel + n * (DILATION * C)
+            value, slope = gelu_and_slope(sums[i * COLUMNS + n] + shift)
+            slope *= widened(tl.load(grad_y + place, mask=kept, other=0.0))
+            tl.store(y + place, value.to(y.dtype.element_ty), mask=kept)
+            tl.store(grad + place, slope.to(grad.dtype.element_ty), mask=kept)

@@ -5,18 +5,19 @@ from typing import Any
 import torch
 
 from . import branches, calls
-from .launching import launches
+from .launching import launches, on_its_device
 from .parts import turned
 
 Tensor = torch.Tensor
 
 
-def compute_fused(block: Any, x: Tensor, taps: tuple[Tensor, ...]) -> Tensor:
+@on_its_device
+def compute_fused(x: Tensor, block: Any, taps: tuple[Tensor, ...]) -> Tensor:
     """What a fused block computes for a map in the dtype of its weights.
 
     Args:
+        x: the map, (B, C, H, W) in channels_last.
         block: the block, a DeployedBlock.
-        x: its map, (B, C, H, W) in channels_last.
         taps: of its depth-wise convolutions, from :func:`taps_of`.
     """
     value, double = block.value, type(block.gating).__name__ == 'DoubleGating'

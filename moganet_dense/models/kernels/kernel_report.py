@@ -19,6 +19,8 @@ import torch
 from ..moganet import ARCHITECTURES, STAGES, STRIDES, MogaNet
 from . import operators  # noqa: F401  (registers torch.ops.moganet_dense)
 from .block import compute_block
+from .fused_form import compute_fused, taps_of
+from .jit import UNSPECIALIZED
 from .launching import Launch, recorded_launches
 
 DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
@@ -74,22 +76,59 @@ def block_launches(
             yield i + 1, launch
 
 
-def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) -> Compiled:
-    """Compiles a launch for GPUs of a compute capability, as 90 for an H100."""
+def fused_launches(
+    arch: str, dtype: torch.dtype, size: tuple[int, int, int]
+) -> Iterator[tuple[int, Launch]]:
+    """Launches of the fused form of one block of every stage, with its number from 1."""
+    batch, height, width = size
+    with torch.device('meta'):
+        net = MogaNet(arch).eval()
+    net = net.switch_to_deploy().to(dtype)
+    for i in range(STAGES):
+        channels = ARCHITECTURES[arch]['embed_dims'][i]
+        shape = (batch, channels, height // STRIDES[i], width // STRIDES[i])
+        x = torch.empty(shape, dtype=dtype, device='meta').contiguous(
+            memory_format=torch.channels_last
+        )
+        block = net.stage(i)[1][0]
+        with torch.no_grad(), recorded_launches() as found:
+            compute_fused(block, x, taps_of(block))
+        for launch in found:
+            yield i + 1, launch
+
+
+def build(launch: Launch, capability: int):
+    """A launch, compiled by Triton for GPUs of a compute capability, as 90 for an H100."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    source = ASTSource(launch.kernel, *_specialized(launch))
+    source = ASTSource(launch.kernel, *signature(launch))
     target = GPUTarget('cuda', capability, 32)
-    made = triton.compile(source, target=target, options=launch.options)
+    return triton.compile(source, target=target, options=launch.options)
+
+
+def run_tool(name: str, options: list[str], cubin: bytes, folder: Path) -> str:
+    """What a program for binaries that Triton brings along prints about one."""
+    import triton
+
     binary = folder / 'kernel.cubin'
-    binary.write_bytes(made.asm['cubin'])
-    tool = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'cuobjdump'
-    used = subprocess.run(
-        [tool, '--dump-resource-usage', binary], capture_output=True, text=True, check=True
-    ).stdout
-    number = {key: int(value) for key, value in re.findall(r'(REG|STACK|LOCAL):(\d+)', used)}
+    binary.write_bytes(cubin)
+    tool = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / name
+    command = [str(tool), *options, str(binary)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def resources(cubin: bytes, folder: Path) -> dict[str, int]:
+    """Registers of a thread (REG) and bytes that it spills (STACK and LOCAL)."""
+    used = run_tool('cuobjdump', ['--dump-resource-usage'], cubin, folder)
+    return {key: int(value) for key, value in re.findall(r'(REG|STACK|LOCAL):(\d+)', used)}
+
+
+def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) -> Compiled:
+    """Compiles a launch for GPUs of a compute capability and reads its statistics."""
+    made = build(launch, capability)
+    number = resources(made.asm['cubin'], folder)
     loads: dict[int, int] = {}
     for count, bits in re.findall(r'ld\.global\S*?(?:\.v(\d))?\.b(\d+)', made.asm['ptx']):
         loads[int(count or 1) * int(bits) // 8] = loads.get(int(count or 1) * int(bits) // 8, 0) + 1
@@ -97,7 +136,7 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
         loads[int(size, 16)] = loads.get(int(size, 16), 0) + 1
     tile = ' '.join(
         f'{key.lower()} {launch.constants[key]}'
-        for key in ('KERNEL', 'COLUMNS', 'STRIPS', 'PIXELS', 'OUTPUTS', 'CHANNELS', 'INPUTS')
+        for key in ('KERNEL', 'COLUMNS', 'TILES', 'PIXELS', 'OUTPUTS', 'CHANNELS', 'INPUTS')
         if key in launch.constants
     )
     programs = torch.Size(launch.grid).numel()
@@ -109,7 +148,7 @@ def compile_launch(stage: int, launch: Launch, capability: int, folder: Path) ->
     )  # fmt: skip
 
 
-def _specialized(launch: Launch) -> tuple[dict, dict, dict]:
+def signature(launch: Launch) -> tuple[dict, dict, dict]:
     """Types, constants and known divisibility of a launch's arguments, as at run time."""
     names = launch.kernel.arg_names
     types, constants, known = {}, dict(launch.constants), {}
@@ -119,6 +158,8 @@ def _specialized(launch: Launch) -> tuple[dict, dict, dict]:
             aligned = value.storage_offset() * value.element_size() % 16 == 0
         elif isinstance(value, float):
             types[name], aligned = 'fp32', False
+        elif name in UNSPECIALIZED:
+            types[name], aligned = 'i32', False
         elif value == 1:  # Triton takes it as a constant
             types[name], constants[name], aligned = 'constexpr', 1, False
         else:
@@ -137,7 +178,7 @@ def compiled_launches(
     seen = set()
     for size in sizes:
         for stage, launch in block_launches(arch, dtype, size, amp):
-            key = (launch.kernel.fn.__name__, str(launch.options), str(_specialized(launch)))
+            key = (launch.kernel.fn.__name__, str(launch.options), str(signature(launch)))
             if key not in seen:
                 seen.add(key)
                 yield compile_launch(stage, launch, capability, folder)

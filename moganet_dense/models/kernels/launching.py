@@ -1,14 +1,16 @@
-"""Tile shapes by rule, and the counting of launches."""
+"""Tile shapes by rule, the launching of kernels, and the counting of launches."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
+Result = TypeVar('Result')
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -57,29 +59,84 @@ def counted_launches() -> Iterator[list[str]]:
         launches.names = before
 
 
-def launch(
-    kernel, grid: tuple[int, ...], *args,
-    warps: int = 4, stages: int = 2, registers: int | None = None, **constants,
-):  # fmt: skip
-    """Runs a kernel of ours on a grid.
+class Launcher:
+    """A kernel on a grid, with its numbers and constants: call it with the kernel's tensors.
+
+    Made once for each shape of the tensors (see ``calls.py``) and called often. Triton's own
+    launch inspects every argument in Python, 25 to 40 us each time, and a training step has 500.
+    Here a compiled kernel is looked up by what Triton specializes it for that can still change:
+    the device, the dtypes, and which addresses are multiples of 16.
 
     Args:
-        kernel: of Triton.
+        kernel: of Triton; its arguments are tensors, then numbers, then constants.
         grid: programs along each axis.
-        *args: of the kernel.
+        numbers: arguments after the tensors.
         warps: of a program.
         stages: of the pipeline of loads in loops.
         registers: maximum of a thread; None: the compiler chooses.
         **constants: ``constexpr`` arguments of the kernel.
     """
-    options = dict(num_warps=warps, num_stages=stages)
-    if registers is not None:
-        options['maxnreg'] = registers
-    launches.note(kernel.fn.__name__)
-    if launches.recorded is not None:
-        launches.recorded.append(Launch(kernel, grid, args, constants, options))
-        return
-    kernel[grid](*args, **constants, **options)
+
+    def __init__(
+        self, kernel, grid: tuple[int, ...], numbers: tuple[int | float, ...], *,
+        warps: int = 4, stages: int = 2, registers: int | None = None, **constants,
+    ) -> None:  # fmt: skip
+        self.kernel, self.grid, self.numbers = kernel, grid, numbers
+        self.name, self.constants = kernel.fn.__name__, constants
+        self.options = dict(num_warps=warps, num_stages=stages)
+        if registers is not None:
+            self.options['maxnreg'] = registers
+        self._compiled: dict[tuple, Callable[..., None]] = {}
+
+    def __call__(self, *tensors: torch.Tensor) -> None:
+        launches.note(self.name)
+        if launches.recorded is not None:
+            arguments = (*tensors, *self.numbers)
+            launch = Launch(self.kernel, self.grid, arguments, self.constants, self.options)
+            launches.recorded.append(launch)
+        elif INTERPRETED:
+            self._launch(tensors)
+        else:
+            self._launch_compiled(tensors)
+
+    def _launch(self, tensors: tuple[torch.Tensor, ...]):
+        """By Triton, which compiles the kernel where necessary, and returns it."""
+        launch = self.kernel[self.grid]
+        return launch(*tensors, *self.numbers, **self.constants, **self.options)
+
+    def _launch_compiled(self, tensors: tuple[torch.Tensor, ...]) -> None:
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        key = (
+            tensors[0].get_device(), *[tensor.dtype for tensor in tensors],
+            *[address % 16 == 0 for address in addresses],
+        )  # fmt: skip
+        run = self._compiled.get(key)
+        if run is None:
+            self._compiled[key] = self._on_grid(self._launch(tensors))
+        else:
+            run(*addresses)  # Triton takes an address as it is, and asks the driver about tensors
+
+    def _on_grid(self, compiled) -> Callable[..., None]:
+        """A compiled kernel as a function of addresses."""
+        run = compiled[(*self.grid, 1, 1)[:3]]
+        names = self.kernel.arg_names[-len(self.constants) :]
+        rest = (*self.numbers, *(self.constants[name] for name in names))
+        return lambda *addresses: run(*addresses, *rest)
+
+
+def on_its_device(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function, run with the GPU of its first tensor as the current one.
+
+    PyTorch's operations see to that themselves; Triton launches on the current GPU.
+    """
+
+    def on_device(first: torch.Tensor, *rest: Any) -> Result:
+        if not first.is_cuda or first.get_device() == torch.cuda.current_device():
+            return function(first, *rest)
+        with torch.cuda.device(first.device):
+            return function(first, *rest)
+
+    return on_device
 
 
 def product(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -116,12 +173,11 @@ def column_sums(partial: torch.Tensor, dim: int = 0) -> torch.Tensor:
     return partial.sum(dim)
 
 
-def index_dtype(*tensors: torch.Tensor):
-    """int32 while every element of the tensors can be counted in it."""
+def index_dtype(shape: tuple[int, ...]):
+    """int32 while every element of a tensor can be counted in it."""
     import triton.language as tl
 
-    wide = any(tensor.numel() > LARGEST_INT32 for tensor in tensors)
-    return tl.int64 if wide else tl.int32
+    return tl.int64 if math.prod(shape) > LARGEST_INT32 else tl.int32
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -129,7 +185,7 @@ def ceil_div(a: int, b: int) -> int:
     return (a + b - 1) // b
 
 
-def vector_of(channels: int, dtype: torch.dtype) -> int:
+def vector_of(channels: int) -> int:
     """Channels that a thread holds of each pixel: 8, or what the width is divisible by."""
     return next(size for size in (8, 4, 2, 1) if channels % size == 0)
 
@@ -142,24 +198,33 @@ def block_of(channels: int, largest: int = 64) -> int:
     return min(largest, 32)
 
 
-def strip_shape(width: int, kernel: int, dilation: int) -> int:
-    """Columns of a strip, 4 or 5: those that cost least for a row of this width.
+THREAD_CHANNELS = {3: 4, 5: 2, 7: 2}
+"""Channels that a thread holds, by kernel size: with more, its taps leave no registers for a tile
+of outputs, and with fewer it loads less than 4 bytes at a time."""
 
-    A strip of n columns loads n + k - 1 values for each row of the kernel and keeps 8 n
-    accumulators per thread, and the 8 k weights of a row: with 5 columns a 5x5 or 7x7 needs
-    more than the 128 registers that let four programs share a multiprocessor.
+
+def tile_columns(width: int, kernel: int, dilation: int) -> int:
+    """Columns of a tile: 8 of wide maps, so that their sizes share a compiled kernel.
+
+    Of narrow ones, those that cost least for a row of this width. A tile of n columns loads
+    n + k - 1 values for each row of the kernel, at about five instructions each, and computes
+    2 n k products.
     """
+    if INTERPRETED:
+        return 3
     columns = ceil_div(width, dilation)
+    if columns > 16:
+        return 8
 
-    def cost(n: int) -> float:
-        return ceil_div(columns, n) * (n + kernel - 1) * (1.25 if n > 4 and kernel > 3 else 1)
+    def cost(n: int) -> int:
+        return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
 
-    return min((4, 5), key=cost)
+    return min((8, 7, 5, 4), key=cost)
 
 
-def strips_at_once(block: int, warps: int = 4) -> int:
-    """Strips of a program, so that a thread holds 8 channels of one."""
-    return 1024 if INTERPRETED else 32 * warps * 8 // block
+def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
+    """Tiles of a program whose threads hold ``vector`` of its ``block`` channels."""
+    return 512 if INTERPRETED else 32 * warps * vector // block
 
 
 def splits_of(pixels: int, at_least: int) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from . import branches, calls, formulas
 from .branches import Prepared
-from .launching import launches
+from .launching import launches, on_its_device
 
 Tensor = torch.Tensor
 
@@ -34,6 +34,7 @@ _NORMED = 'Tensor x, Tensor z, Tensor mean, Tensor inverse, Tensor norm_weight, 
 _READY = ', '.join(f'Tensor {name}' for name in Prepared._fields)
 _FLAGS = 'Tensor? factor, float eps, bool double, bool training, bool keep, ScalarType dtype'
 _HEAD, _TAIL = 6, len(Prepared._fields) + 6  # arguments before and after the parameters
+_KEEP = -2  # place of ``keep``: whether a gradient is needed
 
 
 def _tensors(count: int, prefix: str = 'p') -> str:
@@ -41,9 +42,11 @@ def _tensors(count: int, prefix: str = 'p') -> str:
 
 
 def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
-    _library.define(f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})')
+    schema = f'{name}({arguments}) -> ({", ".join(["Tensor"] * outputs)})'
+    # torch.compile keeps maps in channels_last before it: by default only since PyTorch 2.6
+    _library.define(schema, tags=(torch.Tag.needs_fixed_stride_order,))
     for key in ('CUDA', 'CPU'):  # the CPU where Triton's interpreter runs the kernels
-        _library.impl(name, function, key)
+        _library.impl(name, on_its_device(function), key)
 
     def without_data(*arguments):
         """Shapes and dtypes of the outputs; or the function itself, to record its launches."""
@@ -189,7 +192,7 @@ _define(
     3, normalized, _fake_normalized,
 )  # fmt: skip
 _define(
-    'prepared', f'{_tensors(14)}, ScalarType dtype', len(Prepared._fields), prepared,
+    'prepared', f'{_tensors(15)}, ScalarType dtype', len(Prepared._fields), prepared,
     _fake_prepared,
 )  # fmt: skip
 for _name, _function, _fake, _params, _kept in [
@@ -206,38 +209,57 @@ for _name, _function, _fake, _params, _kept in [
     )  # fmt: skip
 
 
-def _setup(ctx, inputs, output) -> None:
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(*output[1:])
-    ctx.flags = inputs[-5:]
-    ctx.save_for_backward(*inputs[:-5], *output[1:])
+def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, ...], assigned):
+    """Registers the gradient of an operator; ``assigned`` names the slices of what is flat.
 
+    As ``torch.library.register_autograd`` does, which reads the schema again for every argument
+    of every call: half a millisecond for an operator of forty.
+    """
+    operator = getattr(torch.ops.moganet_dense, name).default
+    back = getattr(torch.ops.moganet_dense, f'{name}_backward').default
+    count = _HEAD + len(names) + _TAIL
+    places = {'x': 0, 'norm.weight': 4, 'norm.bias': 5}
+    places.update({key: _HEAD + i for i, key in enumerate(names)})
 
-def _gradient(name: str, names: tuple[str, ...], gradients: tuple[str, ...], assigned):
-    """The backward function of an operator; ``assigned`` names the slices of what is flat."""
-    back = getattr(torch.ops.moganet_dense, f'{name}_backward')
+    def computed(keyset, arguments: tuple) -> tuple[Tensor, ...]:
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
 
-    def backward(ctx, grad: Tensor | None, *_) -> tuple[Tensor | None, ...]:
-        count = _HEAD + len(names) + _TAIL
-        if grad is None:
-            return (None,) * count
-        saved = ctx.saved_tensors
-        inputs, kept = saved[: count - 5], saved[count - 5 :]
-        if torch.is_grad_enabled():
-            found = formulas.gradients(name, names, grad, inputs, ctx.flags, ctx.needs_input_grad)
-        else:
-            grad = grad.contiguous(memory_format=torch.channels_last)
-            made = back(grad, *inputs, *ctx.flags, *kept)
-            found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
-        result: list[Tensor | None] = [None] * count
-        places = {'x': 0, 'norm.weight': 4, 'norm.bias': 5}
-        places.update({key: _HEAD + i for i, key in enumerate(names)})
-        for key, at in places.items():
-            if ctx.needs_input_grad[at]:
-                result[at] = found[key].reshape(inputs[at].shape).to(inputs[at].dtype)
-        return tuple(result)
+    class Branch(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, keyset, *inputs):
+            output = computed(keyset, inputs)
+            ctx.set_materialize_grads(False)
+            ctx.mark_non_differentiable(*output[1:])
+            ctx.flags = inputs[-5:]
+            ctx.save_for_backward(*inputs[:-5], *output[1:])
+            return output
 
-    return backward
+        @staticmethod
+        def backward(ctx, grad, *_):
+            result: list[Tensor | None] = [None] * count
+            if grad is None:
+                return None, *result
+            saved, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
+            inputs, kept = saved[: count - 5], saved[count - 5 :]
+            if torch.is_grad_enabled():
+                found = formulas.gradients(name, names, grad, inputs, ctx.flags, needed)
+            else:
+                grad = grad.contiguous(memory_format=torch.channels_last)
+                made = back(grad, *inputs, *ctx.flags, *kept)
+                found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
+            for key, at in places.items():
+                if needed[at]:
+                    value, like = found[key].reshape(inputs[at].shape), inputs[at]
+                    result[at] = value if value.dtype == like.dtype else value.to(like.dtype)
+            return None, *result
+
+    def with_gradient(keyset, *arguments) -> tuple[Tensor, ...]:
+        if arguments[_KEEP]:
+            return Branch.apply(keyset, *arguments)
+        return computed(keyset, arguments)
+
+    _library.impl(name, with_gradient, 'Autograd', with_keyset=True)
 
 
 def _assigned_moga(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
@@ -260,11 +282,5 @@ def _assigned_ffn(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
     return found
 
 
-torch.library.register_autograd(
-    'moganet_dense::moga', _gradient('moga', MOGA, MOGA_GRADIENTS, _assigned_moga),
-    setup_context=_setup, lib=_library,
-)  # fmt: skip
-torch.library.register_autograd(
-    'moganet_dense::ffn', _gradient('ffn', FFN, FFN_GRADIENTS, _assigned_ffn),
-    setup_context=_setup, lib=_library,
-)  # fmt: skip
+_register_gradient('moga', MOGA, MOGA_GRADIENTS, _assigned_moga)
+_register_gradient('ffn', FFN, FFN_GRADIENTS, _assigned_ffn)

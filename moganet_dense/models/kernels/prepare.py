@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from .jit import kernel
+
 
 @triton.jit
 def copied(source, target, rows, columns, row_scale, column_scale, block,
@@ -88,22 +90,23 @@ def depthwise_taps(conv0, conv1, conv2, conv3, taps, C, R, block, SIZE: tl.const
         turned(conv3, taps + 25 * (C + middle) + 49 * high, R, 9, block, SIZE)
 
 
-@triton.jit
+@kernel
 def prepare_kernel(
-    proj_1, gate, value, proj_2, scale_1, fc1, fc2, sigma, scale_2, row,
+    proj_1, gate, value, proj_2, scale_1, fc1, fc1_bias, fc2, sigma, scale_2, row,
     conv0, conv1, conv2, conv3,
-    square, square_2, square_2_scaled, wide, last, last_scaled, shift, taps,
+    square, square_2, square_2_scaled, wide, wide_bias, last, last_scaled, shift, taps,
     C, R, SIZE: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     """Casts, scales and turns all weights of a block; the program's id selects the weight.
 
     square: proj_1, gate, value, (3, C, C). square_2: proj_2, and square_2_scaled: a proj_2.
-    wide: fc1, (R, C). last: W' = fc2 (1 + s), (C, R), and last_scaled: b W', with the row of
-    the decomposition and zeros below, (C + 8, R). shift: fc2 s, (C,). taps: of the four
-    depth-wise convolutions, (taps, channels) each.
+    wide and wide_bias: fc1, (R, C) and (R,). last: W' = fc2 (1 + s), (C, R), and last_scaled:
+    b W', with the row of the decomposition and zeros below, (C + 8, R). shift: fc2 s, (C,).
+    taps: of the four depth-wise convolutions, (taps, channels) each.
     """
     block = tl.program_id(0)
-    of_square, of_wide, of_row = tl.cdiv(C * C, SIZE), tl.cdiv(C * R, SIZE), tl.cdiv(8 * R, SIZE)
+    of_square, of_wide = tl.cdiv(C * C, SIZE), tl.cdiv(C * R, SIZE)
+    of_bias, of_row = tl.cdiv(R, SIZE), tl.cdiv(8 * R, SIZE)
     if block < 5 * of_square:
         square_weight(proj_1, gate, value, proj_2, scale_1, sigma, square, square_2,
                       square_2_scaled, C, block // of_square, block % of_square, SIZE)  # fmt: skip
@@ -112,6 +115,9 @@ def prepare_kernel(
         wide_weight(fc1, fc2, sigma, scale_2, wide, last, last_scaled, C, R, block // of_wide,
                     block % of_wide, SIZE)  # fmt: skip
     block -= 3 * of_wide
+    if (block >= 0) & (block < of_bias):
+        copied(fc1_bias, wide_bias, 1, R, scale_1, sigma, block, False, False, SIZE)
+    block -= of_bias
     if (block >= 0) & (block < of_row):
         at = block * SIZE + tl.arange(0, SIZE)
         value_of = tl.load(row + at, mask=at < R, other=0.0)
@@ -125,7 +131,7 @@ def prepare_kernel(
         depthwise_taps(conv0, conv1, conv2, conv3, taps, C, R, block, SIZE)
 
 
-@triton.jit
+@kernel
 def scaled_weight_gradient_kernel(
     raw, weight, layer_scale, sums, bias, shift, of_images, grad_weight, grad_scale, grad_bias,
     grad_shift, grad_of_images, K, C, images, HAS_SHIFT: tl.constexpr, SIZE: tl.constexpr,
@@ -161,7 +167,7 @@ def scaled_weight_gradient_kernel(
     tl.store(grad_bias + c, a * total)
 
 
-@triton.jit
+@kernel
 def decomposed_weight_gradient_kernel(
     grad_folded, grad_shift, weight, sigma, grad_weight, grad_sigma, C, R,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,

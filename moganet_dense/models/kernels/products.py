@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from .depthwise import gelu
+from .jit import kernel
 
 
 @triton.jit
@@ -18,7 +19,7 @@ def dot(left, right, sums, PRECISION: tl.constexpr):
     return tl.dot(left, right, sums, input_precision=PRECISION)
 
 
-@triton.jit
+@kernel
 def projected_kernel(
     z, weight, bias, scale, z_mean, mean_weight, p, u, p_mean, per_image, C,
     HAS_P: tl.constexpr, FOLDED: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr,
@@ -71,7 +72,7 @@ def projected_kernel(
             tl.store(p_mean + image * C + output, center, mask=valid)
 
 
-@triton.jit
+@kernel
 def gated_kernel(
     u, context, gate_weight, gate_bias, value_weight, value_bias, g, v, a, pixels, C,
     DOUBLE: tl.constexpr, HAS_GV: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr,
@@ -117,7 +118,7 @@ def gated_kernel(
     tl.store(a + place, (at_g * at_v).to(a.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@kernel
 def residual_kernel(
     t, weight, bias, x, mean, inverse_std, norm_weight, norm_bias, kept, layer_scale,
     shortcut_scale, row_weight, row_bias, shift, d, y,

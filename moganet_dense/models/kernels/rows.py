@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from .jit import kernel
+
 
 @triton.jit
 def silu_slope(x, sigmoid):
@@ -10,10 +12,10 @@ def silu_slope(x, sigmoid):
     return sigmoid * (1 + x * (1 - sigmoid))
 
 
-@triton.jit
+@kernel
 def normalize_kernel(
-    x, mean, inverse_std, weight, bias, z, pixels, C,
-    running_mean, running_var, tracked, momentum, eps,
+    x, mean, inverse_std, weight, bias, z, running_mean, running_var, tracked,
+    pixels, C, momentum, eps,
     UPDATED: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
@@ -42,7 +44,7 @@ def normalize_kernel(
             tl.store(tracked, tl.load(tracked) + 1)
 
 
-@triton.jit
+@kernel
 def branch_gradient_kernel(
     grad, kept, other, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length,
     width,
@@ -96,7 +98,7 @@ def branch_gradient_kernel(
         tl.store(partial + 2 * C, tl.sum(total, 0))
 
 
-@triton.jit
+@kernel
 def gating_backward_kernel(
     grad_a, g, v, grad_g, grad_v, a, partial, pixels, C, row_length,
     DOUBLE: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
@@ -136,7 +138,7 @@ def gating_backward_kernel(
     tl.store(partial + C + channel, tl.sum(sums_v, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def centered_gradient_kernel(
     grad_q, sums, scale, grad_p, pixels, per_image, C,
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
@@ -155,7 +157,7 @@ def centered_gradient_kernel(
     tl.store(grad_p + place, grad.to(grad_p.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@kernel
 def norm_sums_kernel(
     grad, grad_z, layer_scale, kept, x, mean, inverse_std, partial, pixels, per_image, C,
     HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, PIXELS: tl.constexpr,
@@ -191,7 +193,7 @@ def norm_sums_kernel(
     tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
 
 
-@triton.jit
+@kernel
 def norm_backward_kernel(
     grad, grad_z, layer_scale, kept, x, mean, inverse_std, weight, partial, grad_x,
     grad_weight, grad_bias, pixels, per_image, C, shares,

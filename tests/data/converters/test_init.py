@@ -149,6 +149,10 @@ def test_a_config_for_another_format_names_init(here, capsys):
     (here / 'old.py').write_text(text)
     assert main(['train', 'old.py']) == 1
     assert 'set contains YOLO: `moganet-dense init set` creates a config' in capsys.readouterr().err
+    (here / 'set/mini').mkdir()
+    (here / 'set/mini/VERSION').touch()  # now a folder of data sets, the sample data set among them
+    assert main(['train', 'old.py']) == 1
+    assert 'moganet-dense init' not in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -213,6 +213,23 @@ def test_names_in_yaml(names, wanted, tmp_path):
     assert read(tmp_path).classes == wanted
 
 
+@pytest.mark.parametrize('name, text', [
+    ('data.yaml', 'names: [ball, tree]\nauthor: me\n'),
+    ('names.yml', 'names: {0: ball, 1: tree}\n'),
+])  # fmt: skip
+def test_a_description_without_splits_names_the_classes(name, text, tmp_path):
+    for i in range(4):
+        image(tmp_path / f'images/{i}.png', i)
+        write(tmp_path / f'labels/{i}.txt', f'{i % 2} 0.2 0.4 0.2 0.6')
+    write(tmp_path / name, text)
+    write(tmp_path / 'train.txt', 'images/0.png\nimages/1.png\nimages/2.png\n')
+    write(tmp_path / 'valid.txt', 'images/3.png\n')
+    data = read(tmp_path)
+    assert data.classes == ['ball', 'tree']
+    assert [sample.split for sample in data.samples] == ['train', 'train', 'train', 'val']
+    assert {str(found) for found in data.left_out.counts} == set()
+
+
 def test_data_yaml_before_other_descriptions(tmp_path):
     yolo(tmp_path)
     write(tmp_path / 'a.yaml', 'train: images\nnames: [x]\n')
