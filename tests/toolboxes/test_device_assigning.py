@@ -108,6 +108,21 @@ def test_coding_is_bitwise_equal(stds):
     assert waits(lambda: ours.decode(first, ours.encode(first, second), (20, 30))) == 0
 
 
+def test_boxes_are_decoded_with_gradients_after_inference():
+    kinds = (DeviceDeltaXYWHBBoxCoder, DeltaXYWHBBoxCoder)
+    ours, theirs = (kind(target_stds=(0.1, 0.1, 0.2, 0.2)) for kind in kinds)
+    random = torch.Generator().manual_seed(5)
+    priors, deltas = boxes(9, random) + 1, torch.randn(9, 4, generator=random)
+    with torch.inference_mode():
+        ours.decode(priors.clone(), deltas.clone())
+    gradients = []
+    for coder in (ours, theirs):
+        asked = deltas.clone().requires_grad_()
+        coder.decode(priors, asked, (20, 30)).square().sum().backward()
+        gradients.append(asked.grad)
+    assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     'options',
     [

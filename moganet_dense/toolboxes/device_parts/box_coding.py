@@ -61,7 +61,8 @@ class DeviceDeltaXYWHBBoxCoder(DeltaXYWHBBoxCoder):
         """Means and standard deviations, (4,), on the device and in the dtype of deltas."""
         kept = self._constants
         if kept is None or kept[0].device != deltas.device or kept[0].dtype != deltas.dtype:
-            kept = deltas.new_tensor(self.means), deltas.new_tensor(self.stds)
+            with torch.inference_mode(False):  # training may follow
+                kept = deltas.new_tensor(self.means), deltas.new_tensor(self.stds)
             self._constants = kept
         return kept
 
