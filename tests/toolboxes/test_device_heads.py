@@ -112,6 +112,17 @@ def test_losses_and_gradients_are_bitwise_equal(pair, objects):
         assert ours[name].dtype == value.dtype
 
 
+@pytest.mark.parametrize('shape', [(64, 96), (50, 40), (1, 96), (33, 65)], ids=str)
+def test_anchors_within_the_image_are_those_of_mmdet(pair, shape):
+    sizes = [(-(-64 // s), -(-96 // s)) for s in (4, 8, 16, 32, 64)]
+    heads = [getattr(m, 'rpn_head', None) or m.bbox_head for m in pair]
+    metas = [dict(pad_shape=shape), dict(pad_shape=(64, 96))]
+    ours, theirs = (head.get_anchors(sizes, metas, 'cpu') for head in heads)
+    for part, other in zip(ours, theirs, strict=True):
+        for levels, others in zip(part, other, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(levels, others, strict=True))
+
+
 @pytest.mark.slow
 def test_predictions_are_bitwise_equal(pair):
     found = []

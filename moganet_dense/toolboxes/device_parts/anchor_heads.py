@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RetinaHead, RPNHead
-from mmdet.models.task_modules.prior_generators import anchor_inside_flags
+from mmdet.models.task_modules.prior_generators import AnchorGenerator, anchor_inside_flags
 from mmdet.models.task_modules.samplers import PseudoSampler
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -38,16 +38,27 @@ class DeviceTargets:
     """
 
     def get_anchors(self, featmap_sizes: list, batch_img_metas: list, device: Any = 'cuda'):
-        """As mmdet's; the base anchors are copied to the device once.
+        """As mmdet's: the anchors of each level, and whether they are within the image, by image.
+
+        The base anchors are copied to the device once. The anchors of all levels are compared with
+        the size of an image at once.
 
         Args:
             featmap_sizes: of each level.
-            batch_img_metas: of each image.
+            batch_img_metas: of each image, with ``pad_shape``.
             device: of the result.
         """
         generator = self.prior_generator
         generator.base_anchors = [anchors.to(device) for anchors in generator.base_anchors]
-        return super().get_anchors(featmap_sizes, batch_img_metas, device)
+        if type(generator) is not AnchorGenerator:
+            return super().get_anchors(featmap_sizes, batch_img_metas, device)
+        anchors = generator.grid_priors(featmap_sizes, device=device)
+        x, y = _corners(generator, featmap_sizes, device)
+        flags = []
+        for meta in batch_img_metas:
+            height, width = meta['pad_shape'][:2]
+            flags.append(((x < width) & (y < height)).split([len(level) for level in anchors]))
+        return [anchors for _ in batch_img_metas], flags
 
     def _get_targets_single(
         self,
@@ -118,6 +129,20 @@ class DeviceTargets:
         if not self.reg_decoded_bbox:
             boxes = self.bbox_coder.encode(anchors, boxes)
         return labels, torch.where(positive[:, None], boxes, 0.0)
+
+
+def _corners(generator: AnchorGenerator, sizes: list, device: Any) -> tuple[Tensor, Tensor]:
+    """x and y of the upper left corner of each anchor's cell, of all levels, (n,), in pixels."""
+    x, y = [], []
+    for (height, width), (across, down), count in zip(
+        sizes, generator.strides, generator.num_base_anchors, strict=True
+    ):
+        cells = height, width, count
+        columns = torch.arange(0, width * across, across, device=device)
+        rows = torch.arange(0, height * down, down, device=device)
+        x.append(columns[None, :, None].expand(cells).reshape(-1))
+        y.append(rows[:, None, None].expand(cells).reshape(-1))
+    return torch.cat(x), torch.cat(y)
 
 
 class DeviceRetinaHead(DeviceTargets, RetinaHead):
