@@ -44,6 +44,7 @@ _REGISTERED = (
     '.engine.trackers',
     '.evaluation.fast_coco_eval',
     '.report.record_hook',
+    '.toolboxes.device_parts',
 )
 """Modules with registered classes; they import the other modules with registered classes."""
 

@@ -30,6 +30,19 @@ X = torch.tensor([3.0, 0.0, 5.0])
         (lambda: X.cpu(), ['copy to the CPU']),
         (lambda: X.tolist(), ['copy to the CPU']),
         (lambda: X.numpy(), ['copy to the CPU']),
+        (lambda: X.cpu().numpy().sum(), ['copy to the CPU']),
+        (lambda: X.cpu().sum().item(), ['copy to the CPU']),
+        (lambda: torch.tensor([1.0]).item(), []),
+        (lambda: torch.Tensor([1.0, 2.0]).max().tolist(), []),
+        (lambda: torch.randperm(3)[:2].tolist(), []),
+        (lambda: X[torch.randperm(3).to(X.device)], ['copy to the GPU']),
+        (lambda: torch.randperm(3).to(X.device, non_blocking=True).sum().item(), ['value']),
+        (lambda: X.new_tensor([1.0]), ['copy to the GPU']),
+        (lambda: X.new_tensor([1.0]).item(), ['copy to the GPU', 'value']),
+        (lambda: torch.tensor([1.0], device=X.device).item(), ['copy to the GPU', 'value']),
+        (lambda: torch.zeros(2, device=X.device).sum().item(), ['value']),
+        (lambda: X.new_zeros(2).to(X.device), []),
+        (lambda: (torch.zeros(()).to(X) + X).tolist(), ['copy to the GPU', 'copy to the CPU']),
     ],
 )
 def test_what_waits(function, waits):
@@ -56,7 +69,7 @@ def test_the_line_that_asks_is_a_toolboxs():
 
     step = Step()
     with Operators(step):
-        MessageHub('asks').update_scalar('loss', torch.tensor(1.0))
+        MessageHub('asks').update_scalar('loss', X.sum())
     ((part, what, line),) = step.waits
     assert (part, what) == ('loss, hooks', 'value')
     assert line.startswith('mmengine/logging/message_hub.py:') and '_get_valid_value' in line

@@ -4,7 +4,11 @@
 
 Trains on the bundled sample data (``--mini``) and looks at the second iteration as the runner
 runs it, hooks included: operators of each part of the model, and every place at which the CPU
-would wait for a GPU (a value, a number of rows, a copy to the CPU), with the line that asks.
+would wait for a GPU (a value, a number of rows, a copy in either direction), with the line that
+asks. All tensors are on the CPU here. Those that would be there beside a GPU, too, are followed:
+made without a device, read from NumPy or copied to the CPU, and whatever is computed from these
+alone. Their values are known, and a copy of them to the GPU waits (``cudaMemcpyAsync`` from
+pageable memory, then a synchronisation of the stream) unless it is ``non_blocking``.
 """
 
 import argparse
@@ -20,6 +24,8 @@ from unittest import mock
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+from torch.utils.weak import WeakIdKeyDictionary
 
 from moganet_dense.engine import logged_scalars, nonfinite_loss
 from moganet_dense.engine.job import Job
@@ -33,6 +39,10 @@ SIZES = {  # the CPU has to know how many there are
 }  # fmt: skip
 MASKED = {ATEN.index.Tensor, ATEN.index_put_.default, ATEN._index_put_impl_.default}
 COPIES = {torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
+MADE = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.zeros, torch.ones, torch.full,
+        torch.empty, torch.arange, torch.linspace, torch.randperm, torch.rand, torch.randn,
+        torch.randint, torch.Tensor.cpu}  # fmt: skip
+"""Functions whose result is on the CPU unless a device is given."""
 PARTS = ('backbone', 'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head',
          'auxiliary_head', 'head', 'data_preprocessor')  # fmt: skip
 OURS = ('moganet_dense', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'mmcv', 'mmengine')
@@ -45,15 +55,27 @@ class Step:
         operators: by part.
         waits: by part, what is asked, and the line that asks.
         part: that computes now.
+        on_cpu: tensors that would be on the CPU beside a GPU.
     """
 
     def __init__(self) -> None:
         self.operators: Counter[str] = Counter()
         self.waits: Counter[tuple[str, str, str]] = Counter()
         self.part = 'loss, hooks'
+        self.on_cpu = WeakIdKeyDictionary()
 
     def wait(self, what: str) -> None:
         self.waits[self.part, what, asking_line()] += 1
+
+    def all_on_cpu(self, values) -> bool:
+        """Whether there are tensors among values, all of them on the CPU."""
+        tensors = [value for value in tree_flatten(values)[0] if isinstance(value, torch.Tensor)]
+        return bool(tensors) and all(tensor in self.on_cpu for tensor in tensors)
+
+    def keep_on_cpu(self, values) -> None:
+        for value in tree_flatten(values)[0]:
+            if isinstance(value, torch.Tensor):
+                self.on_cpu[value] = True
 
     @contextlib.contextmanager
     def within(self, part: str) -> Iterator[None]:
@@ -65,20 +87,25 @@ class Step:
 
 
 class Operators(TorchDispatchMode):
-    """Counts operators, and those whose result tells the CPU something."""
+    """Counts operators of a GPU, and those whose result tells the CPU something."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.step = step
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if operator is ATEN.lift_fresh.default or self.step.all_on_cpu((args, kwargs)):
+            result = operator(*args, **kwargs)
+            self.step.keep_on_cpu(result)
+            return result
         if not operator.is_view:
             self.step.operators[self.step.part] += 1
         if operator is ATEN._local_scalar_dense.default:
             self.step.wait('value')
         elif operator in SIZES or 'nms' in str(operator) or _counts_a_mask(operator, args):
             self.step.wait('number of rows')
-        return operator(*args, **(kwargs or {}))
+        return operator(*args, **kwargs)
 
 
 def _counts_a_mask(operator, args: tuple) -> bool:
@@ -89,16 +116,36 @@ def _counts_a_mask(operator, args: tuple) -> bool:
 
 
 class Copies(TorchFunctionMode):
-    """Counts copies of tensors to the CPU, which are none where the tensor is there."""
+    """Counts copies between CPU and GPU, which are none where all is on the CPU."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.step = step
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function in COPIES:
-            self.step.wait('copy to the CPU')
-        return function(*args, **(kwargs or {}))
+        kwargs, step = kwargs or {}, self.step
+        first_on_cpu = step.all_on_cpu(args[:1])
+        if function in COPIES and not first_on_cpu:
+            step.wait('copy to the CPU')
+        result = function(*args, **kwargs)
+        at_once = function in (torch.tensor, torch.as_tensor) and kwargs.get('device') is not None
+        if at_once or (function is torch.Tensor.new_tensor and not first_on_cpu):
+            step.wait('copy to the GPU')
+            step.on_cpu.pop(result, None)
+        elif function in MADE and kwargs.get('device') is None:
+            step.keep_on_cpu(result)
+        elif function is torch.Tensor.to and first_on_cpu and _names_a_device(args, kwargs):
+            if not kwargs.get('non_blocking'):
+                step.wait('copy to the GPU')
+            result = result.detach()  # another tensor, which is on the GPU
+            step.on_cpu.pop(result, None)
+        return result
+
+
+def _names_a_device(args: tuple, kwargs: dict) -> bool:
+    """Whether ``Tensor.to`` gets a device, or a tensor that is on it."""
+    values = [*args[1:], kwargs.get('device')]
+    return any(isinstance(value, (torch.device, str, torch.Tensor)) for value in values)
 
 
 def asking_line() -> str:
@@ -121,30 +168,37 @@ def counted(config: str, folder: str) -> Step:
     cfg.optim_wrapper.constructor = 'GroupedOptimWrapperConstructor'
     cfg.optim_wrapper.optimizer.fused = True  # as on a GPU
     cfg.optim_wrapper.pop('clip_grad', None)  # of --mini alone
-    runner = build_runner(cfg)
-    loop, model = runner.train_loop, runner.model
-    _watch_parts(model, step)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Copies(step))  # while it is built, too: what stays on the CPU
+        stack.enter_context(Operators(step))
+        runner = build_runner(cfg)
+        for tensor in [*runner.model.parameters(), *runner.model.buffers()]:
+            step.on_cpu.pop(tensor, None)
+        for module in (logged_scalars, nonfinite_loss):
+            stack.enter_context(mock.patch.object(module, 'must_wait', lambda value: True))
+        _train_two_iterations(runner, step)
+    return step
+
+
+def _train_two_iterations(runner, step: Step) -> None:
+    """Counts the second."""
+    loop = runner.train_loop
     run_iter, iterations = loop.run_iter, []
+    _watch_parts(runner.model, step)
 
     def watched(*args) -> None:
         iterations.append(args)
-        if len(iterations) < 2:
-            return run_iter(*args)
-        with contextlib.ExitStack() as stack:
-            for module in (logged_scalars, nonfinite_loss):
-                stack.enter_context(mock.patch.object(module, 'must_wait', lambda value: True))
-            wrapper = runner.optim_wrapper
-            for name, part in (('backward', 'backward'), ('step', 'optimizer')):
-                called = _within(step, part, getattr(wrapper, name))
-                stack.enter_context(mock.patch.object(wrapper, name, called))
-            stack.enter_context(Copies(step))
-            stack.enter_context(Operators(step))
-            run_iter(*args)
-        raise StopIteration
+        wrapper = runner.optim_wrapper
+        for name, part in (('backward', 'backward'), ('step', 'optimizer')):
+            setattr(wrapper, name, _within(step, part, getattr(wrapper, name)))
+        step.operators.clear()
+        step.waits.clear()
+        run_iter(*args)
+        if len(iterations) == 2:
+            raise StopIteration
 
     with mock.patch.object(loop, 'run_iter', watched), contextlib.suppress(StopIteration):
         runner.train()
-    return step
 
 
 def _watch_parts(model: torch.nn.Module, step: Step) -> None:

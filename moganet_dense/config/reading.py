@@ -18,6 +18,7 @@ from ..utils.suggest import did_you_mean
 from ..weights.mmengine_loader import read_yaml_without_code
 from .metafiles import SCOPES
 from .model_files import find_config
+from .numbers import is_number_as_text
 from .registered_types import require_registered
 
 HEADS_3D = ('SimCC3DHead', 'InternetHead')
@@ -109,12 +110,19 @@ def parse_options(texts: Sequence[str], cfg: Config | None = None) -> dict:
         if not separator:
             raise UserError(f'--cfg-options: expected key=value, found {text!r}')
         try:
-            options[key] = _parsed(text, key, value, _present(cfg, key))
+            present = _present(cfg, key)
+            options[key] = _parsed(text, key, value, present)
         except (ValueError, SyntaxError, AssertionError, RecursionError):
             raise UserError(
                 f'--cfg-options: the value of {key} is no number, text, list or dictionary: '
                 f'{value!r}. Quote it for the shell, such as "{key}=[1, 2]"'
             ) from None
+        wanted = isinstance(present, (int, float)) and not isinstance(present, bool)
+        if wanted and is_number_as_text(options[key]):
+            raise UserError(
+                f'--cfg-options: expected a number for {key}, which is {present} in the config, '
+                f'found the text {options[key]!r}; write {key}={options[key]}, without quotes'
+            )
     return options
 
 

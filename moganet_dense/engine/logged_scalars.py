@@ -1,10 +1,11 @@
-"""Logs losses without waiting for the GPU after every iteration."""
+"""Logs losses and gradient norms without waiting for the GPU after every iteration."""
 
 from typing import Any
 
 import torch
 from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 
 from .device_values import must_wait
@@ -90,6 +91,26 @@ class DeviceRuntimeInfoHook(RuntimeInfoHook):
             else:
                 rest[name] = value
         super().after_train_iter(runner, batch_idx, data_batch, rest)
+
+
+def log_norm_without_waiting(wrapper: OptimWrapper) -> None:
+    """Keeps the norms of clipped gradients on the GPU until they are read, in place.
+
+    mmengine reads the norm before every step. Norms of distributed tensors are read as before.
+
+    Args:
+        wrapper: with ``clip_grad``.
+    """
+    clip, name = wrapper.clip_func, f'train/{wrapper.grad_name}'
+
+    def clipped(parameters: list[torch.Tensor], **options: Any) -> torch.Tensor | None:
+        norm = clip(parameters, **options)
+        if type(norm) is torch.Tensor and must_wait(norm):
+            _note(wrapper.message_hub, name, norm)
+            return None  # which mmengine does not log
+        return norm
+
+    wrapper.clip_func = clipped
 
 
 def _note(hub: MessageHub, name: str, value: torch.Tensor) -> None:

@@ -145,7 +145,7 @@ def _optimizers(runner) -> list[torch.optim.Optimizer]:
 def _total(losses: Mapping[str, Any]) -> torch.Tensor:
     """Sum of the means of all losses, as in mmengine (BaseModel.parse_losses)."""
     means = [v.mean() for k, value in losses.items() if 'loss' in k for v in _as_list(value)]
-    return sum(means, torch.zeros(()).to(means[0]) if means else torch.zeros(()))
+    return sum(means, means[0].new_zeros(()) if means else torch.zeros(()))
 
 
 def _as_list(value: Any) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..models.moganet import MogaNet
 from ..utils.errors import UserError
+from .logged_scalars import log_norm_without_waiting
 
 IMPLEMENTATION = ('fused', 'foreach')
 """Options of a group that select the implementation of a step, and depend on the device."""
@@ -24,8 +25,8 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     With ``paramwise_cfg`` mmengine creates one group per parameter: 600 for MogaNet-S in a
     detector, and a step launches kernels for each of them. Here every parameter has the same
     hyperparameters, in as few groups as possible. If all parameters are on CUDA and PyTorch has a
-    fused optimizer, it is used, unless the config sets ``fused`` or ``foreach``. On a CPU steps are
-    bitwise identical to mmengine's.
+    fused optimizer, it is used, unless the config sets ``fused`` or ``foreach``. Norms of clipped
+    gradients are read for the log alone. On a CPU steps are bitwise identical to mmengine's.
 
     A checkpoint from another device type is resumed with the implementation for this one.
     """
@@ -37,6 +38,8 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         wrapper = super().__call__(model)
         optimizer = wrapper.optimizer
         optimizer.param_groups = merged(optimizer.param_groups)
+        if wrapper.clip_grad_kwargs:
+            log_norm_without_waiting(wrapper)
         if hasattr(optimizer, 'register_load_state_dict_pre_hook'):
             optimizer.register_load_state_dict_pre_hook(_fitted)
         return wrapper

@@ -15,6 +15,7 @@ from mmengine.registry import HOOKS
 
 from ..config import config_text
 from ..models.moganet import MogaNet
+from ..toolboxes.device_parts import extended_name
 from ..utils.errors import UserError
 from ..utils.printable import printable
 from ..weights import loading  # imported as a module: import cycle
@@ -66,8 +67,12 @@ def describe(cfg: Mapping[str, Any], processes: int) -> dict[str, Any]:
 
 
 def _relevant(value: Any) -> Any:
+    """What of a config trains; a class of ours that computes the same is named as the toolbox's."""
     if isinstance(value, Mapping):
-        return {str(k): _relevant(v) for k, v in value.items() if k not in _NOT_TRAINED_BY}
+        found = {str(k): _relevant(v) for k, v in value.items() if k not in _NOT_TRAINED_BY}
+        if isinstance(kind := found.get('type'), str):
+            found['type'] = extended_name(kind)
+        return found
     if isinstance(value, (list, tuple)):
         return [_relevant(v) for v in value]
     return value

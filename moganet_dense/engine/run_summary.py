@@ -59,17 +59,20 @@ def _batch(runner: Any) -> str:
     total = size * world * accumulated
     of = [f'{size} on each of {world} processes'] * (world > 1)
     of += [f'{accumulated} steps accumulated'] * (accumulated > 1)
-    return f'{total} images' + (f' ({", ".join(of)})' if of else '')
+    return _count(total, 'image') + (f' ({", ".join(of)})' if of else '')
 
 
 def _length(runner: Any) -> str:
     epochs = runner.max_epochs
     if hasattr(runner.train_loop, 'run_epoch'):
-        steps = len(runner.train_dataloader)
-        if epochs == 1:
-            return f'1 epoch of {steps} iterations'
-        return f'{epochs} epochs of {steps} iterations = {runner.max_iters}'
-    return f'{runner.max_iters} iterations'
+        steps = _count(len(runner.train_dataloader), 'iteration')
+        total = f' = {runner.max_iters}' if epochs != 1 else ''
+        return f'{_count(epochs, "epoch")} of {steps}{total}'
+    return _count(runner.max_iters, 'iteration')
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}{"s" * (number != 1)}'
 
 
 def _rate(optimizer: Mapping[str, Any], schedulers: Any) -> str:
@@ -84,7 +87,7 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     unit = 'epoch' if schedule.get('by_epoch', True) else 'iteration'
     end = schedule.get('end')
     if schedule.get('type') == 'LinearLR' and end is not None and not schedule.get('begin'):
-        return f'warm-up over {end} {unit}{"s" * (end != 1)}'
+        return f'warm-up over {_count(end, unit)}'
     if schedule.get('type') == 'MultiStepLR':
         at = ', '.join(map(str, schedule.get('milestones', ())))
         return f'times {schedule.get("gamma", 0.1):g} after {unit} {at}'
@@ -98,4 +101,5 @@ def _device(runner: Any) -> str:
     kind = str(wrapper.get('dtype') or 'mixed') if 'Amp' in wrapper.get('type', '') else 'float32'
     workers = getattr(runner.train_dataloader, 'num_workers', 0)
     seed = f', seed {runner.seed}' if runner.seed is not None else ''
-    return f'{get_device()}, {kind}, {workers} loading processes{seed}'
+    loading = f'{workers} loading process' + 'es' * (workers != 1)
+    return f'{get_device()}, {kind}, {loading}{seed}'

@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 from torchvision.ops import nms, roi_align
 
+from ..toolboxes.device_parts import extended_name
 from ..utils.errors import UserError
 
 WIDEST = math.log(1000 / 16)
@@ -20,12 +21,13 @@ WIDEST = math.log(1000 / 16)
 
 
 def expect(module: Any, what: str, *kinds: str) -> None:
-    """Checks that a module is of exactly one of these classes, by name.
+    """Checks that a module is of exactly one of these classes, by name, or a class of ours that
+    differs from it in training only.
 
     Raises:
         UserError: it is of another class.
     """
-    if type(module).__name__ not in kinds:
+    if extended_name(type(module).__name__) not in kinds:
         wanted = ' or '.join(kinds)
         raise UserError(
             f'export supports a {what} of type {wanted}, this model has {type(module).__name__}'

@@ -6,6 +6,7 @@ process.
 
 import io
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,13 +151,24 @@ class _PlainYaml(YamlHandler):  # type: ignore[misc]
     """mmengine's YAML handler with plain values; by itself it builds any object of a tag."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
-        options.setdefault('Loader', getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+        options.setdefault('Loader', _NumbersOfYaml12)
         try:
             return super().load_from_fileobj(file, **options)
         except yaml.YAMLError as error:
             raise UserError(
                 f'expected YAML of plain values, found other content ({printable(error, 200)})'
             ) from None
+
+
+class _NumbersOfYaml12(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader, to which 1e-4 is a number, as in YAML 1.2; in 1.1 it is a text."""
+
+
+_NumbersOfYaml12.add_implicit_resolver(
+    'tag:yaml.org,2002:float',
+    re.compile(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+'),
+    list('-+0123456789.'),
+)
 
 
 class _PlainPickle(PickleHandler):  # type: ignore[misc]

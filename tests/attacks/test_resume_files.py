@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
@@ -263,6 +264,15 @@ def test_differences_leave_out_what_does_not_train(config):
     other.model.init_cfg = dict(type='Pretrained', checkpoint='x.pth')
     assert differences(before, describe(other, 2)) == []
     assert differences(before, describe(other, 3)) == ['batch.images was 8, is 12']
+
+
+def test_a_training_with_the_toolboxs_own_parts_can_be_resumed(config):
+    """Those of before this package had parts that compute the same."""
+    cfg = read_config(config)
+    now, text = describe(cfg, 2), cfg.pretty_text
+    assert "type='Device" in text and 'Device' not in str(now['model'])
+    before = describe(Config.fromstring(text.replace("type='Device", "type='"), '.py'), 2)
+    assert differences(before, now) == []
 
 
 @pytest.mark.parametrize('plain', [False, True], ids=['DenseRunner', 'Runner'])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.optim import build_optim_wrapper
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from moganet_dense.engine import logged_scalars
@@ -102,3 +103,25 @@ def test_numbers_may_be_mixed_in():
     buffer.update(2.0)
     buffer.wait(torch.tensor([3.0]))
     assert buffer.data[0].tolist() == [1.0, 2.0, 3.0] and buffer.data[1].tolist() == [1, 1, 1]
+
+
+def test_norms_of_gradients_are_read_for_the_log_alone(on_gpu):
+    """mmengine reads each before the step."""
+    norms = {}
+    for constructor in ('GroupedOptimWrapperConstructor', 'DefaultOptimWrapperConstructor'):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        wrapper = build_optim_wrapper(
+            model,
+            dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1),
+                 clip_grad=dict(max_norm=0.1), constructor=constructor),
+        )  # fmt: skip
+        hub = wrapper.message_hub
+        hub.log_scalars.clear()
+        with Reads() as reads:
+            for number in range(4):
+                wrapper.update_params(model(torch.ones(2, 3) * number).square().sum())
+            assert reads.count == (4 if constructor.startswith('Default') else 0)
+        norms[constructor] = [*hub.get_scalar('train/grad_norm').data[0], *model.weight[0].tolist()]
+    ours, theirs = norms.values()
+    assert ours == theirs and len(ours) == 7 and ours[1] > 0.1

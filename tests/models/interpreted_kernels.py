@@ -18,7 +18,7 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from moganet_dense import MogaNet
 from moganet_dense.models import kernels
-from moganet_dense.models.kernels import Implementation, implementation_for, parts
+from moganet_dense.models.kernels import Implementation, implementation_for, operators, parts
 from moganet_dense.models.kernels.launching import counted_launches
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
@@ -152,6 +152,17 @@ def test_a_block_in_float32(gate, training, size):
             assert error(found[name], value) < 2e-6, name
         else:
             assert found[name] == value, name
+
+
+def test_operators_are_what_is_called_without_the_dispatcher(monkeypatch):
+    torch.manual_seed(0)
+    x, grad, results = a_map(1, 8, 3, 4), a_map(1, 8, 3, 4), []
+    for eager in (True, False):
+        monkeypatch.setattr(operators, 'has_eager', lambda x, eager=eager: eager)
+        results.append(step(block := a_block(stage=1), block, x, grad))
+    assert results[0].keys() == results[1].keys()
+    for name, value in results[0].items():
+        assert torch.equal(value, results[1][name]), name
 
 
 @pytest.mark.parametrize('dtype', HALVES)

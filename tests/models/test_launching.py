@@ -120,10 +120,15 @@ def test_a_missing_compiler_or_header_is_named(monkeypatch, tmp_path: Path):
     """Before the first launch, which would end in Triton's traceback."""
     if choice.INTERPRETED or kernels.unavailable():
         pytest.skip('no Triton')
+    monkeypatch.delenv('CC', raising=False)
+    monkeypatch.delenv('CPATH', raising=False)
     monkeypatch.setattr(shutil, 'which', lambda name: None)
     assert 'install gcc or clang' in kernels.unavailable()
-    monkeypatch.setattr(shutil, 'which', lambda name: f'/usr/bin/{name}')
-    monkeypatch.setattr(choice.sysconfig, 'get_paths', lambda: {'include': str(tmp_path)})
+    monkeypatch.setattr(shutil, 'which', lambda name: name if name == 'gcc' else None)
+    monkeypatch.setenv('CC', '/opt/cc')
+    assert 'no such program' in kernels.unavailable()
+    monkeypatch.setenv('CC', 'gcc')
+    monkeypatch.setattr(choice.sysconfig, 'get_paths', lambda scheme: {'include': str(tmp_path)})
     assert 'python3-dev' in kernels.unavailable()
     (tmp_path / 'Python.h').touch()
     assert kernels.unavailable() is None

@@ -14,7 +14,7 @@ model = dict(
                 roi_feat_size=7,
                 num_classes=80,
                 bbox_coder=dict(
-                    type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=stds
+                    type='DeviceDeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=stds
                 ),
                 reg_class_agnostic=False,
                 reg_decoded_bbox=True,

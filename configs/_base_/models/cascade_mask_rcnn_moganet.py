@@ -4,7 +4,7 @@ _base_ = 'mask_rcnn_moganet.py'
 model = dict(
     type='CascadeRCNN',
     rpn_head=dict(
-        loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1.0 / 9.0, loss_weight=1.0)
+        loss_bbox=dict(_delete_=True, type='DeviceSmoothL1Loss', beta=1.0 / 9.0, loss_weight=1.0)
     ),
     roi_head=dict(
         type='CascadeRoIHead',
@@ -18,11 +18,11 @@ model = dict(
                 roi_feat_size=7,
                 num_classes=80,
                 bbox_coder=dict(
-                    type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=stds
+                    type='DeviceDeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=stds
                 ),
                 reg_class_agnostic=True,
                 loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-                loss_bbox=dict(type='SmoothL1Loss', beta=1.0, loss_weight=1.0),
+                loss_bbox=dict(type='DeviceSmoothL1Loss', beta=1.0, loss_weight=1.0),
             )
             for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
         ],
@@ -33,7 +33,7 @@ model = dict(
         rcnn=[
             dict(
                 assigner=dict(
-                    type='MaxIoUAssigner',
+                    type='DeviceMaxIoUAssigner',
                     pos_iou_thr=iou,
                     neg_iou_thr=iou,
                     min_pos_iou=iou,
@@ -41,7 +41,7 @@ model = dict(
                     ignore_iof_thr=-1,
                 ),
                 sampler=dict(
-                    type='RandomSampler',
+                    type='DeviceRandomSampler',
                     num=512,
                     pos_fraction=0.25,
                     neg_pos_ub=-1,

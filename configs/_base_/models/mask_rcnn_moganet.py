@@ -21,7 +21,7 @@ model = dict(
     ),
     neck=dict(type='FPN', in_channels=[64, 128, 320, 512], out_channels=256, num_outs=5),
     rpn_head=dict(
-        type='RPNHead',
+        type='DeviceRPNHead',
         in_channels=256,
         feat_channels=256,
         anchor_generator=dict(
@@ -30,14 +30,16 @@ model = dict(
             ratios=[0.5, 1.0, 2.0],
             strides=[4, 8, 16, 32, 64],
         ),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+        bbox_coder=dict(
+            type='DeviceDeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4
+        ),
+        loss_cls=dict(type='DeviceCrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
+        loss_bbox=dict(type='DeviceL1Loss', loss_weight=1.0),
     ),
     roi_head=dict(
         type='StandardRoIHead',
         bbox_roi_extractor=dict(
-            type='SingleRoIExtractor',
+            type='DeviceSingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[4, 8, 16, 32],
@@ -49,22 +51,22 @@ model = dict(
             roi_feat_size=7,
             num_classes=80,
             bbox_coder=dict(
-                type='DeltaXYWHBBoxCoder',
+                type='DeviceDeltaXYWHBBoxCoder',
                 target_means=[0.0] * 4,
                 target_stds=[0.1, 0.1, 0.2, 0.2],
             ),
             reg_class_agnostic=False,
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-            loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+            loss_bbox=dict(type='DeviceL1Loss', loss_weight=1.0),
         ),
         mask_roi_extractor=dict(
-            type='SingleRoIExtractor',
+            type='DeviceSingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[4, 8, 16, 32],
         ),
         mask_head=dict(
-            type='FCNMaskHead',
+            type='DeviceFCNMaskHead',
             num_convs=4,
             in_channels=256,
             conv_out_channels=256,
@@ -75,7 +77,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(
             assigner=dict(
-                type='MaxIoUAssigner',
+                type='DeviceMaxIoUAssigner',
                 pos_iou_thr=0.7,
                 neg_iou_thr=0.3,
                 min_pos_iou=0.3,
@@ -83,7 +85,7 @@ model = dict(
                 ignore_iof_thr=-1,
             ),
             sampler=dict(
-                type='RandomSampler',
+                type='DeviceRandomSampler',
                 num=256,
                 pos_fraction=0.5,
                 neg_pos_ub=-1,
@@ -101,7 +103,7 @@ model = dict(
         ),
         rcnn=dict(
             assigner=dict(
-                type='MaxIoUAssigner',
+                type='DeviceMaxIoUAssigner',
                 pos_iou_thr=0.5,
                 neg_iou_thr=0.5,
                 min_pos_iou=0.5,
@@ -109,7 +111,7 @@ model = dict(
                 ignore_iof_thr=-1,
             ),
             sampler=dict(
-                type='RandomSampler',
+                type='DeviceRandomSampler',
                 num=512,
                 pos_fraction=0.25,
                 neg_pos_ub=-1,

@@ -3,7 +3,7 @@
 model = dict(
     type='MogaNetClassifier',
     data_preprocessor=dict(
-        type='ClsDataPreprocessor',
+        type='DeviceClsDataPreprocessor',
         num_classes=1000,
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],

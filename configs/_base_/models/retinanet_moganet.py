@@ -27,7 +27,7 @@ model = dict(
         num_outs=5,
     ),
     bbox_head=dict(
-        type='RetinaHead',
+        type='DeviceRetinaHead',
         num_classes=80,
         in_channels=256,
         stacked_convs=4,
@@ -39,13 +39,15 @@ model = dict(
             ratios=[0.5, 1.0, 2.0],
             strides=[8, 16, 32, 64, 128],
         ),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
+        bbox_coder=dict(
+            type='DeviceDeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4
+        ),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+        loss_bbox=dict(type='DeviceL1Loss', loss_weight=1.0),
     ),
     train_cfg=dict(
         assigner=dict(
-            type='MaxIoUAssigner',
+            type='DeviceMaxIoUAssigner',
             pos_iou_thr=0.5,
             neg_iou_thr=0.4,
             min_pos_iou=0,

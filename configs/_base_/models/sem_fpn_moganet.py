@@ -3,7 +3,7 @@
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='DeviceSegDataPreProcessor',
         size=(512, 512),
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
@@ -23,7 +23,7 @@ model = dict(
     ),
     neck=dict(type='FPN', in_channels=[64, 128, 320, 512], out_channels=256, num_outs=4),
     decode_head=dict(
-        type='FPNHead',
+        type='DeviceFPNHead',
         in_channels=[256, 256, 256, 256],
         in_index=[0, 1, 2, 3],
         feature_strides=[4, 8, 16, 32],

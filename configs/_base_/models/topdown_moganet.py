@@ -20,7 +20,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
     ),
     head=dict(
-        type='HeatmapHead',
+        type='DeviceHeatmapHead',
         in_channels=512,
         out_channels=17,
         deconv_out_channels=(256, 256, 256),

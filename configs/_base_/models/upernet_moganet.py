@@ -4,7 +4,7 @@ norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='DeviceSegDataPreProcessor',
         size=(512, 512),
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
@@ -23,7 +23,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='moganet://s_in1k_224'),
     ),
     decode_head=dict(
-        type='UPerHead',
+        type='DeviceUPerHead',
         in_channels=[64, 128, 320, 512],
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
@@ -35,7 +35,7 @@ model = dict(
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
     auxiliary_head=dict(
-        type='FCNHead',
+        type='DeviceFCNHead',
         in_channels=320,
         in_index=2,
         channels=256,

@@ -5,9 +5,11 @@ the rectangle or polygon that they were drawn in. Of several annotations of a ta
 ground truth is used, or else the first that was not cancelled.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +78,8 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
 def _results(data: DataSet, file: Path, task: dict) -> Iterator[dict]:
     """Regions of a task."""
     if 'annotations' not in task and 'completions' not in task:
-        for rows in task.values():
+        where = f'{file}, task {task.get("id")}'
+        for rows in [_rows_of(data, value, where) for value in task.values()]:
             if isinstance(rows, list):
                 kept = (row for row in rows if isinstance(row, dict))
                 yield from (row for row in kept if row.keys() & {'x', 'points', 'rle'})
@@ -94,7 +97,19 @@ def _results(data: DataSet, file: Path, task: dict) -> Iterator[dict]:
     if len(kept) > 1:
         what = 'annotations of another annotator of the same image'
         data.left_out.add(what, where, len(kept) - 1)
-    yield from kept[0].get('result') or []
+    result = _rows_of(data, kept[0].get('result'), where)
+    yield from (row for row in result if isinstance(row, dict)) if isinstance(result, list) else ()
+
+
+def _rows_of(data: DataSet, value: Any, where: str) -> Any:
+    """The regions of a value, which may be their JSON as a text."""
+    if not (isinstance(value, str) and re.match(r'\s*\[\s*[{"]', value)):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        data.left_out.add('labels in a text that is no JSON', where)
+        return None
 
 
 def _value(region: dict) -> dict:

@@ -47,7 +47,8 @@ def find(tree: Tree) -> list[Path]:
     if described:
         return sorted(described, key=lambda f: (f.stem.lower() != 'data', len(f.parts)))
     labels = {label_file(tree, image) for image in tree.images()}
-    found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file)]
+    names = _by_name(_listed_names(tree))
+    found = [file for file in tree.ending('.txt') if file in labels and _has_rows(file, names)]
     return found[:1]
 
 
@@ -66,9 +67,27 @@ def _description(file: Path) -> dict[str, Any] | None:
     return content if type(content.get('nc')) is int and set(content) & {*SPLITS} else None
 
 
-def _has_rows(file: Path) -> bool:
+def _has_rows(file: Path, names: dict[str, int]) -> bool:
     rows = [_words(line) for line in read_text(file).splitlines() if line.strip()]
-    return bool(rows) and all(len(row) >= 5 and all(map(_is_number, row)) for row in rows[:5])
+    return bool(rows) and all(len(_values(row, names) or ()) >= 5 for row in rows[:5])
+
+
+def _by_name(names: dict[int, str]) -> dict[str, int]:
+    """Numbers of classes by their names, as the words of a line have them; of several classes of a
+    name the first, with which the others are merged."""
+    return {' '.join(_words(name)): number for number, name in reversed(names.items())}
+
+
+def _values(words: list[str], names: dict[str, int]) -> list[float] | None:
+    """The numbers of a line, which may begin with the name of a class, of one word or several, in
+    place of its number; None: it has others."""
+    if all(map(_is_number, words)):
+        return [float(word) for word in words]
+    for count in range(1, len(words) - 3):  # a box has four numbers
+        number = names.get(' '.join(words[:count]))
+        if number is not None and all(map(_is_number, words[count:])):
+            return [number, *map(float, words[count:])]
+    return None
 
 
 def _words(line: str) -> list[str]:
@@ -106,8 +125,9 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
         _from_description(data, tree, files[0], described) if described else _from_folders(tree)
     )
     labels = {image: label_file(tree, image) for image, _ in layout.images}
-    rows = {image: list(_rows(data, file)) for image, file in labels.items()}
-    _count_rest(data, tree, set(labels.values()))
+    names = _by_name(layout.names)
+    rows = {image: list(_rows(data, file, names)) for image, file in labels.items()}
+    _count_rest(data, tree, set(labels.values()), names)
     for file in files[1:] if described else ():
         what = f'descriptions besides {files[0].name}, not used'
         data.left_out.add(what, file)
@@ -135,10 +155,10 @@ def read(tree: Tree, files: list[Path]) -> DataSet:
     return data
 
 
-def _count_rest(data: DataSet, tree: Tree, used: set[Path | None]) -> None:
+def _count_rest(data: DataSet, tree: Tree, used: set[Path | None], names: dict[str, int]) -> None:
     """Label files whose image is missing, or not in the splits of data.yaml."""
     for file in tree.ending('.txt'):
-        if file not in used and file.name.lower() not in _NO_LABELS and _has_rows(file):
+        if file not in used and file.name.lower() not in _NO_LABELS and _has_rows(file, names):
             data.left_out.add('label files without an image', file)
 
 
@@ -246,13 +266,17 @@ def _images_at(tree: Tree, base: Path, stated: str, file: Path) -> Iterator[Path
             return
 
 
-def _from_folders(tree: Tree) -> _Layout:
-    layout = _Layout()
+def _listed_names(tree: Tree) -> dict[int, str]:
+    """The names of classes in a list such as classes.txt."""
     for file in tree.files:
         if file.name.lower() in _NAME_FILES:
             lines = [line.strip() for line in read_text(file).splitlines()]
-            layout.names = dict(enumerate(filter(None, lines)))
-            break
+            return dict(enumerate(filter(None, lines)))
+    return {}
+
+
+def _from_folders(tree: Tree) -> _Layout:
+    layout = _Layout(_listed_names(tree))
     listed = _lists(tree)
     if {*listed.values()} > {'train'}:
         layout.images = [(image, listed[image]) for image in tree.images() if image in listed]
@@ -272,7 +296,9 @@ def _lists(tree: Tree) -> dict[Path, str]:
     return found
 
 
-def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]:
+def _rows(
+    data: DataSet, file: Path | None, names: dict[str, int]
+) -> Iterator[tuple[str, list[float]]]:
     """Numbers of each line, with the place of the line."""
     if file is None or file.name.lower() in _NO_LABELS:
         return
@@ -281,11 +307,12 @@ def _rows(data: DataSet, file: Path | None) -> Iterator[tuple[str, list[float]]]
         words, where = _words(line), f'{file}, line {number}'
         if not words:
             continue
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            data.left_out.add('lines that are not numbers', where)
+        values = _values(words, names)
+        if values is None:
+            data.left_out.add('lines that are not numbers after a class number or name', where)
             continue
+        if not _is_number(words[0]):
+            data.changed.add('lines that begin with the name of a class', where)
         if tuple(values) in seen:
             data.left_out.add('duplicate lines', where)
             continue

@@ -8,7 +8,9 @@ from ..layouts import innermost
 from .common import part_of
 from .unknown_keys import unknown_keys
 
-_POOLING = {'UPerHead', 'PSPHead', 'ASPPHead', 'DepthwiseSeparableASPPHead'}
+_POOLING = {
+    'UPerHead', 'DeviceUPerHead', 'PSPHead', 'ASPPHead', 'DepthwiseSeparableASPPHead',
+}  # fmt: skip
 """Heads that pool to 1 x 1, where batch norm gets one value per channel from one image."""
 
 _HEADS = ('bbox_head', 'roi_head.bbox_head', 'decode_head', 'auxiliary_head')

@@ -5,10 +5,9 @@ from typing import Any
 import torch
 import torch.nn as nn
 
-from . import operators  # noqa: F401  (registers torch.ops.moganet_dense)
+from . import operators
 
 Tensor = torch.Tensor
-_ops = torch.ops.moganet_dense
 
 
 def compute_block(
@@ -36,17 +35,18 @@ def compute_block(
     )  # fmt: skip
     moga = (*proj_1, sigma_1, *gate, *dw_0, *dw_1, *dw_2, *pointwise, *proj_2, scale_1)
     ffn = (*fc1, *dw_3, *row, sigma_2, *fc2, scale_2)
+    ops = operators.eager if operators.has_eager(x) else torch.ops.moganet_dense
     with torch.no_grad():
-        ready = _ops.prepared(
+        ready = ops.prepared(
             proj_1[0], gate[0], pointwise[0], proj_2[0], scale_1, fc1[0], fc1[1], fc2[0], sigma_2,
             scale_2, row[0], dw_0[0], dw_1[0], dw_2[0], dw_3[0], dtype,
         )  # fmt: skip
     double = type(attn.gating).__name__ == 'DoubleGating'
     for branch, norm, params, kept, scale in [
-        (_ops.moga, block.norm1, moga, kept_1, scale_1),
-        (_ops.ffn, block.norm2, ffn, kept_2, scale_2),
+        (ops.moga, block.norm1, moga, kept_1, scale_1),
+        (ops.ffn, block.norm2, ffn, kept_2, scale_2),
     ]:
-        z, mean, inverse = _normalized(norm, x, dtype)
+        z, mean, inverse = _normalized(ops, norm, x, dtype)
         factor = None if kept is None else kept.reshape(-1).float()
         keep = torch.is_grad_enabled() and (
             x.requires_grad or any(p.requires_grad for p in (*params, norm.weight, norm.bias))
@@ -58,11 +58,13 @@ def compute_block(
     return x
 
 
-def _normalized(norm: nn.BatchNorm2d, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _normalized(
+    ops: Any, norm: nn.BatchNorm2d, x: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
     if norm.training and x.numel() == x.shape[1]:
         raise ValueError(f'Expected more than 1 value per channel when training, got {x.shape}')
     with torch.no_grad():
-        return _ops.normalized(
+        return ops.normalized(
             x.detach(), norm.weight, norm.bias, norm.running_mean, norm.running_var,
             norm.num_batches_tracked, norm.training, norm.momentum, norm.eps, dtype,
         )  # fmt: skip

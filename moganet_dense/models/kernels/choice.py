@@ -107,11 +107,14 @@ def _reason_against_compiling() -> str | None:
     """Triton compiles the code that launches kernels, in C, with the compiler of the system."""
     if sys.platform == 'win32':
         return None  # triton-windows brings a compiler along
-    compilers = (os.environ.get('CC'), 'gcc', 'clang')
-    if not any(shutil.which(name) for name in compilers if name):
+    chosen = os.environ.get('CC')
+    if chosen and not shutil.which(chosen):
+        return f'Triton compiles with {chosen}, which CC names, and there is no such program'
+    if not chosen and not any(map(shutil.which, ('gcc', 'clang'))):
         return 'Triton needs a C compiler: install gcc or clang, or set CC to one'
-    headers = Path(sysconfig.get_paths()['include'])
-    if not (headers / 'Python.h').is_file():
+    scheme = sysconfig.get_default_scheme().replace('posix_local', 'posix_prefix')  # of Debian
+    headers = Path(sysconfig.get_paths(scheme)['include'])
+    if not (headers / 'Python.h').is_file() and not os.environ.get('CPATH'):
         return (
             f'Triton needs the headers of Python, and there is no Python.h in {headers}: install '
             'the package python3-dev (Debian, Ubuntu) or python3-devel (Fedora, Red Hat)'

@@ -93,7 +93,7 @@ def _convolved(x: torch.Tensor) -> None:
 def compile_launch(launch: Launch) -> None:
     """Compiles a kernel as its launch would, inside :func:`.launch_report.without_gpu`."""
     arguments = [
-        Pointer(value.dtype, value.storage_offset() * value.element_size())
+        Pointer(value.dtype, int(value.storage_offset()) * value.element_size())
         if isinstance(value, torch.Tensor)
         else value
         for value in launch.arguments

@@ -92,7 +92,7 @@ def fused_launches(
         )
         block = net.stage(i)[1][0]
         with torch.no_grad(), recorded_launches() as found:
-            compute_fused(block, x, taps_of(block))
+            compute_fused(x, block, taps_of(block))
         for launch in found:
             yield i + 1, launch
 

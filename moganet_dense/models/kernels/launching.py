@@ -1,11 +1,14 @@
 """Tile shapes by rule, the launching of kernels, and the counting of launches."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from mmengine.logging import print_log
 
 from .choice import INTERPRETED
 
@@ -112,7 +115,10 @@ class Launcher:
         )  # fmt: skip
         run = self._compiled.get(key)
         if run is None:
+            begun = time.monotonic()
             self._compiled[key] = self._on_grid(self._launch(tensors))
+            if time.monotonic() - begun > 1:
+                _say_what_takes_long()
         else:
             run(*addresses)  # Triton takes an address as it is, and asks the driver about tensors
 
@@ -122,6 +128,12 @@ class Launcher:
         names = self.kernel.arg_names[-len(self.constants) :]
         rest = (*self.numbers, *(self.constants[name] for name in names))
         return lambda *addresses: run(*addresses, *rest)
+
+
+@cache
+def _say_what_takes_long() -> None:
+    message = 'Compiling the GPU kernels: about a minute, once for this GPU and version of Triton'
+    print_log(message, 'current')
 
 
 def on_its_device(function: Callable[..., Result]) -> Callable[..., Result]:

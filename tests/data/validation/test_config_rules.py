@@ -38,7 +38,7 @@ CASES = {
         {'train_dataloader.sampler': SAMPLER}),
     'a batch of one': (
         UPERNET, {'train_dataloader.batch_size': 1},
-        'expected train_dataloader.batch_size of 2 or more, found 1: UPerHead',
+        'expected train_dataloader.batch_size of 2 or more, found 1: DeviceUPerHead',
         {'train_dataloader.batch_size': 2}),
     'one class and softmax': (
         FPN, {'model.decode_head.num_classes': 1},

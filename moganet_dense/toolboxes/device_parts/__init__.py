@@ -1,0 +1,57 @@
+"""Parts of the toolboxes' models that train without the CPU waiting for the GPU.
+
+Each class has the name of the toolbox's class it extends after ``Device``, and its options and
+results: bitwise equal on a CPU. What it does not cover is computed by the toolbox's own code.
+
+Importing this package registers the names in mmengine's registries, which every toolbox searches
+after its own; a toolbox is imported when a config uses one of them. ``docs/speed.md`` has what
+the toolboxes wait for.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from mmengine.registry import MODELS, TASK_UTILS, Registry
+
+PREFIX = 'Device'
+
+_MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
+    'assigning': (TASK_UTILS, ('BboxOverlaps2D', 'MaxIoUAssigner')),
+    'box_coding': (TASK_UTILS, ('DeltaXYWHBBoxCoder',)),
+    'sampling': (TASK_UTILS, ('RandomSampler',)),
+    'anchor_heads': (MODELS, ('RetinaHead', 'RPNHead')),
+    'box_losses': (MODELS, ('CrossEntropyLoss', 'L1Loss', 'SmoothL1Loss')),
+    'regions': (MODELS, ('FCNMaskHead', 'SingleRoIExtractor')),
+    'heatmap_head': (MODELS, ('HeatmapHead',)),
+    'segmentation_heads': (MODELS, ('FCNHead', 'FPNHead', 'UPerHead')),
+    'seg_preprocessor': (MODELS, ('SegDataPreProcessor',)),
+    'cls_preprocessor': (MODELS, ('ClsDataPreprocessor',)),
+}
+"""Names of the extended classes by module here."""
+
+
+def _importer(module: str, name: str) -> Callable[..., Any]:
+    """A function that builds a class of a module here, which it imports first."""
+
+    def find() -> type:
+        return getattr(import_module(f'.{module}', __name__), name)
+
+    def build(*args: Any, **options: Any) -> Any:
+        return find()(*args, **options)
+
+    build.__name__ = build.__qualname__ = name
+    build.built_class = find  # type: ignore[attr-defined]  # for the check of its options
+    return build
+
+
+for _module, (_registry, _names) in _MODULES.items():
+    for _name in _names:
+        _registry.register_module(f'{PREFIX}{_name}', module=_importer(_module, f'{PREFIX}{_name}'))
+
+
+def extended_name(name: str) -> str:
+    """The toolbox's name of a class: ``RetinaHead`` for ``DeviceRetinaHead``."""
+    known = {n for _, names in _MODULES.values() for n in names}
+    short = name.removeprefix(PREFIX)
+    return short if short in known else name

@@ -1,0 +1,105 @@
+"""mmdet's losses, without asking the GPU whether there is something to sum."""
+
+from typing import Any
+
+import torch
+from mmdet.models.losses import CrossEntropyLoss, L1Loss, SmoothL1Loss
+from mmdet.models.losses.smooth_l1_loss import l1_loss, smooth_l1_loss
+from torch import Tensor
+
+
+class DeviceL1Loss(L1Loss):
+    """mmdet's L1 loss. If all weights are zero it is zero, without asking for it."""
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """The loss of predictions (n, 4).
+
+        Args:
+            pred: predictions.
+            target: what they should be.
+            weight: of each number.
+            avg_factor: divisor of the sum.
+            reduction_override: 'none', 'mean' or 'sum' in place of ``reduction``.
+        """
+        reduction = reduction_override or self.reduction
+        if reduction == 'none':
+            return super().forward(pred, target, weight, avg_factor, reduction_override)
+        return self.loss_weight * l1_loss(
+            pred, target, weight, reduction=reduction, avg_factor=avg_factor
+        )
+
+
+class DeviceSmoothL1Loss(SmoothL1Loss):
+    """mmdet's smooth L1 loss. If all weights are zero it is zero, without asking for it."""
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """The loss of predictions (n, 4).
+
+        Args:
+            pred: predictions.
+            target: what they should be.
+            weight: of each number.
+            avg_factor: divisor of the sum.
+            reduction_override: 'none', 'mean' or 'sum' in place of ``reduction``.
+        """
+        reduction = reduction_override or self.reduction
+        if reduction == 'none':
+            return super().forward(pred, target, weight, avg_factor, reduction_override)
+        return self.loss_weight * smooth_l1_loss(
+            pred, target, weight, beta=self.beta, reduction=reduction, avg_factor=avg_factor
+        )
+
+
+class DeviceCrossEntropyLoss(CrossEntropyLoss):
+    """mmdet's cross entropy; with a sigmoid, labels become one-hot without asking for indices."""
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """The loss of scores (n, k).
+
+        Args:
+            cls_score: scores before softmax or sigmoid.
+            label: classes, (n,); of a sigmoid, no class below 0 or from k.
+            weight: of each row.
+            avg_factor: divisor of the sum.
+            reduction_override: 'none', 'mean' or 'sum' in place of ``reduction``.
+            ignore_index: class that is ignored.
+            options: as in mmdet.
+        """
+        plain = ignore_index is None and self.ignore_index is None and avg_factor is not None
+        if plain and self.use_sigmoid and label.ndim < cls_score.ndim:
+            weight = _of_columns(label, weight, cls_score.shape[-1])
+            classes = torch.arange(cls_score.shape[-1], device=label.device)
+            label = (label[:, None] == classes).to(label.dtype)
+        return super().forward(
+            cls_score, label, weight, avg_factor, reduction_override, ignore_index, **options
+        )
+
+
+def _of_columns(label: Tensor, weight: Tensor | None, count: int) -> Tensor:
+    """Weights (n, count) of rows, 0 for classes below 0."""
+    valid = (label >= 0).view(-1, 1).float()
+    rows = valid if weight is None else weight.view(-1, 1) * valid
+    return rows.expand(-1, count)
