@@ -97,7 +97,7 @@ def test_every_kind_of_launch_is_compiled_ahead():
 
     found = compile_ahead.all_launches('xt', ('bfloat16',))
     names = {launch.kernel.fn.__name__ for launch in found}
-    assert len(names) == 18  # all that depthwise.py, products.py, rows.py and prepare.py have
+    assert len(names) == 19  # all that depthwise.py, products.py, rows.py and prepare.py have
     assert any(launch.constants.get('HAS_KEPT') for launch in found)  # drop path
     assert any(launch.constants.get('FOLDED') for launch in found)  # the fused form
     assert any(launch.constants.get('HAS_GV') is False for launch in found)  # evaluation

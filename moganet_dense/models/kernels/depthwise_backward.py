@@ -94,8 +94,9 @@ def weight_gradient(
             )  # fmt: skip
             sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS)
     partial += tl.program_id(0).to(tl.int64) * row_length
-    bias = sums[KERNEL * KERNEL]
-    tl.store(partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(bias, 0), mask=valid)
+    tl.store(
+        partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
+    )
     places: tl.constexpr = 16 if KERNEL == 3 else 32 if KERNEL == 5 else 64
     total = tl.sum(stacked(sums, KERNEL * KERNEL, places, TILES, CHANNELS), 0)
     tap = tl.arange(0, places)[None, :]

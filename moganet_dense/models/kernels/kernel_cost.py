@@ -265,9 +265,9 @@ def parts_for(launch: Launch) -> list[Part]:
     if name == 'decomposed_weight_gradient_kernel':
         return [Part(programs, (ceil_div(values['C'], values['ROWS']),))]
     if name == 'row_sums_kernel':  # a program runs one of three loops
-        shares = (ceil_div(values[f'length_{i}'], values['COLUMNS']) / programs for i in (1, 2, 3))
-        trips = (ceil_div(values[f'rows_{i}'], values['ROWS']) for i in (1, 2, 3))
-        return [Part(programs, tuple(a * b for a, b in zip(shares, trips, strict=True)))]
+        blocks = [ceil_div(values[f'length_{i}'], values['COLUMNS']) for i in (1, 2, 3)]
+        trips = [ceil_div(values[f'rows_{i}'], values['ROWS']) for i in (1, 2, 3)]
+        return [Part(programs, tuple(blocks[i] / programs * trips[i] for i in range(3)))]
     return [Part(programs)]
 
 

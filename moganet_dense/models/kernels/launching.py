@@ -239,7 +239,7 @@ def gradient_columns(width: int, dilation: int) -> int:
     columns = ceil_div(width, dilation)
     if columns > 16:
         return 4
-    return min((4, 5, 3), key=lambda n: ceil_div(columns, n) * n)
+    return min((4, 3), key=lambda n: ceil_div(columns, n) * n)
 
 
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
