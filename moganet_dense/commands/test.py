@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import click
 
 from . import options
@@ -53,8 +55,9 @@ def command(
     from ..toolboxes.model_form import Form
     from ..utils.streams import run_without_output
 
+    folder = config if Path(config).is_dir() else None
     config, checkpoint = model_files(config, checkpoint)
-    job = Job(config, work_dir, cfg_options, launcher, mini)
+    job = Job(config, work_dir, cfg_options, launcher, mini, saved_in=folder)
     form = Form(deploy, dtype, channels_last, compile, cuda_graphs=not no_cuda_graphs)
     how = dict(out=out, show_dir=show_dir, form=form, check=not no_check, show_all=show_all)
     how['tta'] = tta

@@ -25,6 +25,8 @@ class Job:
         launcher: none, pytorch, slurm or mpi.
         mini: use the bundled sample data set, small images and a short schedule.
         from_scratch: do not start from published weights.
+        saved_in: work dir that has the config, and takes the place of the one that it names: the
+            folder may have been moved or copied.
     """
 
     config: str | os.PathLike
@@ -33,6 +35,7 @@ class Job:
     launcher: str = 'none'
     mini: bool = False
     from_scratch: bool = False
+    saved_in: str | None = None
 
     def read(self) -> Config:
         """The config with the changes of the command line.
@@ -50,6 +53,7 @@ class Job:
         require_numbers(cfg)
         settle_workers(cfg)
         name = Path(self.config).stem + ('_mini' if self.mini else '')
-        cfg.work_dir = self.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', name)
+        named = self.saved_in or cfg.get('work_dir') or os.path.join('work_dirs', name)
+        cfg.work_dir = self.work_dir or named
         cfg.launcher = self.launcher
         return cfg
