@@ -1,5 +1,8 @@
 """Sphinx: pages in Markdown, the reference from docstrings and from the commands' own help."""
 
+import sys
+from typing import TypeVar
+
 import mmengine  # noqa: F401  before ours, as in any training
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
@@ -45,8 +48,6 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r'py:.*', r'(?!moganet_dense)\S+\.\S+.*'),  # torch.Tensor
     (r'py:class', r'moganet_dense\..*\._\w+'),  # a private base
-    (r'py:class', r'moganet_dense\.engine\.train\.Command'),  # a type variable
-    (r'py:class', r'moganet_dense\.data\.prefetch\.Item'),  # a type variable
     (r'py:(class|obj|data|exc)', r'\w+'),  # int, Path: of signatures and Raises
     (r'py:class', r'.* .*'),  # words before a colon in Returns
 ]
@@ -60,5 +61,12 @@ def show_stars(app, context, lines: list[str]) -> None:
     lines[:] = [line.replace('*', r'\*') for line in lines]
 
 
+def leave_type_variables(app, env, node, text):
+    """Type variables in signatures have no entry that a reference could lead to."""
+    module, _, name = node.get('reftarget', '').rpartition('.')
+    return text if isinstance(getattr(sys.modules.get(module), name, None), TypeVar) else None
+
+
 def setup(app) -> None:
+    app.connect('missing-reference', leave_type_variables)
     app.connect('sphinx-click-process-description', show_stars)

@@ -189,7 +189,7 @@ def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, 
     work dir if one is given, else in the current folder.
 
     Raises:
-        UsageError: too many arguments.
+        UsageError: too many arguments, or the file to write in place of a checkpoint.
     """
     from pathlib import Path
 
@@ -198,6 +198,10 @@ def split_out(words: Sequence[str], out: str | None, ending: str) -> tuple[str, 
     if len(words) > 3 or (len(words) == 3 and out):
         raise click.UsageError(f'expected CONFIG [CHECKPOINT], found {" ".join(words)}')
     given, checkpoint, third = (*words, None, None)[:3]
+    if checkpoint and checkpoint.lower().endswith(('.onnx', '.pt2')):
+        raise click.UsageError(
+            f'expected CHECKPOINT, found {checkpoint}; the file to write is --out {checkpoint}'
+        )
     files = model_files(given, checkpoint)
     folder = given if Path(given).is_dir() else ''
     return *files, out or third or str(Path(folder, Path(files.config).stem + ending))

@@ -51,6 +51,8 @@ def require_config(path: str | os.PathLike) -> None:
     Raises:
         UserError: it is of another kind: names it, and what to do.
     """
+    if not os.fspath(path):
+        raise UserError('expected a config, found an empty text')
     suffix = Path(path).suffix.lower()
     if suffix != '.onnx' and (suffix in CONFIG_ENDINGS or not os.path.isfile(path)):
         return

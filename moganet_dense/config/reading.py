@@ -5,7 +5,7 @@ import ast
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ HEADS_3D = ('SimCC3DHead', 'InternetHead')
 """Heads of models that find 3D keypoints in images."""
 LARGEST = 10_000_000
 """Bytes of a config, at most."""
+READ_LATER = {
+    'codec', 'cudnn_benchmark', 'custom_imports', 'find_unused_parameters', 'fsdp',
+    'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline',
+}  # fmt: skip
+"""Keys of a config that are read after it, besides those of the Runner."""
+SHOWN = 3
+"""Keys that a message names, at most."""
 _ANY_CHANNELS = 'MultiChannelDataPreprocessor'
 
 
@@ -158,18 +165,43 @@ def set_options(cfg: Config, options: dict) -> None:
 
     Raises:
         UserError: the first word of a key is neither in the config nor an option of the
-            Runner, where it would be ignored; or the value cannot be set; or a type is not
+            Runner, where it would be ignored; or it is a variable of the config file, whose value
+            was used when that was read; or the value cannot be set; or a type is not
             registered, see :func:`~moganet_dense.config.registered_types.require_registered`.
     """
     require_registered(options)
-    known = set(cfg) | set(inspect.signature(Runner).parameters)
+    used = set(inspect.signature(Runner).parameters) | READ_LATER
+    known = set(cfg) | used
     for key in options:
         first = key.split('.')[0]
         if first not in known:
             hint = did_you_mean(first, known)
             raise UserError(f'--cfg-options: the config has no {first!r} (in {key}){hint}')
+        if first not in used:
+            places = [
+                place
+                for place in _places_of(dict(cfg.items()), first)
+                if place.split('.')[0] in used
+            ]
+            hint = f'; set {" and ".join(places[:SHOWN])}' if places else ''
+            raise UserError(
+                f'--cfg-options: {first} would have no effect: it is a variable of the config '
+                f'file, which used it when it was read{hint}'
+            )
     with one_line('--cfg-options cannot be applied'):
         cfg.merge_from_dict(options)
+
+
+def _places_of(node: Any, name: str, place: str = '') -> Iterator[str]:
+    """The keys of a config that end in a name, below its top."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == name and place:
+                yield f'{place}.{key}'
+            yield from _places_of(value, name, f'{place}.{key}' if place else str(key))
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from _places_of(value, name, f'{place}.{i}')
 
 
 def settle_workers(cfg: Config) -> None:

@@ -87,6 +87,8 @@ def predict(
         raise WrongUsage(
             f'--track would have no effect: it is for videos, found {_count(len(sources), "image")}'
         )
+    for name in _left_from_before(out, formats) if out else ():
+        print(f'{printable(out / name)} is of an earlier run, and not replaced', file=sys.stderr)
     for suffix, count in unread_images(inputs).items():
         print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
               file=sys.stderr)  # fmt: skip
@@ -119,6 +121,13 @@ def predict(
             seconds = time.perf_counter() - start
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _left_from_before(out: Path, formats: Sequence[str]) -> Iterator[str]:
+    """Files of formats that are not written now, beside which this run's results would be."""
+    for form, name in (('coco', 'predictions.json'), ('csv', 'predictions.csv')):
+        if form not in formats and (out / name).exists():
+            yield name
 
 
 def _read(

@@ -91,6 +91,10 @@ def test_images_in_which_the_detector_finds_nobody(photo, capsys):
 def test_what_has_an_effect_is_not_refused(photo, capsys):
     assert main(['predict', 'a.onnx', 'photo.png', '--json', '--format', 'csv', '--out', 'o']) == 0
     assert Path('o/predictions.csv').is_file()
+    assert 'earlier run' not in capsys.readouterr().err
+    assert main(['predict', 'a.onnx', 'photo.png', '--format', 'coco', '--out', 'o']) == 0
+    said = capsys.readouterr().err
+    assert 'o/predictions.csv is of an earlier run, and not replaced' in said
     shutil.rmtree('o')
     assert main(['predict', 'a.onnx', 'photo.png', '--score-thr', '0.1', '--out', 'o']) == 0
 

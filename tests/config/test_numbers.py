@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from moganet_dense.config.numbers import is_number_as_text, require_numbers
-from moganet_dense.config.reading import parse_options, read_config
+from moganet_dense.config.reading import parse_options, read_config, set_options
 from moganet_dense.utils.errors import UserError
 
 
@@ -66,6 +66,26 @@ def test_a_text_in_place_of_any_number_of_the_config():
     assert parse_options(['model.head.alpha=0.5'], cfg) == {'model.head.alpha': 0.5}
     assert parse_options(["model.head.loss='2'"], cfg) == {'model.head.loss': '2'}  # was a text
     assert parse_options(["model.head.new='2'"], cfg) == {'model.head.new': '2'}
+
+
+def test_variables_of_a_config_file_have_no_effect():
+    cfg = Config(
+        dict(
+            lr=0.1,
+            data_root='data/',
+            fsdp=False,
+            optim_wrapper=dict(optimizer=dict(lr=0.1)),
+            train_dataloader=dict(dataset=dict(data_root='data/')),
+        )
+    )
+    with pytest.raises(
+        UserError, match='lr would have no effect: .*; set optim_wrapper.optimizer.lr'
+    ):
+        set_options(cfg, dict(lr=1))
+    with pytest.raises(UserError, match='; set train_dataloader.dataset.data_root$'):
+        set_options(cfg, dict(data_root='mine/'))
+    set_options(cfg, {'optim_wrapper.optimizer.lr': 0.2, 'fsdp': True, 'log_level': 'INFO'})
+    assert cfg.optim_wrapper.optimizer.lr == 0.2 and cfg.fsdp
 
 
 def test_texts_that_are_numbers():

@@ -132,8 +132,11 @@ class Launcher:
 
 @cache
 def _say_what_takes_long() -> None:
-    message = 'Compiling the GPU kernels: about a minute, once for this GPU and version of Triton'
-    print_log(message, 'current')
+    print_log(
+        'Compiling the GPU kernels: two minutes, once for this GPU and version of Triton; '
+        '`python -m moganet_dense.models.kernels.compile_ahead` does it on all cores',
+        'current',
+    )
 
 
 def on_its_device(function: Callable[..., Result]) -> Callable[..., Result]:
