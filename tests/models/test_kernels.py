@@ -42,10 +42,12 @@ def assert_well_compiled(found) -> None:
     if found.name in ('depthwise', 'context', 'gelu_backward', 'decomposed_backward'):
         # 2 channels of bfloat16 a thread and 4 of a 3x3, and twice as wide for its float32 taps
         maps, taps = (8, 16) if 'kernel 3' in found.tile else (4, 8)
-        assert {maps, taps} <= set(found.loads) <= {maps, taps, 16}, found
+        if found.warps == 4:  # else a small program, for maps of 7 x 7
+            assert {maps, taps} <= set(found.loads) <= {maps, taps, 16}, found
+        assert maps in found.loads, found
         assert found.registers <= 192, found  # 168 let three programs share a multiprocessor
-        assert found.conversions <= 2, found  # of the sums at its end
-    elif 'weight_gradient' not in found.name and found.name != 'prepare':
+        assert found.conversions <= (2 if found.warps == 4 else 4), found  # of the sums at its end
+    elif 'weight_gradient' not in found.name and found.name not in ('prepare', 'row_sums'):
         assert 16 in found.loads, found
 
 
