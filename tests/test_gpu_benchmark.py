@@ -203,10 +203,16 @@ def test_the_file_is_there_after_every_row(tmp_path, monkeypatch, capsys):
             seen.append(len(json.loads(out.read_text())['rows']))
         self.complete = True
 
+    def compiled(command, timeout, **options):
+        assert command[2].endswith('.compile_ahead') and timeout <= 20
+        raise run.subprocess.TimeoutExpired(command, timeout)
+
     monkeypatch.setattr(run.Session, 'lines', lines)
+    monkeypatch.setattr(run.subprocess, 'run', compiled)
     assert run.main(['--out', str(out), '--minutes', '1']) == 0
     assert seen == [1, 2] and json.loads(out.read_text())['facts']['complete']
-    assert 'stopped before' not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'stopped before' not in printed and 'not all compiled ahead' in printed
 
 
 def test_the_page_of_benchmarks_takes_a_file(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import click
 import torch
@@ -59,6 +60,7 @@ def launches(
         with recorded_launches() as found:
             for i, x in enumerate(maps):
                 _trained(net.stage(i)[1][0].train(), x, dtype, [(None, None), (factor, factor)])
+            for x in maps[::2]:
                 _convolved(x.to(dtype))
             net.eval()
             for i, x in enumerate(maps):
@@ -101,23 +103,26 @@ def compile_launch(launch: Launch) -> None:
     launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
 
 
-def all_launches(arch: str, dtypes: tuple[str, ...]) -> list[Launch]:
-    """One launch for each compiled kernel, of all sizes of images in ``SIZES``."""
+def all_launches(
+    arch: str, dtypes: tuple[str, ...], sizes: tuple[tuple[int, int, int], ...] = SIZES
+) -> list[Launch]:
+    """One launch for each compiled kernel; those that take longest to compile come first."""
     found: dict[tuple[str, ...], Launch] = {}
     for dtype in dtypes:
-        for size in SIZES:
+        for size in sizes:
             for launch in launches(arch, DTYPES[dtype], size):
                 key = (launch.kernel.fn.__name__, str(launch.options), str(signature(launch)))
                 found.setdefault(key, launch)
-    return list(found.values())
+    slow = ('context_weight_gradient_kernel', 'context_kernel', 'decomposed_backward_kernel')
+    return sorted(found.values(), key=lambda launch: launch.kernel.fn.__name__ not in slow)
 
 
 _work: list[Launch] = []  # of a process
 
 
-def _begin(arch: str, dtypes: tuple[str, ...]) -> None:
+def _begin(*what: Any) -> None:
     torch.set_num_threads(1)
-    _work[:] = all_launches(arch, dtypes)
+    _work[:] = all_launches(*what)
 
 
 def _compile(number: int, capability: int) -> None:
@@ -125,13 +130,16 @@ def _compile(number: int, capability: int) -> None:
         compile_launch(_work[number])
 
 
-def compile_all(arch: str, dtypes: tuple[str, ...], capability: int, processes: int) -> int:
+def compile_all(
+    arch: str, dtypes: tuple[str, ...], sizes: tuple[tuple[int, int, int], ...], capability: int,
+    processes: int,
+) -> int:  # fmt: skip
     """Compiles everything, with a bar of what is done; returns how many kernels there are."""
-    count = len(all_launches(arch, dtypes))
+    count = len(all_launches(arch, dtypes, sizes))
     task = partial(_compile, capability=capability)
     context = multiprocessing.get_context('spawn')
     with (
-        context.Pool(processes, _begin, (arch, dtypes)) as pool,
+        context.Pool(processes, _begin, (arch, dtypes, sizes)) as pool,
         click.progressbar(length=count, label='kernels', file=sys.stderr) as bar,
     ):
         for _ in pool.imap_unordered(task, range(count)):
@@ -153,14 +161,21 @@ def capability_here() -> int:
     '--dtype', 'dtypes', multiple=True, default=('bfloat16',), type=click.Choice(list(DTYPES)),
     show_default=True, help='May be given several times.',
 )  # fmt: skip
+@click.option(
+    '--size', 'sizes', multiple=True, default=SIZES, type=(int, int, int),
+    help='Batch, height and width of images. May be given several times. Default: four sizes.',
+)  # fmt: skip
 @click.option('--capability', type=int, help='90 is an H100, 80 an A100. Default: the GPU here.')
 @click.option('--processes', type=int, help='Default: one for each core, at most 16.')
-def main(arch: str, dtypes: tuple[str, ...], capability: int | None, processes: int | None) -> None:
+def main(
+    arch: str, dtypes: tuple[str, ...], sizes: tuple[tuple[int, int, int], ...],
+    capability: int | None, processes: int | None,
+) -> None:  # fmt: skip
     """Compiles the kernels of a backbone into Triton's cache."""
     begun = time.monotonic()
     capability = capability or capability_here()
     processes = processes or min(16, os.cpu_count() or 1)
-    count = compile_all(arch, dtypes, capability, processes)
+    count = compile_all(arch, dtypes, sizes, capability, processes)
     seconds = time.monotonic() - begun
     print(f'{count} kernels for capability {capability}, {processes} processes, {seconds:.0f} s')
 
