@@ -7,6 +7,10 @@ import pytest
 import torch
 
 from moganet_dense.models import kernels
+
+if (reason := kernels.unavailable()) is not None:
+    pytest.skip(f'no kernels here: {reason}', allow_module_level=True)
+
 from moganet_dense.models.kernels import kernel_cost
 from moganet_dense.models.kernels.kernel_cost import Part
 from moganet_dense.models.kernels.launching import Launch
@@ -115,7 +119,6 @@ def test_bytes_of_arguments_that_the_code_reads():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(kernels.unavailable() is not None, reason='no kernels here')
 def test_multiply_adds_of_a_compiled_convolution(tmp_path):
     """Those that are counted in the machine code are those of the formula, where tiles fit."""
     from moganet_dense.models.kernels import calls, launching
