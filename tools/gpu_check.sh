@@ -16,7 +16,7 @@ case ${1:-} in
 pack)
     rm -rf .gpu/site
     "$PYTHON" -m pip install --quiet --no-deps --target .gpu/site onedl-mmengine addict yapf \
-        platformdirs termcolor rich markdown-it-py mdurl pygments packaging safetensors
+        platformdirs termcolor rich markdown-it-py mdurl pygments packaging safetensors click
     find .gpu -name __pycache__ -prune -exec rm -rf {} +
     du -sh .gpu
     ;;
