@@ -80,18 +80,7 @@ def predict(
         UserError: there are no images, the model fails, or a file cannot be written.
     """
     _require_predictions(model, classes)
-    sources = given_sources(inputs, out, allow_private)
-    if out:
-        require_other_results(sources, out)
-    if track and not any(source.is_video or source.is_remote for source in sources):
-        raise WrongUsage(
-            f'--track would have no effect: it is for videos, found {_count(len(sources), "image")}'
-        )
-    for name in _left_from_before(out, formats) if out else ():
-        print(f'{printable(out / name)} is of an earlier run, and not replaced', file=sys.stderr)
-    for suffix, count in unread_images(inputs).items():
-        print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
-              file=sys.stderr)  # fmt: skip
+    sources = _checked_sources(inputs, out, track, formats, allow_private)
     outputs = _Outputs(score_thr, lines, classes, outlines, Tracks(model.task) if track else None)
     skipped, behind = 0, _Behind(None)
     stop, start = _Stop(), time.perf_counter()
@@ -121,6 +110,26 @@ def predict(
             seconds = time.perf_counter() - start
             _print_summary(behind.count, skipped, stop.received, out, seconds)
     return INTERRUPTED if stop.received else SKIPPED if skipped else 0
+
+
+def _checked_sources(
+    inputs: Sequence[str], out: Path | None, track: bool, formats: Sequence[str],
+    allow_private: bool,
+) -> list[Source]:  # fmt: skip
+    """What is to be read, checked against ``out``; prints which files are left and not read."""
+    sources = given_sources(inputs, out, allow_private)
+    if out:
+        require_other_results(sources, out)
+    if track and not any(source.is_video or source.is_remote for source in sources):
+        raise WrongUsage(
+            f'--track would have no effect: it is for videos, found {_count(len(sources), "image")}'
+        )
+    for name in _left_from_before(out, formats) if out else ():
+        print(f'{printable(out / name)} is of an earlier run, and not replaced', file=sys.stderr)
+    for suffix, count in unread_images(inputs).items():
+        print(f'not read: {_count(count, "image")} ending in {suffix}: convert to PNG',
+              file=sys.stderr)  # fmt: skip
+    return sources
 
 
 def _left_from_before(out: Path, formats: Sequence[str]) -> Iterator[str]:

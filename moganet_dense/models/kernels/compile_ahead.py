@@ -43,13 +43,11 @@ class Pointer:
         return self.address
 
 
-def launches(
-    arch: str, dtype: torch.dtype, size: tuple[int, int, int], gate: str = 'single'
-) -> list[Launch]:
+def launches(arch: str, dtype: torch.dtype, size: tuple[int, int, int]) -> list[Launch]:
     """Every launch of training under autocast, of evaluation and of the fused form, in ``dtype``,
     and of single depth-wise convolutions. All tensors are on PyTorch's device for shapes."""
     with torch.device('meta'):
-        net = MogaNet(arch, gate=gate)
+        net = MogaNet(arch)
         maps = [
             torch.empty(size[0], width, size[1] // stride, size[2] // stride).contiguous(
                 memory_format=torch.channels_last

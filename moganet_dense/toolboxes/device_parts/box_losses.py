@@ -6,10 +6,18 @@ import torch
 from mmdet.models.losses import CrossEntropyLoss, L1Loss, SmoothL1Loss
 from mmdet.models.losses.smooth_l1_loss import l1_loss, smooth_l1_loss
 from torch import Tensor
+from torch.nn import Module
 
 
-class DeviceL1Loss(L1Loss):
-    """mmdet's L1 loss. If all weights are zero it is zero, without asking for it."""
+class _WithoutAsking(Module):
+    """A loss of boxes that is zero where all weights are, without asking for them."""
+
+    loss_weight: float
+    reduction: str
+
+    def computed(self, pred: Tensor, target: Tensor, weight: Tensor | None, **how: Any) -> Tensor:
+        """mmdet's function; ``how`` is its reduction and divisor."""
+        raise NotImplementedError
 
     def forward(
         self,
@@ -31,37 +39,25 @@ class DeviceL1Loss(L1Loss):
         reduction = reduction_override or self.reduction
         if reduction == 'none':
             return super().forward(pred, target, weight, avg_factor, reduction_override)
-        return self.loss_weight * l1_loss(
+        return self.loss_weight * self.computed(
             pred, target, weight, reduction=reduction, avg_factor=avg_factor
         )
 
 
-class DeviceSmoothL1Loss(SmoothL1Loss):
+class DeviceL1Loss(_WithoutAsking, L1Loss):
+    """mmdet's L1 loss. If all weights are zero it is zero, without asking for it."""
+
+    def computed(self, pred: Tensor, target: Tensor, weight: Tensor | None, **how: Any) -> Tensor:
+        """mmdet's function; ``how`` is its reduction and divisor."""
+        return l1_loss(pred, target, weight, **how)
+
+
+class DeviceSmoothL1Loss(_WithoutAsking, SmoothL1Loss):
     """mmdet's smooth L1 loss. If all weights are zero it is zero, without asking for it."""
 
-    def forward(
-        self,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-        reduction_override: str | None = None,
-    ) -> Tensor:
-        """The loss of predictions (n, 4).
-
-        Args:
-            pred: predictions.
-            target: what they should be.
-            weight: of each number.
-            avg_factor: divisor of the sum.
-            reduction_override: 'none', 'mean' or 'sum' in place of ``reduction``.
-        """
-        reduction = reduction_override or self.reduction
-        if reduction == 'none':
-            return super().forward(pred, target, weight, avg_factor, reduction_override)
-        return self.loss_weight * smooth_l1_loss(
-            pred, target, weight, beta=self.beta, reduction=reduction, avg_factor=avg_factor
-        )
+    def computed(self, pred: Tensor, target: Tensor, weight: Tensor | None, **how: Any) -> Tensor:
+        """mmdet's function; ``how`` is its reduction and divisor."""
+        return smooth_l1_loss(pred, target, weight, beta=self.beta, **how)
 
 
 class DeviceCrossEntropyLoss(CrossEntropyLoss):
