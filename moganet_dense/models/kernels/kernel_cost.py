@@ -248,7 +248,10 @@ def parts_for(launch: Launch) -> list[Part]:
     if name in ('weight_gradient_kernel', 'context_weight_gradient_kernel'):
         return _weight_gradient_parts(launch, values)
     if name in ('depthwise_kernel', 'gelu_backward_kernel', 'decomposed_backward_kernel'):
-        return [Part(programs, (values['KERNEL'],))]
+        rows = kernel_rows(
+            values['KERNEL'], values['DILATION'], values['H'], values['WHOLE'], values['TILES'], shares
+        )
+        return [Part(programs, (rows,))]
     if name in ('branch_gradient_kernel', 'gating_backward_kernel', 'norm_sums_kernel'):
         return [Part(programs, (values['pixels'] / values['PIXELS'] / shares,))]
     if name == 'norm_backward_kernel':
@@ -271,15 +274,40 @@ def parts_for(launch: Launch) -> list[Part]:
     return [Part(programs)]
 
 
+def kernel_rows(
+    kernel: int, dilation: int, height: int, whole: bool, tiles: int, groups: int
+) -> float:
+    """Rows of a convolution's kernel for which a program loops, on average over its groups.
+
+    All of them, but with tiles of ``whole`` rows those that meet the image.
+    """
+    if not whole:
+        return kernel
+    rows, meet = ceil_div(height, dilation), []
+    for group in range(groups):
+        pairs = [tile // dilation**2 for tile in range(group * tiles, (group + 1) * tiles)]
+        outputs = range(2 * pairs[0], min(2 * pairs[-1] + 2, rows + rows % 2))
+        meet.append(sum(
+            any(0 <= output + tap - kernel // 2 < rows for output in outputs)
+            for tap in range(kernel)
+        ))  # fmt: skip
+    return sum(meet) / groups
+
+
 def _context_parts(launch: Launch, values: dict) -> list[Part]:
     """The 7x7, the 5x5, and the copy of the multi-order context."""
     groups, _, images = launch.grid
     channels, block = values['C'], values['CHANNELS']
     of_2, of_1 = (ceil_div(part, block) for part in (channels // 2, 3 * channels // 8))
     copied = values['H'] * values['W'] * (channels // 8 // values['COPIED'])
+
+    def rows(kernel: int, dilation: int, number: int) -> float:
+        whole, groups = values[f'WHOLE_{number}'], values[f'groups_{number}']
+        return kernel_rows(kernel, dilation, values['H'], whole, values['TILES'], groups)
+
     return [
-        Part(of_2 * values['groups_2'] * images, (7,)),
-        Part(of_1 * values['groups_1'] * images, (5,)),
+        Part(of_2 * values['groups_2'] * images, (rows(7, 3, 2),)),
+        Part(of_1 * values['groups_1'] * images, (rows(5, 2, 1),)),
         Part(groups * images, (copied / values['THREADS'] / groups,)),
     ]
 

@@ -21,6 +21,7 @@ from .launching import (
     ceil_div,
     gradient_columns,
     index_dtype,
+    is_whole,
     splits_of,
     tile_columns,
     tiles_at_once,
@@ -50,8 +51,9 @@ def _convolution(shape: Shape, kernel: int, dilation: int) -> tuple[tuple[int, i
         if _tiles(shape, kernel, dilation, tiles // 2)[1] > 1:
             break
     return (groups, ceil_div(channels, block), batch), dict(
-        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns, TILES=tiles, CHANNELS=block,
-        VECTOR=vector, warps=warps,
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns,
+        WHOLE=is_whole(columns, shape[3], dilation), TILES=tiles, CHANNELS=block, VECTOR=vector,
+        warps=warps,
     )  # fmt: skip
 
 
@@ -86,7 +88,8 @@ def context(shape: Shape, flipped: bool) -> Launcher:
     return Launcher(
         forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
         (height, width, groups_1, groups_2),
-        C=channels, COLUMNS_1=columns_1, COLUMNS_2=columns_2, TILES=tiles, CHANNELS=block,
+        C=channels, COLUMNS_1=columns_1, WHOLE_1=is_whole(columns_1, width, 2),
+        COLUMNS_2=columns_2, WHOLE_2=is_whole(columns_2, width, 3), TILES=tiles, CHANNELS=block,
         VECTOR=vector, COPIED=vector_of(low), THREADS=tiles_at_once(1, 1), FLIPPED=flipped,
     )  # fmt: skip
 
@@ -117,11 +120,12 @@ def weight_gradient(
     """Of :func:`.calls.weight_gradient`."""
     batch, channels, height, width = shape
     block, vector = block_of(channels, 32), min(vector_of(channels), THREAD_CHANNELS[kernel])
+    columns = gradient_columns(width, kernel, dilation)
     return Launcher(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
         (height, width, batch, row_length),
-        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=gradient_columns(width, dilation),
-        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
+        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns,
+        WHOLE=is_whole(columns, width, dilation), TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
 
@@ -131,11 +135,12 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
     batch, channels, height, width = shape
     block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
     blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
+    columns_1, columns_2 = gradient_columns(width, 5, 2), gradient_columns(width, 7, 3)
     return Launcher(
         backward.context_weight_gradient_kernel, (shares, blocks),
         (height, width, batch, row_length),
-        C=channels, COLUMNS_1=gradient_columns(width, 2), COLUMNS_2=gradient_columns(width, 3),
-        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
+        C=channels, COLUMNS_1=columns_1, WHOLE_1=is_whole(columns_1, width, 2),
+        COLUMNS_2=columns_2, WHOLE_2=is_whole(columns_2, width, 3), TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
     )  # fmt: skip
 
 

@@ -228,8 +228,8 @@ def tile_columns(width: int, kernel: int, dilation: int) -> int:
     if INTERPRETED:
         return 3
     columns = ceil_div(width, dilation)
-    if columns > 32:
-        return 8
+    if columns <= 8 or columns > 32:
+        return min(columns, 8)
 
     def cost(n: int) -> int:
         return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
@@ -237,12 +237,22 @@ def tile_columns(width: int, kernel: int, dilation: int) -> int:
     return min((8, 7, 5, 4), key=cost)
 
 
-def gradient_columns(width: int, dilation: int) -> int:
+def gradient_columns(width: int, kernel: int, dilation: int) -> int:
     """Columns of a tile in a gradient by weights, whose taps need most registers."""
     columns = ceil_div(width, dilation)
+    if columns <= (5 if kernel == 7 else 8):
+        return columns
     if columns > 16:
         return 4
     return min((4, 3), key=lambda n: ceil_div(columns, n) * n)
+
+
+def is_whole(columns: int, width: int, dilation: int) -> bool:
+    """Whether a tile has all columns of the image that every ``dilation``-th column makes.
+
+    Then no column beside it is in the image, and the kernels leave its products out.
+    """
+    return columns * dilation >= width
 
 
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
