@@ -118,7 +118,7 @@ def moga_backward(
     taps_0, taps_1, taps_2, _ = ready.taps_of()
     partial = _partial(x, splits_of(pixels, 16), 4 * channels)
     of_dw0 = _partial(x, launchers.gradient_shares(z.shape, 5), 26 * channels)
-    of_context = _partial(x, launchers.gradient_shares(z.shape, 7), 26 * middle + 50 * high)
+    of_context = _partial(x, launchers.context_gradient_shares(z.shape), 26 * middle + 50 * high)
     grads = x.new_empty((3, pixels, channels), dtype=z.dtype)  # by Y, G and V
     values = torch.empty_like(grads[:2])  # A and U
     if ready.square_2.dtype != z.dtype:  # float16: guarded

@@ -10,6 +10,7 @@ from .depthwise import (
     pixels_of,
     reach,
     seen_at,
+    taps_inside,
     tiles_of,
     widened,
     within,
@@ -87,12 +88,14 @@ def weight_gradient(
         sums = sums[: KERNEL * KERNEL] + (sums[KERNEL * KERNEL] + total,)
         first = row - KERNEL // 2 * DILATION
         at = x + pixels_of(image, first, column, channel, H, W, C)
+        begin, end = taps_inside(tile, H, KERNEL, DILATION, WHOLE, TILES)
         for i in tl.static_range(KERNEL + 1):
-            values = loaded_row(
-                at + i * across, first + i * DILATION, column, exists, H, W, valid,
-                COLUMNS, halo, DILATION, C,
-            )  # fmt: skip
-            sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS, halo)
+            if (i >= begin) & (i <= end):
+                values = loaded_row(
+                    at + i * across, first + i * DILATION, column, exists, H, W, valid,
+                    COLUMNS, halo, DILATION, C,
+                )  # fmt: skip
+                sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS, halo)
     partial += tl.program_id(0).to(tl.int64) * row_length
     tl.store(
         partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid

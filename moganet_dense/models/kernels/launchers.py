@@ -14,12 +14,13 @@ from . import products
 from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
+    GRADIENT_COLUMNS,
     MULTIPROCESSORS,
     THREAD_CHANNELS,
+    TILE_COLUMNS,
     Launcher,
     block_of,
     ceil_div,
-    gradient_columns,
     index_dtype,
     is_whole,
     splits_of,
@@ -35,7 +36,7 @@ once = lru_cache(maxsize=512)
 def _tiles(shape: Shape, kernel: int, dilation: int, tiles: int) -> tuple[int, int]:
     """Columns of a tile, and groups of ``tiles`` tiles in an image."""
     height, width = shape[2:]
-    columns = tile_columns(width, kernel, dilation)
+    columns = tile_columns(width, kernel, dilation, TILE_COLUMNS)
     across = ceil_div(ceil_div(width, dilation), columns)
     down = ceil_div(ceil_div(height, dilation), 2)
     return columns, ceil_div(across * down * dilation * dilation, tiles)
@@ -94,23 +95,32 @@ def context(shape: Shape, flipped: bool) -> Launcher:
     )  # fmt: skip
 
 
-@once
-def gradient_shares(shape: Shape, kernel: int) -> int:
+def _shares(shape: Shape, kernel: int, block: int, blocks: int) -> int:
     """Shares of the pixels in a gradient by weights: all its programs run at once.
 
     With more, most of the time would go into adding up what the threads of a program have; with
-    fewer, multiprocessors would wait. ``kernel`` is 3 or 5, or 7 for the context.
+    fewer, multiprocessors would wait.
     """
     if INTERPRETED:
         return 2
-    channels, block = shape[1], block_of(shape[1], 32)
-    blocks, resident = ceil_div(channels, block), 4
-    if kernel == 7:
-        block, resident = _segment_block(channels), 2
-        blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
-    tiles = 32 * 4 * THREAD_CHANNELS[kernel] // block
-    groups = ceil_div(_pixels(shape), 8 * tiles)  # 2 x 4 pixels a tile
-    return max(1, min(resident * MULTIPROCESSORS // blocks, groups))
+    pixels = tiles_at_once(block, THREAD_CHANNELS[kernel]) * 2 * GRADIENT_COLUMNS[kernel]
+    resident = 2 if kernel == 7 else 3  # programs on a multiprocessor, by their registers
+    return max(1, min(resident * MULTIPROCESSORS // blocks, ceil_div(_pixels(shape), pixels)))
+
+
+@once
+def gradient_shares(shape: Shape, kernel: int) -> int:
+    """Shares of the pixels in the gradient by the weight of one convolution."""
+    block = block_of(shape[1], 32)
+    return _shares(shape, kernel, block, ceil_div(shape[1], block))
+
+
+@once
+def context_gradient_shares(shape: Shape) -> int:
+    """Shares of the pixels in the gradient by the weights of the context."""
+    channels, block = shape[1], _segment_block(shape[1])
+    parts = (3 * channels // 8, channels // 2)
+    return _shares(shape, 7, block, sum(ceil_div(part, block) for part in parts))
 
 
 @once
@@ -120,7 +130,7 @@ def weight_gradient(
     """Of :func:`.calls.weight_gradient`."""
     batch, channels, height, width = shape
     block, vector = block_of(channels, 32), min(vector_of(channels), THREAD_CHANNELS[kernel])
-    columns = gradient_columns(width, kernel, dilation)
+    columns = tile_columns(width, kernel, dilation, GRADIENT_COLUMNS)
     return Launcher(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
         (height, width, batch, row_length),
@@ -135,7 +145,8 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
     batch, channels, height, width = shape
     block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
     blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
-    columns_1, columns_2 = gradient_columns(width, 5, 2), gradient_columns(width, 7, 3)
+    columns_1 = tile_columns(width, 5, 2, GRADIENT_COLUMNS)
+    columns_2 = tile_columns(width, 7, 3, GRADIENT_COLUMNS)
     return Launcher(
         backward.context_weight_gradient_kernel, (shares, blocks),
         (height, width, batch, row_length),
