@@ -9,7 +9,10 @@ come from the same cache.
 
 What bounds these kernels is the number of instructions. So addresses are one pointer per row and
 offsets that are constants (the number of channels is one), whether a column is in the image takes
-one comparison, and nothing is masked where all channels of a block exist.
+one comparison, and nothing is masked where all channels of a block exist. On a narrow map a tile is
+WHOLE: it has all columns, so that what is beside it is zero and left out, and so are the kernel's
+rows above and below the image. Its tiles are numbered with the row slowest, so that those of a
+program agree on which rows these are.
 """
 
 import triton
@@ -23,12 +26,10 @@ LARGE = tl.constexpr(2**30)
 
 @triton.jit
 def tiles_of(
-    first, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, WHOLE: tl.constexpr,
-    TILES: tl.constexpr,
+    tile, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """First row and column of the tiles from number ``first`` on, and whether they exist."""
+    """First row and column of tiles, by their numbers, and whether they exist."""
     down = tl.cdiv(tl.cdiv(H, DILATION), 2)
-    tile = first + tl.arange(0, TILES)
     if WHOLE:
         column, row = tile % DILATION, tile // DILATION
         pair, row = row // DILATION, row % DILATION
@@ -42,18 +43,14 @@ def tiles_of(
 
 
 @triton.jit
-def taps_inside(
-    first, H, KERNEL: tl.constexpr, DILATION: tl.constexpr, WHOLE: tl.constexpr,
-    TILES: tl.constexpr,
-):  # fmt: skip
-    """First and end of the kernel's rows that meet the image in any tile from ``first`` on."""
+def taps_inside(first, last, H, KERNEL: tl.constexpr, DILATION: tl.constexpr, WHOLE: tl.constexpr):
+    """First and end of the kernel's rows of which any tile, from first to last, sees the image."""
     if not WHOLE:
         return 0, KERNEL
     square: tl.constexpr = DILATION * DILATION
-    last = tl.minimum((first + TILES - 1) // square, tl.cdiv(tl.cdiv(H, DILATION), 2) - 1)
-    begin = tl.maximum(KERNEL // 2 - 1 - 2 * last, 0)
+    begin = KERNEL // 2 - 1 - last // square * 2
     end = tl.cdiv(H, DILATION) + KERNEL // 2 - first // square * 2
-    return begin, tl.minimum(end, KERNEL)
+    return tl.maximum(begin, 0), tl.minimum(end, KERNEL)
 
 
 @triton.jit
@@ -147,7 +144,7 @@ def convolved(
     """
     valid = within(tap_channel, TAP_COUNT, CHANNELS, VECTOR)
     halo: tl.constexpr = 0 if WHOLE else KERNEL // 2
-    begin, end = taps_inside(first, H, KERNEL, DILATION, WHOLE, TILES)
+    begin, end = taps_inside(first, first + TILES - 1, H, KERNEL, DILATION, WHOLE)
     y = row - KERNEL // 2 * DILATION
     start, across = x + pixels_of(image, y, column, channel, H, W, C), W * (DILATION * C)
     taps = weight + tap_channel
@@ -183,7 +180,7 @@ def depthwise_kernel(
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
     first = group * TILES
-    row, column, exists = tiles_of(first, H, W, DILATION, COLUMNS, WHOLE, TILES)
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
         x, weight, image, first, row, column, exists, H, W, channel, channel,
         C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, FLIPPED,
@@ -270,7 +267,7 @@ def context_segment(
     valid = within(tap_channel, COUNT, CHANNELS, VECTOR)
     channel = START + tap_channel
     first = group * TILES
-    row, column, exists = tiles_of(first, H, W, DILATION, COLUMNS, WHOLE, TILES)
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
         x, weight, image, first, row, column, exists, H, W, channel, tap_channel,
         C, COUNT, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, FLIPPED,

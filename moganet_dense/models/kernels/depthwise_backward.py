@@ -73,10 +73,15 @@ def weight_gradient(
     for _ in tl.static_range(KERNEL * KERNEL + 1):
         sums = sums + (tl.zeros((TILES, CHANNELS), tl.float32),)
     down, wide = tl.cdiv(tl.cdiv(H, DILATION), 2), tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
-    per_image = tl.cdiv(down * wide * DILATION * DILATION, TILES)
-    for group in range(tl.program_id(0), per_image * images, tl.num_programs(0)):
-        image, tile = group // per_image, (group % per_image) * TILES
-        row, column, exists = tiles_of(tile, H, W, DILATION, COLUMNS, WHOLE, TILES)
+    per_image = down * wide * DILATION * DILATION
+    groups = tl.cdiv(per_image * images, TILES)
+    for group in range(tl.program_id(0), groups, tl.num_programs(0)):
+        number = group * TILES + tl.arange(0, TILES)
+        image, tile = number // per_image, number % per_image
+        if WHOLE:  # the same tile of all images
+            image, tile = number % images, number // images
+        row, column, exists = tiles_of(tile, H, W, DILATION, COLUMNS, WHOLE)
+        exists &= image < images
         at = grad + pixels_of(image, row, column, channel, H, W, C)
         upper = loaded_row(at, row, column, exists, H, W, valid, COLUMNS, 0, DILATION, C)
         lower = loaded_row(
@@ -88,7 +93,10 @@ def weight_gradient(
         sums = sums[: KERNEL * KERNEL] + (sums[KERNEL * KERNEL] + total,)
         first = row - KERNEL // 2 * DILATION
         at = x + pixels_of(image, first, column, channel, H, W, C)
-        begin, end = taps_inside(tile, H, KERNEL, DILATION, WHOLE, TILES)
+        begin, end = taps_inside(
+            group * TILES // images, (group * TILES + TILES - 1) // images,
+            H, KERNEL, DILATION, WHOLE,
+        )  # fmt: skip
         for i in tl.static_range(KERNEL + 1):
             if (i >= begin) & (i <= end):
                 values = loaded_row(
@@ -160,7 +168,7 @@ def decomposed_backward_kernel(
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
     first = group * TILES
-    row, column, exists = tiles_of(first, H, W, DILATION, COLUMNS, WHOLE, TILES)
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
         grad_u0, weight, image, first, row, column, exists, H, W, channel, channel,
         C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, True,
@@ -200,7 +208,7 @@ def gelu_backward_kernel(
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
     first = group * TILES
-    row, column, exists = tiles_of(first, H, W, DILATION, COLUMNS, WHOLE, TILES)
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
         x, weight, image, first, row, column, exists, H, W, channel, channel,
         C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, False,

@@ -283,15 +283,12 @@ def kernel_rows(
     """
     if not whole:
         return kernel
-    rows, meet = ceil_div(height, dilation), []
+    total = 0
     for group in range(groups):
-        pairs = [tile // dilation**2 for tile in range(group * tiles, (group + 1) * tiles)]
-        outputs = range(2 * pairs[0], min(2 * pairs[-1] + 2, rows + rows % 2))
-        meet.append(sum(
-            any(0 <= output + tap - kernel // 2 < rows for output in outputs)
-            for tap in range(kernel)
-        ))  # fmt: skip
-    return sum(meet) / groups
+        first, last = group * tiles // dilation**2, (group * tiles + tiles - 1) // dilation**2
+        end = ceil_div(height, dilation) + kernel // 2 - 2 * first
+        total += max(0, min(end, kernel) - max(kernel // 2 - 1 - 2 * last, 0))
+    return total / groups
 
 
 def _context_parts(launch: Launch, values: dict) -> list[Part]:
@@ -319,7 +316,7 @@ def _weight_gradient_parts(launch: Launch, values: dict) -> list[Part]:
     def trips(dilation: int, columns: int) -> tuple[float]:
         across = ceil_div(ceil_div(values['W'], dilation), columns)
         tiles = across * ceil_div(ceil_div(values['H'], dilation), 2) * dilation**2
-        return (ceil_div(tiles, values['TILES']) * values['images'] / shares,)
+        return (ceil_div(tiles * values['images'], values['TILES']) / shares,)
 
     if 'KERNEL' in values:
         return [Part(shares * blocks, trips(values['DILATION'], values['COLUMNS']))]
