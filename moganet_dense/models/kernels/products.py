@@ -7,7 +7,7 @@ the map that it reads, and adds in float32. A program owns (PIXELS, OUTPUTS) of 
 import triton
 import triton.language as tl
 
-from .depthwise import gelu
+from .activations import gelu
 from .jit import kernel
 
 
