@@ -12,6 +12,20 @@ def sigmoid_of(x):
 
 
 @triton.jit
+def silu(x):
+    """SiLU(x)."""
+    return x * sigmoid_of(x)
+
+
+@triton.jit
+def silu_and_slope(x):
+    """SiLU(x) and its derivative."""
+    sigmoid = sigmoid_of(x)
+    value = x * sigmoid
+    return value, sigmoid + value * (1 - sigmoid)
+
+
+@triton.jit
 def tail_of(x):
     """(exp(-x^2 / 2), the normal distribution's integral from |x| on).
 
