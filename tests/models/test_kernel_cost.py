@@ -123,7 +123,7 @@ def test_multiply_adds_of_a_compiled_convolution(tmp_path):
     """Those that are counted in the machine code are those of the formula, where tiles fit."""
     from moganet_dense.models.kernels import calls, launching
 
-    x = torch.empty(2, 16, 32, 64, dtype=torch.bfloat16, device='meta')
+    x = torch.empty(2, 16, 32, 80, dtype=torch.bfloat16, device='meta')
     x = x.contiguous(memory_format=torch.channels_last)
     taps = torch.empty(25, 16, device='meta')
     with launching.recorded_launches() as launches:

@@ -225,11 +225,11 @@ whose threads hold an accumulator for each output, and of a gradient by weights,
 
 
 def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]) -> int:
-    """Columns of a tile, those that cost least for a row of this width.
+    """Columns of a tile: of a few numbers the one that costs least for a row of this width.
 
-    Of wide maps the largest number, so that their sizes share a compiled kernel. For each row of
-    the kernel a tile of n columns loads n + k - 1 values, at about seven instructions each, and
-    adds 4 n k products: of two rows and two channels.
+    Few, and of wide maps always the largest, so that image sizes share compiled kernels. For each
+    row of the kernel a tile of n columns loads n + k - 1 values, at about seven instructions each,
+    and adds 4 n k products: of two rows and two channels.
     """
     columns, most = ceil_div(width, dilation), 3 if INTERPRETED else largest[kernel]
     if columns <= most or columns > 32:
@@ -238,7 +238,7 @@ def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]
     def cost(n: int) -> int:
         return ceil_div(columns, n) * (7 * (n + kernel - 1) + 4 * n * kernel + 20)
 
-    return min(range(most, 2, -1), key=cost)
+    return min((most, *(n for n in (9, 7, 5) if n < most)), key=cost)
 
 
 def is_whole(columns: int, width: int, dilation: int) -> bool:
