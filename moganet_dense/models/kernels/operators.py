@@ -15,7 +15,7 @@ from typing import cast
 import torch
 
 from ..tracing import compiling
-from . import branches, calls, formulas
+from . import branches, calls, formulas, gradients
 from .branches import Prepared
 from .launching import launches, on_its_device
 
@@ -54,6 +54,16 @@ def has_eager(x: Tensor) -> bool:
 
 def _tensors(count: int, prefix: str = 'p') -> str:
     return ', '.join(f'Tensor {prefix}{i}' for i in range(count))
+
+
+def _listed(function, names: tuple[str, ...]):
+    """The function, returning the values of these keys of what it returns."""
+
+    def listed(*arguments) -> tuple[Tensor, ...]:
+        found = function(*arguments)
+        return tuple(found[name] for name in names)
+
+    return listed
 
 
 def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
@@ -148,58 +158,54 @@ def _fake_ffn(*arguments):
     if not keep:
         return y, x.new_empty(0), x.new_empty(0)
     pixels = x.numel() // x.shape[1]
-    h = calls.map_like(z, ready.wide.shape[0])
+    h = calls.as_map(z.new_empty((pixels, ready.wide.shape[0])), z)
     return y, h, x.new_empty(pixels, dtype=torch.float32)
 
 
 MOGA_GRADIENTS = (
-    'x', 'norm.weight', 'norm.bias', 'proj_1.weight', 'gate.weight', 'value.weight',
-    'proj_2.weight', 'proj_2.bias', 'layer_scale', 'of_images', 'flat',
+    'x', 'proj_1.weight', 'gate.weight', 'value.weight', 'proj_2.weight', 'flat',
 )  # fmt: skip
-FFN_GRADIENTS = (
-    'x', 'norm.weight', 'norm.bias', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias', 'sigma',
-    'layer_scale', 'raw', 'flat',
-)  # fmt: skip
+FFN_GRADIENTS = ('x', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'raw', 'flat')
+"""What a backward operator returns. An operator must not return views of one tensor: ``flat`` and
+``raw``, of which other gradients are parts, stand for them."""
 
 
-def moga_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+def moga_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.moga_backward`; the arguments of the forward pass, then what it kept."""
     x, z, norm, params, ready, rest = _split(MOGA, arguments)
     factor, _, double, training, _, _, *kept = rest
-    found = branches.moga_backward(
-        grad, x, z, norm, kept, params, ready, factor, double, training
-    )  # fmt: skip
-    return tuple(found[name] for name in MOGA_GRADIENTS)
+    return branches.moga_backward(grad, x, z, norm, kept, params, ready, factor, double, training)
 
 
-def ffn_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+def ffn_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.ffn_backward`; as :func:`moga_backward`."""
     x, z, norm, params, ready, rest = _split(FFN, arguments)
     factor, _, _, training, _, _, *kept = rest
-    found = branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
-    return tuple(found[name] for name in FFN_GRADIENTS)
+    return branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
 
 
-def _fake_backward(names: tuple[str, ...], gradients: tuple[str, ...]):
-    def fake(grad, *arguments):
-        x, _, _, params, _, _ = _split(names, arguments)
-        shapes = {name: tensor.shape[:2] for name, tensor in params.items()}
-        channels = x.shape[1]
-        hidden = params['fc1.weight'].shape[0] if 'fc1.weight' in params else 0
-        flat = 30 * channels + 26 * (3 * channels // 8) + 50 * (channels // 2)
-        special = {
-            'flat': (2 * channels + 1 + 10 * hidden if hidden else flat,),
-            'of_images': (2 * channels,), 'raw': (channels + 8, hidden),
-            'norm.weight': (channels,), 'norm.bias': (channels,), 'layer_scale': (channels,),
-            'sigma': (hidden,),
-        }  # fmt: skip
-        made = [calls.map_like(x)]
-        for name in gradients[1:]:
-            shape = special.get(name) or shapes[name]
-            made.append(x.new_empty(tuple(shape), dtype=torch.float32))
-        return tuple(made)
+def _fake_moga_backward(grad, *arguments):
+    x, channels = arguments[0], arguments[0].shape[1]
+    square = (x.new_empty((channels, channels), dtype=torch.float32) for _ in range(4))
+    flat = x.new_empty(sum(gradients.moga_parts(channels).values()), dtype=torch.float32)
+    return calls.map_like(x), *square, flat
 
-    return fake
+
+def _fake_ffn_backward(grad, *arguments):
+    x, channels, hidden = arguments[0], arguments[0].shape[1], arguments[_HEAD].shape[0]
+    flat = sum(gradients.ffn_parts(channels, hidden).values())
+    shapes = ((hidden, channels), (hidden,), (channels, hidden), (channels + 8, hidden), (flat,))
+    return calls.map_like(x), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes)
+
+
+def _parts_of_moga(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    return gradients.split(found['flat'], gradients.moga_parts(found['x'].shape[1]))
+
+
+def _parts_of_ffn(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    hidden, channels = found['fc1.weight'].shape
+    parts = gradients.split(found['flat'], gradients.ffn_parts(channels, hidden))
+    return parts | {'row.weight': found['raw'][channels]}
 
 
 _define(
@@ -212,22 +218,23 @@ _define(
     'prepared', f'{_tensors(15)}, ScalarType dtype', len(Prepared._fields), prepared,
     _fake_prepared,
 )  # fmt: skip
-for _name, _function, _fake, _params, _kept in [
-    ('moga', moga, _fake_moga, MOGA, 6), ('ffn', ffn, _fake_ffn, FFN, 2),
-]:  # fmt: skip
+for _name, _function, _fake, _back, _fake_back, _params, _kept, _gradients in [
+    ('moga', moga, _fake_moga, moga_backward, _fake_moga_backward, MOGA, 6, MOGA_GRADIENTS),
+    ('ffn', ffn, _fake_ffn, ffn_backward, _fake_ffn_backward, FFN, 2, FFN_GRADIENTS),
+]:
     _arguments = f'{_NORMED}, {_tensors(len(_params))}, {_READY}, {_FLAGS}'
     _define(_name, _arguments, 1 + _kept, _function, _fake)
-    _back, _gradients = (
-        (moga_backward, MOGA_GRADIENTS) if _name == 'moga' else (ffn_backward, FFN_GRADIENTS)
-    )
     _define(
         f'{_name}_backward', f'Tensor grad, {_arguments}, {_tensors(_kept, "kept")}',
-        len(_gradients), _back, _fake_backward(_params, _gradients),
+        len(_gradients), _listed(_back, _gradients), _fake_back,
     )  # fmt: skip
+    setattr(eager, f'{_name}_backward', on_its_device(_back))
 
 
-def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, ...], assigned):
-    """Registers the gradient of an operator; ``assigned`` names the slices of what is flat.
+def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, ...], parts_of):
+    """Registers the gradient of an operator.
+
+    ``returned`` names what its backward operator returns, and ``parts_of`` finds the others there.
 
     As ``torch.library.register_autograd`` does, which reads the schema again for every argument
     of every call: half a millisecond for an operator of forty.
@@ -265,12 +272,17 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
                 found = formulas.gradients(name, names, grad, inputs, ctx.flags, needed)
             else:
                 grad = grad.contiguous(memory_format=torch.channels_last)
-                run = function_back if ctx.eager and has_eager(grad) else back
-                made = run(grad, *inputs, *ctx.flags, *kept)
-                found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
+                if ctx.eager and has_eager(grad):
+                    found = function_back(grad, *inputs, *ctx.flags, *kept)
+                else:
+                    made = back(grad, *inputs, *ctx.flags, *kept)
+                    found = dict(zip(returned, made, strict=True))
+                    found |= parts_of(found)
             for key, at in places.items():
                 if needed[at]:
-                    value, like = found[key].reshape(inputs[at].shape), inputs[at]
+                    value, like = found[key], inputs[at]
+                    if value.dim() != like.dim():
+                        value = value.view(like.shape)
                     result[at] = value if value.dtype == like.dtype else value.to(like.dtype)
             return None, *result
 
@@ -286,25 +298,5 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
     setattr(eager, name, eagerly)
 
 
-def _assigned_moga(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    middle, high = 3 * channels // 8, channels // 2
-    sizes = [2 * channels, channels, channels, 25 * channels, channels, 25 * middle, middle,
-             49 * high, high]  # fmt: skip
-    names = ('', 'gate.bias', 'value.bias', 'dw0.weight', 'dw0.bias', 'dw1.weight', 'dw1.bias',
-             'dw2.weight', 'dw2.bias')  # fmt: skip
-    found.update(zip(names, found['flat'].split(sizes), strict=True))
-    found['proj_1.bias'], found['sigma'] = found['of_images'].split(channels)
-    return found
-
-
-def _assigned_ffn(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    hidden = len(found['sigma'])
-    sizes = [2 * channels, 1, 9 * hidden, hidden]
-    names = ('', 'row.bias', 'dw.weight', 'dw.bias')
-    found.update(zip(names, found['flat'].split(sizes), strict=True))
-    found['row.weight'] = found['raw'][channels]
-    return found
-
-
-_register_gradient('moga', MOGA, MOGA_GRADIENTS, _assigned_moga)
-_register_gradient('ffn', FFN, FFN_GRADIENTS, _assigned_ffn)
+_register_gradient('moga', MOGA, MOGA_GRADIENTS, _parts_of_moga)
+_register_gradient('ffn', FFN, FFN_GRADIENTS, _parts_of_ffn)
