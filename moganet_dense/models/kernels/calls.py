@@ -53,7 +53,7 @@ def depthwise(
     y, partial = map_like(x), taps
     if summed:
         groups, _, batch = launcher.grid
-        partial = x.new_empty((batch * groups, x.shape[1]), dtype=torch.float32)
+        partial = x.new_empty(batch * groups, x.shape[1], dtype=torch.float32)
     launcher(x, taps, taps if bias is None else bias, y, partial)
     return y, partial if summed else None
 
@@ -115,7 +115,7 @@ def decomposed_backward(
     launcher = launchers.decomposed_backward(p.shape)
     groups, _, batch = launcher.grid
     grad = map_like(p)
-    partial = p.new_empty((batch, groups, 2, p.shape[1]), dtype=torch.float32)
+    partial = p.new_empty(batch, groups, 2, p.shape[1], dtype=torch.float32)
     launcher(grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial)
     return grad, partial
 
@@ -218,7 +218,7 @@ def scaled_weight_gradient(
             address on.
     """
     channels, inner = weight.shape[:2]
-    grad_weight = raw.new_empty((channels, inner))
+    grad_weight = raw.new_empty(channels, inner)
     given_shift, grad_shift = shift or (sums, sums)
     given_images, sum_of_images = of_images or (sums, sums)
     launchers.scaled_weight_gradient(

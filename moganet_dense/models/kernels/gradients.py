@@ -50,4 +50,6 @@ def split(flat: Tensor, parts: dict[str, int]) -> dict[str, Tensor]:
 def allocated(like: Tensor, parts: dict[str, int]) -> dict[str, Tensor]:
     """Memory for the parts, and as ``flat`` all of it."""
     flat = like.new_empty(sum(parts.values()), dtype=torch.float32)
-    return split(flat, parts) | {'flat': flat}
+    found = split(flat, parts)
+    found['flat'] = flat
+    return found

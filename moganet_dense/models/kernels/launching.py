@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
 Result = TypeVar('Result')
+_dtype = attrgetter('dtype')
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -110,10 +111,9 @@ class Launcher:
 
     def _launch_compiled(self, tensors: tuple[torch.Tensor, ...]) -> None:
         device, addresses = tensors[0].get_device(), [tensor.data_ptr() for tensor in tensors]
-        aligned: bool | tuple[bool, ...] = reduce(or_, addresses) % 16 == 0  # all of them, mostly
-        if not aligned:
-            aligned = tuple(address % 16 == 0 for address in addresses)
-        key = (device, aligned, *[tensor.dtype for tensor in tensors])
+        key = (device, *map(_dtype, tensors))
+        if reduce(or_, addresses) % 16:  # rarely
+            key += tuple(address % 16 == 0 for address in addresses)
         run = self._compiled.get(key)
         if run is None:
             begun = time.monotonic()

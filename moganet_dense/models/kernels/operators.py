@@ -16,7 +16,7 @@ import torch
 
 from ..tracing import compiling
 from . import branches, calls, formulas, gradients
-from .branches import Prepared
+from .branches import FFNWeights, MogaWeights, Prepared
 from .launching import launches, on_its_device
 
 Tensor = torch.Tensor
@@ -36,9 +36,8 @@ FFN = (
 
 _library = torch.library.Library('moganet_dense', 'FRAGMENT')
 _NORMED = 'Tensor x, Tensor z, Tensor mean, Tensor inverse, Tensor norm_weight, Tensor norm_bias'
-_READY = ', '.join(f'Tensor {name}' for name in Prepared._fields)
 _FLAGS = 'Tensor? factor, float eps, bool double, bool training, bool keep, ScalarType dtype'
-_HEAD, _TAIL = 6, len(Prepared._fields) + 6  # arguments before and after the parameters
+_HEAD, _READY = 6, 6  # arguments before the parameters, and prepared weights behind them
 _KEEP = -2  # place of ``keep``: whether a gradient is needed
 
 
@@ -46,10 +45,14 @@ eager = SimpleNamespace()
 """The operators as functions, which :func:`has_eager` of the tensors."""
 
 
+dispatched = SimpleNamespace()
+"""The operators for everything else. The first two have no gradient."""
+
+
 def has_eager(x: Tensor) -> bool:
     """Whether operators on ``x`` are computed at once: neither traced, nor on a tensor that stands
     for another one."""
-    return type(x) in (Tensor, torch.nn.Parameter) and x.device.type != 'meta' and not compiling()
+    return type(x) in (Tensor, torch.nn.Parameter) and not x.is_meta and not compiling()
 
 
 def _tensors(count: int, prefix: str = 'p') -> str:
@@ -120,45 +123,45 @@ def _fake_prepared(*arguments):
     return tuple(branches.empty_prepared(arguments[0], channels, hidden, arguments[-1]))
 
 
-def _split(names: tuple[str, ...], arguments) -> tuple:
+def _split(names: tuple[str, ...], weights, arguments) -> tuple:
     """x, z, norm, parameters by name, prepared weights, flags."""
-    end = _HEAD + len(names)
-    params = dict(zip(names, arguments[_HEAD:end], strict=True))
-    ready = Prepared(*arguments[end : end + len(Prepared._fields)])
-    x, z, *norm = arguments[:_HEAD]
-    return x, z, tuple(norm), params, ready, arguments[end + len(ready) :]
+    at = _HEAD + len(names)
+    params = dict(zip(names, arguments[_HEAD:at], strict=True))
+    ready, flags = weights(*arguments[at : at + _READY]), arguments[at + _READY :]
+    return *arguments[:2], arguments[2:_HEAD], params, ready, flags
 
 
 def moga(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.moga_forward`."""
-    x, z, norm, params, ready, (factor, _, double, _, keep, dtype) = _split(MOGA, arguments)
+    x, z, norm, params, ready, flags = _split(MOGA, MogaWeights, arguments)
+    factor, _, double, _, keep, dtype = flags
     made = branches.moga_forward(x, z, norm, params, ready, factor, double, keep, dtype)
     return made if keep else (made[0], *(x.new_empty(0) for _ in made[1:]))
 
 
 def _fake_moga(*arguments):
-    x, z, _, _, _, (*_, keep, dtype) = _split(MOGA, arguments)
+    x, z, _, _, _, (*_, keep, dtype) = _split(MOGA, MogaWeights, arguments)
     y, batch, channels = calls.map_like(x, dtype=dtype), *x.shape[:2]
     if not keep:
         return y, *(x.new_empty(0) for _ in range(6))
-    means = x.new_empty((batch, channels), dtype=torch.float32)
+    means = x.new_empty(batch, channels, dtype=torch.float32)
     return y, calls.map_like(z), means, *(calls.map_like(z) for _ in range(4))
 
 
 def ffn(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.ffn_forward`."""
-    x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, arguments)
+    x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, FFNWeights, arguments)
     y, h, d = branches.ffn_forward(x, z, params, ready, factor, keep, dtype)
     return (y, h, cast(Tensor, d)) if keep else (y, x.new_empty(0), x.new_empty(0))
 
 
 def _fake_ffn(*arguments):
-    x, z, _, _, ready, (*_, keep, dtype) = _split(FFN, arguments)
+    x, z, _, _, ready, (*_, keep, dtype) = _split(FFN, FFNWeights, arguments)
     y = calls.map_like(x, dtype=dtype)
     if not keep:
         return y, x.new_empty(0), x.new_empty(0)
     pixels = x.numel() // x.shape[1]
-    h = calls.as_map(z.new_empty((pixels, ready.wide.shape[0])), z)
+    h = calls.as_map(z.new_empty(pixels, ready.wide.shape[0]), z)
     return y, h, x.new_empty(pixels, dtype=torch.float32)
 
 
@@ -172,34 +175,34 @@ FFN_GRADIENTS = ('x', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'raw', 'flat')
 
 def moga_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.moga_backward`; the arguments of the forward pass, then what it kept."""
-    x, z, norm, params, ready, rest = _split(MOGA, arguments)
+    x, z, norm, params, ready, rest = _split(MOGA, MogaWeights, arguments)
     factor, _, double, training, _, _, *kept = rest
     return branches.moga_backward(grad, x, z, norm, kept, params, ready, factor, double, training)
 
 
 def ffn_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.ffn_backward`; as :func:`moga_backward`."""
-    x, z, norm, params, ready, rest = _split(FFN, arguments)
+    x, z, norm, params, ready, rest = _split(FFN, FFNWeights, arguments)
     factor, _, _, training, _, _, *kept = rest
     return branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
 
 
 def _fake_moga_backward(grad, *arguments):
-    x, channels = arguments[0], arguments[0].shape[1]
-    square = (x.new_empty((channels, channels), dtype=torch.float32) for _ in range(4))
+    x, channels = arguments[0], arguments[_HEAD].shape[0]
+    square = (x.new_empty(channels, channels, dtype=torch.float32) for _ in range(4))
     flat = x.new_empty(sum(gradients.moga_parts(channels).values()), dtype=torch.float32)
     return calls.map_like(x), *square, flat
 
 
 def _fake_ffn_backward(grad, *arguments):
-    x, channels, hidden = arguments[0], arguments[0].shape[1], arguments[_HEAD].shape[0]
+    x, (hidden, channels) = arguments[0], arguments[_HEAD].shape[:2]
     flat = sum(gradients.ffn_parts(channels, hidden).values())
     shapes = ((hidden, channels), (hidden,), (channels, hidden), (channels + 8, hidden), (flat,))
     return calls.map_like(x), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes)
 
 
 def _parts_of_moga(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    return gradients.split(found['flat'], gradients.moga_parts(found['x'].shape[1]))
+    return gradients.split(found['flat'], gradients.moga_parts(len(found['proj_1.weight'])))
 
 
 def _parts_of_ffn(found: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -218,17 +221,34 @@ _define(
     'prepared', f'{_tensors(15)}, ScalarType dtype', len(Prepared._fields), prepared,
     _fake_prepared,
 )  # fmt: skip
-for _name, _function, _fake, _back, _fake_back, _params, _kept, _gradients in [
-    ('moga', moga, _fake_moga, moga_backward, _fake_moga_backward, MOGA, 6, MOGA_GRADIENTS),
-    ('ffn', ffn, _fake_ffn, ffn_backward, _fake_ffn_backward, FFN, 2, FFN_GRADIENTS),
-]:
-    _arguments = f'{_NORMED}, {_tensors(len(_params))}, {_READY}, {_FLAGS}'
+for _name, _params, _kept, _function, _fake in [
+    ('moga', MOGA, 6, moga, _fake_moga), ('ffn', FFN, 2, ffn, _fake_ffn),
+]:  # fmt: skip
+    _arguments = f'{_NORMED}, {_tensors(len(_params) + _READY)}, {_FLAGS}'
     _define(_name, _arguments, 1 + _kept, _function, _fake)
+    _back, _fake_back, _returned = (
+        (moga_backward, _fake_moga_backward, MOGA_GRADIENTS)
+        if _name == 'moga'
+        else (ffn_backward, _fake_ffn_backward, FFN_GRADIENTS)
+    )
     _define(
         f'{_name}_backward', f'Tensor grad, {_arguments}, {_tensors(_kept, "kept")}',
-        len(_gradients), _listed(_back, _gradients), _fake_back,
+        len(_returned), _listed(_back, _returned), _fake_back,
     )  # fmt: skip
     setattr(eager, f'{_name}_backward', on_its_device(_back))
+
+
+@torch.no_grad()
+def _dispatched_normalized(*arguments) -> tuple[Tensor, ...]:
+    return torch.ops.moganet_dense.normalized(*arguments)
+
+
+@torch.no_grad()
+def _dispatched_prepared(*arguments) -> tuple[Tensor, ...]:
+    return torch.ops.moganet_dense.prepared(*arguments)
+
+
+dispatched.normalized, dispatched.prepared = _dispatched_normalized, _dispatched_prepared
 
 
 def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, ...], parts_of):
@@ -242,7 +262,7 @@ def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, .
     operator = getattr(torch.ops.moganet_dense, name).default
     back = getattr(torch.ops.moganet_dense, f'{name}_backward').default
     function, function_back = getattr(eager, name), getattr(eager, f'{name}_backward')
-    count = _HEAD + len(names) + _TAIL
+    tensors = _HEAD + len(names) + _READY + 1  # the factor of drop path; then flags
     places = {'x': 0, 'norm.weight': 4, 'norm.bias': 5}
     places.update({key: _HEAD + i for i, key in enumerate(names)})
 
@@ -257,17 +277,17 @@ def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, .
             output = function(*inputs) if keyset is None else below_autograd(keyset, inputs)
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(*output[1:])
-            ctx.flags, ctx.eager = inputs[-5:], keyset is None
-            ctx.save_for_backward(*inputs[:-5], *output[1:])
+            ctx.flags, ctx.eager = inputs[tensors:], keyset is None
+            ctx.save_for_backward(*inputs[:tensors], *output[1:])
             return output
 
         @staticmethod
         def backward(ctx, grad, *_):
-            result: list[Tensor | None] = [None] * count
+            result: list[Tensor | None] = [None] * (tensors + 5)
             if grad is None:
                 return None, *result
             saved, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
-            inputs, kept = saved[: count - 5], saved[count - 5 :]
+            inputs, kept = saved[:tensors], saved[tensors:]
             if torch.is_grad_enabled():
                 found = formulas.gradients(name, names, grad, inputs, ctx.flags, needed)
             else:
@@ -282,7 +302,7 @@ def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, .
                 if needed[at]:
                     value, like = found[key], inputs[at]
                     if value.dim() != like.dim():
-                        value = value.view(like.shape)
+                        value = value.view_as(like)
                     result[at] = value if value.dtype == like.dtype else value.to(like.dtype)
             return None, *result
 
@@ -296,6 +316,7 @@ def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, .
 
     _library.impl(name, with_gradient, 'Autograd', with_keyset=True)
     setattr(eager, name, eagerly)
+    setattr(dispatched, name, operator)
 
 
 _register_gradient('moga', MOGA, MOGA_GRADIENTS, _parts_of_moga)
