@@ -130,6 +130,23 @@ def test_a_worker_that_cannot_start_is_no_endless_loop(tmp_path):
     assert list(session.lines()) == []
 
 
+def test_a_machine_without_a_gpu_is_said_so_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(run, 'has_gpu', lambda: False)
+    assert run.main(['--minutes', '1']) == 1
+    out, err = capsys.readouterr()
+    assert out == '' and err.startswith('error: PyTorch finds no NVIDIA GPU here')
+
+
+def test_compiling_ahead_ends_in_time(capfd):
+    """It is interrupted, so that it ends the processes that it has started; or says why it ends."""
+    command = [sys.executable, '-c', 'import time\ntry: time.sleep(60)\nexcept: print("ended")']
+    assert run.ended(command, time.monotonic() + 1) == 'there was no time for more'
+    assert capfd.readouterr().out == 'ended\n'
+    command = [sys.executable, '-c', 'raise SystemExit("error: no Triton")']
+    assert run.ended(command, time.monotonic() + 60) == 'exit code 1'
+    assert capfd.readouterr().err == 'error: no Triton\n'
+
+
 def timed(size, form, ms, mb=None, what='training'):
     return dict(group=f'{what}, {size}', name=form, ms=ms, low=ms, high=ms, mb=mb, launches=9)
 
@@ -203,12 +220,13 @@ def test_the_file_is_there_after_every_row(tmp_path, monkeypatch, capsys):
             seen.append(len(json.loads(out.read_text())['rows']))
         self.complete = True
 
-    def compiled(command, timeout, **options):
-        assert command[2].endswith('.compile_ahead') and timeout <= 20
-        raise run.subprocess.TimeoutExpired(command, timeout)
+    def compiled(command, deadline):
+        assert command[2].endswith('.compile_ahead') and deadline <= time.monotonic() + 20
+        return 'there was no time for more'
 
     monkeypatch.setattr(run.Session, 'lines', lines)
-    monkeypatch.setattr(run.subprocess, 'run', compiled)
+    monkeypatch.setattr(run, 'has_gpu', lambda: True)
+    monkeypatch.setattr(run, 'ended', compiled)
     assert run.main(['--out', str(out), '--minutes', '1']) == 0
     assert seen == [1, 2] and json.loads(out.read_text())['facts']['complete']
     printed = capsys.readouterr().out

@@ -27,6 +27,11 @@ train_pipeline = [
     _base_.pack,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-average = dict(type='EMAHook', momentum=1e-4, update_buffers=True)
+average = dict(
+    type='EMAHook',
+    ema_type='DeviceExponentialMovingAverage',
+    momentum=1e-4,
+    update_buffers=True,
+)
 custom_hooks = [_base_.sync_buffers, average]
 randomness = dict(seed=42)

@@ -134,8 +134,8 @@ def set_average(cfg: Config) -> str:
     hooks = cfg.get('custom_hooks') or []
     if any(hook.get('type') == 'EMAHook' for hook in hooks):
         return '--ema: the config has an EMAHook already'
-    average = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=100,
-                   update_buffers=True)  # fmt: skip
+    average = dict(type='EMAHook', ema_type='DeviceMomentumAnnealingEMA', momentum=2e-4,
+                   gamma=100, update_buffers=True)  # fmt: skip
     cfg.custom_hooks = [*hooks, average]
     return '--ema: validated and saved is the moving average of the weights'
 

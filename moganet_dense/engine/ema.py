@@ -3,12 +3,13 @@
 from typing import Any
 
 import torch
-from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
+
+from ..toolboxes.device_parts.averaging import DeviceExponentialMovingAverage
 
 
 @MODELS.register_module()
-class WarmupEMA(ExponentialMovingAverage):
+class WarmupEMA(DeviceExponentialMovingAverage):
     """Exponential moving average that follows the weights closely at first.
 
     The share of the average that is kept at each update, published as momentum, grows
@@ -35,7 +36,7 @@ class WarmupEMA(ExponentialMovingAverage):
         super().__init__(model, momentum, interval, device, update_buffers)
         self.warmup, self.ratio = warmup, ratio
 
-    def avg_func(self, averaged_param: torch.Tensor, source_param: torch.Tensor, steps) -> None:
+    def avg_func(self, averaged_param: Any, source_param: Any, steps) -> None:
         """Moves ``averaged_param`` towards ``source_param``, in place, at update ``steps``."""
         done = min(int(steps) / self.warmup, 1.0)
         kept = (1 - self.momentum) * (1 - (1 - done) * (1 - self.ratio))

@@ -45,6 +45,8 @@ class StrictLoadingHook(Hook):
 class ChannelsLastHook(Hook):
     """Converts the weights and inputs of the backbone to the channels-last memory format."""
 
+    priority = 'ABOVE_NORMAL'  # before an average of the weights is built, with their strides
+
     def before_run(self, runner) -> None:
         from ..toolboxes.model_form import to_channels_last  # which imports mmcv
 

@@ -29,8 +29,10 @@ SHOWN = 6
 """Maximum number of differences in a message."""
 
 _NOT_TRAINED_BY = {'init_cfg', 'pretrained', 'test_cfg', 'with_cp', 'data_root', 'backend_args',
-                   'lazy_init', 'serialize_data'}  # fmt: skip
+                   'lazy_init', 'serialize_data', 'non_blocking'}  # fmt: skip
 """Config keys that do not change a resumed training."""
+_AVERAGE = 'DeviceExponentialMovingAverage'
+"""Of the base configs: the same as what EMAHook computes if no average is named."""
 _ABSENT = object()
 _NOTHING_LEFT = (
     'nothing is left to train: the checkpoint is of epoch {}, iteration {}, the end of this one; '
@@ -57,7 +59,7 @@ def describe(cfg: Mapping[str, Any], processes: int) -> dict[str, Any]:
     if (cfg.get('auto_scale_lr') or {}).get('enable'):
         schedule['auto_scale_lr'] = dict(cfg['auto_scale_lr'])
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-    averages = [h for h in hooks if isinstance(h, Mapping) and 'ema_type' in h]
+    averages = [h for h in hooks if isinstance(h, Mapping) and _names_average(h)]
     described = dict(
         model=cfg.get('model'), optim_wrapper=wrapper, schedule=schedule, average=averages,
         batch=dict(images=processes * loader.get('batch_size', 1), accumulated=accumulated),
@@ -70,12 +72,18 @@ def _relevant(value: Any) -> Any:
     """What of a config trains; a class of ours that computes the same is named as the toolbox's."""
     if isinstance(value, Mapping):
         found = {str(k): _relevant(v) for k, v in value.items() if k not in _NOT_TRAINED_BY}
-        if isinstance(kind := found.get('type'), str):
-            found['type'] = extended_name(kind)
+        for key in ('type', 'ema_type'):
+            if isinstance(kind := found.get(key), str):
+                found[key] = extended_name(kind)
         return found
     if isinstance(value, (list, tuple)):
         return [_relevant(v) for v in value]
     return value
+
+
+def _names_average(hook: Mapping[str, Any]) -> bool:
+    """Whether a hook names an average of weights other than EMAHook's default."""
+    return hook.get('ema_type', _AVERAGE) != _AVERAGE
 
 
 def described_in(meta: Mapping[str, Any]) -> dict[str, Any] | None:

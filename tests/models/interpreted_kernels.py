@@ -18,7 +18,13 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from moganet_dense import MogaNet
 from moganet_dense.models import kernels
-from moganet_dense.models.kernels import Implementation, implementation_for, operators, parts
+from moganet_dense.models.kernels import (
+    Implementation,
+    calls,
+    implementation_for,
+    operators,
+    parts,
+)
 from moganet_dense.models.kernels.launching import counted_launches
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
@@ -48,7 +54,7 @@ def rounded_as_a_gpu_does():
 @pytest.fixture(autouse=True, scope='module')
 def patched_once():
     """Each call of a function in a kernel patches the modules that it reads, a third of the time;
-    once is enough. erf is computed number by number, which takes a tenth."""
+    once is enough."""
     patched = set()
 
     def call(self, *args, **options):
@@ -57,12 +63,8 @@ def patched_once():
             interpreter._patch_lang(self.fn)
         return self.rewrite()(*args, **options)
 
-    def erf(values: np.ndarray) -> np.ndarray:
-        return torch.from_numpy(values).double().erf().numpy().astype(values.dtype)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interpreter.InterpretedFunction, '__call__', call)
-        patch.setattr(interpreter, 'np_erf_fp32', erf)
         yield
 
 
@@ -315,6 +317,27 @@ def test_gelu_is_that_of_pytorch():
     taps[4] = 1
     y, _ = parts.depthwise(3 * x, taps, None, 3, gelu=True)
     torch.testing.assert_close(y, F.gelu(3 * x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings('ignore:overflow encountered:RuntimeWarning')  # inf, as on a GPU
+@pytest.mark.parametrize('double', [False, True])
+def test_gating_of_any_number(double):
+    """exp(-x) is infinite below -89, and SiLU and its slope are zero there."""
+    edges = [0, 1, -1.3, 5, -5, 17, -17, 40, -40, 88, -88, 89.5, -89.5, 1000, -1000, 3e4]
+    g = torch.tensor(edges).repeat(16, 1).t().reshape(1, 1, 16, 16).expand(1, 8, 16, 16)
+    v = torch.tensor(edges).repeat(16, 1).reshape(1, 1, 16, 16).expand(1, 8, 16, 16)
+    g, v = (x.contiguous(memory_format=LAST) for x in (g, v))
+    exact = [x.double().requires_grad_() for x in (g, v)]
+    first, second = (F.silu(F.silu(x)) if double else F.silu(x) for x in exact)
+    (first * second).sum().backward()
+    a, *grads = (torch.empty_like(g) for _ in range(3))
+    calls.gating_backward(torch.ones_like(g), g, v, *grads, a, torch.empty(2, 16), double)
+    torch.testing.assert_close(a.double(), first * second, rtol=1e-6, atol=1e-6)
+    for found, wanted in zip(grads, exact, strict=True):
+        torch.testing.assert_close(found.double(), wanted.grad, rtol=3e-6, atol=1e-5)
+    identity, none = torch.eye(8), torch.zeros(8)
+    a, *_ = calls.gated(g, v, (identity, none), (identity, none), double, False)
+    torch.testing.assert_close(a.double(), first * second, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """``tools/benchmark.py gpu``: starts the worker, keeps what it says, and stops in time."""
 
 import argparse
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     result = dict(facts={}, rows=[])
     started = time.monotonic()
+    if args.device == 'cuda' and not has_gpu():
+        print(
+            'error: PyTorch finds no NVIDIA GPU here; `--device cpu --tiny` tries the script',
+            file=sys.stderr,
+        )
+        return 1
     if args.device == 'cuda' and not args.tiny:
         compile_ahead(20 * args.minutes)
     session = Session(args.device, args.tiny, started + 60 * args.minutes - RESERVE)
@@ -55,6 +63,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if any('error' not in row for row in result['rows']) else 1
 
 
+def has_gpu() -> bool:
+    """Whether PyTorch finds a GPU. Asked in a process of its own: this one does without torch."""
+    code = 'import torch; raise SystemExit(not torch.cuda.is_available())'
+    return subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
 def compile_ahead(limit: float) -> None:
     """Compiles the kernels on all cores: one by one, rows would run out of their time.
 
@@ -64,19 +78,30 @@ def compile_ahead(limit: float) -> None:
         limit: s, after which the rows begin.
     """
     deadline = time.monotonic() + limit
-    path = os.pathsep.join([str(TOOLS.parent), os.environ.get('PYTHONPATH', '')])
     for what in (
         '--dtype bfloat16 --size 2 800 1280 --size 128 224 224 --size 2 203 157',
         '--dtype float32 --dtype float16 --size 2 203 157',
     ):
         command = [sys.executable, '-m', 'moganet_dense.models.kernels.compile_ahead']
+        problem = ended([*command, *what.split()], deadline)
+        if problem:
+            print(f'kernels were not all compiled ahead: {problem}', flush=True)
+            return
+
+
+def ended(command: Sequence[str], deadline: float) -> str | None:
+    """Runs a command of the checkout, which interrupts its own processes; its problem, if any."""
+    path = os.pathsep.join([str(TOOLS.parent), os.environ.get('PYTHONPATH', '')])
+    with subprocess.Popen(command, env=dict(os.environ, PYTHONPATH=path)) as process:
         try:
-            subprocess.run(
-                [*command, *what.split()], check=True, env=dict(os.environ, PYTHONPATH=path),
-                timeout=max(1.0, deadline - time.monotonic()),
-            )  # fmt: skip
-        except (subprocess.SubprocessError, OSError) as error:
-            print(f'kernels were not all compiled ahead: {error}', flush=True)
+            code = process.wait(max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # killed, it would leave its processes at work
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            return 'there was no time for more'
+    return f'exit code {code}' if code else None
 
 
 def show(row: dict, seconds: float) -> None:

@@ -10,5 +10,5 @@ _base_ = 'moganet_s_mmpretrain.py'
 model = dict(
     backbone=dict(arch='b', drop_path_rate=0.2),
 )
-average = dict(type='EMAHook', momentum=1e-4)
+average = dict(type='EMAHook', ema_type='DeviceExponentialMovingAverage', momentum=1e-4)
 custom_hooks = [_base_.precise_bn, average]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ...utils.errors import first_line
 from ..tracing import exporting
 
 SWITCH = 'MOGANET_KERNELS'
@@ -89,21 +90,47 @@ def use_kernels(on: bool = True) -> Iterator[None]:
 
 def unavailable() -> str | None:
     """The reason why this installation does not support the kernels; None if it does."""
+    return reason_against_triton() or (None if INTERPRETED else _reason_against_launching())
+
+
+def reason_against_triton() -> str | None:
+    """The reason why the kernels cannot be compiled, for whatever machine; None if they can."""
     if torch.version.hip is not None:
         return 'they are for NVIDIA GPUs, and this is a PyTorch for ROCm'
     if not hasattr(torch.library, 'custom_op'):
-        return f'they need PyTorch 2.4 or later, and this is {torch.__version__}'
+        return f'they need PyTorch 2.4 or later: install it in place of {torch.__version__}'
+    oldest = '.'.join(map(str, OLDEST_TRITON))
     if importlib.util.find_spec('triton') is None:
-        return 'they need Triton, which comes with PyTorch for CUDA on Linux'
-    import triton
-
+        return (
+            f'they need Triton {oldest} or later, which is not installed: on Linux PyTorch for '
+            'CUDA brings it along, and `pip install triton` installs it alone'
+        )
+    try:
+        import triton
+    except ImportError as error:
+        return f'Triton cannot be imported: {first_line(error)}'
     if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
-        oldest = '.'.join(map(str, OLDEST_TRITON))
-        return f'they need Triton {oldest} or later, and this is {triton.__version__}'
-    return None if INTERPRETED else _reason_against_compiling()
+        return (
+            f'they need Triton {oldest} or later, and this is {triton.__version__}: PyTorch brings '
+            'it along from 2.7 on'
+        )
+    return None
 
 
-def _reason_against_compiling() -> str | None:
+def require_triton() -> None:
+    """Ends a command of this package, in one line, where the kernels cannot be compiled.
+
+    To be called before what imports Triton; neither a GPU nor a C compiler is needed.
+
+    Raises:
+        SystemExit: they cannot; exit code 1.
+    """
+    reason = 'TRITON_INTERPRET=1 is set: unset it' if INTERPRETED else reason_against_triton()
+    if reason is not None:
+        sys.exit(f'error: the kernels cannot be compiled here: {reason}')
+
+
+def _reason_against_launching() -> str | None:
     """Triton compiles the code that launches kernels, in C, with the compiler of the system."""
     if sys.platform == 'win32':
         return None  # triton-windows brings a compiler along

@@ -20,10 +20,15 @@ import torch
 from torch import nn
 
 from ..moganet import ARCHITECTURES, STRIDES, MogaNet
+from .choice import require_triton
+
+if __name__ == '__main__':
+    require_triton()
+
 from . import parts
 from .block import compute_block
 from .fused_form import compute_fused, taps_of
-from .kernel_report import DTYPES, signature
+from .kernel_report import CAPABILITY, DTYPES, SIZE, signature
 from .launch_report import without_gpu
 from .launching import Launch, recorded_launches
 
@@ -146,10 +151,19 @@ def compile_all(
 
 
 def capability_here() -> int:
-    """Compute capability of the GPU of this machine, times ten; 90, that of an H100, without."""
+    """Compute capability of the GPU of this machine, times ten; 90, that of an H100, without.
+
+    Raises:
+        click.ClickException: the GPU is too old for Triton.
+    """
     if not torch.cuda.is_available():
         return 90
     major, minor = torch.cuda.get_device_capability()
+    if major < 8:
+        raise click.ClickException(
+            f'the kernels need a GPU of compute capability 8.0 or later, and this one has '
+            f'{major}.{minor}; --capability 90 compiles for an H100'
+        )
     return 10 * major + minor
 
 
@@ -160,11 +174,15 @@ def capability_here() -> int:
     show_default=True, help='May be given several times.',
 )  # fmt: skip
 @click.option(
-    '--size', 'sizes', multiple=True, default=SIZES, type=(int, int, int),
+    '--size', 'sizes', multiple=True, default=SIZES, type=SIZE,
     help='Batch, height and width of images. May be given several times. Default: four sizes.',
 )  # fmt: skip
-@click.option('--capability', type=int, help='90 is an H100, 80 an A100. Default: the GPU here.')
-@click.option('--processes', type=int, help='Default: one for each core, at most 16.')
+@click.option(
+    '--capability', type=CAPABILITY, help='90 is an H100, 80 an A100. Default: the GPU here.'
+)
+@click.option(
+    '--processes', type=click.IntRange(min=1), help='Default: one for each core, at most 16.'
+)
 def main(
     arch: str, dtypes: tuple[str, ...], sizes: tuple[tuple[int, int, int], ...],
     capability: int | None, processes: int | None,

@@ -3,14 +3,13 @@
 import triton
 import triton.language as tl
 
+from .activations import gelu_and_slope, sigmoid_of
 from .depthwise import (
     convolved,
-    gelu_and_slope,
     loaded_row,
     pixels_of,
     reach,
     seen_at,
-    sigmoid_of,
     tiles_of,
     widened,
     within,

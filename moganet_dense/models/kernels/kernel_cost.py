@@ -21,7 +21,13 @@ import click
 import torch
 
 from ..moganet import ARCHITECTURES
+from .choice import require_triton
+
+if __name__ == '__main__':
+    require_triton()
+
 from .kernel_report import (
+    SIZE,
     SIZES,
     block_launches,
     build,
@@ -338,7 +344,7 @@ def block_costs(arch: str, size: tuple[int, int, int], form: str, folder: Path) 
 @click.option(
     '--form', default='training', type=click.Choice(['training', 'deploy']), show_default=True
 )
-@click.option('--size', type=(int, int, int), help='Batch, height and width, instead of two.')
+@click.option('--size', type=SIZE, help='Batch, height and width, instead of two.')
 def main(arch: str, form: str, size: tuple[int, int, int] | None) -> None:
     """Prints an estimate of every kernel's time on an H100, in microseconds."""
     import tempfile

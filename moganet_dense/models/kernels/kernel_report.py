@@ -17,6 +17,11 @@ import click
 import torch
 
 from ..moganet import ARCHITECTURES, STAGES, STRIDES, MogaNet
+from .choice import require_triton
+
+if __name__ == '__main__':
+    require_triton()
+
 from . import operators  # noqa: F401  (registers torch.ops.moganet_dense)
 from .block import compute_block
 from .fused_form import compute_fused, taps_of
@@ -25,6 +30,11 @@ from .launching import Launch, recorded_launches
 
 DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
 SIZES = ((2, 800, 1280), (128, 224, 224))
+SIZE = (click.IntRange(min=1), click.IntRange(min=64), click.IntRange(min=64))
+"""Type of an option: batch, height and width of images that fill the last stage."""
+CAPABILITY = click.IntRange(min=80)
+"""Type of an option: what Triton compiles for."""
+
 _TYPES = {
     torch.float32: 'fp32', torch.float16: 'fp16', torch.bfloat16: 'bf16', torch.int64: 'i64',
 }  # fmt: skip
@@ -187,8 +197,11 @@ def compiled_launches(
 @click.command()
 @click.option('--arch', default='s', type=click.Choice(list(ARCHITECTURES)), show_default=True)
 @click.option('--dtype', default='bfloat16', type=click.Choice(list(DTYPES)), show_default=True)
-@click.option('--capability', default=90, show_default=True, help='90 is an H100, 80 an A100.')
-@click.option('--size', type=(int, int, int), help='Batch, height and width, instead of two.')
+@click.option(
+    '--capability', default=90, type=CAPABILITY, show_default=True,
+    help='90 is an H100, 80 an A100.',
+)  # fmt: skip
+@click.option('--size', type=SIZE, help='Batch, height and width, instead of two.')
 def main(arch: str, dtype: str, capability: int, size: tuple[int, int, int] | None) -> None:
     """Compiles the kernels of a training step and prints what became of them."""
     import tempfile

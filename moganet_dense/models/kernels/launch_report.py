@@ -17,6 +17,11 @@ import click
 import torch
 
 from ..moganet import ARCHITECTURES, STAGES, MogaNet
+from .choice import require_triton
+
+if __name__ == '__main__':
+    require_triton()
+
 from .block import compute_block
 from .launching import counted_launches
 

@@ -7,7 +7,7 @@ the map that it reads, and adds in float32. A program owns (PIXELS, OUTPUTS) of 
 import triton
 import triton.language as tl
 
-from .depthwise import gelu
+from .activations import gelu, silu
 from .jit import kernel
 
 
@@ -65,7 +65,7 @@ def projected_kernel(
         q = value + s[None, :] * (value - center[None, :])
     mask = exists[:, None] & valid[None, :]
     place = row[:, None] + output[None, :]
-    tl.store(u + place, (q * tl.sigmoid(q)).to(u.dtype.element_ty), mask=mask)
+    tl.store(u + place, silu(q).to(u.dtype.element_ty), mask=mask)
     if HAS_P:
         tl.store(p + place, value.to(p.dtype.element_ty), mask=mask)
         if tl.program_id(0) == 0:
@@ -105,17 +105,17 @@ def gated_kernel(
             tl.load(value_weight + right, mask=right_mask, other=0.0),
             at_v, PRECISION,
         )  # fmt: skip
-    at_g += tl.load(gate_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
-    at_v += tl.load(value_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
     mask = exists[:, None] & valid[None, :]
     place = row[:, None] + output[None, :]
+    at_g += tl.load(gate_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
     if HAS_GV:
         tl.store(g + place, at_g.to(g.dtype.element_ty), mask=mask)
+    factor = silu(silu(at_g)) if DOUBLE else silu(at_g)
+    at_v += tl.load(value_bias + output, mask=valid, other=0.0).to(tl.float32)[None, :]
+    if HAS_GV:
         tl.store(v + place, at_v.to(v.dtype.element_ty), mask=mask)
-    at_g, at_v = at_g * tl.sigmoid(at_g), at_v * tl.sigmoid(at_v)
-    if DOUBLE:
-        at_g, at_v = at_g * tl.sigmoid(at_g), at_v * tl.sigmoid(at_v)
-    tl.store(a + place, (at_g * at_v).to(a.dtype.element_ty), mask=mask)
+    factor *= silu(silu(at_v)) if DOUBLE else silu(at_v)
+    tl.store(a + place, factor.to(a.dtype.element_ty), mask=mask)
 
 
 @kernel

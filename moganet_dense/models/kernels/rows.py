@@ -3,13 +3,8 @@
 import triton
 import triton.language as tl
 
+from .activations import gelu_and_slope, silu_and_slope
 from .jit import kernel
-
-
-@triton.jit
-def silu_slope(x, sigmoid):
-    """Derivative of SiLU."""
-    return sigmoid * (1 + x * (1 - sigmoid))
 
 
 @kernel
@@ -76,9 +71,8 @@ def branch_gradient_kernel(
         tl.store(target + channel[None, :], value.to(scaled.dtype.element_ty), mask=mask)
         if HAS_D:
             at = tl.load(d + pixel, mask=exists, other=0.0)
-            tail = 0.5 * (1 + tl.erf(at * 0.7071067811865476))
-            slope = tail + at * 0.3989422804014327 * tl.exp(-0.5 * at * at)
-            products += value * (at * tail)[:, None]
+            of_branch, slope = gelu_and_slope(at)
+            products += value * of_branch[:, None]
             factor = tl.load(shift + channel, mask=valid, other=0.0)
             factor *= tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)
             of_d = -slope * tl.sum(value * factor[None, :], 1)
@@ -119,14 +113,12 @@ def gating_backward_kernel(
         at_g = tl.load(g + place, mask=mask, other=0.0).to(tl.float32)
         at_v = tl.load(v + place, mask=mask, other=0.0).to(tl.float32)
         grad = tl.load(grad_a + place, mask=mask, other=0.0).to(tl.float32)
-        sigmoid_g, sigmoid_v = tl.sigmoid(at_g), tl.sigmoid(at_v)
-        slope_g, slope_v = silu_slope(at_g, sigmoid_g), silu_slope(at_v, sigmoid_v)
-        value_g, value_v = at_g * sigmoid_g, at_v * sigmoid_v
+        value_g, slope_g = silu_and_slope(at_g)
+        value_v, slope_v = silu_and_slope(at_v)
         if DOUBLE:
-            sigmoid_g, sigmoid_v = tl.sigmoid(value_g), tl.sigmoid(value_v)
-            slope_g *= silu_slope(value_g, sigmoid_g)
-            slope_v *= silu_slope(value_v, sigmoid_v)
-            value_g, value_v = value_g * sigmoid_g, value_v * sigmoid_v
+            value_g, second_g = silu_and_slope(value_g)
+            value_v, second_v = silu_and_slope(value_v)
+            slope_g, slope_v = slope_g * second_g, slope_v * second_v
         to_g, to_v = grad * value_v * slope_g, grad * value_g * slope_v
         tl.store(grad_g + place, to_g.to(grad_g.dtype.element_ty), mask=mask)
         tl.store(grad_v + place, to_v.to(grad_v.dtype.element_ty), mask=mask)

@@ -1,4 +1,4 @@
-"""Parts of the toolboxes' models that train without the CPU waiting for the GPU.
+"""Parts of the toolboxes' models that train with few launches and waits for the GPU.
 
 Each class has the name of the toolbox's class it extends after ``Device``, and its options and
 results: bitwise equal on a CPU. What it does not cover is computed by the toolbox's own code.
@@ -17,6 +17,7 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 PREFIX = 'Device'
 
 _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
+    'averaging': (MODELS, ('ExponentialMovingAverage', 'MomentumAnnealingEMA')),
     'assigning': (TASK_UTILS, ('BboxOverlaps2D', 'MaxIoUAssigner')),
     'box_coding': (TASK_UTILS, ('DeltaXYWHBBoxCoder',)),
     'sampling': (TASK_UTILS, ('RandomSampler',)),
@@ -25,6 +26,8 @@ _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
     'regions': (MODELS, ('FCNMaskHead', 'SingleRoIExtractor')),
     'heatmap_head': (MODELS, ('HeatmapHead',)),
     'segmentation_heads': (MODELS, ('FCNHead', 'FPNHead', 'UPerHead')),
+    'det_preprocessor': (MODELS, ('DetDataPreprocessor',)),
+    'pose_preprocessor': (MODELS, ('PoseDataPreprocessor',)),
     'seg_preprocessor': (MODELS, ('SegDataPreProcessor',)),
     'cls_preprocessor': (MODELS, ('ClsDataPreprocessor',)),
 }
