@@ -54,12 +54,13 @@ def test_the_lookup_launches_what_triton_launches(driver):
 @needs_kernels
 @pytest.mark.slow
 @pytest.mark.parametrize('known', [True, False])
-def test_a_profiler_of_triton_is_told_of_launches(driver, monkeypatch, known):
-    """By its hooks, which cost time, so a launch without a profiler leaves them out.
+def test_hooks_of_a_profiler_are_called(driver, monkeypatch, known):
+    """Triton's own. They cost time, so a launch without a profiler leaves them out.
 
-    Unless it is not known how to ask for them: then Triton launches, and decides.
+    Unless it is not known whether there are any: then Triton launches, and decides.
     """
     import triton
+
     from moganet_dense.models.kernels import launchers, launching
 
     if not hasattr(triton, 'knobs') or launching._triton_hooks() is None:

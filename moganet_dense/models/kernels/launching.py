@@ -147,10 +147,10 @@ class Launcher:
 
 @cache
 def _triton_hooks() -> Callable[[], bool] | None:
-    """Whether a profiler of Triton wants to be told of launches; None: it is not known how to ask.
+    """Whether a profiler's hooks are called at launches; None: it is not known how to find out.
 
-    Triton collects what it would tell for every launch, at half of the cost of a launch. Versions
-    3.6 to 3.8 launch a compiled kernel by the same function with the same arguments.
+    Triton collects what it passes to hooks at every launch, at half of the cost of a launch.
+    Versions 3.6 to 3.8 launch a compiled kernel by the same function with the same arguments.
     """
     import triton
 
