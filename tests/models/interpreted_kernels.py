@@ -115,7 +115,9 @@ def test_depthwise_convolutions(kernel, dilation, size, batch=2, channels=8):
         assert error(part, of.grad) < 1e-6
 
 
-@pytest.mark.parametrize('kernel, dilation, size', [(7, 3, (14, 5)), (5, 2, (9, 6)), (3, 1, (5, 3))])
+@pytest.mark.parametrize(
+    'kernel, dilation, size', [(7, 3, (14, 5)), (5, 2, (9, 6)), (3, 1, (5, 3))]
+)
 def test_rows_of_the_kernel_outside_a_narrow_map(monkeypatch, kernel, dilation, size):
     """Programs of four tiles, as on a GPU: the first and the last leave different rows out."""
     monkeypatch.setattr(launchers, 'tiles_at_once', lambda *_: 4)

@@ -172,8 +172,8 @@ def convolved(
 def depthwise_kernel(
     x, weight, bias, y, partial, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
-    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
-    HAS_BIAS: tl.constexpr, GELU: tl.constexpr, SUMMED: tl.constexpr,
+    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    FLIPPED: tl.constexpr, HAS_BIAS: tl.constexpr, GELU: tl.constexpr, SUMMED: tl.constexpr,
 ):  # fmt: skip
     """y = GELU(conv(x) + bias), each part of it by option; SUMMED adds y up over pixels."""
     group, image = tl.program_id(0), tl.program_id(2)

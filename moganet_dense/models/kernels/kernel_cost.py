@@ -254,10 +254,7 @@ def parts_for(launch: Launch) -> list[Part]:
     if name in ('weight_gradient_kernel', 'context_weight_gradient_kernel'):
         return _weight_gradient_parts(launch, values)
     if name in ('depthwise_kernel', 'gelu_backward_kernel', 'decomposed_backward_kernel'):
-        rows = kernel_rows(
-            values['KERNEL'], values['DILATION'], values['H'], values['WHOLE'], values['TILES'], shares
-        )
-        return [Part(programs, (rows,))]
+        return [Part(programs, (kernel_rows(values, shares),))]
     if name in ('branch_gradient_kernel', 'gating_backward_kernel', 'norm_sums_kernel'):
         return [Part(programs, (values['pixels'] / values['PIXELS'] / shares,))]
     if name == 'norm_backward_kernel':
@@ -280,19 +277,18 @@ def parts_for(launch: Launch) -> list[Part]:
     return [Part(programs)]
 
 
-def kernel_rows(
-    kernel: int, dilation: int, height: int, whole: bool, tiles: int, groups: int
-) -> float:
+def kernel_rows(values: dict, groups: int) -> float:
     """Rows of a convolution's kernel for which a program loops, on average over its groups.
 
-    All of them, but with tiles of ``whole`` rows those that meet the image.
+    All of them; with tiles of WHOLE rows those that meet the image.
     """
-    if not whole:
+    kernel, dilation, tiles = values['KERNEL'], values['DILATION'], values['TILES']
+    if not values['WHOLE']:
         return kernel
     total = 0
     for group in range(groups):
         first, last = group * tiles // dilation**2, (group * tiles + tiles - 1) // dilation**2
-        end = ceil_div(height, dilation) + kernel // 2 - 2 * first
+        end = ceil_div(values['H'], dilation) + kernel // 2 - 2 * first
         total += max(0, min(end, kernel) - max(kernel // 2 - 1 - 2 * last, 0))
     return total / groups
 
@@ -305,8 +301,8 @@ def _context_parts(launch: Launch, values: dict) -> list[Part]:
     copied = values['H'] * values['W'] * (channels // 8 // values['COPIED'])
 
     def rows(kernel: int, dilation: int, number: int) -> float:
-        whole, groups = values[f'WHOLE_{number}'], values[f'groups_{number}']
-        return kernel_rows(kernel, dilation, values['H'], whole, values['TILES'], groups)
+        own = dict(KERNEL=kernel, DILATION=dilation, WHOLE=values[f'WHOLE_{number}'])
+        return kernel_rows(values | own, values[f'groups_{number}'])
 
     return [
         Part(of_2 * values['groups_2'] * images, (rows(7, 3, 2),)),

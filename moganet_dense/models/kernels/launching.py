@@ -271,14 +271,6 @@ def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]
     return min((most, *(n for n in (9, 7, 5) if n < most)), key=cost)
 
 
-def is_whole(columns: int, width: int, dilation: int) -> bool:
-    """Whether a tile has all columns of the image that every ``dilation``-th column makes.
-
-    Then no column beside it is in the image, and the kernels leave its products out.
-    """
-    return columns * dilation >= width
-
-
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
     """Tiles of a program whose threads hold ``vector`` of its ``block`` channels."""
     return 512 if INTERPRETED else 32 * warps * vector // block
