@@ -137,7 +137,7 @@ def moga_backward(
     found = gradients.allocated(x, gradients.moga_parts(channels))
     partial = _partial(x, splits_of(pixels, 16), 4 * channels)
     of_dw0 = _partial(x, launchers.gradient_shares(z.shape, 5), 26 * channels)
-    of_context = _partial(x, launchers.gradient_shares(z.shape, 7), 26 * middle + 50 * high)
+    of_context = _partial(x, launchers.context_gradient_shares(z.shape), 26 * middle + 50 * high)
     by_ygv = z.new_empty(3, pixels, channels)
     by_y, by_g, by_v = by_ygv.unbind()
     values = z.new_empty(2, pixels, channels)

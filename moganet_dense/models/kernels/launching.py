@@ -244,31 +244,27 @@ THREAD_CHANNELS = {3: 4, 5: 2, 7: 2}
 of outputs, and with fewer it loads less than 4 bytes at a time."""
 
 
-def tile_columns(width: int, kernel: int, dilation: int) -> int:
-    """Columns of a tile: 8 of wide maps, so that their sizes share a compiled kernel.
+TILE_COLUMNS = {3: 8, 5: 10, 7: 10}
+GRADIENT_COLUMNS = {3: 7, 5: 7, 7: 6}
+"""Columns of the largest tile, by kernel size, that registers have room for: of a convolution,
+whose threads hold an accumulator for each output, and of a gradient by weights, for each tap."""
 
-    Of narrow ones, those that cost least for a row of this width. A tile of n columns loads
-    n + k - 1 values for each row of the kernel, at about five instructions each, and computes
-    2 n k products.
+
+def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]) -> int:
+    """Columns of a tile: of a few numbers the one that costs least for a row of this width.
+
+    Few, and of wide maps always the largest, so that image sizes share compiled kernels. For each
+    row of the kernel a tile of n columns loads n + k - 1 values, at about seven instructions each,
+    and adds 4 n k products: of two rows and two channels.
     """
-    if INTERPRETED:
-        return 3
-    columns = ceil_div(width, dilation)
-    if columns > 32:
-        return 8
+    columns, most = ceil_div(width, dilation), 3 if INTERPRETED else largest[kernel]
+    if columns <= most or columns > 32:
+        return min(columns, most)
 
     def cost(n: int) -> int:
-        return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
+        return ceil_div(columns, n) * (7 * (n + kernel - 1) + 4 * n * kernel + 20)
 
-    return min((8, 7, 5, 4), key=cost)
-
-
-def gradient_columns(width: int, dilation: int) -> int:
-    """Columns of a tile in a gradient by weights, whose taps need most registers."""
-    columns = ceil_div(width, dilation)
-    if columns > 16:
-        return 4
-    return min((4, 3), key=lambda n: ceil_div(columns, n) * n)
+    return min((most, *(n for n in (9, 7, 5) if n < most)), key=cost)
 
 
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:

@@ -55,7 +55,7 @@ def context_backward(
     """Gradients by the input, and by weight and bias of the 5x5 and the 7x7 of the context."""
     middle, high = taps_1.shape[1], taps_2.shape[1]
     to_u0 = calls.context(grad, taps_1, None, taps_2, None, flipped=True)
-    shares = launchers.gradient_shares(u0.shape, 7)
+    shares = launchers.context_gradient_shares(u0.shape)
     partial = u0.new_empty((shares, 26 * middle + 50 * high), dtype=torch.float32)
     calls.context_weight_gradient(grad, u0, partial)
     flat = u0.new_empty(26 * middle + 50 * high, dtype=torch.float32)
