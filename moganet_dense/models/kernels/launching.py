@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, reduce
+from operator import attrgetter, or_
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
 Result = TypeVar('Result')
+_dtype, _address = attrgetter('dtype'), torch.Tensor.data_ptr
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -89,7 +91,7 @@ class Launcher:
         self.options = dict(num_warps=warps, num_stages=stages)
         if registers is not None:
             self.options['maxnreg'] = registers
-        self._compiled: dict[tuple, Callable[..., None]] = {}
+        self._compiled: dict[tuple, Callable[[int, list[int]], None]] = {}
 
     def __call__(self, *tensors: torch.Tensor) -> None:
         launches.note(self.name)
@@ -97,37 +99,61 @@ class Launcher:
             arguments = (*tensors, *self.numbers)
             launch = Launch(self.kernel, self.grid, arguments, self.constants, self.options)
             launches.recorded.append(launch)
-        elif INTERPRETED:
+            return
+        if INTERPRETED:
             self._launch(tensors)
+            return
+        device, addresses = tensors[0].get_device(), [*map(_address, tensors)]
+        key = (device, *map(_dtype, tensors))
+        if reduce(or_, addresses) % 16:  # rarely
+            key += tuple(address % 16 == 0 for address in addresses)
+        run = self._compiled.get(key)
+        if run is None:
+            self._compiled[key] = self._compile(tensors)
         else:
-            self._launch_compiled(tensors)
+            run(device, addresses)  # Triton takes an address as it is, and inspects tensors
 
     def _launch(self, tensors: tuple[torch.Tensor, ...]):
         """By Triton, which compiles the kernel where necessary, and returns it."""
         launch = self.kernel[self.grid]
         return launch(*tensors, *self.numbers, **self.constants, **self.options)
 
-    def _launch_compiled(self, tensors: tuple[torch.Tensor, ...]) -> None:
-        addresses = [tensor.data_ptr() for tensor in tensors]
-        key = (
-            tensors[0].get_device(), *[tensor.dtype for tensor in tensors],
-            *[address % 16 == 0 for address in addresses],
-        )  # fmt: skip
-        run = self._compiled.get(key)
-        if run is None:
-            begun = time.monotonic()
-            self._compiled[key] = self._on_grid(self._launch(tensors))
-            if time.monotonic() - begun > 1:
-                _say_what_takes_long()
-        else:
-            run(*addresses)  # Triton takes an address as it is, and asks the driver about tensors
-
-    def _on_grid(self, compiled) -> Callable[..., None]:
-        """A compiled kernel as a function of addresses."""
-        run = compiled[(*self.grid, 1, 1)[:3]]
+    def _compile(self, tensors: tuple[torch.Tensor, ...]) -> Callable[[int, list[int]], None]:
+        """Launches, and returns the compiled kernel as a function of the device and addresses."""
+        begun = time.monotonic()
+        compiled = self._launch(tensors)
+        if time.monotonic() - begun > 1:
+            _say_what_takes_long()
         names = self.kernel.arg_names[-len(self.constants) :]
         rest = (*self.numbers, *(self.constants[name] for name in names))
-        return lambda *addresses: run(*addresses, *rest)
+        return _on_grid(compiled, (*self.grid, 1, 1)[:3], rest)
+
+
+def _on_grid(compiled, grid: tuple[int, ...], rest: tuple) -> Callable[[int, list[int]], None]:
+    """A compiled kernel on a grid, with all arguments but addresses.
+
+    Triton collects what it passes to the hooks of a profiler at every launch, at half of the cost
+    of a launch; without hooks that is left out. Versions 3.6 to 3.8 have them in one place and
+    launch by one function with the same arguments.
+    """
+    import triton
+    from triton.runtime import driver
+
+    by_triton = compiled[grid]
+    if not (3, 6) <= tuple(int(part) for part in triton.__version__.split('.')[:2]) <= (3, 8):
+        return lambda device, addresses: by_triton(*addresses, *rest)
+    run, stream, hooks = compiled.run, driver.active.get_current_stream, triton.knobs.runtime
+    what = (compiled.function, compiled.packed_metadata, None, None, None)  # metadata and hooks
+
+    def launch(device: int, addresses: list[int]) -> None:
+        if getattr(hooks.launch_enter_hook, 'calls', True) or getattr(
+            hooks.launch_exit_hook, 'calls', True
+        ):
+            by_triton(*addresses, *rest)
+        else:
+            run(*grid, stream(device), *what, *addresses, *rest)
+
+    return launch
 
 
 @cache
@@ -218,31 +244,27 @@ THREAD_CHANNELS = {3: 4, 5: 2, 7: 2}
 of outputs, and with fewer it loads less than 4 bytes at a time."""
 
 
-def tile_columns(width: int, kernel: int, dilation: int) -> int:
-    """Columns of a tile: 8 of wide maps, so that their sizes share a compiled kernel.
+TILE_COLUMNS = {3: 8, 5: 10, 7: 10}
+GRADIENT_COLUMNS = {3: 7, 5: 7, 7: 6}
+"""Columns of the largest tile, by kernel size, that registers have room for: of a convolution,
+whose threads hold an accumulator for each output, and of a gradient by weights, for each tap."""
 
-    Of narrow ones, those that cost least for a row of this width. A tile of n columns loads
-    n + k - 1 values for each row of the kernel, at about five instructions each, and computes
-    2 n k products.
+
+def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]) -> int:
+    """Columns of a tile: of a few numbers the one that costs least for a row of this width.
+
+    Few, and of wide maps always the largest, so that image sizes share compiled kernels. For each
+    row of the kernel a tile of n columns loads n + k - 1 values, at about seven instructions each,
+    and adds 4 n k products: of two rows and two channels.
     """
-    if INTERPRETED:
-        return 3
-    columns = ceil_div(width, dilation)
-    if columns > 32:
-        return 8
+    columns, most = ceil_div(width, dilation), 3 if INTERPRETED else largest[kernel]
+    if columns <= most or columns > 32:
+        return min(columns, most)
 
     def cost(n: int) -> int:
-        return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
+        return ceil_div(columns, n) * (7 * (n + kernel - 1) + 4 * n * kernel + 20)
 
-    return min((8, 7, 5, 4), key=cost)
-
-
-def gradient_columns(width: int, dilation: int) -> int:
-    """Columns of a tile in a gradient by weights, whose taps need most registers."""
-    columns = ceil_div(width, dilation)
-    if columns > 16:
-        return 4
-    return min((4, 3), key=lambda n: ceil_div(columns, n) * n)
+    return min((most, *(n for n in (9, 7, 5) if n < most)), key=cost)
 
 
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:
