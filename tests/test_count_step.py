@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -22,7 +23,19 @@ X = torch.tensor([3.0, 0.0, 5.0])
         (lambda: bool((X > 1).any()), ['value']),
         (lambda: X.nonzero(), ['number of rows']),
         (lambda: X[X > 1], ['number of rows']),
-        (lambda: X[torch.tensor([0, 2])], []),
+        (lambda: X[torch.tensor([0, 2])], ['copy to the GPU']),
+        (lambda: X[[0, 2]], ['copy to the GPU']),
+        (lambda: X[:, None][[0, 2], 0], ['copy to the GPU']),
+        (lambda: X[np.array([0, 2])], ['copy to the GPU']),
+        (lambda: X[X.argsort()], []),
+        (lambda: X[torch.tensor(1)], []),
+        (lambda: X.clone()[1:].copy_(torch.zeros(2)), ['copy to the GPU']),
+        (lambda: X.clone()[1:].copy_(torch.zeros(2), non_blocking=True), []),
+        (lambda: X.clone().__setitem__(slice(2), torch.zeros(2)), ['copy to the GPU']),
+        (lambda: X.clone().__setitem__(slice(2), 0.0), []),
+        (lambda: X.clone().__setitem__(slice(2), X[1:]), []),
+        (lambda: torch.zeros(3).copy_(X), ['copy to the CPU']),
+        (lambda: torch.zeros(3)[torch.randperm(3)].tolist(), []),
         (lambda: X.clone().index_put_((X > 1,), X[:2]), ['number of rows']),
         (lambda: X.clone().masked_fill_(X > 1, 0.0), []),
         (lambda: X.clone().index_put_((X > 1,), torch.tensor(0.0)), []),

@@ -2,13 +2,14 @@
 
     python tools/count_step.py configs/det/retinanet_moganet_s.py ...
 
-Trains on the bundled sample data (``--mini``) and looks at the second iteration as the runner
-runs it, hooks included: operators of each part of the model, and every place at which the CPU
-would wait for a GPU (a value, a number of rows, a copy in either direction), with the line that
-asks. All tensors are on the CPU here. Those that would be there beside a GPU, too, are followed:
-made without a device, read from NumPy or copied to the CPU, and whatever is computed from these
-alone. Their values are known, and a copy of them to the GPU waits (``cudaMemcpyAsync`` from
-pageable memory, then a synchronisation of the stream) unless it is ``non_blocking``.
+Trains on the bundled sample data (``--mini``; classifiers: on noise) and looks at the second
+iteration as the runner runs it, hooks included: operators of each part of the model, and every
+place at which the CPU would wait for a GPU (a value, a number of rows, a copy in either
+direction), with the line that asks. All tensors are on the CPU here. Those that would be there
+beside a GPU, too, are followed: made without a device, read from NumPy or copied to the CPU, and
+whatever is computed from these alone. Their values are known, and a copy of them to the GPU waits
+(``cudaMemcpyAsync`` from pageable memory, then a synchronisation of the stream) unless it is
+``non_blocking``. A list of indices is such a copy.
 """
 
 import argparse
@@ -21,7 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
+from mmengine.config import Config
+from PIL import Image
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -43,8 +47,10 @@ MADE = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.zeros, torch.ones
         torch.empty, torch.arange, torch.linspace, torch.randperm, torch.rand, torch.randn,
         torch.randint, torch.Tensor.cpu}  # fmt: skip
 """Functions whose result is on the CPU unless a device is given."""
+WRITTEN = {torch.Tensor.__getitem__, torch.Tensor.__setitem__, torch.Tensor.copy_}
 PARTS = ('backbone', 'neck', 'rpn_head', 'roi_head', 'bbox_head', 'decode_head',
          'auxiliary_head', 'head', 'data_preprocessor')  # fmt: skip
+IMAGES = 16  # of a batch of a classifier
 OURS = ('moganet_dense', 'mmdet', 'mmseg', 'mmpose', 'mmpretrain', 'mmcv', 'mmengine')
 
 
@@ -132,6 +138,13 @@ class Copies(TorchFunctionMode):
         if at_once or (function is torch.Tensor.new_tensor and not first_on_cpu):
             step.wait('copy to the GPU')
             step.on_cpu.pop(result, None)
+        elif function in WRITTEN and not first_on_cpu and not kwargs.get('non_blocking'):
+            if function is not torch.Tensor.copy_ and self._has_cpu_indices(args[1]):
+                step.wait('copy to the GPU')
+            if function is not torch.Tensor.__getitem__ and step.all_on_cpu(args[-1]):
+                step.wait('copy to the GPU')
+        elif function is torch.Tensor.copy_ and not step.all_on_cpu(args[1]):
+            step.wait('copy to the CPU')
         elif function in MADE and kwargs.get('device') is None:
             step.keep_on_cpu(result)
         elif function is torch.Tensor.to and first_on_cpu and _names_a_device(args, kwargs):
@@ -140,6 +153,13 @@ class Copies(TorchFunctionMode):
             result = result.detach()  # another tensor, which is on the GPU
             step.on_cpu.pop(result, None)
         return result
+
+    def _has_cpu_indices(self, index) -> bool:
+        """Whether rows are chosen by a list, or by a tensor of the CPU; a number of it is read."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(part, (list, np.ndarray)) for part in parts):
+            return True
+        return any(isinstance(p, torch.Tensor) and p.ndim and p in self.step.on_cpu for p in parts)
 
 
 def _names_a_device(args: tuple, kwargs: dict) -> bool:
@@ -161,13 +181,19 @@ def asking_line() -> str:
 def counted(config: str, folder: str) -> Step:
     """The second iteration of a training on the sample data."""
     step = Step()
-    job = Job(config, folder, ['train_cfg.val_interval=9999', 'default_hooks.logger.interval=50'],
-              mini=True)  # fmt: skip
-    cfg = job.read()
+    options = ['train_cfg.val_interval=9999', 'default_hooks.logger.interval=50']
+    classifies = Config.fromfile(config).default_scope == 'mmpretrain'
+    cfg = Job(config, folder, options, mini=not classifies).read()
+    if classifies:
+        _read_noise(cfg, folder)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.optim_wrapper.constructor = 'GroupedOptimWrapperConstructor'
     cfg.optim_wrapper.optimizer.fused = True  # as on a GPU
-    cfg.optim_wrapper.pop('clip_grad', None)  # of --mini alone
+    if not classifies:
+        cfg.optim_wrapper.pop('clip_grad', None)  # of --mini alone
+    if cfg.optim_wrapper.type == 'AmpOptimWrapper':  # needs a GPU
+        cfg.optim_wrapper.update(type='OptimWrapper')
+        cfg.optim_wrapper.pop('loss_scale', None)
     with contextlib.ExitStack() as stack:
         stack.enter_context(Copies(step))  # while it is built, too: what stays on the CPU
         stack.enter_context(Operators(step))
@@ -178,6 +204,21 @@ def counted(config: str, folder: str) -> Step:
             stack.enter_context(mock.patch.object(module, 'must_wait', lambda value: True))
         _train_two_iterations(runner, step)
     return step
+
+
+def _read_noise(cfg: Config, folder: str) -> None:
+    """Lets a classifier train on images of noise, in ImageNet's second layout."""
+    for split in ('train', 'val'):
+        Path(folder, split).mkdir(parents=True)
+        Path(folder, 'meta').mkdir(exist_ok=True)
+        names = [f'{i}.png' for i in range(3 * IMAGES)]
+        for name in names:
+            pixels = np.random.randint(0, 256, (240, 240, 3), np.uint8)
+            Image.fromarray(pixels).save(Path(folder, split, name))
+        Path(folder, 'meta', f'{split}.txt').write_text(''.join(f'{name} 7\n' for name in names))
+        loader = cfg[f'{split}_dataloader']
+        loader.update(batch_size=IMAGES, num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = folder
 
 
 def _train_two_iterations(runner, step: Step) -> None:

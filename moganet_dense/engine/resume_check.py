@@ -29,7 +29,7 @@ SHOWN = 6
 """Maximum number of differences in a message."""
 
 _NOT_TRAINED_BY = {'init_cfg', 'pretrained', 'test_cfg', 'with_cp', 'data_root', 'backend_args',
-                   'lazy_init', 'serialize_data'}  # fmt: skip
+                   'lazy_init', 'serialize_data', 'non_blocking'}  # fmt: skip
 """Config keys that do not change a resumed training."""
 _AVERAGE = 'DeviceExponentialMovingAverage'
 """Of the base configs: the same as what EMAHook computes if no average is named."""

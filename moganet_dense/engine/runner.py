@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size, is_main_process
 from mmengine.logging import MMLogger, print_log
-from mmengine.model import convert_sync_batchnorm
+from mmengine.model import BaseDataPreprocessor, convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -184,6 +184,14 @@ class DenseRunner(Runner):
             config=_digest([self.cfg.pretty_text.encode()]),
             dataset=f'{len(self.train_loop.dataloader.dataset)} samples',
         )
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """As mmengine's; batches are copied to a GPU without waiting for it."""
+        model = super().build_model(model)
+        for module in model.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module._non_blocking = True
+        return model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """DDP, also on CPUs, where mmengine's expects a GPU; unchanged if ``cfg.fsdp``."""

@@ -96,8 +96,8 @@ def _visible(inputs: torch.Tensor, preprocessor: Any) -> np.ndarray:
     """Undoes the normalisation: (N, H, W, 3), uint8, RGB."""
     if getattr(preprocessor, '_enable_normalize', False):
         inputs = inputs * preprocessor.std + preprocessor.mean
-    turned = getattr(preprocessor, 'to_rgb', False)  # mmpretrain's name; the pipelines load BGR
-    if not (turned or getattr(preprocessor, '_channel_conversion', False)):
+    swaps = ('to_rgb', '_channel_conversion', 'reverses_channels')  # mmpretrain's, mmengine's, ours
+    if not any(getattr(preprocessor, name, False) for name in swaps):  # the pipelines load BGR
         inputs = inputs[:, [2, 1, 0]] if inputs.shape[1] >= 3 else inputs
     inputs = inputs[:, :3] if inputs.shape[1] >= 3 else inputs[:, :1].expand(-1, 3, -1, -1)
     return inputs.permute(0, 2, 3, 1).round().clamp(0, 255).byte().cpu().numpy()

@@ -22,6 +22,7 @@ from moganet_dense.models.kernels import (
     Implementation,
     calls,
     implementation_for,
+    launchers,
     operators,
     parts,
 )
@@ -95,12 +96,15 @@ def step(block, forward, x: torch.Tensor, grad: torch.Tensor) -> dict[str, torch
 @pytest.mark.parametrize(
     'kernel, dilation, size', [(3, 1, (4, 5)), (5, 1, (5, 9)), (5, 2, (7, 3)), (7, 3, (5, 13))]
 )
-def test_depthwise_convolutions(kernel, dilation, size):
+def test_depthwise_convolutions(kernel, dilation, size, batch=2, channels=8):
     torch.manual_seed(0)
-    conv = nn.Conv2d(8, 8, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=8)
-    x, taps = a_map(2, 8, *size), parts.turned(conv.weight.detach())
+    conv = nn.Conv2d(
+        channels, channels, kernel, padding=dilation * (kernel // 2), dilation=dilation,
+        groups=channels,
+    )  # fmt: skip
+    x, taps = a_map(batch, channels, *size), parts.turned(conv.weight.detach())
     exact, at = copy.deepcopy(conv).double(), x.double().requires_grad_()
-    grad = a_map(2, 8, *size)
+    grad = a_map(batch, channels, *size)
     wanted = exact(at)
     found, _ = parts.depthwise(x, taps, conv.bias.detach(), kernel, dilation)
     assert error(found, wanted) < 1e-6
@@ -109,6 +113,17 @@ def test_depthwise_convolutions(kernel, dilation, size):
     gradients = parts.depthwise_backward(grad, x, taps, kernel, dilation)
     for part, of in zip(gradients, (at, exact.weight, exact.bias), strict=True):
         assert error(part, of.grad) < 1e-6
+
+
+@pytest.mark.parametrize(
+    'kernel, dilation, size', [(7, 3, (14, 5)), (5, 2, (9, 6)), (3, 1, (5, 3))]
+)
+def test_rows_of_the_kernel_outside_a_narrow_map(monkeypatch, kernel, dilation, size):
+    """Programs of four tiles, as on a GPU: the first and the last leave different rows out."""
+    monkeypatch.setattr(launchers, 'tiles_at_once', lambda *_: 4)
+    conv = launchers.depthwise((3, 4, *size), kernel, dilation, True, False, False, False)
+    assert conv.constants['WHOLE'] and conv.constants['TILES'] == 4
+    test_depthwise_convolutions(kernel, dilation, size, batch=3, channels=4)
 
 
 @pytest.mark.parametrize('dtype', HALVES)

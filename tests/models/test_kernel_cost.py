@@ -62,6 +62,15 @@ def test_loops_are_counted_as_often_as_they_run():
     }  # fmt: skip
 
 
+def test_rows_of_a_kernel_that_meet_a_narrow_map():
+    """Of a 7x7 of dilation 3 on 14 rows, 5 of each third: tiles 0 to 8 have the first two of them,
+    and the kernel's last 5 rows meet the image; 9 to 17 the next two, and its first 6; 18 to 26
+    the last, and its first 4. Programs have 4 tiles, two of them of two kinds."""
+    values = dict(KERNEL=7, DILATION=3, TILES=4, H=14, WHOLE=True)
+    assert kernel_cost.kernel_rows(values, 7) == (5 + 5 + 7 + 6 + 6 + 4 + 4) / 7
+    assert kernel_cost.kernel_rows(values | dict(WHOLE=False), 7) == 7
+
+
 def test_wrong_descriptions_of_the_code_are_refused():
     code = kernel_cost.parse(SASS)
     with pytest.raises(ValueError, match='expected 2 loops, and found 1'):
@@ -123,7 +132,7 @@ def test_multiply_adds_of_a_compiled_convolution(tmp_path):
     """Those that are counted in the machine code are those of the formula, where tiles fit."""
     from moganet_dense.models.kernels import calls, launching
 
-    x = torch.empty(2, 16, 32, 64, dtype=torch.bfloat16, device='meta')
+    x = torch.empty(2, 16, 32, 80, dtype=torch.bfloat16, device='meta')
     x = x.contiguous(memory_format=torch.channels_last)
     taps = torch.empty(25, 16, device='meta')
     with launching.recorded_launches() as launches:

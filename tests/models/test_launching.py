@@ -52,6 +52,43 @@ def test_the_lookup_launches_what_triton_launches(driver):
 
 
 @needs_kernels
+@pytest.mark.slow
+@pytest.mark.parametrize('known', [True, False])
+def test_hooks_of_a_profiler_are_called(driver, monkeypatch, known):
+    """Triton's own. They cost time, so a launch without a profiler leaves them out.
+
+    Unless it is not known whether there are any: then Triton launches, and decides.
+    """
+    import triton
+
+    from moganet_dense.models.kernels import launchers, launching
+
+    if not hasattr(triton, 'knobs') or launching._triton_hooks() is None:
+        pytest.skip('Triton launches here')
+    if not known:
+        monkeypatch.setattr(launching, '_triton_hooks', lambda: None)
+    seen = []
+    monkeypatch.setattr(driver, 'launcher_cls', lambda *_: lambda *given: seen.append(given))
+    launcher = launchers.centered_gradient.__wrapped__(torch.Size((2, 16, 3, 5)))  # a new one
+    case = tensors()
+    launcher.kernel.device_caches.clear()  # what tests before compiled has their launcher
+    hooks = triton.knobs.runtime.launch_enter_hook
+    for _ in range(2):
+        launcher(*case)
+    hooks.add(print)
+    try:
+        launcher(*case)
+    finally:
+        hooks.remove(print)
+        launcher.kernel.device_caches.clear()
+    by_triton, alone, profiled = seen
+    assert alone[9:12] == profiled[9:12] == tuple(tensor.data_ptr() for tensor in case[:3])
+    assert by_triton[:6] == alone[:6] == profiled[:6]
+    assert profiled[6].get()['name'] == 'centered_gradient_kernel' and profiled[7] is hooks
+    assert alone[6:9] == (None, None, None) or not known
+
+
+@needs_kernels
 @pytest.mark.long  # it compiles 30 kernels
 def test_a_block_launches_what_its_report_lists(driver):
     from moganet_dense.models.kernels.block import compute_block

@@ -3,8 +3,7 @@
 model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        non_blocking=True,  # copies from page-locked memory while the GPU computes
+        type='DeviceDetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

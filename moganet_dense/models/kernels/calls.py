@@ -2,7 +2,8 @@
 
 Maps are (B, C, H, W) in channels_last; ``rows`` is the same memory as (pixels, C). Tiles and grids
 are those of ``launchers.py``. Where a kernel takes a tensor that an option leaves out, it gets
-another one, which it does not read.
+another one, which it does not read. Kernels read memory: a map whose shape is that of another
+argument may come as rows.
 """
 
 import torch
@@ -13,17 +14,21 @@ Tensor = torch.Tensor
 
 
 def rows(x: Tensor) -> Tensor:
-    """(B, C, H, W) in channels_last as (B H W, C): a view."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+    """(B, C, H, W) in channels_last as (B H W, C): a view, in one operation."""
+    batch, channels, height, width = x.shape
+    return x.as_strided((batch * height * width, channels), (channels, 1))
 
 
-def map_like(x: Tensor, channels: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """A new map of the size of ``x``, not filled."""
-    batch, count, height, width = x.shape
-    return torch.empty(
-        (batch, channels or count, height, width),
-        dtype=dtype or x.dtype, device=x.device, memory_format=torch.channels_last,
-    )  # fmt: skip
+def as_map(matrix: Tensor, like: Tensor) -> Tensor:
+    """(B H W, C) as (B, C, H, W) in channels_last: a view, in one operation."""
+    (batch, _, height, width), channels = like.shape, matrix.shape[1]
+    strides = (height * width * channels, 1, width * channels, channels)
+    return matrix.as_strided((batch, channels, height, width), strides)
+
+
+def map_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A new map of the shape and layout of ``x``, not filled."""
+    return torch.empty_like(x, dtype=dtype)
 
 
 def depthwise(
@@ -48,7 +53,7 @@ def depthwise(
     y, partial = map_like(x), taps
     if summed:
         groups, _, batch = launcher.grid
-        partial = x.new_empty((batch * groups, x.shape[1]), dtype=torch.float32)
+        partial = x.new_empty(batch * groups, x.shape[1], dtype=torch.float32)
     launcher(x, taps, taps if bias is None else bias, y, partial)
     return y, partial if summed else None
 
@@ -76,9 +81,9 @@ def context(
 def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial: Tensor) -> None:
     """Gradient by weight and bias of a depth-wise convolution, shares of it into ``partial``.
 
-    ``partial`` is (shares, C * (k * k + 1)): (C, k, k), then (C,).
+    ``partial`` is (shares, C * (k * k + 1)): (C, k, k), then (C,). ``x`` may come as rows.
     """
-    launcher = launchers.weight_gradient(x.shape, kernel, dilation, len(partial), partial.stride(0))
+    launcher = launchers.weight_gradient(grad.shape, kernel, dilation, *partial.shape)
     launcher(grad, x, partial)
 
 
@@ -87,18 +92,15 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
 
     ``partial`` is (shares, 26 * 3C / 8 + 50 * C / 2): of the 5x5, then of the 7x7.
     """
-    launcher = launchers.context_weight_gradient(u0.shape, len(partial), partial.stride(0))
-    launcher(grad, u0, partial)
+    launchers.context_weight_gradient(u0.shape, *partial.shape)(grad, u0, partial)
 
 
-def row_sums(*partials: Tensor) -> Tensor:
-    """Sums of the rows of up to three float32 matrices, one behind the other, in one order."""
-    flat = partials[0].new_empty(sum(partial.shape[1] for partial in partials))
+def row_sums(partials: tuple[Tensor, ...], flat: Tensor) -> None:
+    """Sums of the rows of up to three float32 matrices, one behind the other in ``flat``."""
     missing = 3 - len(partials)
-    rows = (*(len(partial) for partial in partials), *[0] * missing)
-    lengths = (*(partial.shape[1] for partial in partials), *[0] * missing)
-    launchers.row_sums(rows, lengths)(*partials, *[flat] * missing, flat)
-    return flat
+    shapes = [partial.shape for partial in partials] + missing * [torch.Size((0, 0))]
+    counts, lengths = zip(*shapes, strict=True)
+    launchers.row_sums(counts, lengths)(*partials, *missing * [flat], flat)
 
 
 def decomposed_backward(
@@ -113,7 +115,7 @@ def decomposed_backward(
     launcher = launchers.decomposed_backward(p.shape)
     groups, _, batch = launcher.grid
     grad = map_like(p)
-    partial = p.new_empty((batch, groups, 2, p.shape[1]), dtype=torch.float32)
+    partial = p.new_empty(batch, groups, 2, p.shape[1], dtype=torch.float32)
     launcher(grad_u0, grad_u, p, sigma, p_mean, taps, grad, u, partial)
     return grad, partial
 
@@ -150,9 +152,8 @@ def branch_gradient(
     ``partial``, (shares, 2 C) or (shares, 2 C + 1), gets its sums; see the kernel.
     """
     launcher = launchers.branch_gradient(
-        grad.shape, scaled.shape[1], len(partial), partial.stride(0), kept is not None,
-        row is not None,
-    )  # fmt: skip
+        grad.shape, scaled.shape[1], *partial.shape, kept is not None, row is not None
+    )
     launcher(
         grad, grad if kept is None else kept, grad if z is None else z,
         *(row or (partial, partial, partial)), scaled, partial,
@@ -164,7 +165,7 @@ def gating_backward(
     partial: Tensor, double: bool,
 ) -> None:  # fmt: skip
     """Back through the gating: fills ``grad_g``, ``grad_v``, A again, and (shares, 2 C) sums."""
-    launcher = launchers.gating_backward(g.shape, len(partial), partial.stride(0), double)
+    launcher = launchers.gating_backward(g.shape, partial.shape[0], partial.stride(0), double)
     launcher(grad_a, g, v, grad_g, grad_v, a, partial)
 
 
@@ -177,9 +178,9 @@ def centered_gradient(grad: Tensor, sums: Tensor, sigma: Tensor) -> Tensor:
 
 def norm_backward(
     grad: Tensor, grad_z: Tensor, layer_scale: Tensor | None, kept: Tensor | None, x: Tensor,
-    norm: tuple[Tensor, ...], training: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients by x, weight and bias of a batch norm, x with the shortcut's ``grad`` added.
+    norm: tuple[Tensor, ...], training: bool, grad_weight: Tensor, grad_bias: Tensor,
+) -> Tensor:  # fmt: skip
+    """Gradient by x of a batch norm with the shortcut's ``grad`` added; fills the others.
 
     ``grad_z`` is the gradient by the normed map, to which ``kept * layer_scale * grad`` is added
     where a layer scale is given: the normed map is a shortcut of its own.
@@ -188,14 +189,56 @@ def norm_backward(
     sums, gradient = launchers.norm_backward(
         x.shape, layer_scale is not None, kept is not None, training
     )
-    partial = x.new_empty((sums.grid[0], 2, x.shape[1]), dtype=torch.float32)
+    partial = x.new_empty(sums.grid[0] * 2 * x.shape[1], dtype=torch.float32)
     scale = weight if layer_scale is None else layer_scale
     tensors = (grad, grad_z, scale, mean if kept is None else kept, x, mean, inverse)
     sums(*tensors, partial)
-    grad_x, grad_norm = map_like(x), torch.empty_like(partial[0])
-    grad_weight, grad_bias = grad_norm.unbind()
+    grad_x = map_like(x)
     gradient(*tensors, weight, partial, grad_x, grad_weight, grad_bias)
-    return grad_x, grad_weight, grad_bias
+    return grad_x
+
+
+def scaled_weight_gradient(
+    raw: Tensor, weight: Tensor, layer_scale: Tensor, bias: Tensor, sums: Tensor,
+    grad_scale: Tensor, grad_bias: Tensor, *,
+    shift: tuple[Tensor, Tensor] | None = None, of_images: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """Gradient by the weight W of a (W T + b + other), (C, K); fills those by a and b.
+
+    Args:
+        raw: grad^T T, (C, K), or with more rows.
+        weight: W.
+        layer_scale: a, (C,).
+        bias: b, (C,).
+        sums: of grad, and of grad times other, (2 C,).
+        grad_scale: gets the gradient by a.
+        grad_bias: gets the gradient by b.
+        shift: where other is -shift GELU(d), and what gets the gradient by it, (C,).
+        of_images: else sums of each image, (B, 2, C), and what gets their sum, (2 C,) from its
+            address on.
+    """
+    channels, inner = weight.shape[:2]
+    grad_weight = raw.new_empty(channels, inner)
+    given_shift, grad_shift = shift or (sums, sums)
+    given_images, sum_of_images = of_images or (sums, sums)
+    launchers.scaled_weight_gradient(
+        channels, inner, given_images.shape[0] if of_images else 1, shift is not None
+    )(
+        raw, weight, layer_scale, sums, bias, given_shift, given_images, grad_weight, grad_scale,
+        grad_bias, grad_shift, sum_of_images,
+    )  # fmt: skip
+    return grad_weight
+
+
+def decomposed_weight_gradient(
+    grad_folded: Tensor, grad_shift: Tensor, weight: Tensor, sigma: Tensor, grad_sigma: Tensor
+) -> Tensor:
+    """Gradient by W from those by W (1 + s), (C, R), and W s, (C,); fills that by s, (R,)."""
+    grad_weight = torch.empty_like(grad_folded)
+    launchers.decomposed_weight_gradient(*grad_folded.shape)(
+        grad_folded, grad_shift, weight, sigma, grad_weight, grad_sigma
+    )
+    return grad_weight
 
 
 def _tf32(x: Tensor) -> bool:

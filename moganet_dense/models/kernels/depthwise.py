@@ -9,7 +9,10 @@ come from the same cache.
 
 What bounds these kernels is the number of instructions. So addresses are one pointer per row and
 offsets that are constants (the number of channels is one), whether a column is in the image takes
-one comparison, and nothing is masked where all channels of a block exist.
+one comparison, and nothing is masked where all channels of a block exist. On a narrow map a tile is
+WHOLE: it has all columns, so that what is beside it is zero and left out, and so are the kernel's
+rows above and below the image. Its tiles are numbered with the row slowest, so that those of a
+program agree on which rows these are.
 """
 
 import triton
@@ -23,17 +26,31 @@ LARGE = tl.constexpr(2**30)
 
 @triton.jit
 def tiles_of(
-    first, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
+    tile, H, W, DILATION: tl.constexpr, COLUMNS: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """First row and column of the tiles from number ``first`` on, and whether they exist."""
+    """First row and column of tiles, by their numbers, and whether they exist."""
     down = tl.cdiv(tl.cdiv(H, DILATION), 2)
+    if WHOLE:
+        column, row = tile % DILATION, tile // DILATION
+        pair, row = row // DILATION, row % DILATION
+        return pair * (2 * DILATION) + row, column, pair < down
     across = tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
-    tile = first + tl.arange(0, TILES)
     row, rest = tile % down, tile // down
     row = row * (2 * DILATION) + rest % DILATION
     rest = rest // DILATION
     column = (rest % across) * (COLUMNS * DILATION) + rest // across
     return row, column, rest // across < DILATION
+
+
+@triton.jit
+def taps_inside(first, last, H, KERNEL: tl.constexpr, DILATION: tl.constexpr, WHOLE: tl.constexpr):
+    """First and end of the kernel's rows of which any tile, from first to last, sees the image."""
+    if not WHOLE:
+        return 0, KERNEL
+    square: tl.constexpr = DILATION * DILATION
+    begin = KERNEL // 2 - 1 - last // square * 2
+    end = tl.cdiv(H, DILATION) + KERNEL // 2 - first // square * 2
+    return tl.maximum(begin, 0), tl.minimum(end, KERNEL)
 
 
 @triton.jit
@@ -77,15 +94,15 @@ def widened(value):
 
 @triton.jit
 def loaded_row(
-    start, y, column, exists, H, W, valid, KERNEL: tl.constexpr, COLUMNS: tl.constexpr,
+    start, y, column, exists, H, W, valid, COLUMNS: tl.constexpr, HALO: tl.constexpr,
     DILATION: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Values of a row that a tile needs, as float32: zeros outside the image."""
+    """Values of a row that a tile needs, with HALO columns around it: zeros outside the image."""
     ends = reach(column, W, exists & (y >= 0) & (y < H))
     values = ()
-    for j in tl.static_range(COLUMNS + KERNEL - 1):
-        seen = seen_at(ends, (j - KERNEL // 2) * DILATION, valid)
-        value = tl.load(start + (j - KERNEL // 2) * (DILATION * C), mask=seen, other=0.0)
+    for j in tl.static_range(COLUMNS + 2 * HALO):
+        seen = seen_at(ends, (j - HALO) * DILATION, valid)
+        value = tl.load(start + (j - HALO) * (DILATION * C), mask=seen, other=0.0)
         values = values + (widened(value),)
     return values
 
@@ -93,9 +110,10 @@ def loaded_row(
 @triton.jit
 def added_row(
     sums, upper, lower, taps, valid, TAP_COUNT: tl.constexpr, KERNEL: tl.constexpr,
-    COLUMNS: tl.constexpr, FLIPPED: tl.constexpr,
+    COLUMNS: tl.constexpr, HALO: tl.constexpr, FLIPPED: tl.constexpr,
 ):  # fmt: skip
     """The sums of both rows of a tile, with what a row of taps adds to each."""
+    beside: tl.constexpr = KERNEL // 2 - HALO
     values, rows, sums = sums, (upper, lower), ()
     weights = ()
     for j in tl.static_range(KERNEL):
@@ -105,17 +123,18 @@ def added_row(
     for n in tl.static_range(2 * COLUMNS):
         value = values[n]
         for j in tl.static_range(KERNEL):
-            value = tl.fma(rows[n // COLUMNS][n % COLUMNS + j], weights[j], value)
+            if n % COLUMNS + j >= beside and n % COLUMNS + j < beside + COLUMNS + 2 * HALO:
+                value = tl.fma(rows[n // COLUMNS][n % COLUMNS + j - beside], weights[j], value)
         sums = sums + (value,)
     return sums
 
 
 @triton.jit
 def convolved(
-    x, weight, image, row, column, exists, H, W, channel, tap_channel,
+    x, weight, image, first, row, column, exists, H, W, channel, tap_channel,
     C: tl.constexpr, TAP_COUNT: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr,
-    COLUMNS: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
-    FLIPPED: tl.constexpr,
+    COLUMNS: tl.constexpr, WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr,
+    VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
 ):  # fmt: skip
     """Accumulators of a tile, 2 x COLUMNS of (TILES, CHANNELS), row by row.
 
@@ -124,20 +143,27 @@ def convolved(
     input that both need stays where it is.
     """
     valid = within(tap_channel, TAP_COUNT, CHANNELS, VECTOR)
+    halo: tl.constexpr = 0 if WHOLE else KERNEL // 2
+    begin, end = taps_inside(first, first + TILES - 1, H, KERNEL, DILATION, WHOLE)
     y = row - KERNEL // 2 * DILATION
     start, across = x + pixels_of(image, y, column, channel, H, W, C), W * (DILATION * C)
     taps = weight + tap_channel
     sums = ()
     for _ in tl.static_range(2 * COLUMNS):
         sums = sums + (tl.zeros((TILES, CHANNELS), tl.float32),)
-    upper = loaded_row(start, y, column, exists, H, W, valid, KERNEL, COLUMNS, DILATION, C)
-    for i in range(KERNEL):
+    upper = loaded_row(
+        start + begin * across, y + begin * DILATION, column, exists, H, W, valid,
+        COLUMNS, halo, DILATION, C,
+    )  # fmt: skip
+    for i in range(begin, end):
         lower = loaded_row(
             start + (i + 1) * across, y + (i + 1) * DILATION, column, exists, H, W, valid,
-            KERNEL, COLUMNS, DILATION, C,
+            COLUMNS, halo, DILATION, C,
         )  # fmt: skip
         at = (KERNEL - 1 - i if FLIPPED else i) * (KERNEL * TAP_COUNT)
-        sums = added_row(sums, upper, lower, taps + at, valid, TAP_COUNT, KERNEL, COLUMNS, FLIPPED)
+        sums = added_row(
+            sums, upper, lower, taps + at, valid, TAP_COUNT, KERNEL, COLUMNS, halo, FLIPPED
+        )
         upper = lower
     return sums
 
@@ -146,17 +172,18 @@ def convolved(
 def depthwise_kernel(
     x, weight, bias, y, partial, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
-    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
-    HAS_BIAS: tl.constexpr, GELU: tl.constexpr, SUMMED: tl.constexpr,
+    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    FLIPPED: tl.constexpr, HAS_BIAS: tl.constexpr, GELU: tl.constexpr, SUMMED: tl.constexpr,
 ):  # fmt: skip
     """y = GELU(conv(x) + bias), each part of it by option; SUMMED adds y up over pixels."""
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
-    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
+    first = group * TILES
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, channel, channel,
-        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, FLIPPED,
+        x, weight, image, first, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, FLIPPED,
     )  # fmt: skip
     total = tl.zeros((TILES, CHANNELS), tl.float32)
     if HAS_BIAS:
@@ -182,9 +209,9 @@ def depthwise_kernel(
 @kernel
 def context_kernel(
     x, weights_1, bias_1, weights_2, bias_2, y, H, W, groups_1, groups_2,
-    C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr, COPIED: tl.constexpr, THREADS: tl.constexpr,
-    FLIPPED: tl.constexpr,
+    C: tl.constexpr, COLUMNS_1: tl.constexpr, WHOLE_1: tl.constexpr, COLUMNS_2: tl.constexpr,
+    WHOLE_2: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    COPIED: tl.constexpr, THREADS: tl.constexpr, FLIPPED: tl.constexpr,
 ):  # fmt: skip
     """The multi-order context: y = [x_low, 5x5 of dilation 2, 7x7 of dilation 3], one launch.
 
@@ -200,13 +227,13 @@ def context_kernel(
         if group < groups_2:
             context_segment(
                 x, weights_2, bias_2, y, group, image, H, W, block, C, low + middle, C // 2,
-                7, 3, COLUMNS_2, TILES, CHANNELS, VECTOR, FLIPPED,
+                7, 3, COLUMNS_2, WHOLE_2, TILES, CHANNELS, VECTOR, FLIPPED,
             )  # fmt: skip
     elif block < blocks_2 + blocks_1:
         if group < groups_1:
             context_segment(
                 x, weights_1, bias_1, y, group, image, H, W, block - blocks_2, C, low, middle,
-                5, 2, COLUMNS_1, TILES, CHANNELS, VECTOR, FLIPPED,
+                5, 2, COLUMNS_1, WHOLE_1, TILES, CHANNELS, VECTOR, FLIPPED,
             )  # fmt: skip
     else:
         copy_channels(x, y, group, image, H * W, C, low, COPIED, THREADS)
@@ -232,17 +259,18 @@ def copy_channels(
 def context_segment(
     x, weight, bias, y, group, image, H, W, block,
     C: tl.constexpr, START: tl.constexpr, COUNT: tl.constexpr, KERNEL: tl.constexpr,
-    DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr,
+    DILATION: tl.constexpr, COLUMNS: tl.constexpr, WHOLE: tl.constexpr, TILES: tl.constexpr,
     CHANNELS: tl.constexpr, VECTOR: tl.constexpr, FLIPPED: tl.constexpr,
 ):  # fmt: skip
     """The convolution of COUNT channels from START on."""
     tap_channel = block * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(tap_channel, COUNT, CHANNELS, VECTOR)
     channel = START + tap_channel
-    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
+    first = group * TILES
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, channel, tap_channel,
-        C, COUNT, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, FLIPPED,
+        x, weight, image, first, row, column, exists, H, W, channel, tap_channel,
+        C, COUNT, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, FLIPPED,
     )  # fmt: skip
     if not FLIPPED:
         shift = tl.load(bias + tap_channel, mask=valid, other=0.0).to(tl.float32)[None, :]

@@ -10,6 +10,7 @@ from .depthwise import (
     pixels_of,
     reach,
     seen_at,
+    taps_inside,
     tiles_of,
     widened,
     within,
@@ -21,20 +22,20 @@ from .jit import kernel
 def weight_gradient_kernel(
     grad, x, partial, H, W, images, row_length,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
-    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Gradient by weight and bias; see :func:`weight_gradient`."""
     weight_gradient(
         grad, x, partial, H, W, images, row_length, tl.program_id(1), C, 0, C,
-        KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR,
+        KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR,
     )  # fmt: skip
 
 
 @kernel
 def context_weight_gradient_kernel(
     grad, x, partial, H, W, images, row_length,
-    C: tl.constexpr, COLUMNS_1: tl.constexpr, COLUMNS_2: tl.constexpr, TILES: tl.constexpr,
-    CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    C: tl.constexpr, COLUMNS_1: tl.constexpr, WHOLE_1: tl.constexpr, COLUMNS_2: tl.constexpr,
+    WHOLE_2: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Gradients by both weights and biases of the multi-order context, one after the other."""
     block = tl.program_id(1)
@@ -44,12 +45,12 @@ def context_weight_gradient_kernel(
     if block < blocks_2:
         weight_gradient(
             grad, x, partial + 26 * middle, H, W, images, row_length, block, C, low + middle,
-            C // 2, 7, 3, COLUMNS_2, TILES, CHANNELS, VECTOR,
+            C // 2, 7, 3, COLUMNS_2, WHOLE_2, TILES, CHANNELS, VECTOR,
         )  # fmt: skip
     else:
         weight_gradient(
             grad, x, partial, H, W, images, row_length, block - blocks_2, C, low, middle,
-            5, 2, COLUMNS_1, TILES, CHANNELS, VECTOR,
+            5, 2, COLUMNS_1, WHOLE_1, TILES, CHANNELS, VECTOR,
         )  # fmt: skip
 
 
@@ -57,8 +58,8 @@ def context_weight_gradient_kernel(
 def weight_gradient(
     grad, x, partial, H, W, images, row_length, block,
     C: tl.constexpr, START: tl.constexpr, COUNT: tl.constexpr, KERNEL: tl.constexpr,
-    DILATION: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr,
-    VECTOR: tl.constexpr,
+    DILATION: tl.constexpr, COLUMNS: tl.constexpr, WHOLE: tl.constexpr, TILES: tl.constexpr,
+    CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Gradient by the weight, (COUNT, k * k), then by the bias, over a share of the tiles.
 
@@ -67,18 +68,24 @@ def weight_gradient(
     own = block * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(own, COUNT, CHANNELS, VECTOR)
     channel, across = START + own, W * (DILATION * C)
+    halo: tl.constexpr = 0 if WHOLE else KERNEL // 2
     sums = ()
     for _ in tl.static_range(KERNEL * KERNEL + 1):
         sums = sums + (tl.zeros((TILES, CHANNELS), tl.float32),)
     down, wide = tl.cdiv(tl.cdiv(H, DILATION), 2), tl.cdiv(tl.cdiv(W, DILATION), COLUMNS)
-    per_image = tl.cdiv(down * wide * DILATION * DILATION, TILES)
-    for group in range(tl.program_id(0), per_image * images, tl.num_programs(0)):
-        image = group // per_image
-        row, column, exists = tiles_of((group % per_image) * TILES, H, W, DILATION, COLUMNS, TILES)
+    per_image = down * wide * DILATION * DILATION
+    groups = tl.cdiv(per_image * images, TILES)
+    for group in range(tl.program_id(0), groups, tl.num_programs(0)):
+        number = group * TILES + tl.arange(0, TILES)
+        image, tile = number // per_image, number % per_image
+        if WHOLE:  # the same tile of all images
+            image, tile = number % images, number // images
+        row, column, exists = tiles_of(tile, H, W, DILATION, COLUMNS, WHOLE)
+        exists &= image < images
         at = grad + pixels_of(image, row, column, channel, H, W, C)
-        upper = loaded_row(at, row, column, exists, H, W, valid, 1, COLUMNS, DILATION, C)
+        upper = loaded_row(at, row, column, exists, H, W, valid, COLUMNS, 0, DILATION, C)
         lower = loaded_row(
-            at + across, row + DILATION, column, exists, H, W, valid, 1, COLUMNS, DILATION, C
+            at + across, row + DILATION, column, exists, H, W, valid, COLUMNS, 0, DILATION, C
         )
         total = upper[0] + lower[0]
         for n in tl.static_range(1, COLUMNS):
@@ -86,12 +93,17 @@ def weight_gradient(
         sums = sums[: KERNEL * KERNEL] + (sums[KERNEL * KERNEL] + total,)
         first = row - KERNEL // 2 * DILATION
         at = x + pixels_of(image, first, column, channel, H, W, C)
+        begin, end = taps_inside(
+            group * TILES // images, (group * TILES + TILES - 1) // images,
+            H, KERNEL, DILATION, WHOLE,
+        )  # fmt: skip
         for i in tl.static_range(KERNEL + 1):
-            values = loaded_row(
-                at + i * across, first + i * DILATION, column, exists, H, W, valid,
-                KERNEL, COLUMNS, DILATION, C,
-            )  # fmt: skip
-            sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS)
+            if (i >= begin) & (i <= end):
+                values = loaded_row(
+                    at + i * across, first + i * DILATION, column, exists, H, W, valid,
+                    COLUMNS, halo, DILATION, C,
+                )  # fmt: skip
+                sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS, halo)
     partial += tl.program_id(0).to(tl.int64) * row_length
     tl.store(
         partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
@@ -125,16 +137,18 @@ def stacked(
 
 @triton.jit
 def added_products(sums, values, upper, lower, i: tl.constexpr, KERNEL: tl.constexpr,
-                   COLUMNS: tl.constexpr):  # fmt: skip
+                   COLUMNS: tl.constexpr, HALO: tl.constexpr):  # fmt: skip
     """The sums of all taps, with the products of a row of the input and both rows of slopes."""
+    beside: tl.constexpr = KERNEL // 2 - HALO
     before, sums = sums, ()
     for tap in tl.static_range(KERNEL * KERNEL):
         value = before[tap]
         for n in tl.static_range(COLUMNS):
-            if tap // KERNEL == i:
-                value = tl.fma(values[tap % KERNEL + n], upper[n], value)
-            if tap // KERNEL == i - 1:
-                value = tl.fma(values[tap % KERNEL + n], lower[n], value)
+            if n + tap % KERNEL >= beside and n + tap % KERNEL < beside + COLUMNS + 2 * HALO:
+                if tap // KERNEL == i:
+                    value = tl.fma(values[n + tap % KERNEL - beside], upper[n], value)
+                if tap // KERNEL == i - 1:
+                    value = tl.fma(values[n + tap % KERNEL - beside], lower[n], value)
         sums = sums + (value,)
     return sums + (before[KERNEL * KERNEL],)
 
@@ -143,7 +157,7 @@ def added_products(sums, values, upper, lower, i: tl.constexpr, KERNEL: tl.const
 def decomposed_backward_kernel(
     grad_u0, grad_u_of_gate, p, scale, mean, weight, grad_p, u, partial, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
-    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Back through the first 5x5 and U = SiLU(Q), Q = P + s (P - mean P): the gradient by Q.
 
@@ -153,10 +167,11 @@ def decomposed_backward_kernel(
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
-    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
+    first = group * TILES
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
-        grad_u0, weight, image, row, column, exists, H, W, channel, channel,
-        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, True,
+        grad_u0, weight, image, first, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, True,
     )  # fmt: skip
     s = tl.load(scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
     center = tl.load(mean + image * C + channel, mask=valid, other=0.0)[None, :]
@@ -186,16 +201,17 @@ def decomposed_backward_kernel(
 def gelu_backward_kernel(
     x, grad_y, weight, bias, y, grad, H, W,
     C: tl.constexpr, KERNEL: tl.constexpr, DILATION: tl.constexpr, COLUMNS: tl.constexpr,
-    TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
+    WHOLE: tl.constexpr, TILES: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """y = GELU(t) with t = conv(x) + bias computed again, and the gradient by t from that by y."""
     group, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = within(channel, C, CHANNELS, VECTOR)
-    row, column, exists = tiles_of(group * TILES, H, W, DILATION, COLUMNS, TILES)
+    first = group * TILES
+    row, column, exists = tiles_of(first + tl.arange(0, TILES), H, W, DILATION, COLUMNS, WHOLE)
     sums = convolved(
-        x, weight, image, row, column, exists, H, W, channel, channel,
-        C, C, KERNEL, DILATION, COLUMNS, TILES, CHANNELS, VECTOR, False,
+        x, weight, image, first, row, column, exists, H, W, channel, channel,
+        C, C, KERNEL, DILATION, COLUMNS, WHOLE, TILES, CHANNELS, VECTOR, False,
     )  # fmt: skip
     shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
     for i in tl.static_range(2):

@@ -254,7 +254,7 @@ def parts_for(launch: Launch) -> list[Part]:
     if name in ('weight_gradient_kernel', 'context_weight_gradient_kernel'):
         return _weight_gradient_parts(launch, values)
     if name in ('depthwise_kernel', 'gelu_backward_kernel', 'decomposed_backward_kernel'):
-        return [Part(programs, (values['KERNEL'],))]
+        return [Part(programs, (kernel_rows(values, shares),))]
     if name in ('branch_gradient_kernel', 'gating_backward_kernel', 'norm_sums_kernel'):
         return [Part(programs, (values['pixels'] / values['PIXELS'] / shares,))]
     if name == 'norm_backward_kernel':
@@ -277,15 +277,36 @@ def parts_for(launch: Launch) -> list[Part]:
     return [Part(programs)]
 
 
+def kernel_rows(values: dict, groups: int) -> float:
+    """Rows of a convolution's kernel for which a program loops, on average over its groups.
+
+    All of them; with tiles of WHOLE rows those that meet the image.
+    """
+    kernel, dilation, tiles = values['KERNEL'], values['DILATION'], values['TILES']
+    if not values['WHOLE']:
+        return kernel
+    total = 0
+    for group in range(groups):
+        first, last = group * tiles // dilation**2, (group * tiles + tiles - 1) // dilation**2
+        end = ceil_div(values['H'], dilation) + kernel // 2 - 2 * first
+        total += max(0, min(end, kernel) - max(kernel // 2 - 1 - 2 * last, 0))
+    return total / groups
+
+
 def _context_parts(launch: Launch, values: dict) -> list[Part]:
     """The 7x7, the 5x5, and the copy of the multi-order context."""
     groups, _, images = launch.grid
     channels, block = values['C'], values['CHANNELS']
     of_2, of_1 = (ceil_div(part, block) for part in (channels // 2, 3 * channels // 8))
     copied = values['H'] * values['W'] * (channels // 8 // values['COPIED'])
+
+    def rows(kernel: int, dilation: int, number: int) -> float:
+        own = dict(KERNEL=kernel, DILATION=dilation, WHOLE=values[f'WHOLE_{number}'])
+        return kernel_rows(values | own, values[f'groups_{number}'])
+
     return [
-        Part(of_2 * values['groups_2'] * images, (7,)),
-        Part(of_1 * values['groups_1'] * images, (5,)),
+        Part(of_2 * values['groups_2'] * images, (rows(7, 3, 2),)),
+        Part(of_1 * values['groups_1'] * images, (rows(5, 2, 1),)),
         Part(groups * images, (copied / values['THREADS'] / groups,)),
     ]
 
@@ -297,7 +318,7 @@ def _weight_gradient_parts(launch: Launch, values: dict) -> list[Part]:
     def trips(dilation: int, columns: int) -> tuple[float]:
         across = ceil_div(ceil_div(values['W'], dilation), columns)
         tiles = across * ceil_div(ceil_div(values['H'], dilation), 2) * dilation**2
-        return (ceil_div(tiles, values['TILES']) * values['images'] / shares,)
+        return (ceil_div(tiles * values['images'], values['TILES']) / shares,)
 
     if 'KERNEL' in values:
         return [Part(shares * blocks, trips(values['DILATION'], values['COLUMNS']))]

@@ -14,12 +14,13 @@ from . import products
 from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
+    GRADIENT_COLUMNS,
     MULTIPROCESSORS,
     THREAD_CHANNELS,
+    TILE_COLUMNS,
     Launcher,
     block_of,
     ceil_div,
-    gradient_columns,
     index_dtype,
     splits_of,
     tile_columns,
@@ -31,13 +32,24 @@ Shape = torch.Size
 once = lru_cache(maxsize=512)
 
 
-def _tiles(shape: Shape, kernel: int, dilation: int, tiles: int) -> tuple[int, int]:
-    """Columns of a tile, and groups of ``tiles`` tiles in an image."""
+def _columns(
+    width: int, kernel: int, dilation: int, largest: dict[int, int], suffix: str = ''
+) -> dict[str, int | bool]:
+    """Constants of a kernel: columns of a tile, and whether these are all of a row.
+
+    In a row of the image that every ``dilation``-th column makes. What is beside it is zero.
+    """
+    columns = tile_columns(width, kernel, dilation, largest)
+    return {f'COLUMNS{suffix}': columns, f'WHOLE{suffix}': columns * dilation >= width}
+
+
+def _groups(shape: Shape, kernel: int, dilation: int, tiles: int) -> int:
+    """Groups of ``tiles`` tiles in an image."""
     height, width = shape[2:]
-    columns = tile_columns(width, kernel, dilation)
+    columns = tile_columns(width, kernel, dilation, TILE_COLUMNS)
     across = ceil_div(ceil_div(width, dilation), columns)
     down = ceil_div(ceil_div(height, dilation), 2)
-    return columns, ceil_div(across * down * dilation * dilation, tiles)
+    return ceil_div(across * down * dilation * dilation, tiles)
 
 
 def _convolution(shape: Shape, kernel: int, dilation: int) -> tuple[tuple[int, int, int], dict]:
@@ -46,12 +58,11 @@ def _convolution(shape: Shape, kernel: int, dilation: int) -> tuple[tuple[int, i
     block, vector = block_of(channels), min(vector_of(channels), THREAD_CHANNELS[kernel])
     for warps in (4, 2):  # fewer where an image has less than half of the tiles
         tiles = tiles_at_once(block, vector, warps)
-        columns, groups = _tiles(shape, kernel, dilation, tiles)
-        if _tiles(shape, kernel, dilation, tiles // 2)[1] > 1:
+        if _groups(shape, kernel, dilation, tiles // 2) > 1:
             break
-    return (groups, ceil_div(channels, block), batch), dict(
-        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=columns, TILES=tiles, CHANNELS=block,
-        VECTOR=vector, warps=warps,
+    return (_groups(shape, kernel, dilation, tiles), ceil_div(channels, block), batch), dict(
+        C=channels, KERNEL=kernel, DILATION=dilation, TILES=tiles, CHANNELS=block, VECTOR=vector,
+        warps=warps, **_columns(shape[3], kernel, dilation, TILE_COLUMNS),
     )  # fmt: skip
 
 
@@ -79,35 +90,44 @@ def context(shape: Shape, flipped: bool) -> Launcher:
     batch, channels, height, width = shape
     block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
     tiles = tiles_at_once(block, vector)
-    columns_1, groups_1 = _tiles(shape, 5, 2, tiles)
-    columns_2, groups_2 = _tiles(shape, 7, 3, tiles)
+    groups_1, groups_2 = _groups(shape, 5, 2, tiles), _groups(shape, 7, 3, tiles)
     low, middle, high = channels // 8, 3 * channels // 8, channels // 2
     blocks = ceil_div(high, block) + ceil_div(middle, block) + 1
     return Launcher(
         forward.context_kernel, (max(groups_1, groups_2), blocks, batch),
         (height, width, groups_1, groups_2),
-        C=channels, COLUMNS_1=columns_1, COLUMNS_2=columns_2, TILES=tiles, CHANNELS=block,
-        VECTOR=vector, COPIED=vector_of(low), THREADS=tiles_at_once(1, 1), FLIPPED=flipped,
+        C=channels, TILES=tiles, CHANNELS=block, VECTOR=vector, COPIED=vector_of(low),
+        THREADS=tiles_at_once(1, 1), FLIPPED=flipped,
+        **_columns(width, 5, 2, TILE_COLUMNS, '_1'), **_columns(width, 7, 3, TILE_COLUMNS, '_2'),
     )  # fmt: skip
+
+
+def _shares(shape: Shape, kernel: int, block: int, blocks: int) -> int:
+    """Shares of the pixels in a gradient by weights: all its programs run at once.
+
+    With more, most of the time would go into adding up what the threads of a program have; with
+    fewer, multiprocessors would wait.
+    """
+    if INTERPRETED:
+        return 2
+    pixels = tiles_at_once(block, THREAD_CHANNELS[kernel]) * 2 * GRADIENT_COLUMNS[kernel]
+    resident = 2 if kernel == 7 else 3  # programs on a multiprocessor, by their registers
+    return max(1, min(resident * MULTIPROCESSORS // blocks, ceil_div(_pixels(shape), pixels)))
 
 
 @once
 def gradient_shares(shape: Shape, kernel: int) -> int:
-    """Shares of the pixels in a gradient by weights: all its programs run at once.
+    """Shares of the pixels in the gradient by the weight of one convolution."""
+    block = block_of(shape[1], 32)
+    return _shares(shape, kernel, block, ceil_div(shape[1], block))
 
-    With more, most of the time would go into adding up what the threads of a program have; with
-    fewer, multiprocessors would wait. ``kernel`` is 3 or 5, or 7 for the context.
-    """
-    if INTERPRETED:
-        return 2
-    channels, block = shape[1], block_of(shape[1], 32)
-    blocks, resident = ceil_div(channels, block), 4
-    if kernel == 7:
-        block, resident = _segment_block(channels), 2
-        blocks = sum(ceil_div(part, block) for part in (3 * channels // 8, channels // 2))
-    tiles = 32 * 4 * THREAD_CHANNELS[kernel] // block
-    groups = ceil_div(_pixels(shape), 8 * tiles)  # 2 x 4 pixels a tile
-    return max(1, min(resident * MULTIPROCESSORS // blocks, groups))
+
+@once
+def context_gradient_shares(shape: Shape) -> int:
+    """Shares of the pixels in the gradient by the weights of the context."""
+    channels, block = shape[1], _segment_block(shape[1])
+    parts = (3 * channels // 8, channels // 2)
+    return _shares(shape, 7, block, sum(ceil_div(part, block) for part in parts))
 
 
 @once
@@ -120,8 +140,8 @@ def weight_gradient(
     return Launcher(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
         (height, width, batch, row_length),
-        C=channels, KERNEL=kernel, DILATION=dilation, COLUMNS=gradient_columns(width, dilation),
-        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
+        C=channels, KERNEL=kernel, DILATION=dilation, TILES=tiles_at_once(block, vector),
+        CHANNELS=block, VECTOR=vector, **_columns(width, kernel, dilation, GRADIENT_COLUMNS),
     )  # fmt: skip
 
 
@@ -134,8 +154,9 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
     return Launcher(
         backward.context_weight_gradient_kernel, (shares, blocks),
         (height, width, batch, row_length),
-        C=channels, COLUMNS_1=gradient_columns(width, 2), COLUMNS_2=gradient_columns(width, 3),
-        TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
+        C=channels, TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
+        **_columns(width, 5, 2, GRADIENT_COLUMNS, '_1'),
+        **_columns(width, 7, 3, GRADIENT_COLUMNS, '_2'),
     )  # fmt: skip
 
 

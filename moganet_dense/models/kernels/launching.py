@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, reduce
+from operator import attrgetter, or_
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
 Result = TypeVar('Result')
+_dtype = attrgetter('dtype')
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -89,7 +91,7 @@ class Launcher:
         self.options = dict(num_warps=warps, num_stages=stages)
         if registers is not None:
             self.options['maxnreg'] = registers
-        self._compiled: dict[tuple, Callable[..., None]] = {}
+        self._compiled: dict[tuple, Callable[[int, list[int]], None]] = {}
 
     def __call__(self, *tensors: torch.Tensor) -> None:
         launches.note(self.name)
@@ -108,11 +110,10 @@ class Launcher:
         return launch(*tensors, *self.numbers, **self.constants, **self.options)
 
     def _launch_compiled(self, tensors: tuple[torch.Tensor, ...]) -> None:
-        addresses = [tensor.data_ptr() for tensor in tensors]
-        key = (
-            tensors[0].get_device(), *[tensor.dtype for tensor in tensors],
-            *[address % 16 == 0 for address in addresses],
-        )  # fmt: skip
+        device, addresses = tensors[0].get_device(), [tensor.data_ptr() for tensor in tensors]
+        key = (device, *map(_dtype, tensors))
+        if reduce(or_, addresses) % 16:  # rarely
+            key += tuple(address % 16 == 0 for address in addresses)
         run = self._compiled.get(key)
         if run is None:
             begun = time.monotonic()
@@ -120,14 +121,43 @@ class Launcher:
             if time.monotonic() - begun > 1:
                 _say_what_takes_long()
         else:
-            run(*addresses)  # Triton takes an address as it is, and asks the driver about tensors
+            run(device, addresses)  # Triton takes an address as it is, and inspects tensors
 
-    def _on_grid(self, compiled) -> Callable[..., None]:
-        """A compiled kernel as a function of addresses."""
-        run = compiled[(*self.grid, 1, 1)[:3]]
+    def _on_grid(self, compiled) -> Callable[[int, list[int]], None]:
+        """A compiled kernel as a function of the device and addresses."""
+        from triton.runtime import driver
+
         names = self.kernel.arg_names[-len(self.constants) :]
         rest = (*self.numbers, *(self.constants[name] for name in names))
-        return lambda *addresses: run(*addresses, *rest)
+        grid = (*self.grid, 1, 1)[:3]
+        by_triton, has_hooks = compiled[grid], _triton_hooks()
+        if has_hooks is None:
+            return lambda device, addresses: by_triton(*addresses, *rest)
+        run, stream = compiled.run, driver.active.get_current_stream
+        what = (compiled.function, compiled.packed_metadata, None, None, None)  # no hooks
+
+        def launch(device: int, addresses: list[int]) -> None:
+            if has_hooks():
+                by_triton(*addresses, *rest)
+            else:
+                run(*grid, stream(device), *what, *addresses, *rest)
+
+        return launch
+
+
+@cache
+def _triton_hooks() -> Callable[[], bool] | None:
+    """Whether a profiler's hooks are called at launches; None: it is not known how to find out.
+
+    Triton collects what it passes to hooks at every launch, at half of the cost of a launch.
+    Versions 3.6 to 3.8 launch a compiled kernel by the same function with the same arguments.
+    """
+    import triton
+
+    if not (3, 6) <= tuple(int(part) for part in triton.__version__.split('.')[:2]) <= (3, 8):
+        return None
+    chains = triton.knobs.runtime
+    return lambda: bool(chains.launch_enter_hook.calls or chains.launch_exit_hook.calls)
 
 
 @cache
@@ -218,31 +248,27 @@ THREAD_CHANNELS = {3: 4, 5: 2, 7: 2}
 of outputs, and with fewer it loads less than 4 bytes at a time."""
 
 
-def tile_columns(width: int, kernel: int, dilation: int) -> int:
-    """Columns of a tile: 8 of wide maps, so that their sizes share a compiled kernel.
+TILE_COLUMNS = {3: 8, 5: 10, 7: 10}
+GRADIENT_COLUMNS = {3: 7, 5: 7, 7: 6}
+"""Columns of the largest tile, by kernel size, that registers have room for: of a convolution,
+whose threads hold an accumulator for each output, and of a gradient by weights, for each tap."""
 
-    Of narrow ones, those that cost least for a row of this width. A tile of n columns loads
-    n + k - 1 values for each row of the kernel, at about five instructions each, and computes
-    2 n k products.
+
+def tile_columns(width: int, kernel: int, dilation: int, largest: dict[int, int]) -> int:
+    """Columns of a tile: of a few numbers the one that costs least for a row of this width.
+
+    Few, and of wide maps always the largest, so that image sizes share compiled kernels. For each
+    row of the kernel a tile of n columns loads n + k - 1 values, at about seven instructions each,
+    and adds 4 n k products: of two rows and two channels.
     """
-    if INTERPRETED:
-        return 3
-    columns = ceil_div(width, dilation)
-    if columns > 32:
-        return 8
+    columns, most = ceil_div(width, dilation), 3 if INTERPRETED else largest[kernel]
+    if columns <= most or columns > 32:
+        return min(columns, most)
 
     def cost(n: int) -> int:
-        return ceil_div(columns, n) * (5 * (n + kernel - 1) + 2 * n * kernel + 10)
+        return ceil_div(columns, n) * (7 * (n + kernel - 1) + 4 * n * kernel + 20)
 
-    return min((8, 7, 5, 4), key=cost)
-
-
-def gradient_columns(width: int, dilation: int) -> int:
-    """Columns of a tile in a gradient by weights, whose taps need most registers."""
-    columns = ceil_div(width, dilation)
-    if columns > 16:
-        return 4
-    return min((4, 3), key=lambda n: ceil_div(columns, n) * n)
+    return min((most, *(n for n in (9, 7, 5) if n < most)), key=cost)
 
 
 def tiles_at_once(block: int, vector: int, warps: int = 4) -> int:

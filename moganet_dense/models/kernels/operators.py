@@ -15,8 +15,8 @@ from typing import cast
 import torch
 
 from ..tracing import compiling
-from . import branches, calls, formulas
-from .branches import Prepared
+from . import branches, calls, formulas, gradients
+from .branches import FFNWeights, MogaWeights, Prepared
 from .launching import launches, on_its_device
 
 Tensor = torch.Tensor
@@ -36,9 +36,8 @@ FFN = (
 
 _library = torch.library.Library('moganet_dense', 'FRAGMENT')
 _NORMED = 'Tensor x, Tensor z, Tensor mean, Tensor inverse, Tensor norm_weight, Tensor norm_bias'
-_READY = ', '.join(f'Tensor {name}' for name in Prepared._fields)
 _FLAGS = 'Tensor? factor, float eps, bool double, bool training, bool keep, ScalarType dtype'
-_HEAD, _TAIL = 6, len(Prepared._fields) + 6  # arguments before and after the parameters
+_HEAD, _READY = 6, 6  # arguments before the parameters, and prepared weights behind them
 _KEEP = -2  # place of ``keep``: whether a gradient is needed
 
 
@@ -46,14 +45,28 @@ eager = SimpleNamespace()
 """The operators as functions, which :func:`has_eager` of the tensors."""
 
 
+dispatched = SimpleNamespace()
+"""The operators for everything else. The first two have no gradient."""
+
+
 def has_eager(x: Tensor) -> bool:
     """Whether operators on ``x`` are computed at once: neither traced, nor on a tensor that stands
     for another one."""
-    return type(x) in (Tensor, torch.nn.Parameter) and x.device.type != 'meta' and not compiling()
+    return type(x) in (Tensor, torch.nn.Parameter) and not x.is_meta and not compiling()
 
 
 def _tensors(count: int, prefix: str = 'p') -> str:
     return ', '.join(f'Tensor {prefix}{i}' for i in range(count))
+
+
+def _listed(function, names: tuple[str, ...]):
+    """The function, returning the values of these keys of what it returns."""
+
+    def listed(*arguments) -> tuple[Tensor, ...]:
+        found = function(*arguments)
+        return tuple(found[name] for name in names)
+
+    return listed
 
 
 def _define(name: str, arguments: str, outputs: int, function, fake) -> None:
@@ -110,96 +123,92 @@ def _fake_prepared(*arguments):
     return tuple(branches.empty_prepared(arguments[0], channels, hidden, arguments[-1]))
 
 
-def _split(names: tuple[str, ...], arguments) -> tuple:
+def _split(names: tuple[str, ...], weights, arguments) -> tuple:
     """x, z, norm, parameters by name, prepared weights, flags."""
-    end = _HEAD + len(names)
-    params = dict(zip(names, arguments[_HEAD:end], strict=True))
-    ready = Prepared(*arguments[end : end + len(Prepared._fields)])
-    x, z, *norm = arguments[:_HEAD]
-    return x, z, tuple(norm), params, ready, arguments[end + len(ready) :]
+    at = _HEAD + len(names)
+    params = dict(zip(names, arguments[_HEAD:at], strict=True))
+    ready, flags = weights(*arguments[at : at + _READY]), arguments[at + _READY :]
+    return *arguments[:2], arguments[2:_HEAD], params, ready, flags
 
 
 def moga(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.moga_forward`."""
-    x, z, norm, params, ready, (factor, _, double, _, keep, dtype) = _split(MOGA, arguments)
+    x, z, norm, params, ready, flags = _split(MOGA, MogaWeights, arguments)
+    factor, _, double, _, keep, dtype = flags
     made = branches.moga_forward(x, z, norm, params, ready, factor, double, keep, dtype)
     return made if keep else (made[0], *(x.new_empty(0) for _ in made[1:]))
 
 
 def _fake_moga(*arguments):
-    x, z, _, _, _, (*_, keep, dtype) = _split(MOGA, arguments)
+    x, z, _, _, _, (*_, keep, dtype) = _split(MOGA, MogaWeights, arguments)
     y, batch, channels = calls.map_like(x, dtype=dtype), *x.shape[:2]
     if not keep:
         return y, *(x.new_empty(0) for _ in range(6))
-    means = x.new_empty((batch, channels), dtype=torch.float32)
+    means = x.new_empty(batch, channels, dtype=torch.float32)
     return y, calls.map_like(z), means, *(calls.map_like(z) for _ in range(4))
 
 
 def ffn(*arguments) -> tuple[Tensor, ...]:
     """See :func:`.branches.ffn_forward`."""
-    x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, arguments)
+    x, z, _, params, ready, (factor, _, _, _, keep, dtype) = _split(FFN, FFNWeights, arguments)
     y, h, d = branches.ffn_forward(x, z, params, ready, factor, keep, dtype)
     return (y, h, cast(Tensor, d)) if keep else (y, x.new_empty(0), x.new_empty(0))
 
 
 def _fake_ffn(*arguments):
-    x, z, _, _, ready, (*_, keep, dtype) = _split(FFN, arguments)
+    x, z, _, _, ready, (*_, keep, dtype) = _split(FFN, FFNWeights, arguments)
     y = calls.map_like(x, dtype=dtype)
     if not keep:
         return y, x.new_empty(0), x.new_empty(0)
     pixels = x.numel() // x.shape[1]
-    h = calls.map_like(z, ready.wide.shape[0])
+    h = calls.as_map(z.new_empty(pixels, ready.wide.shape[0]), z)
     return y, h, x.new_empty(pixels, dtype=torch.float32)
 
 
 MOGA_GRADIENTS = (
-    'x', 'norm.weight', 'norm.bias', 'proj_1.weight', 'gate.weight', 'value.weight',
-    'proj_2.weight', 'proj_2.bias', 'layer_scale', 'of_images', 'flat',
+    'x', 'proj_1.weight', 'gate.weight', 'value.weight', 'proj_2.weight', 'flat',
 )  # fmt: skip
-FFN_GRADIENTS = (
-    'x', 'norm.weight', 'norm.bias', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias', 'sigma',
-    'layer_scale', 'raw', 'flat',
-)  # fmt: skip
+FFN_GRADIENTS = ('x', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'raw', 'flat')
+"""What a backward operator returns. An operator must not return views of one tensor: ``flat`` and
+``raw``, of which other gradients are parts, stand for them."""
 
 
-def moga_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+def moga_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.moga_backward`; the arguments of the forward pass, then what it kept."""
-    x, z, norm, params, ready, rest = _split(MOGA, arguments)
+    x, z, norm, params, ready, rest = _split(MOGA, MogaWeights, arguments)
     factor, _, double, training, _, _, *kept = rest
-    found = branches.moga_backward(
-        grad, x, z, norm, kept, params, ready, factor, double, training
-    )  # fmt: skip
-    return tuple(found[name] for name in MOGA_GRADIENTS)
+    return branches.moga_backward(grad, x, z, norm, kept, params, ready, factor, double, training)
 
 
-def ffn_backward(grad: Tensor, *arguments) -> tuple[Tensor, ...]:
+def ffn_backward(grad: Tensor, *arguments) -> dict[str, Tensor]:
     """See :func:`.branches.ffn_backward`; as :func:`moga_backward`."""
-    x, z, norm, params, ready, rest = _split(FFN, arguments)
+    x, z, norm, params, ready, rest = _split(FFN, FFNWeights, arguments)
     factor, _, _, training, _, _, *kept = rest
-    found = branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
-    return tuple(found[name] for name in FFN_GRADIENTS)
+    return branches.ffn_backward(grad, x, z, norm, *kept, params, ready, factor, training)
 
 
-def _fake_backward(names: tuple[str, ...], gradients: tuple[str, ...]):
-    def fake(grad, *arguments):
-        x, _, _, params, _, _ = _split(names, arguments)
-        shapes = {name: tensor.shape[:2] for name, tensor in params.items()}
-        channels = x.shape[1]
-        hidden = params['fc1.weight'].shape[0] if 'fc1.weight' in params else 0
-        flat = 30 * channels + 26 * (3 * channels // 8) + 50 * (channels // 2)
-        special = {
-            'flat': (2 * channels + 1 + 10 * hidden if hidden else flat,),
-            'of_images': (2 * channels,), 'raw': (channels + 8, hidden),
-            'norm.weight': (channels,), 'norm.bias': (channels,), 'layer_scale': (channels,),
-            'sigma': (hidden,),
-        }  # fmt: skip
-        made = [calls.map_like(x)]
-        for name in gradients[1:]:
-            shape = special.get(name) or shapes[name]
-            made.append(x.new_empty(tuple(shape), dtype=torch.float32))
-        return tuple(made)
+def _fake_moga_backward(grad, *arguments):
+    x, channels = arguments[0], arguments[_HEAD].shape[0]
+    square = (x.new_empty(channels, channels, dtype=torch.float32) for _ in range(4))
+    flat = x.new_empty(sum(gradients.moga_parts(channels).values()), dtype=torch.float32)
+    return calls.map_like(x), *square, flat
 
-    return fake
+
+def _fake_ffn_backward(grad, *arguments):
+    x, (hidden, channels) = arguments[0], arguments[_HEAD].shape[:2]
+    flat = sum(gradients.ffn_parts(channels, hidden).values())
+    shapes = ((hidden, channels), (hidden,), (channels, hidden), (channels + 8, hidden), (flat,))
+    return calls.map_like(x), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes)
+
+
+def _parts_of_moga(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    return gradients.split(found['flat'], gradients.moga_parts(len(found['proj_1.weight'])))
+
+
+def _parts_of_ffn(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    hidden, channels = found['fc1.weight'].shape
+    parts = gradients.split(found['flat'], gradients.ffn_parts(channels, hidden))
+    return parts | {'row.weight': found['raw'][channels]}
 
 
 _define(
@@ -212,22 +221,40 @@ _define(
     'prepared', f'{_tensors(15)}, ScalarType dtype', len(Prepared._fields), prepared,
     _fake_prepared,
 )  # fmt: skip
-for _name, _function, _fake, _params, _kept in [
-    ('moga', moga, _fake_moga, MOGA, 6), ('ffn', ffn, _fake_ffn, FFN, 2),
+for _name, _params, _kept, _function, _fake in [
+    ('moga', MOGA, 6, moga, _fake_moga), ('ffn', FFN, 2, ffn, _fake_ffn),
 ]:  # fmt: skip
-    _arguments = f'{_NORMED}, {_tensors(len(_params))}, {_READY}, {_FLAGS}'
+    _arguments = f'{_NORMED}, {_tensors(len(_params) + _READY)}, {_FLAGS}'
     _define(_name, _arguments, 1 + _kept, _function, _fake)
-    _back, _gradients = (
-        (moga_backward, MOGA_GRADIENTS) if _name == 'moga' else (ffn_backward, FFN_GRADIENTS)
+    _back, _fake_back, _returned = (
+        (moga_backward, _fake_moga_backward, MOGA_GRADIENTS)
+        if _name == 'moga'
+        else (ffn_backward, _fake_ffn_backward, FFN_GRADIENTS)
     )
     _define(
         f'{_name}_backward', f'Tensor grad, {_arguments}, {_tensors(_kept, "kept")}',
-        len(_gradients), _back, _fake_backward(_params, _gradients),
+        len(_returned), _listed(_back, _returned), _fake_back,
     )  # fmt: skip
+    setattr(eager, f'{_name}_backward', on_its_device(_back))
 
 
-def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, ...], assigned):
-    """Registers the gradient of an operator; ``assigned`` names the slices of what is flat.
+@torch.no_grad()
+def _dispatched_normalized(*arguments) -> tuple[Tensor, ...]:
+    return torch.ops.moganet_dense.normalized(*arguments)
+
+
+@torch.no_grad()
+def _dispatched_prepared(*arguments) -> tuple[Tensor, ...]:
+    return torch.ops.moganet_dense.prepared(*arguments)
+
+
+dispatched.normalized, dispatched.prepared = _dispatched_normalized, _dispatched_prepared
+
+
+def _register_gradient(name: str, names: tuple[str, ...], returned: tuple[str, ...], parts_of):
+    """Registers the gradient of an operator.
+
+    ``returned`` names what its backward operator returns, and ``parts_of`` finds the others there.
 
     As ``torch.library.register_autograd`` does, which reads the schema again for every argument
     of every call: half a millisecond for an operator of forty.
@@ -235,7 +262,7 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
     operator = getattr(torch.ops.moganet_dense, name).default
     back = getattr(torch.ops.moganet_dense, f'{name}_backward').default
     function, function_back = getattr(eager, name), getattr(eager, f'{name}_backward')
-    count = _HEAD + len(names) + _TAIL
+    tensors = _HEAD + len(names) + _READY + 1  # the factor of drop path; then flags
     places = {'x': 0, 'norm.weight': 4, 'norm.bias': 5}
     places.update({key: _HEAD + i for i, key in enumerate(names)})
 
@@ -250,27 +277,32 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
             output = function(*inputs) if keyset is None else below_autograd(keyset, inputs)
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(*output[1:])
-            ctx.flags, ctx.eager = inputs[-5:], keyset is None
-            ctx.save_for_backward(*inputs[:-5], *output[1:])
+            ctx.flags, ctx.eager = inputs[tensors:], keyset is None
+            ctx.save_for_backward(*inputs[:tensors], *output[1:])
             return output
 
         @staticmethod
         def backward(ctx, grad, *_):
-            result: list[Tensor | None] = [None] * count
+            result: list[Tensor | None] = [None] * (tensors + 5)
             if grad is None:
                 return None, *result
             saved, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
-            inputs, kept = saved[: count - 5], saved[count - 5 :]
+            inputs, kept = saved[:tensors], saved[tensors:]
             if torch.is_grad_enabled():
                 found = formulas.gradients(name, names, grad, inputs, ctx.flags, needed)
             else:
                 grad = grad.contiguous(memory_format=torch.channels_last)
-                run = function_back if ctx.eager and has_eager(grad) else back
-                made = run(grad, *inputs, *ctx.flags, *kept)
-                found = assigned(dict(zip(gradients, made, strict=True)), inputs[0].shape[1])
+                if ctx.eager and has_eager(grad):
+                    found = function_back(grad, *inputs, *ctx.flags, *kept)
+                else:
+                    made = back(grad, *inputs, *ctx.flags, *kept)
+                    found = dict(zip(returned, made, strict=True))
+                    found |= parts_of(found)
             for key, at in places.items():
                 if needed[at]:
-                    value, like = found[key].reshape(inputs[at].shape), inputs[at]
+                    value, like = found[key], inputs[at]
+                    if value.dim() != like.dim():
+                        value = value.view_as(like)
                     result[at] = value if value.dtype == like.dtype else value.to(like.dtype)
             return None, *result
 
@@ -284,27 +316,8 @@ def _register_gradient(name: str, names: tuple[str, ...], gradients: tuple[str, 
 
     _library.impl(name, with_gradient, 'Autograd', with_keyset=True)
     setattr(eager, name, eagerly)
+    setattr(dispatched, name, operator)
 
 
-def _assigned_moga(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    middle, high = 3 * channels // 8, channels // 2
-    sizes = [2 * channels, channels, channels, 25 * channels, channels, 25 * middle, middle,
-             49 * high, high]  # fmt: skip
-    names = ('', 'gate.bias', 'value.bias', 'dw0.weight', 'dw0.bias', 'dw1.weight', 'dw1.bias',
-             'dw2.weight', 'dw2.bias')  # fmt: skip
-    found.update(zip(names, found['flat'].split(sizes), strict=True))
-    found['proj_1.bias'], found['sigma'] = found['of_images'].split(channels)
-    return found
-
-
-def _assigned_ffn(found: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    hidden = len(found['sigma'])
-    sizes = [2 * channels, 1, 9 * hidden, hidden]
-    names = ('', 'row.bias', 'dw.weight', 'dw.bias')
-    found.update(zip(names, found['flat'].split(sizes), strict=True))
-    found['row.weight'] = found['raw'][channels]
-    return found
-
-
-_register_gradient('moga', MOGA, MOGA_GRADIENTS, _assigned_moga)
-_register_gradient('ffn', FFN, FFN_GRADIENTS, _assigned_ffn)
+_register_gradient('moga', MOGA, MOGA_GRADIENTS, _parts_of_moga)
+_register_gradient('ffn', FFN, FFN_GRADIENTS, _parts_of_ffn)

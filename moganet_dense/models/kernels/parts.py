@@ -43,7 +43,9 @@ def depthwise_backward(
     shares = launchers.gradient_shares(x.shape, kernel)
     partial = x.new_empty((shares, channels * (area + 1)), dtype=torch.float32)
     calls.weight_gradient(grad, x, kernel, dilation, partial)
-    weight, bias = calls.row_sums(partial).split([channels * area, channels])
+    flat = x.new_empty(channels * (area + 1), dtype=torch.float32)
+    calls.row_sums((partial,), flat)
+    weight, bias = flat.split([channels * area, channels])
     return to_x, weight.view(channels, 1, kernel, kernel), bias
 
 
@@ -53,11 +55,12 @@ def context_backward(
     """Gradients by the input, and by weight and bias of the 5x5 and the 7x7 of the context."""
     middle, high = taps_1.shape[1], taps_2.shape[1]
     to_u0 = calls.context(grad, taps_1, None, taps_2, None, flipped=True)
-    shares = launchers.gradient_shares(u0.shape, 7)
+    shares = launchers.context_gradient_shares(u0.shape)
     partial = u0.new_empty((shares, 26 * middle + 50 * high), dtype=torch.float32)
     calls.context_weight_gradient(grad, u0, partial)
-    sizes = [25 * middle, middle, 49 * high, high]
-    weight_1, bias_1, weight_2, bias_2 = calls.row_sums(partial).split(sizes)
+    flat = u0.new_empty(26 * middle + 50 * high, dtype=torch.float32)
+    calls.row_sums((partial,), flat)
+    weight_1, bias_1, weight_2, bias_2 = flat.split([25 * middle, middle, 49 * high, high])
     return to_u0, weight_1.view(-1, 1, 5, 5), bias_1, weight_2.view(-1, 1, 7, 7), bias_2
 
 

@@ -26,6 +26,8 @@ _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
     'regions': (MODELS, ('FCNMaskHead', 'SingleRoIExtractor')),
     'heatmap_head': (MODELS, ('HeatmapHead',)),
     'segmentation_heads': (MODELS, ('FCNHead', 'FPNHead', 'UPerHead')),
+    'det_preprocessor': (MODELS, ('DetDataPreprocessor',)),
+    'pose_preprocessor': (MODELS, ('PoseDataPreprocessor',)),
     'seg_preprocessor': (MODELS, ('SegDataPreProcessor',)),
     'cls_preprocessor': (MODELS, ('ClsDataPreprocessor',)),
 }

@@ -8,7 +8,7 @@ import torch
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor of the CPU on ``device``; through page-locked memory to a GPU, since a copy from
     other memory waits for all kernels launched before."""
-    if device.type == 'cuda':
+    if device.type == 'cuda' and tensor.device.type == 'cpu':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
