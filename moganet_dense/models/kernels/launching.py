@@ -15,7 +15,7 @@ from .choice import INTERPRETED
 
 LARGEST_INT32 = 2**31 - 1
 Result = TypeVar('Result')
-_dtype = attrgetter('dtype')
+_dtype, _address = attrgetter('dtype'), torch.Tensor.data_ptr
 MULTIPROCESSORS = 132  # of an H100 or H200; on other GPUs the shapes are less suitable
 
 
@@ -99,65 +99,61 @@ class Launcher:
             arguments = (*tensors, *self.numbers)
             launch = Launch(self.kernel, self.grid, arguments, self.constants, self.options)
             launches.recorded.append(launch)
-        elif INTERPRETED:
+            return
+        if INTERPRETED:
             self._launch(tensors)
+            return
+        device, addresses = tensors[0].get_device(), [*map(_address, tensors)]
+        key = (device, *map(_dtype, tensors))
+        if reduce(or_, addresses) % 16:  # rarely
+            key += tuple(address % 16 == 0 for address in addresses)
+        run = self._compiled.get(key)
+        if run is None:
+            self._compiled[key] = self._compile(tensors)
         else:
-            self._launch_compiled(tensors)
+            run(device, addresses)  # Triton takes an address as it is, and inspects tensors
 
     def _launch(self, tensors: tuple[torch.Tensor, ...]):
         """By Triton, which compiles the kernel where necessary, and returns it."""
         launch = self.kernel[self.grid]
         return launch(*tensors, *self.numbers, **self.constants, **self.options)
 
-    def _launch_compiled(self, tensors: tuple[torch.Tensor, ...]) -> None:
-        device, addresses = tensors[0].get_device(), [tensor.data_ptr() for tensor in tensors]
-        key = (device, *map(_dtype, tensors))
-        if reduce(or_, addresses) % 16:  # rarely
-            key += tuple(address % 16 == 0 for address in addresses)
-        run = self._compiled.get(key)
-        if run is None:
-            begun = time.monotonic()
-            self._compiled[key] = self._on_grid(self._launch(tensors))
-            if time.monotonic() - begun > 1:
-                _say_what_takes_long()
-        else:
-            run(device, addresses)  # Triton takes an address as it is, and inspects tensors
-
-    def _on_grid(self, compiled) -> Callable[[int, list[int]], None]:
-        """A compiled kernel as a function of the device and addresses."""
-        from triton.runtime import driver
-
+    def _compile(self, tensors: tuple[torch.Tensor, ...]) -> Callable[[int, list[int]], None]:
+        """Launches, and returns the compiled kernel as a function of the device and addresses."""
+        begun = time.monotonic()
+        compiled = self._launch(tensors)
+        if time.monotonic() - begun > 1:
+            _say_what_takes_long()
         names = self.kernel.arg_names[-len(self.constants) :]
         rest = (*self.numbers, *(self.constants[name] for name in names))
-        grid = (*self.grid, 1, 1)[:3]
-        by_triton, has_hooks = compiled[grid], _triton_hooks()
-        if has_hooks is None:
-            return lambda device, addresses: by_triton(*addresses, *rest)
-        run, stream = compiled.run, driver.active.get_current_stream
-        what = (compiled.function, compiled.packed_metadata, None, None, None)  # no hooks
-
-        def launch(device: int, addresses: list[int]) -> None:
-            if has_hooks():
-                by_triton(*addresses, *rest)
-            else:
-                run(*grid, stream(device), *what, *addresses, *rest)
-
-        return launch
+        return _on_grid(compiled, (*self.grid, 1, 1)[:3], rest)
 
 
-@cache
-def _triton_hooks() -> Callable[[], bool] | None:
-    """Whether a profiler's hooks are called at launches; None: it is not known how to find out.
+def _on_grid(compiled, grid: tuple[int, ...], rest: tuple) -> Callable[[int, list[int]], None]:
+    """A compiled kernel on a grid, with all arguments but addresses.
 
-    Triton collects what it passes to hooks at every launch, at half of the cost of a launch.
-    Versions 3.6 to 3.8 launch a compiled kernel by the same function with the same arguments.
+    Triton collects what it passes to the hooks of a profiler at every launch, at half of the cost
+    of a launch; without hooks that is left out. Versions 3.6 to 3.8 have them in one place and
+    launch by one function with the same arguments.
     """
     import triton
+    from triton.runtime import driver
 
+    by_triton = compiled[grid]
     if not (3, 6) <= tuple(int(part) for part in triton.__version__.split('.')[:2]) <= (3, 8):
-        return None
-    chains = triton.knobs.runtime
-    return lambda: bool(chains.launch_enter_hook.calls or chains.launch_exit_hook.calls)
+        return lambda device, addresses: by_triton(*addresses, *rest)
+    run, stream, hooks = compiled.run, driver.active.get_current_stream, triton.knobs.runtime
+    what = (compiled.function, compiled.packed_metadata, None, None, None)  # metadata and hooks
+
+    def launch(device: int, addresses: list[int]) -> None:
+        if getattr(hooks.launch_enter_hook, 'calls', True) or getattr(
+            hooks.launch_exit_hook, 'calls', True
+        ):
+            by_triton(*addresses, *rest)
+        else:
+            run(*grid, stream(device), *what, *addresses, *rest)
+
+    return launch
 
 
 @cache
