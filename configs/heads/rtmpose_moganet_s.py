@@ -18,7 +18,8 @@ custom_imports = dict(imports=['moganet_dense'], allow_failed_imports=False)
 default_hooks = _base_.recipe_hooks
 model = dict(
     backbone=dict(_base_.moganet_s, _delete_=True, out_indices=(3,), norm_cfg=dict(type='SyncBN')),
-    head=dict(in_channels=512),
+    head=dict(type='DeviceRTMCCHead', in_channels=512),
+    data_preprocessor=dict(type='DevicePoseDataPreprocessor'),
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')
 train_cfg = dict(_delete_=True, type='ResumableEpochLoop', max_epochs=420, val_interval=10)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ..inference.metainfo import Names
 from ..inference.model_task import sums_queries
 from ..inference.pixel_classes import label_pixels, label_traced
+from ..toolboxes.device_parts import extended_name
 from ..utils.errors import UserError
 from .base import BATCH, IMAGES, Graph
 from .box_ops import expect
@@ -152,7 +153,7 @@ def graph_of(model: nn.Module, names: Names | None) -> Graph:
             f'export supports {", ".join(GRAPHS)} or, with --backbone, any; found {kind}'
         )
     elif GRAPHS[kind] is PoseGraph:
-        by_axis = type(model.head).__name__ in AXIS_HEADS
+        by_axis = extended_name(type(model.head).__name__) in AXIS_HEADS
         graph = (AxisPoseGraph if by_axis else PoseGraph)(model, names.meta['flip_indices'])
     else:
         graph = GRAPHS[kind](model)

@@ -171,7 +171,8 @@ def axes(flip: bool = True) -> torch.nn.Module:
     codec = dict(type='SimCCLabel', input_size=(64, 96), sigma=4.9, simcc_split_ratio=2.0,
                  normalize=False, use_dark=False)  # fmt: skip
     return estimator(dict(
-        type='RTMCCHead', in_channels=32, out_channels=4, input_size=(64, 96),
+        type='DeviceRTMCCHead' if flip else 'RTMCCHead',
+        in_channels=32, out_channels=4, input_size=(64, 96),
         in_featuremap_size=(2, 3), simcc_split_ratio=2.0, final_layer_kernel_size=3,
         gau_cfg=dict(hidden_dims=16, s=8, expansion_factor=2, dropout_rate=0.0, drop_path=0.0,
                      act_fn='SiLU', use_rel_bias=False, pos_enc=False),

@@ -65,6 +65,46 @@ def test_a_pose_head_trains_as_mmposes():
     assert list(ours.loss(feats, samples, dict(compute_acc=False))) == ['loss_kpt']
 
 
+@pytest.mark.parametrize('case', range(4))
+def test_a_simcc_head_trains_as_mmposes(case):
+    pytest.importorskip('mmpose')
+    from mmpose.structures import PoseDataSample
+
+    cfg = dict(
+        in_channels=8, out_channels=5, input_size=(48, 64), in_featuremap_size=(6, 8),
+        simcc_split_ratio=2.0, final_layer_kernel_size=1,
+        gau_cfg=dict(hidden_dims=16, s=8, expansion_factor=2, dropout_rate=0.0, drop_path=0.0,
+                     act_fn='SiLU', use_rel_bias=False, pos_enc=False),
+        loss=dict(type='KLDiscretLoss', use_target_weight=True, beta=10.0, label_softmax=True),
+    )  # fmt: skip
+    ours, theirs = (built(dict(cfg, type=t), 'mmpose') for t in ('DeviceRTMCCHead', 'RTMCCHead'))
+    theirs.load_state_dict(ours.state_dict())
+    random = torch.Generator().manual_seed(case)
+    samples = []
+    for _ in range(6):
+        sample = PoseDataSample()
+        parts = {f'keypoint_{a}_labels': torch.rand(1, 5, n, generator=random).sub(case / 3)
+                 for a, n in (('x', 96), ('y', 128))}  # fmt: skip
+        weights = torch.randint(0, 2, (1, 5), generator=random).float() * (case < 3)
+        sample.gt_instance_labels = InstanceData(keypoint_weights=weights, **parts)
+        samples.append(sample)
+    feats = (torch.randn(6, 8, 8, 6, generator=random) * 30,)
+    if case == 1:  # most are right
+        with torch.no_grad():
+            for axis, found in zip('xy', ours(feats), strict=True):
+                for sample, values in zip(samples, found.relu()[:, None], strict=True):
+                    setattr(sample.gt_instance_labels, f'keypoint_{axis}_labels', values)
+    results = [head.loss(feats, samples, dict()) for head in (ours, theirs)]
+    assert list(results[0]) == list(results[1]) == ['loss_kpt', 'acc_pose']
+    assert torch.equal(results[0]['loss_kpt'], results[1]['loss_kpt'])
+    ours_acc, theirs_acc = (each['acc_pose'] for each in results)
+    assert ours_acc.dtype == torch.float64 and ours_acc.shape == theirs_acc.shape == ()
+    assert float(ours_acc) == pytest.approx(float(theirs_acc), abs=1e-14)
+    assert (float(ours_acc) > 0.9) == (case == 1)
+    assert waits(lambda: ours.loss(feats, samples, dict())) == 0
+    assert waits(lambda: theirs.loss(feats, samples, dict())) > 4
+
+
 @pytest.mark.parametrize('ignored', [0.0, 0.3, 1.0])
 def test_accuracy_of_pixels(ignored):
     mmseg = pytest.importorskip('mmseg.models.losses.accuracy')

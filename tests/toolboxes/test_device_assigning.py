@@ -149,7 +149,8 @@ def test_the_same_boxes_are_drawn(options):
             results.append(kind(**options).sample(assigned, found, wanted))
             results.append(torch.rand(1))  # as many random numbers were drawn
         ours, our_next, theirs, their_next = results
-        assert our_next == their_next and set(vars(ours)) == set(vars(theirs))
+        assert our_next == their_next and set(vars(ours)) == {*vars(theirs), 'drawn_objects'}
+        assert ours.drawn_objects == int(theirs.pos_is_gt.sum())
         for name, value in vars(theirs).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(getattr(ours, name), value), name
@@ -157,10 +158,40 @@ def test_the_same_boxes_are_drawn(options):
                 assert getattr(ours, name) == value, name
 
 
+@pytest.mark.parametrize('options', [dict(num=32, pos_fraction=0.5), dict(num=8, pos_fraction=0.2)])
+def test_a_batch_is_drawn_as_its_images_are(options):
+    random = torch.Generator().manual_seed(5)
+    images = []
+    for k, n in [(3, 90), (0, 40), (7, 33), (40, 1)]:
+        wanted = InstanceData(
+            bboxes=boxes(k, random), labels=torch.randint(0, 80, (k,), generator=random)
+        )
+        images.append((InstanceData(priors=boxes(n, random)), wanted))
+
+    def assigned():
+        return [MaxIoUAssigner(**RPN).assign(*image) for image in images]
+
+    results = []
+    torch.manual_seed(1)
+    results.append(
+        DeviceRandomSampler(**options).sample_all(assigned(), *map(list, zip(*images, strict=True)))
+    )
+    torch.manual_seed(1)
+    sampler = RandomSampler(**options)
+    results.append([sampler.sample(a, *image) for a, image in zip(assigned(), images, strict=True)])
+    for ours, theirs in zip(*results, strict=True):
+        for name in ('pos_inds', 'neg_inds', 'pos_priors', 'pos_is_gt', 'pos_gt_labels'):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+        assert ours.drawn_objects == int(theirs.pos_is_gt.sum())
+
+
 def test_drawing_waits_once():
     random = torch.Generator().manual_seed(4)
     found = InstanceData(priors=boxes(300, random))
     wanted = InstanceData(bboxes=boxes(9, random), labels=torch.arange(9))
-    assigned = DeviceMaxIoUAssigner(**RPN).assign(found, wanted)
     for kind, times in ((DeviceRandomSampler, 1), (RandomSampler, 6)):
-        assert waits(lambda kind=kind: kind(32, 0.5).sample(assigned, found, wanted)) == times
+        assigned = DeviceMaxIoUAssigner(**RPN).assign(found, wanted)
+        assert waits(lambda k=kind, a=assigned: k(32, 0.5).sample(a, found, wanted)) == times
+    several = [[each] * 4 for each in (found, wanted)]
+    assigned = [DeviceMaxIoUAssigner(**RPN).assign(found, wanted) for _ in range(4)]
+    assert waits(lambda: DeviceRandomSampler(32, 0.5).sample_all(assigned, *several)) == 1

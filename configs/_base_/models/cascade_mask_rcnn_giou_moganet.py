@@ -5,7 +5,7 @@ model = dict(
     roi_head=dict(
         bbox_head=[
             dict(
-                type='ConvFCBBoxHead',
+                type='DeviceConvFCBBoxHead',
                 num_shared_convs=4,
                 num_shared_fcs=1,
                 in_channels=256,
@@ -20,7 +20,7 @@ model = dict(
                 reg_decoded_bbox=True,
                 norm_cfg=dict(type='SyncBN', requires_grad=True),
                 loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-                loss_bbox=dict(type='GIoULoss', loss_weight=10.0),
+                loss_bbox=dict(type='DeviceGIoULoss', loss_weight=10.0),
             )
             for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
         ]

@@ -7,12 +7,12 @@ model = dict(
         loss_bbox=dict(_delete_=True, type='DeviceSmoothL1Loss', beta=1.0 / 9.0, loss_weight=1.0)
     ),
     roi_head=dict(
-        type='CascadeRoIHead',
+        type='DeviceCascadeRoIHead',
         num_stages=3,
         stage_loss_weights=[1, 0.5, 0.25],
         bbox_head=[
             dict(
-                type='Shared2FCBBoxHead',
+                type='DeviceShared2FCBBoxHead',
                 in_channels=256,
                 fc_out_channels=1024,
                 roi_feat_size=7,

@@ -36,7 +36,7 @@ model = dict(
         loss_bbox=dict(type='DeviceL1Loss', loss_weight=1.0),
     ),
     roi_head=dict(
-        type='StandardRoIHead',
+        type='DeviceStandardRoIHead',
         bbox_roi_extractor=dict(
             type='DeviceSingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
@@ -44,7 +44,7 @@ model = dict(
             featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=dict(
-            type='Shared2FCBBoxHead',
+            type='DeviceShared2FCBBoxHead',
             in_channels=256,
             fc_out_channels=1024,
             roi_feat_size=7,

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from mmdet.models.losses import CrossEntropyLoss, L1Loss, SmoothL1Loss
+from mmdet.models.losses import CrossEntropyLoss, GIoULoss, L1Loss, SmoothL1Loss
 from mmdet.models.losses.smooth_l1_loss import l1_loss, smooth_l1_loss
+from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 from torch.nn import Module
 
@@ -58,6 +59,48 @@ class DeviceSmoothL1Loss(_WithoutAsking, SmoothL1Loss):
     def computed(self, pred: Tensor, target: Tensor, weight: Tensor | None, **how: Any) -> Tensor:
         """mmdet's function; ``how`` is its reduction and divisor."""
         return smooth_l1_loss(pred, target, weight, beta=self.beta, **how)
+
+
+class DeviceGIoULoss(_WithoutAsking, GIoULoss):
+    """mmdet's GIoU loss of boxes. If all weights are zero it is zero, without asking for it."""
+
+    def computed(self, pred: Tensor, target: Tensor, weight: Tensor | None, **how: Any) -> Tensor:
+        """1 - GIoU (https://arxiv.org/abs/1902.09630); ``how`` is its reduction and divisor."""
+        if weight is not None and weight.dim() > 1:
+            weight = weight.mean(-1)
+        if pred.dtype == torch.float16:  # areas exceed its range
+            loss = 1 - giou(pred.float(), target, self.eps).half()
+        else:
+            loss = 1 - giou(pred, target, self.eps)
+        return weight_reduce_loss(loss, weight, how['reduction'], how['avg_factor'])
+
+
+def giou(boxes: Tensor, others: Tensor, eps: float) -> Tensor:
+    """GIoU (n,) of boxes (n, 4) and others, x1, y1, x2, y2, as mmdet's ``bbox_overlaps``.
+
+    Args:
+        boxes: first boxes.
+        others: second boxes.
+        eps: smallest area to divide by.
+    """
+    areas = _area(boxes) + _area(others)  # first, so that gradients are added in mmdet's order
+    start, end = torch.max(boxes[:, :2], others[:, :2]), torch.min(boxes[:, 2:], others[:, 2:])
+    common = _product((end - start).clamp(min=0))
+    union = areas - common
+    start, end = torch.min(boxes[:, :2], others[:, :2]), torch.max(boxes[:, 2:], others[:, 2:])
+    least = union.new_full((1,), eps)
+    union = torch.max(union, least)
+    overlap = common / union
+    around = torch.max(_product((end - start).clamp(min=0)), least)
+    return overlap - (around - union) / around
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _product(sides: Tensor) -> Tensor:
+    return sides[:, 0] * sides[:, 1]
 
 
 class DeviceCrossEntropyLoss(CrossEntropyLoss):

@@ -1,5 +1,6 @@
 """mmpose's heatmap head, whose accuracy in training is computed on the device."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,9 +48,25 @@ def keypoint_accuracy(
         visible: keypoints that count, (N, K).
         threshold: largest distance, with x divided by H and y by W, as in mmpose.
     """
-    size = torch.arange(1, 3, device=found.device)  # H and W without a copy from the CPU
-    size = torch.where(size == 1, found.shape[2], found.shape[3]).double()
-    shift = (_peaks(found) - _peaks(wanted)).double() / size
+    return share_near(_peaks(found), _peaks(wanted), found.shape[2:], visible, threshold)
+
+
+def share_near(
+    found: Tensor, wanted: Tensor, size: Sequence[int], visible: Tensor, threshold: float
+) -> Tensor:
+    """PCK as mmpose's ``keypoint_pck_accuracy``, float64.
+
+    Args:
+        found: x and y, (N, K, 2).
+        wanted: x and y of the ground truth.
+        size: height and width, by which x and y are divided, as in mmpose.
+        visible: keypoints that count, (N, K).
+        threshold: largest distance.
+    """
+    height, width = size
+    sides = torch.arange(1, 3, device=found.device)  # both without a copy from the CPU
+    sides = torch.where(sides == 1, height, width).double()
+    shift = (found - wanted).double() / sides
     distance = shift.square().sum(dim=-1).sqrt().float()
     near = ((distance < threshold) & visible).sum(dim=0)
     seen = visible.sum(dim=0)

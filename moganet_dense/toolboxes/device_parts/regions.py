@@ -1,5 +1,7 @@
 """mmdet's pooling of regions and its mask targets, with fewer waits for the GPU."""
 
+from typing import Any
+
 import torch
 from mmcv.ops.roi_align import roi_align
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
@@ -14,7 +16,14 @@ from .copying import to_device
 
 
 class DeviceSingleRoIExtractor(SingleRoIExtractor):
-    """mmdet's extractor, which asks once for the numbers of regions of all levels."""
+    """mmdet's extractor, which asks once for the numbers of regions of all levels.
+
+    Attributes:
+        expected: levels (n,) of the regions of the next call, and the number of each level, if
+            these are known.
+    """
+
+    expected: tuple[Tensor, list[int]] | None = None
 
     def forward(
         self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None
@@ -26,14 +35,15 @@ class DeviceSingleRoIExtractor(SingleRoIExtractor):
             rois: image and box, (n, 5).
             roi_scale_factor: of the boxes.
         """
+        expected, self.expected = self.expected, None
         if len(feats) == 1:
             return super().forward(feats, rois, roi_scale_factor)
+        if expected is None:
+            expected = count_levels([(self, feats, rois)])[0]
+        levels, counts = expected
         rois = rois.type_as(feats[0])
-        levels = self.map_roi_levels(rois, len(feats))
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
-        numbers = torch.arange(len(feats), device=levels.device)
-        counts = (levels[:, None] == numbers).sum(dim=0).tolist()  # the wait
         parts = levels.argsort(stable=True).split(counts)
         size = self.roi_layers[0].output_size
         pooled = feats[0].new_zeros(len(rois), self.out_channels, *size)
@@ -43,6 +53,28 @@ class DeviceSingleRoIExtractor(SingleRoIExtractor):
             else:  # every level has a gradient in every process
                 pooled += sum(p.view(-1)[0] for p in self.parameters()) * 0.0 + feat.sum() * 0.0
         return pooled
+
+
+def count_levels(calls: list[tuple[Any, tuple[Tensor, ...], Tensor]]) -> list:
+    """Levels of regions, and how many are of each, for several calls of extractors at once.
+
+    Args:
+        calls: extractors, their maps and their regions.
+    """
+    levels = [
+        extractor.map_roi_levels(rois.type_as(feats[0]), len(feats))
+        for extractor, feats, rois in calls
+    ]
+    counts = [
+        (each[:, None] == torch.arange(len(feats), device=each.device)).sum(dim=0)
+        for each, (_, feats, _) in zip(levels, calls, strict=True)
+    ]
+    numbers = torch.cat(counts).tolist()  # the wait
+    found = []
+    for each, count in zip(levels, counts, strict=True):
+        found.append((each, numbers[: len(count)]))
+        numbers = numbers[len(count) :]
+    return found
 
 
 class DeviceFCNMaskHead(FCNMaskHead):
