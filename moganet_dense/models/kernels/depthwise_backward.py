@@ -103,7 +103,10 @@ def weight_gradient(
                     at + i * across, first + i * DILATION, column, exists, H, W, valid,
                     COLUMNS, halo, DILATION, C,
                 )  # fmt: skip
-                sums = added_products(sums, values, upper, lower, i, KERNEL, COLUMNS, halo)
+                if i < KERNEL:
+                    sums = added_products(sums, values, upper, i, KERNEL, COLUMNS, halo)
+                if i > 0:
+                    sums = added_products(sums, values, lower, i - 1, KERNEL, COLUMNS, halo)
     partial += tl.program_id(0).to(tl.int64) * row_length
     tl.store(
         partial + COUNT * (KERNEL * KERNEL) + own, tl.sum(sums[KERNEL * KERNEL], 0), mask=valid
@@ -136,21 +139,19 @@ def stacked(
 
 
 @triton.jit
-def added_products(sums, values, upper, lower, i: tl.constexpr, KERNEL: tl.constexpr,
+def added_products(sums, values, slopes, ROW: tl.constexpr, KERNEL: tl.constexpr,
                    COLUMNS: tl.constexpr, HALO: tl.constexpr):  # fmt: skip
-    """The sums of all taps, with the products of a row of the input and both rows of slopes."""
+    """The sums of all taps, with the products of a row of the input and one of slopes."""
     beside: tl.constexpr = KERNEL // 2 - HALO
-    before, sums = sums, ()
-    for tap in tl.static_range(KERNEL * KERNEL):
-        value = before[tap]
+    first: tl.constexpr = ROW * KERNEL
+    row = ()
+    for tap in tl.static_range(KERNEL):
+        value = sums[first + tap]
         for n in tl.static_range(COLUMNS):
-            if n + tap % KERNEL >= beside and n + tap % KERNEL < beside + COLUMNS + 2 * HALO:
-                if tap // KERNEL == i:
-                    value = tl.fma(values[n + tap % KERNEL - beside], upper[n], value)
-                if tap // KERNEL == i - 1:
-                    value = tl.fma(values[n + tap % KERNEL - beside], lower[n], value)
-        sums = sums + (value,)
-    return sums + (before[KERNEL * KERNEL],)
+            if n + tap >= beside and n + tap < beside + COLUMNS + 2 * HALO:
+                value = tl.fma(values[n + tap - beside], slopes[n], value)
+        row = row + (value,)
+    return sums[:first] + row + sums[first + KERNEL :]
 
 
 @kernel

@@ -335,7 +335,7 @@ def prepare(channels: int, hidden: int) -> Launcher:
     total += ceil_div(hidden, size) + ceil_div(8 * hidden, size) + channels
     total += ceil_div(25 * channels, size)
     total += ceil_div(25 * middle, size) + ceil_div(49 * high, size) + ceil_div(9 * hidden, size)
-    return Launcher(weights.prepare_kernel, (total,), (channels, hidden), SIZE=size, INNER=256)
+    return Launcher(weights.prepare_kernel, (total,), (channels, hidden), SIZE=size)
 
 
 @once

@@ -22,11 +22,14 @@ def copied(source, target, rows, columns, row_scale, column_scale, block,
 
 @triton.jit
 def turned(source, target, channels, TAPS: tl.constexpr, block, SIZE: tl.constexpr):
-    """target (taps, channels) = source (channels, taps), in float32."""
+    """target (taps, channels) = source (channels, taps), in float32.
+
+    Read in order, since a thread waits for what it reads and not for what it writes.
+    """
     at = block * SIZE + tl.arange(0, SIZE)
     inside = at < channels * TAPS
-    value = tl.load(source + (at % channels) * TAPS + at // channels, mask=inside, other=0.0)
-    tl.store(target + at, value.to(tl.float32), mask=inside)
+    value = tl.load(source + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(target + (at % TAPS) * channels + at // TAPS, value, mask=inside)
 
 
 @triton.jit
@@ -61,11 +64,11 @@ def wide_weight(
 
 
 @triton.jit
-def row_product(matrix, vector, target, columns, row, INNER: tl.constexpr):
+def row_product(matrix, vector, target, columns, row, SIZE: tl.constexpr):
     """target[row] = matrix[row] . vector, in float32."""
-    total = tl.zeros((INNER,), tl.float32)
-    for first in range(0, columns, INNER):
-        at = first + tl.arange(0, INNER)
+    total = tl.zeros((SIZE,), tl.float32)
+    for first in range(0, columns, SIZE):
+        at = first + tl.arange(0, SIZE)
         weight = tl.load(matrix + row * columns + at, mask=at < columns, other=0.0).to(tl.float32)
         total += weight * tl.load(vector + at, mask=at < columns, other=0.0).to(tl.float32)
     tl.store(target + row, tl.sum(total, 0))
@@ -95,7 +98,7 @@ def prepare_kernel(
     proj_1, gate, value, proj_2, scale_1, fc1, fc1_bias, fc2, sigma, scale_2, row,
     conv0, conv1, conv2, conv3,
     square, square_2, square_2_scaled, wide, wide_bias, last, last_scaled, shift, taps,
-    C, R, SIZE: tl.constexpr, INNER: tl.constexpr,
+    C, R, SIZE: tl.constexpr,
 ):  # fmt: skip
     """Casts, scales and turns all weights of a block; the program's id selects the weight.
 
@@ -107,7 +110,10 @@ def prepare_kernel(
     block = tl.program_id(0)
     of_square, of_wide = tl.cdiv(C * C, SIZE), tl.cdiv(C * R, SIZE)
     of_bias, of_row = tl.cdiv(R, SIZE), tl.cdiv(8 * R, SIZE)
-    if block < 5 * of_square:
+    if block < C:  # what takes longest first
+        row_product(fc2, sigma, shift, R, block, SIZE)
+    block -= C
+    if (block >= 0) & (block < 5 * of_square):
         square_weight(proj_1, gate, value, proj_2, scale_1, sigma, square, square_2,
                       square_2_scaled, C, block // of_square, block % of_square, SIZE)  # fmt: skip
     block -= 5 * of_square
@@ -124,9 +130,6 @@ def prepare_kernel(
         place = last_scaled + C * R + at
         tl.store(place, value_of.to(last_scaled.dtype.element_ty), mask=at < 8 * R)
     block -= of_row
-    if (block >= 0) & (block < C):
-        row_product(fc2, sigma, shift, R, block, INNER)
-    block -= C
     if block >= 0:
         depthwise_taps(conv0, conv1, conv2, conv3, taps, C, R, block, SIZE)
 
