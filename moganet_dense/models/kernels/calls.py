@@ -83,7 +83,7 @@ def weight_gradient(grad: Tensor, x: Tensor, kernel: int, dilation: int, partial
 
     ``partial`` is (shares, C * (k * k + 1)): (C, k, k), then (C,). ``x`` may come as rows.
     """
-    launcher = launchers.weight_gradient(grad.shape, kernel, dilation, *partial.shape)
+    launcher = launchers.weight_gradient(grad.shape, grad.dtype, kernel, dilation, *partial.shape)
     launcher(grad, x, partial)
 
 
@@ -92,7 +92,8 @@ def context_weight_gradient(grad: Tensor, u0: Tensor, partial: Tensor) -> None:
 
     ``partial`` is (shares, 26 * 3C / 8 + 50 * C / 2): of the 5x5, then of the 7x7.
     """
-    launchers.context_weight_gradient(u0.shape, *partial.shape)(grad, u0, partial)
+    launcher = launchers.context_weight_gradient(u0.shape, u0.dtype, *partial.shape)
+    launcher(grad, u0, partial)
 
 
 def row_sums(partials: tuple[Tensor, ...], flat: Tensor) -> None:

@@ -15,6 +15,7 @@ from . import rows as elementwise
 from .choice import INTERPRETED
 from .launching import (
     GRADIENT_COLUMNS,
+    GRADIENT_COLUMNS_FP32,
     MULTIPROCESSORS,
     THREAD_CHANNELS,
     TILE_COLUMNS,
@@ -130,9 +131,13 @@ def context_gradient_shares(shape: Shape) -> int:
     return _shares(shape, 7, block, sum(ceil_div(part, block) for part in parts))
 
 
+def _gradient_columns(dtype: torch.dtype) -> dict[int, int]:
+    return GRADIENT_COLUMNS_FP32 if dtype == torch.float32 else GRADIENT_COLUMNS
+
+
 @once
 def weight_gradient(
-    shape: Shape, kernel: int, dilation: int, shares: int, row_length: int
+    shape: Shape, dtype: torch.dtype, kernel: int, dilation: int, shares: int, row_length: int
 ) -> Launcher:
     """Of :func:`.calls.weight_gradient`."""
     batch, channels, height, width = shape
@@ -141,12 +146,15 @@ def weight_gradient(
         backward.weight_gradient_kernel, (shares, ceil_div(channels, block)),
         (height, width, batch, row_length),
         C=channels, KERNEL=kernel, DILATION=dilation, TILES=tiles_at_once(block, vector),
-        CHANNELS=block, VECTOR=vector, **_columns(width, kernel, dilation, GRADIENT_COLUMNS),
+        CHANNELS=block, VECTOR=vector,
+        **_columns(width, kernel, dilation, _gradient_columns(dtype)),
     )  # fmt: skip
 
 
 @once
-def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launcher:
+def context_weight_gradient(
+    shape: Shape, dtype: torch.dtype, shares: int, row_length: int
+) -> Launcher:
     """Of :func:`.calls.context_weight_gradient`."""
     batch, channels, height, width = shape
     block, vector = _segment_block(channels), min(vector_of(channels // 8), THREAD_CHANNELS[7])
@@ -155,8 +163,8 @@ def context_weight_gradient(shape: Shape, shares: int, row_length: int) -> Launc
         backward.context_weight_gradient_kernel, (shares, blocks),
         (height, width, batch, row_length),
         C=channels, TILES=tiles_at_once(block, vector), CHANNELS=block, VECTOR=vector,
-        **_columns(width, 5, 2, GRADIENT_COLUMNS, '_1'),
-        **_columns(width, 7, 3, GRADIENT_COLUMNS, '_2'),
+        **_columns(width, 5, 2, _gradient_columns(dtype), '_1'),
+        **_columns(width, 7, 3, _gradient_columns(dtype), '_2'),
     )  # fmt: skip
 
 
