@@ -13,6 +13,9 @@ import count_step
 from count_step import Copies, Operators, Step
 
 X = torch.tensor([3.0, 0.0, 5.0])
+SEEN = pytest.mark.skipif(
+    torch.__version__.startswith('2.1.'), reason='function modes do not see these in PyTorch 2.1'
+)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +26,7 @@ X = torch.tensor([3.0, 0.0, 5.0])
         (lambda: bool((X > 1).any()), ['value']),
         (lambda: X.nonzero(), ['number of rows']),
         (lambda: X[X > 1], ['number of rows']),
-        (lambda: X[torch.tensor([0, 2])], ['copy to the GPU']),
+        pytest.param(lambda: X[torch.tensor([0, 2])], ['copy to the GPU'], marks=SEEN),
         (lambda: X[[0, 2]], ['copy to the GPU']),
         (lambda: X[:, None][[0, 2], 0], ['copy to the GPU']),
         (lambda: X[np.array([0, 2])], ['copy to the GPU']),
@@ -31,7 +34,11 @@ X = torch.tensor([3.0, 0.0, 5.0])
         (lambda: X[torch.tensor(1)], []),
         (lambda: X.clone()[1:].copy_(torch.zeros(2)), ['copy to the GPU']),
         (lambda: X.clone()[1:].copy_(torch.zeros(2), non_blocking=True), []),
-        (lambda: X.clone().__setitem__(slice(2), torch.zeros(2)), ['copy to the GPU']),
+        pytest.param(
+            lambda: X.clone().__setitem__(slice(2), torch.zeros(2)),
+            ['copy to the GPU'],
+            marks=SEEN,
+        ),
         (lambda: X.clone().__setitem__(slice(2), 0.0), []),
         (lambda: X.clone().__setitem__(slice(2), X[1:]), []),
         (lambda: torch.zeros(3).copy_(X), ['copy to the CPU']),

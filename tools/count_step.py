@@ -188,7 +188,8 @@ def counted(config: str, folder: str) -> Step:
         _read_noise(cfg, folder)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.optim_wrapper.constructor = 'GroupedOptimWrapperConstructor'
-    cfg.optim_wrapper.optimizer.fused = True  # as on a GPU
+    if hasattr(torch.optim, cfg.optim_wrapper.optimizer.type):
+        cfg.optim_wrapper.optimizer.fused = True  # as on a GPU
     if not classifies:
         cfg.optim_wrapper.pop('clip_grad', None)  # of --mini alone
     if cfg.optim_wrapper.type == 'AmpOptimWrapper':  # needs a GPU

@@ -317,6 +317,26 @@ def test_a_whole_backbone():
         assert (p.grad - q.grad).abs().max() <= 1e-5 * max(q.grad.abs().max(), 0.1 * largest), name
 
 
+def test_weights_that_are_no_parameters_of_their_module():
+    """Parametrized, as by weight norm, or replaced for a call."""
+    torch.manual_seed(0)
+    block, x = a_block(stage=1), a_map(1, 8, 2, 3)
+    changed = {'attn.gate.weight': 0.5 * block.attn.gate.weight, 'norm2.bias': torch.ones(8)}
+    exact = copy.deepcopy(block).double()
+    exact.load_state_dict(changed, strict=False)
+    wanted = plain_block(exact, x.double(), 'single')
+    del changed['attn.gate.weight']
+
+    class Halved(nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return 0.5 * weight
+
+    nn.utils.parametrize.register_parametrization(block.attn.gate, 'weight', Halved())
+    with torch.no_grad(), counted_launches() as made:
+        found = torch.func.functional_call(block, changed, (x,))
+    assert made and error(found, wanted) < 2e-6
+
+
 def test_what_is_not_served_is_computed_by_the_formulas():
     net = golden.fill(MogaNet(TINY, norm_cfg=dict(type='GN', num_groups=4))).double().eval()
     block, x = net.float().blocks1[0], a_map(1, 8, 3, 3)

@@ -84,6 +84,7 @@ class _Fused(torch.autograd.Function):
         if not hasattr(weight, 'taps'):  # prepared once in a training step
             weight.taps = weight.detach().flatten(1).t().float().contiguous(), bias.detach().float()
         ctx.taps, ctx.size, ctx.dilation = weight.taps[0], size, dilation
+        ctx.dtype = weight.dtype
         ctx.save_for_backward(x)
         return calls.depthwise(x, *weight.taps, size, dilation)[0]
 
@@ -95,7 +96,7 @@ class _Fused(torch.autograd.Function):
         to_x, to_weight, to_bias = parts.depthwise_backward(
             grad, x, ctx.taps, ctx.size, ctx.dilation
         )
-        return to_x, to_weight.to(x.dtype), to_bias.to(x.dtype), None, None
+        return to_x, to_weight.to(ctx.dtype), to_bias.to(ctx.dtype), None, None
 
 
 def errors(case: Case, machine: Machine) -> dict:
@@ -141,8 +142,13 @@ def timed(case: Case, machine: Machine) -> dict:
 
 
 def _both(case: Case, function: Callable, layout: str, machine: Machine) -> dict[str, float]:
-    """Forward pass alone; gradients are what forward and backward together take more."""
+    """Forward pass alone; gradients are what forward and backward together take more.
+
+    Our weights are float32, as in training under autocast: their gradients need no cast.
+    """
     first = case.tensors(machine.device, DTYPES[case.dtype], layout)
+    if function is fused:
+        first = (first[0], first[1].float(), first[2].float(), first[3])
     map_bytes = first[0].numel() * first[0].element_size()
     count = 1 if machine.device == 'cpu' else min(20, max(4, COPIES // (3 * map_bytes)))
     inputs = [first, *(tuple(t.clone() for t in first) for _ in range(count - 1))]

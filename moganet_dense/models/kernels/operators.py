@@ -42,8 +42,7 @@ _KEEP = -2  # place of ``keep``: whether a gradient is needed
 
 
 eager = SimpleNamespace()
-"""The operators as functions, which :func:`has_eager` of the tensors."""
-
+"""The operators as functions, for tensors that :func:`has_eager`."""
 
 dispatched = SimpleNamespace()
 """The operators for everything else. The first two have no gradient."""
