@@ -79,6 +79,19 @@ def test_wrong_descriptions_of_the_code_are_refused():
         kernel_cost.executed(code, [Part(1, (5,)), Part(1, (3,)), Part(1)])
 
 
+def test_functions_that_a_kernel_calls_are_its_parts():
+    """As Triton has one for each convolution of the context; what calls them is of the first."""
+    lines = ['CALL.REL.NOINC `($a) ;', 'EXIT ;', 'CALL.REL.NOINC `($b) ;', 'EXIT ;',
+             'FFMA R8, R4, R5, R8 ;', '@P0 RET.REL.NODEC R24 `(k) ;', 'RET.REL.NODEC R24 `(k) ;',
+             'FADD R8, R4, R5 ;', 'RET.REL.NODEC R2 `(k) ;']  # fmt: skip
+    code = kernel_cost.parse('\n'.join(f'/*{16 * i:04x}*/ {line}' for i, line in enumerate(lines)))
+    assert kernel_cost.parts_of(code, 2) == [range(0, 7), range(7, 9)]
+    counts = kernel_cost.executed(code, [Part(10), Part(3)])
+    assert counts['FFMA'] == 10 and counts['FADD'] == 3 and counts['RET.REL.NODEC'] == 23
+    with pytest.raises(ValueError, match='expected 3 parts of code that end in RET, and found 2'):
+        kernel_cost.parts_of(code, 3)
+
+
 def test_times_of_units():
     """On 132 multiprocessors at 1.755 GHz, 4 warps a program: each runs 1755 cycles a microsecond.
 

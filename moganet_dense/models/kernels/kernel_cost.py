@@ -145,12 +145,19 @@ def loops_of(code: list[Instruction]) -> list[tuple[int, int]]:
 def parts_of(code: list[Instruction], count: int) -> list[range]:
     """The code in ``count`` parts, each up to an EXIT without a guard.
 
+    Where a kernel calls functions, these are the parts, up to a RET, and the few instructions that
+    call them count with the first.
+
     Raises:
         ValueError: it has fewer.
     """
-    ends = [at + 1 for at, line in enumerate(code) if line.name == 'EXIT' and not line.guarded]
+    kinds = [line.name.partition('.')[0] for line in code]
+    last = 'RET' if 'RET' in kinds else 'EXIT'
+    ends = [at + 1 for at, kind in enumerate(kinds) if kind == last and not code[at].guarded]
     if len(ends) < count:
-        raise ValueError(f'expected {count} parts of code that end in EXIT, and found {len(ends)}')
+        raise ValueError(
+            f'expected {count} parts of code that end in {last}, and found {len(ends)}'
+        )
     starts = [0, *ends][:count]
     return [range(*part) for part in zip(starts, [*ends[: count - 1], len(code)], strict=True)]
 
