@@ -246,7 +246,7 @@ of outputs, and with fewer it loads less than 4 bytes at a time."""
 
 TILE_COLUMNS = {3: 8, 5: 10, 7: 10}
 GRADIENT_COLUMNS = {3: 7, 5: 7, 7: 6}
-GRADIENT_COLUMNS_FP32 = {3: 7, 5: 4, 7: 4}
+GRADIENT_COLUMNS_FP32 = {3: 7, 5: 4, 7: 3}
 """Columns of the largest tile, by kernel size, that registers have room for: of a convolution,
 whose threads hold an accumulator for each output, and of a gradient by weights, for each tap."""
 
