@@ -319,7 +319,7 @@ def _context_parts(launch: Launch, values: dict) -> list[Part]:
 
 
 def _weight_gradient_parts(launch: Launch, values: dict) -> list[Part]:
-    """The 7x7 and the 5x5 of the context, or one convolution."""
+    """The 7x7 and the 5x5 of the context, or one convolution; rows that are left out count, too."""
     shares, blocks = launch.grid
 
     def trips(dilation: int, columns: int) -> tuple[float]:
