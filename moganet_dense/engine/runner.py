@@ -24,6 +24,7 @@ from mmengine.visualization import Visualizer
 from .. import __version__
 from ..config.model_files import POINTER
 from ..config.reading import own_modules
+from ..toolboxes.device_parts.copying import copies_overlap
 from ..utils.atomic import copy_whole, write_text
 from ..utils.errors import UserError
 from ..utils.printable import printable
@@ -186,9 +187,9 @@ class DenseRunner(Runner):
         )
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """As mmengine's; batches are copied to a GPU without waiting for it."""
+        """As mmengine's; batches are copied to a GPU without waiting for it, where that is safe."""
         model = super().build_model(model)
-        for module in model.modules():
+        for module in model.modules() if copies_overlap(get_device()) else ():
             if isinstance(module, BaseDataPreprocessor):
                 module._non_blocking = True
         return model

@@ -153,6 +153,7 @@ def test_a_head_trains_as_mmsegs(kind, options):
 @pytest.mark.parametrize(
     ('scope', 'kind', 'options'),
     [
+        ('mmdet', 'DeviceDetDataPreprocessor', dict()),
         ('mmseg', 'DeviceSegDataPreProcessor', dict(size=(8, 8))),
         ('mmpretrain', 'DeviceClsDataPreprocessor', dict(num_classes=3)),
     ],
@@ -173,4 +174,6 @@ def test_batches_are_copied_without_waiting(scope, kind, options):
 
     for each in (preprocessor, theirs):
         each.cast_data(dict(inputs=[image.as_subclass(Noted)]))
-    assert asked == [dict(non_blocking=True), dict(non_blocking=False)]
+    preprocessor._device = torch.device('mps')  # where the copy would read freed memory
+    preprocessor.cast_data(dict(inputs=[image.as_subclass(Noted)]))
+    assert [each['non_blocking'] for each in asked] == [True, False, False]

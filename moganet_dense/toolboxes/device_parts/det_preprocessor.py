@@ -6,4 +6,4 @@ from .images import ReversesChannels
 
 
 class DeviceDetDataPreprocessor(ReversesChannels, DetDataPreprocessor):
-    """mmdet's preprocessor, with ``non_blocking`` always on."""
+    """mmdet's preprocessor, with ``non_blocking`` on where it is safe."""

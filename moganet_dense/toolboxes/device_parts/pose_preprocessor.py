@@ -6,4 +6,4 @@ from .images import ReversesChannels
 
 
 class DevicePoseDataPreprocessor(ReversesChannels, PoseDataPreprocessor):
-    """mmpose's preprocessor, with ``non_blocking`` always on."""
+    """mmpose's preprocessor, with ``non_blocking`` on where it is safe."""

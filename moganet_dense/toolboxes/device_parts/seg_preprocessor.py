@@ -8,7 +8,7 @@ from .images import ReversesChannels
 
 
 class DeviceSegDataPreProcessor(ReversesChannels, SegDataPreProcessor):
-    """mmseg's preprocessor, with the option ``non_blocking`` of the other toolboxes always on."""
+    """mmseg's preprocessor, with the option ``non_blocking`` of the other toolboxes."""
 
     stacks = False  # it cuts and pads each image
     channel_conversion = ReversesChannels._channel_conversion  # its name in mmseg 1.2
