@@ -63,8 +63,8 @@ def test_hooks_of_a_profiler_are_called(driver, monkeypatch, known):
 
     from moganet_dense.models.kernels import launchers
 
-    if not hasattr(triton, 'knobs'):
-        pytest.skip('hooks are elsewhere')
+    if choice.version_of(triton) < (3, 6):
+        pytest.skip('Triton launches, whatever hooks there are')
     monkeypatch.setattr(triton, '__version__', '3.8.0' if known else '3.9.0')
     seen = []
     monkeypatch.setattr(driver, 'launcher_cls', lambda *_: lambda *given: seen.append(given))

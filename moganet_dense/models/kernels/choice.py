@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,12 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 OLDEST_TRITON = (3, 3)
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def version_of(package: Any) -> tuple[int, int]:
+    """First two numbers of a package's version."""
+    major, minor = package.__version__.split('.')[:2]
+    return int(major), int(minor)
 
 
 class Implementation(enum.Enum):
@@ -109,7 +116,7 @@ def reason_against_triton() -> str | None:
         import triton
     except ImportError as error:
         return f'Triton cannot be imported: {first_line(error)}'
-    if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
+    if version_of(triton) < OLDEST_TRITON:
         return (
             f'they need Triton {oldest} or later, and this is {triton.__version__}: PyTorch brings '
             'it along from 2.7 on'

@@ -18,7 +18,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..moganet import ARCHITECTURES, STAGES, MogaNet
-from .choice import require_triton
+from .choice import require_triton, version_of
 
 if __name__ == '__main__':
     require_triton()
@@ -59,8 +59,10 @@ class Driver:
         return dict(max_shared_mem=227 * 1024, multiprocessor_count=132, warpSize=32)
 
     def load_binary(self, name: str, binary: bytes, shared: int, device: int) -> tuple[int, ...]:
-        """Module, function, registers, spills and threads."""
-        return 1, hash(binary), 128, 0, 1024
+        """Module, function, registers, spills and, since Triton 3.4, threads."""
+        import triton
+
+        return (1, hash(binary), 128, 0, 1024)[: 5 if version_of(triton) >= (3, 4) else 4]
 
     def unload_module(self, module: int) -> None:
         """Nothing was loaded."""
@@ -86,13 +88,14 @@ def without_gpu(capability: int = 90) -> Iterator[Driver]:
     """
     from triton.runtime import driver
 
-    before, made = driver._active, Driver(capability)
+    name = '_active' if '_active' in vars(driver) else 'active'  # until Triton 3.4
+    before, made = getattr(driver, name), Driver(capability)
     driver.set_active(made)
     try:
         yield made
     finally:
-        if before is not None or torch.cuda.is_available():
-            driver._active = before
+        if isinstance(before, Driver) or torch.cuda.is_available():
+            setattr(driver, name, before)
 
 
 class Step:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from mmengine.logging import print_log
 
-from .choice import INTERPRETED
+from .choice import INTERPRETED, version_of
 
 LARGEST_INT32 = 2**31 - 1
 Result = TypeVar('Result')
@@ -140,7 +140,7 @@ def _on_grid(compiled, grid: tuple[int, ...], rest: tuple) -> Callable[[int, lis
     from triton.runtime import driver
 
     by_triton = compiled[grid]
-    if not (3, 6) <= tuple(int(part) for part in triton.__version__.split('.')[:2]) <= (3, 8):
+    if not (3, 6) <= version_of(triton) <= (3, 8):
         return lambda device, addresses: by_triton(*addresses, *rest)
     run, stream, hooks = compiled.run, driver.active.get_current_stream, triton.knobs.runtime
     what = (compiled.function, compiled.packed_metadata, None, None, None)  # metadata and hooks
@@ -204,7 +204,7 @@ def _product(operation, a, b, dtype) -> torch.Tensor:
     return operation(a, b).to(dtype)
 
 
-OUT_DTYPE = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 8)
+OUT_DTYPE = version_of(torch) >= (2, 8)
 """Whether torch.mm gives float32 for the product of two bfloat16."""
 
 
