@@ -189,9 +189,9 @@ class DenseRunner(Runner):
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """As mmengine's; batches are copied to a GPU without waiting for it, where that is safe."""
         model = super().build_model(model)
-        for module in model.modules() if copies_overlap(get_device()) else ():
+        for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
-                module._non_blocking = True
+                module._non_blocking = copies_overlap(get_device())
         return model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

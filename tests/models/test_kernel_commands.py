@@ -64,6 +64,7 @@ def test_what_else_is_against_compiling(monkeypatch):
     [
         ('kernel_report', ['--capability', '20']),
         ('kernel_report', ['--size', '0', '64', '64']),
+        ('launch_report', ['--steps', '0']),
         ('kernel_cost', ['--size', '2', '16', '64']),
         ('compile_ahead', ['--processes', '0']),
     ],

@@ -177,3 +177,16 @@ def test_batches_are_copied_without_waiting(scope, kind, options):
     preprocessor._device = torch.device('mps')  # where the copy would read freed memory
     preprocessor.cast_data(dict(inputs=[image.as_subclass(Noted)]))
     assert [each['non_blocking'] for each in asked] == [True, False, False]
+
+
+@pytest.mark.parametrize('device, overlaps', [('cuda', True), ('cpu', True), ('mps', False)])
+def test_the_runner_copies_without_waiting_where_that_is_safe(monkeypatch, device, overlaps):
+    """Whatever the config says: a copy to an Apple GPU may read memory that is freed."""
+    from mmengine.model import BaseDataPreprocessor
+
+    from moganet_dense.engine import runner
+
+    monkeypatch.setattr(runner, 'get_device', lambda: device)
+    model = torch.nn.Sequential(BaseDataPreprocessor(non_blocking=not overlaps))
+    built_by = object.__new__(runner.DenseRunner)
+    assert built_by.build_model(model)[0]._non_blocking is overlaps

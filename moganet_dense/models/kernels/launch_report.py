@@ -153,7 +153,13 @@ class Computed(TorchDispatchMode):
 
 @click.command()
 @click.option('--arch', default='s', type=click.Choice(list(ARCHITECTURES)), show_default=True)
-@click.option('--steps', default=50, show_default=True, help='The fastest of them is printed.')
+@click.option(
+    '--steps',
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help='The fastest of them is printed.',
+)
 def main(arch: str, steps: int) -> None:
     """Measures the CPU time of launching a training step of all blocks."""
     torch.set_num_threads(1)
