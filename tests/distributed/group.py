@@ -3,19 +3,24 @@
 import math
 import os
 import pickle
+import random
 import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as door:
-        return door.getsockname()[1]
+    """Below those that the kernel chooses (from 32768 on), which it could give away meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(('127.0.0.1', port)):
+            return port
 
 
 class Group:
