@@ -112,8 +112,9 @@ def served(watched: Watched | None = None, allowed=(), cache: ModelCache | None 
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
     found = Server(cache or ModelCache(choices, watched.load), allowed)
     config = uvicorn.Config(
-        found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
-    )
+        found.app(), port=0, log_level='critical', log_config=None, http=Connection,
+        limit_concurrency=CONNECTIONS,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -421,6 +422,18 @@ def test_what_keeps_the_server_from_starting(monkeypatch):
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     with pytest.raises(UserError, match=r"pip install 'moganet_dense\[demo\]'"):
         serve(['retinanet_moganet_s'])
+
+
+def test_log_files_of_the_process_stay_open(tmp_path, monkeypatch):
+    """mmengine writes into that of a training when it initializes the next model."""
+    tiny_detector(tmp_path / 'tiny.onnx')
+    monkeypatch.setattr('uvicorn.Server.run', lambda server, sockets: None)
+    handler = logging.FileHandler(tmp_path / 'training.log')
+    try:
+        serve([str(tmp_path / 'tiny.onnx')], port=0)
+        assert handler.stream is not None
+    finally:
+        handler.close()
 
 
 def test_sites_that_may_embed_the_page():
