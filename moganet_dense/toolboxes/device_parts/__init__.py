@@ -17,7 +17,10 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 PREFIX = 'Device'
 
 _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
-    'averaging': (MODELS, ('ExponentialMovingAverage', 'MomentumAnnealingEMA')),
+    'averaging': (
+        MODELS,
+        ('ExpMomentumEMA', 'ExponentialMovingAverage', 'MomentumAnnealingEMA'),
+    ),
     'assigning': (TASK_UTILS, ('BboxOverlaps2D', 'MaxIoUAssigner')),
     'box_coding': (TASK_UTILS, ('DeltaXYWHBBoxCoder',)),
     'sampling': (TASK_UTILS, ('RandomSampler',)),
