@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cheap import collect_less, make_plain, parse_configs_once
+from hypothesis import settings
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     parse_configs_once(patch)
+    settings.load_profile('ci')  # the same examples each time, without a limit of 0.2 s for each
 
 
 @pytest.hookimpl(wrapper=True)

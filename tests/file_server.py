@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Answer:
         status: of the answer.
         headers: instead of Content-Length, or beside it; None leaves one out.
         sent: so many bytes of the body are sent, then the connection is closed; None: all.
-        seconds: that sending takes.
+        pause: is called between the head and the body.
         etag: mark of the file; parts of it are sent to who asks by it.
         trickle: a byte of the body is sent each so many seconds.
     """
@@ -31,17 +31,18 @@ class Answer:
     status: int = 200
     headers: dict[str, str | None] = field(default_factory=dict)
     sent: int | None = None
-    seconds: float = 0
+    pause: Callable[[], object] = bool
     etag: str | None = None
     trickle: float = 0
+
+    def become(self, other: 'Answer') -> None:
+        """From now on the server sends another one."""
+        vars(self).update(vars(other))
 
 
 @contextlib.contextmanager
 def serving(
-    answer: Answer,
-    certificate: Path | None = None,
-    reason: str | None = None,
-    port: str = '',
+    answer: Answer, certificate: Path | None = None, reason: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
     """Yields the server's address, and the list of the paths that are asked for."""
     requests = []
@@ -64,7 +65,7 @@ def serving(
                 if value is not None:
                     self.send_header(name, value)
             self.end_headers()
-            time.sleep(answer.seconds)
+            answer.pause()
             if answer.trickle:
                 for byte in body:
                     self.wfile.write(bytes([byte]))
@@ -74,8 +75,7 @@ def serving(
         def log_message(self, *args) -> None:
             pass
 
-    where = int(port.rpartition(':')[2] or 0)  # that of an address before
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', where), Handler)
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.handle_error = lambda *args: None  # clients that hang up
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

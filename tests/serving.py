@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from types import SimpleNamespace
@@ -71,10 +72,14 @@ ANSWERS = {
 
 
 class Watched:
-    """Loads predictors that note what they were given and how many ran at once."""
+    """Loads predictors that note what they were given and how many ran at once.
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds, self.running, self.most = seconds, 0, 0
+    Args:
+        pause: is called while one runs.
+    """
+
+    def __init__(self, pause: Callable[[], object] = bool) -> None:
+        self.pause, self.running, self.most = pause, 0, 0
         self.given, self.loaded = [], []
 
     def load(self, model, weights):
@@ -85,7 +90,7 @@ class Watched:
             self.running += 1
             self.most = max(self.most, self.running)
             self.given.append((image, order))
-            time.sleep(self.seconds)
+            self.pause()
             self.running -= 1
             return answer(image, **options)
 
@@ -107,8 +112,9 @@ def served(watched: Watched | None = None, allowed=(), cache: ModelCache | None 
     choices = [Choice(name, task, name) for name, (task, _) in ANSWERS.items()]
     found = Server(cache or ModelCache(choices, watched.load), allowed)
     config = uvicorn.Config(
-        found.app(), port=0, log_level='critical', http=Connection, limit_concurrency=CONNECTIONS
-    )
+        found.app(), port=0, log_level='critical', log_config=None, http=Connection,
+        limit_concurrency=CONNECTIONS,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

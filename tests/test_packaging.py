@@ -1,6 +1,7 @@
 """The wheel carries configs, tools and index, and the command line starts without torch."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,7 +56,10 @@ def test_an_installed_copy_finds_its_configs(wheel, tmp_path):
         'open("mine.py", "w").write("_base_ = \\"moganet_dense::seg/upernet_moganet_xt.py\\"")\n'
         'print(Config.fromfile("mine.py").model.backbone.type)'
     )
-    done = subprocess.run([python, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    alone = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    done = subprocess.run(
+        [python, '-c', code], cwd=tmp_path, env=alone, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found, kind = (line for line in done.stdout.split() if line.endswith(('.py', 'MogaNet')))
     assert found == str(site / 'moganet_dense/.mim/configs/det/retinanet_moganet_s.py')

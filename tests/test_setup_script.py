@@ -20,6 +20,7 @@ from conftest import ROOT
 
 STACKS = ('onedl', 'upstream')
 MARKER = '.moganet-environment.json'
+HANGING = 600  # seconds, of a machine that is busy
 BACKEND = """
 import os, sys, time
 sys.path.insert(0, os.path.dirname(__file__))
@@ -79,7 +80,7 @@ class Checkout:
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HANGING)
         return process.returncode, out, err
 
     def steps(self) -> dict:
@@ -168,12 +169,12 @@ def test_an_interrupted_setup_continues_where_it_stopped(quick_checkout, number,
     checkout = quick_checkout
     checkout.slow.write_text('')
     process = checkout.start()
-    until = time.monotonic() + 100
+    until = time.monotonic() + HANGING
     while not checkout.slow.with_name('slow.reached').exists():
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANGING)
     assert process.returncode == code
     if number != signal.SIGKILL:
         assert err == 'interrupted; the same command continues from here\n'
@@ -189,7 +190,7 @@ def test_an_interrupted_setup_continues_where_it_stopped(quick_checkout, number,
 def test_two_at_once_take_turns(quick_checkout):
     checkout = quick_checkout
     both = [checkout.start(), checkout.start()]
-    outputs = [process.communicate(timeout=200) for process in both]
+    outputs = [process.communicate(timeout=HANGING) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     text = ''.join(out for out, _ in outputs)
     assert text.count('installing build tools') == 1
@@ -206,7 +207,7 @@ def test_a_full_disk_is_one_line_and_the_next_call_continues(size, checkout):
         process = checkout.start()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGING)
     assert process.returncode == 1 and err.count('\n') == 1
     assert err.startswith('error: the disk is full; free some space in ' if size else
                           f'error: File too large, in {checkout.venv}')  # fmt: skip

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_setup_script import MARKER, Checkout
+from test_setup_script import HANGING, MARKER, Checkout
 
 PYTHON = """#!/bin/sh
 # python -c ..., -m venv FOLDER, -m pip --version, -m pip install ... -r LIST | packages
@@ -77,13 +77,13 @@ def start(checkout: Checkout) -> subprocess.Popen:
 def test_interrupted_in_any_step_it_continues(step, number, stubbed):
     stubbed.slow.write_text(step)
     process = start(stubbed)
-    reached, until = Path(f'{stubbed.slow}.reached'), time.monotonic() + 60
+    reached, until = Path(f'{stubbed.slow}.reached'), time.monotonic() + HANGING
     while not reached.exists():
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
     process.send_signal(number)
     if number != signal.SIGKILL:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANGING)
         assert process.returncode == 128 + number
         assert err == 'interrupted; the same command continues from here\n'
     else:
@@ -92,9 +92,9 @@ def test_interrupted_in_any_step_it_continues(step, number, stubbed):
     done = STEPS[1 : STEPS.index(step)] if step != 'venv' else []
     assert sorted(json.loads((stubbed.venv / MARKER).read_text())['steps']) == sorted(done)
     stubbed.slow.write_text('')  # what the dead one started ends, and with it its lock
-    out, err = (again := start(stubbed)).communicate(timeout=60)
+    out, err = (again := start(stubbed)).communicate(timeout=HANGING)
     assert (again.returncode, err) == (0, ''), out
     whole = (stubbed.venv / 'lib/python3.13/site-packages/whole').read_text().split()
     assert set(whole) == set(STEPS[1:])
     assert [name for name in whole if name in done] == done  # nothing that was done, again
-    assert start(stubbed).communicate(timeout=60) == ('', '')
+    assert start(stubbed).communicate(timeout=HANGING) == ('', '')

@@ -60,6 +60,7 @@ def serve(
             app,
             http=Connection,
             log_level='warning',
+            log_config=None,  # uvicorn's would close all log files of this process
             limit_concurrency=CONNECTIONS,
             server_header=False,
             timeout_graceful_shutdown=3,  # browsers keep their connections open

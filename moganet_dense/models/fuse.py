@@ -53,8 +53,9 @@ def affine_of(norm: nn.Module) -> Affine:
 class DeployedBlock(nn.Module):
     """A :class:`MogaBlock` in eval mode, and maybe the norm after it, without norms.
 
-    X <- r X + proj_2(gating(G, V));  X <- q X + fc2(T) - w GELU(D), with D the last row of
-    fc2 and r, q, w per channel.
+    X <- (1 + r) X + proj_2(gating(G, V));  X <- (1 + q) X + fc2(T) - w GELU(D), with D the last
+    row of fc2 and r, q, w per channel. r and q are kept, which are as small as layer scales:
+    1 + r in half precision would round the whole map in every block.
     """
 
     def __init__(self, block: MogaBlock, norm: nn.Module | None) -> None:
@@ -76,7 +77,7 @@ class DeployedBlock(nn.Module):
         self.mean = _conv1x1(folded * s[:, None], None, like)
         self.gate, self.value = attn.gate, attn.value
         self.proj_2 = _conv1x1(w2 * a[:, None], a * (b2 + norm.shift), like)
-        self.shortcut_1 = _per_channel(1 + a * norm.scale, like)
+        self.excess_1 = _per_channel(a * norm.scale, like)
 
     def _take_ffn(
         self, mlp: ChannelAggregationFFN, norm: Affine, b: torch.Tensor, after: Affine
@@ -94,7 +95,7 @@ class DeployedBlock(nn.Module):
         rows = torch.cat([w * (1 + s), row])
         self.fc2 = _conv1x1(rows, torch.cat([bias, row_bias]), mlp.fc2)
         self.shift = _per_channel(w @ s, mlp.fc2)
-        self.shortcut_2 = _per_channel(after.scale, mlp.fc2)
+        self.excess_2 = _per_channel(after.scale - 1, mlp.fc2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if fused_block_served(self, x):
@@ -103,11 +104,19 @@ class DeployedBlock(nn.Module):
         u = F.silu(p, inplace=True)
         g, v = self.gate(u), self.value(self.value.DW_conv0(u))
         (y,) = convs_of(self.gating, [g, v], self.proj_2)
-        x = torch.addcmul(y, x, self.shortcut_1).to(x.dtype)
+        x = _with_shortcut(y, x, self.excess_1).to(x.dtype)
         t = torch.ops.aten.gelu_(self.dwconv(self.fc1(x)))
         y, d = self.fc2(t).split([self.shift.shape[1], 1], dim=1)
         y = torch.addcmul(y, self.shift, F.gelu(d), value=-1)
-        return y.addcmul_(x, self.shortcut_2)
+        return _with_shortcut(y, x, self.excess_2)
+
+
+def _with_shortcut(y: torch.Tensor, x: torch.Tensor, excess: torch.Tensor) -> torch.Tensor:
+    """y + (1 + r) x, in the wider dtype of both; in one pass where 1 + r is exact enough."""
+    y = y.to(torch.promote_types(y.dtype, x.dtype))  # under autocast
+    if excess.dtype in (torch.float32, torch.float64):
+        return y.addcmul_(x, 1 + excess)
+    return y.addcmul_(x, excess).add_(x)
 
 
 def deployed_patch_embed(embed: Stem | PatchEmbed) -> nn.Module:

@@ -277,4 +277,4 @@ def recorded_gate(checkpoint: Any) -> str | None:
 
 def is_deployed(names: Iterable[str]) -> bool:
     """Whether these are names of a fused backbone."""
-    return any(name.endswith('blocks1.0.shortcut_1') for name in names)
+    return any(name.endswith('blocks1.0.excess_1') for name in names)

@@ -245,6 +245,12 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
     Raises:
         WeightsError: they differ: other tensors with other names.
     """
+    names = list(names)
+    if any(name.endswith('blocks1.0.shortcut_1') for name in names):
+        raise WeightsError(
+            'the weights were fused by an earlier version, whose fused models are less precise in '
+            'half precision; fuse the trained checkpoint again: moganet-dense deploy'
+        )
     given = is_deployed(names)
     if given and not wanted:
         raise WeightsError(

@@ -102,9 +102,10 @@ def test_keys_of_checkpoints(tmp_path, capsys):
     assert r'unexpected: \x1b]0;taken' in said
 
 
-def test_images_that_predict_skips(tmp_path, capfd):
+def test_images_that_predict_skips(tmp_path, monkeypatch, capfd):
     from tiny_onnx import tiny_detector
 
+    monkeypatch.chdir(tmp_path)  # for the folder of results
     tiny_detector(tmp_path / 'a.onnx')
     name = os.fsencode(tmp_path) + b'/\x1b]0;taken\x07\xff.jpg'
     Path(os.fsdecode(name)).write_bytes(b'none')

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -108,7 +110,7 @@ def test_what_cannot_be_fetched_is_one_line(kind, monkeypatch):
 
 CHUNKS = {'Content-Length': None, 'Transfer-Encoding': 'chunked'}
 SLOW = {
-    'stalls after its head': Answer(PNG, seconds=2),
+    'stalls after its head': Answer(PNG, pause=partial(time.sleep, 60)),
     'sends a byte at a time': Answer(PNG, trickle=0.02),
     'sends a chunk at a time': Answer(b'1\r\nx\r\n' * 50, headers=CHUNKS, trickle=0.02),
 }
@@ -126,7 +128,6 @@ def test_a_head_that_does_not_end_is_left(monkeypatch):
     """Each byte of it ends the wait for the next one."""
     import contextlib
     import threading
-    import time
 
     monkeypatch.setattr(remote, 'MINUTE', 0.2)
     with socket.create_server(('127.0.0.1', 0)) as server:

@@ -31,6 +31,7 @@ from moganet_dense.engine.job import Job
 from moganet_dense.engine.train import train
 from moganet_dense.utils.errors import UserError
 
+HANGING = 300  # seconds after which the others do not end by themselves
 KILLED = 'killed'  # a file that a process leaves right before it kills itself
 FAULTS = [
     ('training', 'after_train_iter', 1),
@@ -98,7 +99,7 @@ def try_fault(
     work_dir = folder / 'work'
     config = killed_config(folder, stage, rank)
     group = start(config, work_dir, 2)
-    codes = group.codes()
+    codes = group.codes(HANGING)
     ended = time.time() - float((work_dir / KILLED).read_text())
     other = (group.folder / f'log{1 - rank}').read_text()
     said = [line for line in other.splitlines() if line.startswith('error:')]

@@ -1,19 +1,26 @@
 """Groups of processes as a launcher starts them, forked from one that has done its imports."""
 
+import math
 import os
 import pickle
+import random
+import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as door:
-        return door.getsockname()[1]
+    """Below those that the kernel chooses (from 32768 on), which it could give away meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(('127.0.0.1', port)):
+            return port
 
 
 class Group:
@@ -52,9 +59,24 @@ class Group:
             sys.stderr.flush()
             os._exit(code)
 
-    def codes(self) -> list[int]:
-        """Exit codes, after the last has ended; minus the signal where one ended it."""
-        return [os.waitstatus_to_exitcode(os.waitpid(c, 0)[1]) for c in self.children]
+    def codes(self, limit: float = math.inf) -> list[int | None]:
+        """Exit codes, after the last has ended; minus the signal where one ended it.
+
+        Args:
+            limit: seconds after which those that still run are killed; their code is None.
+        """
+        end, codes = time.monotonic() + limit, {}
+        while len(codes) < len(self.children):
+            for child in set(self.children) - set(codes):
+                found, status = os.waitpid(child, os.WNOHANG)
+                if found:
+                    codes[child] = os.waitstatus_to_exitcode(status)
+                elif time.monotonic() > end:
+                    os.killpg(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    codes[child] = None
+            time.sleep(0.02)
+        return [codes[child] for child in self.children]
 
     def left_after(self, seconds: float) -> int:
         """Groups of processes, of ranks that have ended, of which some still run after a time."""

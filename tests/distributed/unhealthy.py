@@ -3,7 +3,7 @@
     python tests/distributed/unhealthy.py [--quick] [NAME ...]
 
 Prints a line of JSON for each: exit codes, seconds from the fault until the last one had ended,
-what was said, and which processes were left 5 seconds after. With --quick a rank is taken for
+what was said, and which processes were left 30 seconds after. With --quick a rank is taken for
 gone after 4 seconds, not 16.
 """
 
@@ -130,7 +130,7 @@ def tried(
         for line in (folder / f'log{rank}').read_text().splitlines()
         if 'error: ' in line or line.startswith('Traceback')
     ]
-    left = group.left_after(5)
+    left = group.left_after(30)
     return dict(codes=codes, seconds=round(seconds - start, 1), said=said, left=left)
 
 

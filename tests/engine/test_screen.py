@@ -43,6 +43,7 @@ def trained(tmp_path_factory) -> tuple[Path, str, list[str]]:
     folder = tmp_path_factory.mktemp('screen')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv('CUDA_VISIBLE_DEVICES', '')  # as --device cpu does, for this process
         for kind in ('JPEGImages', 'Annotations'):
             Path('voc', kind).mkdir(parents=True)
         for i in range(10):

@@ -6,6 +6,7 @@ import golden
 import pytest
 import torch
 from plain import plain_forward
+from steps import distance
 from torch import nn
 
 from moganet_dense import MogaNet
@@ -183,3 +184,19 @@ def test_weights_of_the_other_form_are_an_error_of_one_line(load):
     with pytest.raises(WeightsError, match='^the backbone is fused') as error:
         load(folded, plain.state_dict())
     assert '\n' not in str(error.value)
+    old = {key.replace('excess', 'shortcut'): x for key, x in folded.state_dict().items()}
+    with pytest.raises(WeightsError, match='fuse the trained checkpoint again') as error:
+        load(folded, old)
+    assert '\n' not in str(error.value)
+
+
+def test_as_precise_in_bfloat16_as_the_formulas():
+    """Of 20 blocks none may round the whole map once more."""
+    torch.manual_seed(0)
+    net, x = golden.fill(MogaNet('xt', out_indices=(2, 3))).eval(), torch.randn(1, 3, 96, 128)
+    exact, fused = copy.deepcopy(net).double(), deployed(copy.deepcopy(net)).bfloat16()
+    with torch.no_grad():
+        wanted, found = plain_forward(exact, x.double()), fused(x.bfloat16())
+        formulas = plain_forward(net.bfloat16(), x.bfloat16())
+    for a, b, c in zip(found, formulas, wanted, strict=True):
+        assert distance(a, c) <= 1.05 * distance(b, c)

@@ -26,8 +26,23 @@ def driver():
     from moganet_dense.models.kernels.launch_report import without_gpu
 
     with without_gpu() as made:
+        forget_what_is_compiled()
         made.launched = []
         yield made
+
+
+def forget_what_is_compiled() -> None:
+    """It is launched by the driver for which it was compiled: that of another test."""
+    from moganet_dense.models.kernels import launchers as module
+
+    for launcher in vars(module).values():
+        if hasattr(launcher, 'cache_clear'):
+            launcher.cache_clear()
+    for part in (module.forward, module.backward, module.weights, module.products,
+                 module.elementwise):  # fmt: skip
+        for kernel in vars(part).values():
+            if hasattr(kernel, 'device_caches'):
+                kernel.device_caches.clear()
 
 
 @needs_kernels
@@ -68,9 +83,7 @@ def test_hooks_of_a_profiler_are_called(driver, monkeypatch, known):
     monkeypatch.setattr(triton, '__version__', '3.8.0' if known else '3.9.0')
     seen = []
     monkeypatch.setattr(driver, 'launcher_cls', lambda *_: lambda *given: seen.append(given))
-    launcher = launchers.centered_gradient.__wrapped__(torch.Size((2, 16, 3, 5)))  # a new one
-    case = tensors()
-    launcher.kernel.device_caches.clear()  # what tests before compiled has their launcher
+    launcher, case = launchers.centered_gradient(torch.Size((2, 16, 3, 5))), tensors()
     hooks = triton.knobs.runtime.launch_enter_hook
     for _ in range(2):
         launcher(*case)
@@ -79,7 +92,6 @@ def test_hooks_of_a_profiler_are_called(driver, monkeypatch, known):
         launcher(*case)
     finally:
         hooks.remove(print)
-        launcher.kernel.device_caches.clear()
     by_triton, alone, profiled = seen
     assert alone[9:12] == profiled[9:12] == tuple(tensor.data_ptr() for tensor in case[:3])
     assert by_triton[:6] == alone[:6] == profiled[:6]
@@ -112,7 +124,6 @@ def test_what_is_compiled_ahead_is_what_a_launch_looks_for(driver, tmp_path, mon
 
     monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
     launcher = launchers.centered_gradient(torch.Size((3, 16, 3, 5)))
-    launcher.kernel.device_caches.clear()  # what tests before compiled
     for misaligned in (False, True):
         case = tensors(misaligned=misaligned)
         with recorded_launches() as found:

@@ -174,7 +174,7 @@ blobs = st.tuples(st.integers(0, 2**31), st.integers(3, 30), st.integers(3, 30))
 
 
 @given(blobs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_polygons_filled_by_pycocotools_are_the_mask(drawn):
     seed, height, width = drawn
     random = np.random.RandomState(seed)

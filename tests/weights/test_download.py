@@ -4,8 +4,12 @@ import contextlib
 import multiprocessing
 import re
 import ssl
+import time
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from file_server import Answer, make_certificate, serving
@@ -134,12 +138,13 @@ CUT = {
 
 @pytest.mark.parametrize('kind', CUT)
 def test_what_is_cut_leaves_nothing_and_starts_again(kind, cache, certificate):
-    answer, said = CUT[kind]
+    given, said = CUT[kind]
+    answer = replace(given)
     with serving(answer, certificate) as (address, _):
         url = f'{address}/w.pth'
         message = refused(url)
         assert said in message and url in message and str(cache) in message and not files(cache)
-        answer.__dict__.update(vars(Answer(BODY)))
+        answer.become(Answer(BODY))
         assert download.locate(url).read_bytes() == BODY
 
 
@@ -177,15 +182,18 @@ def test_a_hash_in_the_name_is_compared_with_the_file(name, cache, certificate):
             assert download.locate(f'{address}/{name}').read_bytes() == BODY
 
 
-def fetch_into(queue: multiprocessing.Queue, url: str) -> None:
+def fetch_into(queue: multiprocessing.Queue, forked: Barrier, url: str) -> None:
+    forked.wait(60)  # a fork while the server's thread works might copy a lock that it holds
     queue.put(download.fetch(url).read_bytes() == BODY)
 
 
 def test_two_processes_at_once(cache, certificate):
     fork = multiprocessing.get_context('fork')
-    queue = fork.Queue()
-    with serving(Answer(BODY, seconds=0.3), certificate) as (address, asked):
-        both = [fork.Process(target=fetch_into, args=(queue, f'{address}/w.pth')) for _ in 'ab']
+    queue, forked = fork.Queue(), fork.Barrier(2)
+    answer = Answer(BODY, pause=Barrier(2, timeout=60).wait)  # until both have asked
+    with serving(answer, certificate) as (address, asked):
+        arguments = queue, forked, f'{address}/w.pth'
+        both = [fork.Process(target=fetch_into, args=arguments) for _ in 'ab']
         for process in both:
             process.start()
         assert [queue.get(timeout=60) for _ in both] == [True, True]
@@ -198,11 +206,12 @@ def test_two_processes_at_once(cache, certificate):
 
 
 def test_what_was_truncated_is_completed(cache, certificate):
-    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, asked):
+    answer = Answer(BODY, etag='"1"', sent=5000)
+    with serving(answer, certificate) as (address, asked):
         said = refused(f'{address}/w.pth')
         assert 'expected 12800 bytes, received 5000' in said
         assert sorted(f.name[9:] for f in files(cache)) == ['w.pth.part', 'w.pth.part.json']
-    with serving(Answer(BODY, etag='"1"'), certificate, port=address) as (_, asked):
+        answer.sent = None
         file = download.locate(f'{address}/w.pth')
     assert file.read_bytes() == BODY and files(cache) == [file] and 'bytes=5000-' in asked
 
@@ -227,15 +236,16 @@ OTHERS = {  # what the second answer is, and whether the file is whole in the en
 
 @pytest.mark.parametrize('kind', OTHERS)
 def test_parts_of_two_files_do_not_mix(kind, cache, certificate):
-    answer, body = OTHERS[kind]
-    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, _):
+    second, body = OTHERS[kind]
+    answer = Answer(BODY, etag='"1"', sent=5000)
+    with serving(answer, certificate) as (address, _):
         refused(f'{address}/w.pth')
-    with serving(answer, certificate, port=address):
+        answer.become(second)
         if body is None:
             said = refused(f'{address}/w.pth')
             assert 'expected bytes 5000-12799/12800, found' in said or 'Error 416' in said
             assert not files(cache)  # else each call would ask for this part, in vain
-            answer.__dict__.update(vars(Answer(BODY)))
+            answer.become(Answer(BODY))
             assert download.locate(f'{address}/w.pth').read_bytes() == BODY
         else:
             assert download.locate(f'{address}/w.pth').read_bytes() == body
@@ -253,17 +263,18 @@ def test_what_was_truncated_twice_is_completed(cache, certificate):
 
 @pytest.mark.parametrize('note', ['{', '[]', '{"etag": 1, "size": 12800}', '{"etag": "\\"1\\""}'])
 def test_a_note_that_is_spoiled_starts_again(note, cache, certificate):
-    with serving(Answer(BODY, etag='"1"', sent=5000), certificate) as (address, _):
+    answer = Answer(BODY, etag='"1"', sent=5000)
+    with serving(answer, certificate) as (address, asked):
         refused(f'{address}/w.pth')
-    next(cache.glob('*.json')).write_text(note)
-    with serving(Answer(BODY, etag='"1"'), certificate, port=address) as (_, asked):
+        next(cache.glob('*.json')).write_text(note)
+        answer.sent = None
         assert download.locate(f'{address}/w.pth').read_bytes() == BODY
-    assert asked == ['/w.pth']
+    assert asked == ['/w.pth'] * 2  # no part of it
 
 
 def test_a_server_that_stalls_after_its_head_is_too_slow(cache, certificate, monkeypatch):
     monkeypatch.setattr(transfer, 'MINUTE', 0.2)
-    with serving(Answer(BODY, seconds=2), certificate) as (address, _):
+    with serving(Answer(BODY, pause=partial(time.sleep, 60)), certificate) as (address, _):
         assert '0 bytes arrived within 0.2 seconds' in refused(f'{address}/w.pth')
     assert not files(cache)
 
@@ -281,7 +292,6 @@ def test_a_head_that_does_not_end_is_too_slow(cache, monkeypatch):
     """Not even the handshake of TLS: a server that says nothing, a byte at a time."""
     import socket
     import threading
-    import time
 
     monkeypatch.setattr(transfer, 'MINUTE', 0.3)
     with socket.create_server(('127.0.0.1', 0)) as server:

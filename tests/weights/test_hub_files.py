@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import socket
-import time
 
 import pytest
 from hub_server import COMMIT, LARGE, LIBRARIES, Hub, git_hash, serving_hub, stand_in
@@ -123,9 +122,7 @@ def test_a_storage_of_a_byte_at_a_time_is_too_slow(hub, library, monkeypatch):
 def test_a_head_of_a_byte_at_a_time_is_too_slow(hub, library, monkeypatch):
     monkeypatch.setattr(hub_files, 'LONGEST_HEAD', 0.3)
     hub.head = 0.02
-    start = time.monotonic()
     assert re.search('(arrived within|lasts longer than) 0.3 seconds', refused(library))
-    assert time.monotonic() - start < 20  # the head would take 12 seconds, of each file
 
 
 def test_a_broken_download_is_completed(hub, library, tmp_path):

@@ -34,7 +34,7 @@ def backbone_errors(
         shape: of the images.
         gate: 'single' or 'double'.
         form: 'plain', 'ours' or 'deploy'; after commas 'channels_last', 'kernels', 'eval'.
-        dtype: 'fp32'; 'bf16' and 'fp16' are autocast, as in training.
+        dtype: 'fp32'; 'bf16' and 'fp16' are autocast, as in training and inference.
         machine: where.
 
     Returns:
@@ -52,6 +52,8 @@ def backbone_errors(
     net = moganet(arch, gate).train(training).to(machine.device)
     if name == 'deploy':
         net.switch_to_deploy()
+        if dtype != 'fp32':
+            net.to(DTYPES[dtype])  # as `predict --deploy --dtype` has it
     layout = LAYOUTS['channels_last' if {'channels_last', 'kernels'} & set(how) else 'NCHW']
     net, x = net.to(memory_format=layout), x.contiguous(memory_format=layout)
     with without_tf32(), use_kernels('kernels' in how):

@@ -10,7 +10,14 @@ import torch
 import torch.nn as nn
 
 from ..tracing import compiling
-from .choice import Implementation, implementation_for, reason_against, unavailable, use_kernels
+from .choice import (
+    Implementation,
+    dtype_for,
+    implementation_for,
+    reason_against,
+    unavailable,
+    use_kernels,
+)
 
 __all__ = [
     'Implementation',
@@ -53,13 +60,13 @@ def compute_block(
 
 
 def fused_block_served(block: Any, x: torch.Tensor) -> bool:
-    """Whether the kernels support a fused block: in inference, in the dtype of its weights."""
+    """Whether the kernels support a fused block: in inference, in the dtype of its weights, which
+    is that of autocast where it is on."""
     return (
         implementation_for(x) is Implementation.KERNELS
         and not torch.is_grad_enabled()
         and not compiling()
-        and not torch.is_autocast_enabled(x.device.type)
-        and x.dtype == block.fc1.weight.dtype
+        and x.dtype == block.fc1.weight.dtype == dtype_for(x)
     )
 
 

@@ -7,6 +7,7 @@ import torch.nn as nn
 
 from . import operators
 from .branches import Prepared
+from .choice import dtype_for
 
 Tensor = torch.Tensor
 
@@ -24,7 +25,7 @@ def compute_block(
         kept_2: for the second.
         dtype: of maps and products; None: the autocast dtype, or that of ``x``.
     """
-    dtype = dtype or _dtype_of(x)
+    dtype = dtype or dtype_for(x)
     attn, mlp = block.attn, block.mlp
     value, sigma_1, sigma_2 = attn.value, attn.sigma.scale, mlp.sigma.scale
     scale_1, scale_2 = block.layer_scale_1, block.layer_scale_2
@@ -77,11 +78,3 @@ def _normalized(
         x.detach(), *_weight_and_bias(norm), norm.running_mean, norm.running_var,
         norm.num_batches_tracked, norm.training, norm.momentum, norm.eps, dtype,
     )  # fmt: skip
-
-
-def _dtype_of(x: Tensor) -> torch.dtype:
-    """The dtype of maps and products: the autocast dtype, else that of the map."""
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return x.dtype

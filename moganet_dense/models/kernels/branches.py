@@ -222,7 +222,7 @@ def ffn_backward(
         grad, product(grad_h, ready.wide), None, None, x, norm, training, found['norm.weight'],
         found['norm.bias'],
     )  # fmt: skip
-    calls.row_sums((of_dw, partial), found['dw.weight'])
+    calls.row_sums((of_dw, cast(Tensor, of_tiles), partial), found['dw.weight'])
     found['raw'] = raw = product(scaled.t(), rows(t), torch.float32)  # (C + 8, hidden)
     found['row.weight'] = raw[channels]  # the row of the decomposition
     of_last = calls.scaled_weight_gradient(
@@ -233,7 +233,6 @@ def ffn_backward(
         of_last, found['shift'], params['fc2.weight'], params['sigma'], found['sigma']
     )
     found['fc1.weight'] = product(grad_h.t(), rows(z), torch.float32)
-    found['fc1.bias'] = column_sums(cast(Tensor, of_tiles))
     return found
 
 

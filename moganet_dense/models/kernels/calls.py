@@ -288,10 +288,10 @@ def guarded(dtype: torch.dtype) -> torch.dtype:
 def residual(
     t: Tensor, weight: Tensor, bias: Tensor, x: Tensor, dtype: torch.dtype, *,
     norm: tuple[Tensor, ...] | None = None, kept: Tensor | None = None,
-    layer_scale: Tensor | None = None, shortcut_scale: Tensor | None = None,
+    layer_scale: Tensor | None = None, excess: Tensor | None = None,
     row: tuple[Tensor, Tensor, Tensor] | None = None, keep_d: bool = False,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """y = r x + kept a (W T + b + n(x) - shift GELU(d)); see the kernel. (y, d), d if ``keep_d``.
+    """y = (1 + r) x + kept a (W T + b + n(x) - shift GELU(d)), and d if ``keep_d``; see the kernel.
 
     Args:
         t: (B, K, H, W).
@@ -302,14 +302,14 @@ def residual(
         norm: mean, 1 / std, weight and bias of n, (C,); None leaves it out, as all that follow.
         kept: factor of each image, (B,): what drop path drew.
         layer_scale: a, (C,).
-        shortcut_scale: r, (C,).
+        excess: r, (C,).
         row: weight (K,) in the dtype of t and bias (1,) of d, and shift (C,).
         keep_d: whether d, (B H W,) float32, is returned.
     """
     guards = t.dtype == torch.float32 and x.dtype == torch.float16
     launcher = launchers.residual(
         x.shape, t.shape[1], t.dtype, guards or _tf32(t), norm is not None, kept is not None,
-        layer_scale is not None, shortcut_scale is not None, row is not None, keep_d,
+        layer_scale is not None, excess is not None, row is not None, keep_d,
     )  # fmt: skip
     y, d = map_like(x, dtype=dtype), bias
     if keep_d:
@@ -317,6 +317,6 @@ def residual(
     launcher(
         t, weight, bias, x, *(norm or (bias, bias, bias, bias)), x if kept is None else kept,
         bias if layer_scale is None else layer_scale,
-        bias if shortcut_scale is None else shortcut_scale, *(row or (weight, bias, bias)), d, y,
+        bias if excess is None else excess, *(row or (weight, bias, bias)), d, y,
     )  # fmt: skip
     return y, d if keep_d else None

@@ -79,6 +79,12 @@ def reason_against(x: torch.Tensor) -> str | None:
     return None
 
 
+def dtype_for(x: torch.Tensor) -> torch.dtype:
+    """The dtype of maps and products for a map: that of autocast, else that of the map."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 @contextmanager
 def use_kernels(on: bool = True) -> Iterator[None]:
     """Context that switches the kernels on or off, regardless of the environment.

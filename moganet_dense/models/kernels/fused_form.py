@@ -36,12 +36,12 @@ def compute_fused(x: Tensor, block: Any, taps: tuple[Tensor, ...]) -> Tensor:
     if weight.dtype != a.dtype:  # float16: guarded
         launches.note('cast')
         weight = weight.to(a.dtype)
-    x, _ = calls.residual(a, weight, block.proj_2.bias, x, x.dtype, shortcut_scale=block.shortcut_1)
+    x, _ = calls.residual(a, weight, block.proj_2.bias, x, x.dtype, excess=block.excess_1)
     h = branches.hidden_of(x, block.fc1.weight.flatten(1), block.fc1.bias)
     t, _ = calls.depthwise(h, taps[3], block.dwconv.bias, 3, gelu=True)
     rows, biases = block.fc2.weight.flatten(1), block.fc2.bias
     y, _ = calls.residual(
-        t, rows, biases, x, x.dtype, shortcut_scale=block.shortcut_2,
+        t, rows, biases, x, x.dtype, excess=block.excess_2,
         row=(rows[-1], biases[-1:], block.shift),
     )  # fmt: skip
     return y

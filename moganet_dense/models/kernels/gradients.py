@@ -37,8 +37,8 @@ def ffn_parts(channels: int, hidden: int) -> dict[str, int]:
     """
     scales = ('norm.weight', 'norm.bias', 'layer_scale', 'fc2.bias', 'shift')
     return dict.fromkeys(scales, channels) | {
-        'sigma': hidden, 'dw.weight': 9 * hidden, 'dw.bias': hidden, 'sums': 2 * channels,
-        'row.bias': 1,
+        'sigma': hidden, 'dw.weight': 9 * hidden, 'dw.bias': hidden, 'fc1.bias': hidden,
+        'sums': 2 * channels, 'row.bias': 1,
     }  # fmt: skip
 
 

@@ -255,7 +255,8 @@ def norm_backward(
     shares = splits_of(pixels, 32, blocks)
     constants = dict(HAS_SHORTCUT=has_shortcut, HAS_KEPT=has_kept, **tile)
     sizes = (pixels, shape[2] * shape[3], shape[1])
-    programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 8 * MULTIPROCESSORS // blocks))
+    # no more than fill the multiprocessors: each reads all shares
+    programs = min(ceil_div(pixels, tile['PIXELS']), max(1, 4 * MULTIPROCESSORS // blocks))
     sums = Launcher(elementwise.norm_sums_kernel, (shares, blocks), sizes, **constants)
     gradient = Launcher(
         elementwise.norm_backward_kernel, (programs, blocks), (*sizes, shares),
@@ -309,7 +310,7 @@ def gated(shape: Shape, dtype: torch.dtype, tf32: bool, double: bool, keep_gv: b
 @once
 def residual(
     shape: Shape, inner: int, dtype: torch.dtype, tf32: bool, has_norm: bool, has_kept: bool,
-    has_scale: bool, has_shortcut: bool, has_d: bool, keeps_d: bool,
+    has_scale: bool, has_excess: bool, has_d: bool, keeps_d: bool,
 ) -> Launcher:  # fmt: skip
     """Of :func:`.calls.residual`."""
     channels, height, width = shape[1:]
@@ -320,7 +321,7 @@ def residual(
     grid = ceil_div(pixels, tile['PIXELS']), ceil_div(channels, tile['OUTPUTS'])
     return Launcher(
         products.residual_kernel, grid, (pixels, height * width, channels, inner),
-        HAS_NORM=has_norm, HAS_KEPT=has_kept, HAS_SCALE=has_scale, HAS_SHORTCUT=has_shortcut,
+        HAS_NORM=has_norm, HAS_KEPT=has_kept, HAS_SCALE=has_scale, HAS_EXCESS=has_excess,
         HAS_D=has_d, KEEPS_D=keeps_d, VECTOR=vector_of(channels),
         INDEX=index_dtype((pixels, max(inner, channels))), **tile,
     )  # fmt: skip

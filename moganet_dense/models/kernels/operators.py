@@ -167,7 +167,7 @@ def _fake_ffn(*arguments):
 MOGA_GRADIENTS = (
     'x', 'proj_1.weight', 'gate.weight', 'value.weight', 'proj_2.weight', 'flat',
 )  # fmt: skip
-FFN_GRADIENTS = ('x', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'raw', 'flat')
+FFN_GRADIENTS = ('x', 'fc1.weight', 'fc2.weight', 'raw', 'flat')
 """What a backward operator returns. An operator must not return views of one tensor: ``flat`` and
 ``raw``, of which other gradients are parts, stand for them."""
 
@@ -196,7 +196,7 @@ def _fake_moga_backward(grad, *arguments):
 def _fake_ffn_backward(grad, *arguments):
     x, (hidden, channels) = arguments[0], arguments[_HEAD].shape[:2]
     flat = sum(gradients.ffn_parts(channels, hidden).values())
-    shapes = ((hidden, channels), (hidden,), (channels, hidden), (channels + 8, hidden), (flat,))
+    shapes = ((hidden, channels), (channels, hidden), (channels + 8, hidden), (flat,))
     return calls.map_like(x), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes)
 
 

@@ -121,14 +121,14 @@ def gated_kernel(
 @kernel
 def residual_kernel(
     t, weight, bias, x, mean, inverse_std, norm_weight, norm_bias, kept, layer_scale,
-    shortcut_scale, row_weight, row_bias, shift, d, y,
+    excess, row_weight, row_bias, shift, d, y,
     pixels, per_image, C, K,
     HAS_NORM: tl.constexpr, HAS_KEPT: tl.constexpr, HAS_SCALE: tl.constexpr,
-    HAS_SHORTCUT: tl.constexpr, HAS_D: tl.constexpr, KEEPS_D: tl.constexpr,
+    HAS_EXCESS: tl.constexpr, HAS_D: tl.constexpr, KEEPS_D: tl.constexpr,
     PRECISION: tl.constexpr, PIXELS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
-    """y = r x + kept a (W T + b + n(x) - shift GELU(d)), d = row . T + row_bias, each by option.
+    """y = (1 + r) x + kept a (W T + b + n(x) - shift GELU(d)), d = row . T + row_bias, by option.
 
     n is the batch norm, in float32; r, a, shift per channel, kept per image, d per pixel: the
     last product of a branch, its layer scale, drop path and shortcut. d is one more output of
@@ -176,7 +176,7 @@ def residual_kernel(
         value *= tl.load(layer_scale + output, mask=valid, other=0.0).to(tl.float32)[None, :]
     if HAS_KEPT:
         value *= tl.load(kept + pixel // per_image, mask=exists, other=0.0)[:, None]
-    if HAS_SHORTCUT:
-        r = tl.load(shortcut_scale + output, mask=valid, other=0.0).to(tl.float32)
-        shortcut *= r[None, :]
+    if HAS_EXCESS:
+        r = tl.load(excess + output, mask=valid, other=0.0).to(tl.float32)
+        shortcut += shortcut * r[None, :]
     tl.store(y + place, (shortcut + value).to(y.dtype.element_ty), mask=mask)
