@@ -138,7 +138,7 @@ def test_a_config_is_the_published_recipe(path):
     assert cfg.auto_scale_lr.base_batch_size == gpus * images * parts
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.lr, optimizer.weight_decay) == (lr, decay)
-    assert optimizer.type == ('Lamb' if 'rsb' in path.stem else 'AdamW')
+    assert optimizer.type == ('DeviceLamb' if 'rsb' in path.stem else 'AdamW')
     assert (cfg.optim_wrapper.type == 'AmpOptimWrapper') == half
     assert cfg.optim_wrapper.get('clip_grad') == (
         dict(max_norm=10) if key(path) == 'l_rsb_a3' else None

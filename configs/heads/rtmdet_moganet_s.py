@@ -20,4 +20,6 @@ model = dict(
     data_preprocessor=_base_.imagenet_rgb,
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')
+average = dict(_base_.custom_hooks[0], ema_type='DeviceExpMomentumEMA')
+custom_hooks = [average, *_base_.custom_hooks[1:]]
 train_cfg = dict(type='ResumableEpochLoop')

@@ -23,6 +23,8 @@ model = dict(
     data_preprocessor=_base_.imagenet_rgb,
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor', paramwise_cfg=dict(_delete_=True))
+average = dict(_base_.custom_hooks[3], ema_type='DeviceExpMomentumEMA')
+custom_hooks = [*_base_.custom_hooks[:3], average]
 train_cfg = dict(
     _delete_=True,
     type='ResumableEpochLoop',

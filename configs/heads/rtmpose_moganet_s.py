@@ -22,4 +22,6 @@ model = dict(
     data_preprocessor=dict(type='DevicePoseDataPreprocessor'),
 )
 optim_wrapper = dict(constructor='BackboneDecayConstructor')
+average = dict(_base_.custom_hooks[0], ema_type='DeviceExpMomentumEMA')
+custom_hooks = [average, *_base_.custom_hooks[1:]]
 train_cfg = dict(_delete_=True, type='ResumableEpochLoop', max_epochs=420, val_interval=10)

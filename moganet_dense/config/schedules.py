@@ -17,7 +17,7 @@ ENDLESS = 10**8
 
 _POINTS = ('begin', 'end', 'T_max', 'total_steps', 'step_size')
 _RATES = ('eta_min', 'eta_max')
-_BY_SQUARE_ROOT = ('Adam', 'AdamW', 'NAdam', 'RAdam', 'Lamb', 'Adan')
+_BY_SQUARE_ROOT = ('Adam', 'AdamW', 'NAdam', 'RAdam', 'Lamb', 'DeviceLamb', 'Adan')
 
 
 def counts_epochs(cfg: Config) -> bool:

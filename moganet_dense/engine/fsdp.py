@@ -47,7 +47,27 @@ def shard(model: nn.Module) -> None:
     for module in list(model.modules()):
         if isinstance(module, MogaBlock):
             fully_shard(module, mesh=mesh)
+            module.register_forward_pre_hook(_with_usual_strides)  # after FSDP's own
     fully_shard(model, mesh=mesh)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether :func:`shard` was called with the model."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def _with_usual_strides(block: nn.Module, args: tuple) -> tuple:
+    """A map of one image in channels_last, with H W C as the stride of the batch.
+
+    FSDP passes on a view whose stride is C there: the same map, but convolutions take it for one in
+    the default format, and so does the backward pass of batch norm on CPUs for half of what it
+    reads, so that its gradients are wrong (PyTorch 2.14).
+    """
+    x, *rest = args
+    if len(x) == 1 and x.is_contiguous(memory_format=torch.channels_last):
+        pixels = x.permute(0, 2, 3, 1)
+        x = pixels.view(pixels.shape).permute(0, 3, 1, 2)
+    return x, *rest
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 
 from ..data.image_io import load_whole
 from ..models.compiling import compile_blocks
+from .fsdp import is_sharded
 from .resumable import SeededDataset
 
 
@@ -43,14 +44,18 @@ class StrictLoadingHook(Hook):
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Converts the weights and inputs of the backbone to the channels-last memory format."""
+    """Converts the weights and inputs of the backbone to the channels-last memory format.
+
+    Sharded weights keep PyTorch's default, which FSDP needs; maps are in channels last anyway.
+    """
 
     priority = 'ABOVE_NORMAL'  # before an average of the weights is built, with their strides
 
     def before_run(self, runner) -> None:
         from ..toolboxes.model_form import to_channels_last  # which imports mmcv
 
-        to_channels_last(_model(runner))
+        model = _model(runner)
+        to_channels_last(model, weights=not is_sharded(model))
 
 
 @HOOKS.register_module()

@@ -280,8 +280,8 @@ def _other_optimizer(runner, checkpoint: dict) -> Iterator[str]:
 
 
 def _names(group: Mapping[str, Any]) -> set[str]:
-    """Options that distinguish the types of optimizers."""
-    return set(group) - {'initial_lr'}
+    """Options that distinguish the types of optimizers; LAMB counts its steps there, too."""
+    return set(group) - {'initial_lr', 'step'}
 
 
 def _check_states(optimizer: torch.optim.Optimizer, state: Mapping[int, Any]) -> None:

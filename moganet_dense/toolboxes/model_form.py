@@ -101,9 +101,15 @@ def switch(model: nn.Module) -> None:
             _fold_sequential(module)
 
 
-def to_channels_last(model: nn.Module) -> None:
-    """Converts the weights and inputs of the backbone to the channels-last memory format."""
-    model.to(memory_format=torch.channels_last)
+def to_channels_last(model: nn.Module, weights: bool = True) -> None:
+    """Converts the model's weights and the backbone's inputs to the channels-last memory format.
+
+    Args:
+        model: of a toolbox, with a ``backbone``.
+        weights: False leaves the weights as they are.
+    """
+    if weights:
+        model.to(memory_format=torch.channels_last)
     model.backbone.register_forward_pre_hook(_channels_last)
 
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 import triton.language as tl
 from plain import plain_block, plain_ffn, plain_forward, plain_moga
+from quick_interpreter import quick_interpreter
 from steps import a_map, distance, error, step, under_autocast
 from torch import nn
-from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from moganet_dense import MogaNet
@@ -32,9 +32,6 @@ from moganet_dense.models.kernels.launching import counted_launches
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2))
 LAST = torch.channels_last
 HALVES = (torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.long))
-
-# it checks every integer for overflow, at a third of the whole time
-object.__setattr__(interpreter.interpreter_builder.options, 'sanitize_overflow', 0)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -54,19 +51,8 @@ def rounded_as_a_gpu_does():
 
 
 @pytest.fixture(autouse=True, scope='module')
-def patched_once():
-    """Each call of a function in a kernel patches the modules that it reads, a third of the time;
-    once is enough."""
-    patched = set()
-
-    def call(self, *args, **options):
-        if id(self.fn.__globals__) not in patched:
-            patched.add(id(self.fn.__globals__))
-            interpreter._patch_lang(self.fn)
-        return self.rewrite()(*args, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interpreter.InterpretedFunction, '__call__', call)
+def quick():
+    with quick_interpreter():
         yield
 
 

@@ -1,6 +1,7 @@
 """What the compiler makes of the kernels for a GPU, run on the CPU: see ``tests/ptx``."""
 
 import copy
+from functools import partial
 from types import SimpleNamespace
 
 import golden
@@ -101,6 +102,22 @@ def test_a_block(arch, stage, size, dtype, capability, training):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize('capability', [80, 90])
+def test_products_of_float32_in_tf32(capability, request):
+    """Where PyTorch is allowed to use it: the ten bits of its mantissa are seen."""
+    from ptx.launching import kernels_of
+
+    torch.manual_seed(0)
+    block = golden.fill(MogaNet('xt')).eval().blocks2[0].to(memory_format=torch.channels_last)
+    exact, x = copy.deepcopy(block).double(), a_map(2, 64, 9, 13)
+    request.addfinalizer(partial(setattr, torch.backends.cuda.matmul, 'allow_tf32', False))
+    torch.backends.cuda.matmul.allow_tf32 = True
+    with kernels_of(capability), torch.no_grad():
+        found = block(x)
+    assert 1e-6 < distance(found, plain_block(exact, x.double(), 'single')) < 1e-3
+
+
+@pytest.mark.long
 @pytest.mark.parametrize('dtype, capability', [('bfloat16', 90), ('float16', 80), ('float32', 90)])
 def test_the_fused_form(dtype, capability):
     from ptx.launching import kernels_of
@@ -160,7 +177,7 @@ def test_a_compiled_kernel_without_its_barriers_is_refused():
     without = Module(made.asm['ptx'].replace('bar.sync', '// bar.sync'))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launching, 'compiled', lambda *_: (without, made.metadata.shared))
-        with pytest.raises(Fault, match='row_sums_kernel.*since the last barrier, in ld.shared'):
+        with pytest.raises(Fault, match='row_sums_kernel.*since the last barrier, in .*ld.shared'):
             launching.run_launch(launch, 90)
 
 

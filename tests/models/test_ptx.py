@@ -207,7 +207,7 @@ def test_what_is_copied_arrives_when_it_is_waited_for():
         ('mov.b32 %r3, 256; ld.shared.b32 %r2, [%r3];', 'outside of 256 bytes'),
         ('add.s32 %r2, %r9, 1;', '%r9 is read before it is written'),
         ('popc.b32 %r2, %r2;', 'not known, in popc.b32'),
-        ('setp.gt.s32 %p1, %r1, 3; @%p1 bar.sync 0;', 'a part of the threads'),
+        ('setp.gt.s32 %p1, %r1, 3; @%p1 bar.sync 0;', 'a part of 64 threads'),
         ('setp.gt.s32 %p1, %r1, 3; @%p1 shfl.sync.bfly.b32 %r2, %r2, 16, 31, -1;', 'elsewhere'),
     ],
 )

@@ -101,10 +101,7 @@ def shuffled(machine: Machine, instruction: Instruction, mask: Mask) -> None:
 
 
 def barrier(machine: Machine, instruction: Instruction, mask: Mask) -> None:
-    here = machine.full(True if mask is None else mask).reshape(-1, machine.threads)
-    if (here.any(1) != here.all(1)).any():
-        raise Fault('a part of the threads of a program')
-    machine.shared.barriers[here.all(1)] += 1
+    machine.shared.barriers[machine.groups(mask, machine.threads)] += 1
 
 
 def called(machine: Machine, instruction: Instruction, mask: Mask) -> None:

@@ -126,6 +126,13 @@ class Machine:
         """Numbers of the threads of a mask."""
         return np.arange(self.count) if mask is None else np.flatnonzero(mask)
 
+    def groups(self, mask: Mask, threads: int) -> np.ndarray:
+        """Which groups of so many threads do an instruction: all threads of a group, or none."""
+        here = self.full(True if mask is None else mask).reshape(-1, threads)
+        if (here.any(1) != here.all(1)).any():
+            raise Fault(f'a part of {threads} threads')
+        return here.all(1)
+
     def read(self, operand: str, dtype: np.dtype) -> np.ndarray:
         """Value of a register, of a number or of a symbol: of each thread, or one for all."""
         if operand in self.special:

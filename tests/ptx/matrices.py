@@ -92,16 +92,10 @@ def right_of(parts: np.ndarray, kind: str) -> np.ndarray:
     return result
 
 
-def together(mask: Mask, threads: int) -> None:
-    """Raises a fault if a part of a group of threads is elsewhere."""
-    if mask is not None and len(set(map(len, map(np.unique, mask.reshape(-1, threads))))) > 1:
-        raise Fault('a part of the threads of a matrix instruction')
-
-
 def multiplied_by_warps(machine: Machine, instruction: Instruction, mask: Mask) -> None:
     """mma.m16n8k16 of half precision, mma.m16n8k8 of tf32."""
     targets, a, b, c = instruction.arguments
-    together(mask, 32)
+    machine.groups(mask, 32)
     kind = instruction.suffixes[-2]
     product = left_of(held(machine, a, 32), kind) @ right_of(held(machine, b, 32), kind)
     sums = held(machine, c, 32).view(np.float32)

@@ -1,13 +1,16 @@
-"""Averages of weights that are updated together, against mmengine's own."""
+"""Averages of weights that are updated together, against the toolboxes' own."""
 
 import copy
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 import torch
+from mmdet.models.layers import ema as mmdet_ema
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage, MomentumAnnealingEMA
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
+from mmpose.engine.hooks import ema_hook as mmpose_ema
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -16,6 +19,8 @@ from moganet_dense.engine.resume_check import describe, differences
 KINDS = {
     'DeviceExponentialMovingAverage': (ExponentialMovingAverage, dict(momentum=0.3)),
     'DeviceMomentumAnnealingEMA': (MomentumAnnealingEMA, dict(momentum=0.01, gamma=3)),
+    'mmdet.DeviceExpMomentumEMA': (mmdet_ema.ExpMomentumEMA, dict(momentum=0.01, gamma=3)),
+    'mmpose.DeviceExpMomentumEMA': (mmpose_ema.ExpMomentumEMA, dict(momentum=0.01, gamma=3)),
 }
 
 
@@ -53,15 +58,22 @@ def same(ours: nn.Module, theirs: nn.Module) -> None:
         assert torch.equal(found, value)
 
 
+def built(kind: str, model: nn.Module, options: dict) -> nn.Module:
+    """The average, in the scope that its name begins with."""
+    scope, _, name = kind.rpartition('.')
+    with DefaultScope.overwrite_default_scope(scope) if scope else nullcontext():
+        return MODELS.build(dict(options, type=name, model=model))
+
+
 @pytest.mark.parametrize('buffers', [False, True])
 @pytest.mark.parametrize('interval', [1, 2])
 @pytest.mark.parametrize('kind', KINDS)
-def test_an_average_is_bitwise_that_of_mmengine(kind, interval, buffers):
+def test_an_average_is_bitwise_that_of_the_toolbox(kind, interval, buffers):
     cls, options = KINDS[kind]
     options = dict(options, interval=interval, update_buffers=buffers)
     torch.manual_seed(0)
     model = Net()
-    ours, theirs = MODELS.build(dict(options, type=kind, model=model)), cls(model, **options)
+    ours, theirs = built(kind, model, options), cls(model, **options)
     model.convs[1:3].to(memory_format=torch.channels_last)  # after the averages were made
     for step in range(6):
         moved(model, step)
@@ -70,13 +82,18 @@ def test_an_average_is_bitwise_that_of_mmengine(kind, interval, buffers):
         same(ours, theirs)
         if step == 3:  # resumed, each from a checkpoint of the other
             saved = [copy.deepcopy(average.state_dict()) for average in (ours, theirs)]
-            ours, theirs = (
-                MODELS.build(dict(options, type=kind, model=model)),
-                cls(model, **options),
-            )
+            ours, theirs = built(kind, model, options), cls(model, **options)
             theirs.load_state_dict(saved[0])
             ours.load_state_dict(saved[1])
     assert int(ours.steps) == 6 and not any(p.requires_grad for p in ours.parameters())
+
+
+def test_an_average_with_exponential_momentum_is_of_mmdet_or_mmpose():
+    model = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match=r"default_scope of \['mmdet', 'mmpose'\], found mmseg"):
+        built('mmseg.DeviceExpMomentumEMA', model, {})
+    with pytest.raises(ValueError, match='a positive gamma, found 0'):
+        built('mmdet.DeviceExpMomentumEMA', model, dict(gamma=0))
 
 
 def test_an_average_has_few_launches():
@@ -117,6 +134,8 @@ def test_an_average_has_few_launches():
             dict(ema_type='DeviceMomentumAnnealingEMA', gamma=100),
             True,
         ),
+        (dict(ema_type='ExpMomentumEMA'), dict(ema_type='DeviceExpMomentumEMA'), True),
+        ({}, dict(ema_type='DeviceExpMomentumEMA'), False),
         ({}, dict(ema_type='DeviceMomentumAnnealingEMA'), False),
         (dict(ema_type='WarmupEMA', warmup=3), dict(ema_type='WarmupEMA', warmup=4), False),
     ],

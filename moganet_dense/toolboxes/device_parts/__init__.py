@@ -1,4 +1,4 @@
-"""Parts of the toolboxes' models that train with few launches and waits for the GPU.
+"""Parts of the toolboxes that train with few launches and waits for the GPU.
 
 Each class has the name of the toolbox's class it extends after ``Device``, and its options and
 results: bitwise equal on a CPU. What it does not cover is computed by the toolbox's own code.
@@ -12,12 +12,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from mmengine.registry import MODELS, TASK_UTILS, Registry
+from mmengine.registry import MODELS, OPTIMIZERS, TASK_UTILS, Registry
 
 PREFIX = 'Device'
 
 _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
-    'averaging': (MODELS, ('ExponentialMovingAverage', 'MomentumAnnealingEMA')),
+    'averaging': (
+        MODELS,
+        ('ExpMomentumEMA', 'ExponentialMovingAverage', 'MomentumAnnealingEMA'),
+    ),
     'assigning': (TASK_UTILS, ('BboxOverlaps2D', 'MaxIoUAssigner')),
     'box_coding': (TASK_UTILS, ('DeltaXYWHBBoxCoder',)),
     'sampling': (TASK_UTILS, ('RandomSampler',)),
@@ -33,11 +36,12 @@ _MODULES: dict[str, tuple[Registry, tuple[str, ...]]] = {
     'pose_preprocessor': (MODELS, ('PoseDataPreprocessor',)),
     'seg_preprocessor': (MODELS, ('SegDataPreProcessor',)),
     'cls_preprocessor': (MODELS, ('ClsDataPreprocessor',)),
+    'lamb': (OPTIMIZERS, ('Lamb',)),
 }
 """Names of the extended classes by module here."""
 
 
-def _importer(module: str, name: str) -> Callable[..., Any]:
+def _importer(module: str, name: str, registry: Registry) -> Callable[..., Any]:
     """A function that builds a class of a module here, which it imports first."""
 
     def find() -> type:
@@ -46,14 +50,20 @@ def _importer(module: str, name: str) -> Callable[..., Any]:
     def build(*args: Any, **options: Any) -> Any:
         return find()(*args, **options)
 
-    build.__name__ = build.__qualname__ = name
-    build.built_class = find  # type: ignore[attr-defined]  # for the check of its options
-    return build
+    def build_optimizer(params: Any, **options: Any) -> Any:
+        """mmengine passes parameters by the name of the first argument."""
+        return find()(params, **options)
+
+    chosen = build_optimizer if registry is OPTIMIZERS else build
+    chosen.__name__ = chosen.__qualname__ = name
+    chosen.built_class = find  # type: ignore[attr-defined]  # for the check of its options
+    return chosen
 
 
 for _module, (_registry, _names) in _MODULES.items():
     for _name in _names:
-        _registry.register_module(f'{PREFIX}{_name}', module=_importer(_module, f'{PREFIX}{_name}'))
+        _class = f'{PREFIX}{_name}'
+        _registry.register_module(_class, module=_importer(_module, _class, _registry))
 
 
 def extended_name(name: str) -> str:

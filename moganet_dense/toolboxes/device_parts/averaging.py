@@ -1,10 +1,12 @@
-"""mmengine's moving averages of weights, whose tensors are updated together."""
+"""The toolboxes' moving averages of weights, whose tensors are updated together."""
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import torch
 from mmengine.model import ExponentialMovingAverage, MomentumAnnealingEMA
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
 Pairs = Iterable[tuple[Tensor, Tensor]]
@@ -12,7 +14,7 @@ Pairs = Iterable[tuple[Tensor, Tensor]]
 
 
 class _Together:
-    """Tensors of one device and dtype, with the method that mmengine's ``avg_func`` calls.
+    """Tensors of one device and dtype, with the methods that an ``avg_func`` calls.
 
     Args:
         tensors: any shapes.
@@ -25,9 +27,25 @@ class _Together:
         """Moves each tensor towards the other one, in place."""
         torch._foreach_lerp_(self.tensors, others.tensors, weight)
 
+    def mul_(self, factor: float) -> '_Together':
+        """Multiplies each tensor, in place."""
+        if self.tensors[0].element_size() > 2:
+            torch._foreach_mul_(self.tensors, factor)
+        else:  # on a CPU the operator would round the factor to 16 bits, too
+            for tensor in self.tensors:
+                tensor.mul_(factor)
+        return self
+
+    def add_(self, others: '_Together', alpha: float) -> None:
+        """Adds ``alpha`` times the other one to each tensor, in place."""
+        torch._foreach_add_(self.tensors, others.tensors, alpha=alpha)
+
 
 class UpdatesTogether:
-    """For mmengine's averages: a few launches an update, in place of one for each tensor."""
+    """For mmengine's averages: a few launches an update, in place of one for each tensor.
+
+    Mixed into a class whose ``avg_func`` calls methods of :class:`_Together` only.
+    """
 
     steps: Tensor
     interval: int
@@ -91,3 +109,48 @@ class DeviceExponentialMovingAverage(UpdatesTogether, ExponentialMovingAverage):
 
 class DeviceMomentumAnnealingEMA(UpdatesTogether, MomentumAnnealingEMA):
     """mmengine's moving average that follows the weights closely at first."""
+
+
+_SCOPES = dict(mmdet='mmdet.models.layers.ema', mmpose='mmpose.engine.hooks.ema_hook')
+"""Modules that have an ``ExpMomentumEMA``, by scope."""
+
+
+class DeviceExpMomentumEMA(UpdatesTogether, ExponentialMovingAverage):
+    """mmdet's or mmpose's moving average that follows the weights closely at first.
+
+    The default scope decides the toolbox: both compute the same, and round differently.
+
+    Args:
+        model: the model to average.
+        momentum: share of the new weights at the end.
+        gamma: updates after which the rest of that share has fallen to 1 / e.
+        interval, device, update_buffers: as in mmengine.
+
+    Raises:
+        ValueError: the default scope is neither mmdet nor mmpose, or gamma is not positive.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        momentum: float = 0.0002,
+        gamma: int = 2000,
+        interval: int = 1,
+        device: Any = None,
+        update_buffers: bool = False,
+    ) -> None:
+        scope = DefaultScope.get_current_instance()
+        name = scope.scope_name if scope else None
+        if name not in _SCOPES:
+            raise ValueError(
+                f'{type(self).__name__}: expected a default_scope of {list(_SCOPES)}, found {name}'
+            )
+        if gamma <= 0:
+            raise ValueError(f'{type(self).__name__}: expected a positive gamma, found {gamma}')
+        super().__init__(model, momentum, interval, device, update_buffers)
+        self.gamma = gamma
+        self.formula = import_module(_SCOPES[name]).ExpMomentumEMA.avg_func
+
+    def avg_func(self, averaged_param: Any, source_param: Any, steps: Tensor) -> None:
+        """Moves ``averaged_param`` towards ``source_param``, in place, at update ``steps``."""
+        self.formula(self, averaged_param, source_param, steps)
