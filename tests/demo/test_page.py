@@ -260,7 +260,8 @@ def test_a_real_model_from_the_command_line(browser, downloads, tmp_path):
     folder.mkdir()
     home.mkdir()
     command = ['demo', '--port', '0', f'{config}=random']
-    with running(command, folder, HOME=str(home), TMPDIR=str(home)) as printed:
+    place = dict(HOME=str(home), TMPDIR=str(home), MPLCONFIGDIR=str(tmp_path))  # Matplotlib's fonts
+    with running(command, folder, **place) as printed:
         (port,) = re.findall(r'open http://127\.0\.0\.1:(\d+)/$', printed.readline().strip())
         page = Page(browser, int(port), downloads)
         page.browser.find_elements(By.CSS_SELECTOR, '#examples button')[2].click()

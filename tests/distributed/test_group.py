@@ -143,7 +143,7 @@ def test_torchrun_ends_with_a_child_and_one_rank_speaks(tmp_path):
     work_dir = tmp_path / 'work'
     done = subprocess.run(
         ['bash', ROOT / 'tools/dist_train.sh', config, '2', '--work-dir', work_dir],
-        capture_output=True, text=True, timeout=600,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
         env={**environment(), distributed.JOIN_TIMEOUT: '300'},  # imports on a busy machine
     )  # fmt: skip
     said = done.stdout + done.stderr

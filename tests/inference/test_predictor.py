@@ -167,7 +167,10 @@ def test_a_batch_gives_what_images_alone_give(config, models, pixels):
     together = model(images, order='rgb', batch_size=3)
     for image, found in zip(images, together, strict=True):
         alone = model(image, order='rgb')
-        for name in ('boxes', 'scores', 'labels', 'keypoints'):
+        if hasattr(alone, 'labels'):
+            others = np.count_nonzero(found.labels != alone.labels)
+            assert others <= np.size(alone.labels) / 1000  # ties of pixels
+        for name in ('boxes', 'scores', 'keypoints'):
             if hasattr(alone, name):
                 np.testing.assert_allclose(getattr(found, name), getattr(alone, name), atol=2e-3)
     assert model([], order='rgb') == []
