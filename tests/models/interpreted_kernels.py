@@ -169,9 +169,11 @@ def test_a_block_under_autocast(dtype):
 
     assert error(found['y'], wanted['y']) <= 1.2 * error(by_formulas['y'], wanted['y']) + 1e-4
     assert error(found['x'], wanted['x']) <= 1.2 * error(by_formulas['x'], wanted['x']) + 1e-4
-    for key in keys:  # the layer scale of Moga: 9 times as far in bfloat16, and below its rounding
+    for key in keys:
         allowed = max(1.2 * distance(by_formulas[key], wanted[key]), rounding)
         assert distance(found[key], wanted[key]) <= allowed, key
+    scale, by = 'layer_scale_1', by_formulas['layer_scale_1']  # from the normed map in float32
+    assert distance(found[scale], wanted[scale]) <= 1.5 * distance(by, wanted[scale])
     assert all(found[key].dtype == torch.float32 for key in keys)
 
 

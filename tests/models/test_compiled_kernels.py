@@ -149,6 +149,7 @@ def test_errors_of_a_whole_backbone(monkeypatch):
 
     machine, shape = SimpleNamespace(device=torch.device('cpu')), (2, 3, 64, 96)
     plain = backbone_errors('xt', shape, 'single', 'plain, channels_last', 'bf16', machine)
+    eager = backbone_errors('xt', shape, 'single', 'deploy, channels_last', 'bf16', machine)
     with kernels_of(90):
         half = backbone_errors('xt', shape, 'single', 'ours, kernels', 'bf16', machine)
         single = backbone_errors('xt', shape, 'double', 'ours, kernels', 'fp32', machine)
@@ -156,7 +157,7 @@ def test_errors_of_a_whole_backbone(monkeypatch):
     for part in ('features', 'gradients'):
         assert half[part] <= 1.2 * plain[part]
         assert single[part] <= 1e-5
-    assert fused['features'] < 1e-2 and fused['finite'] and half['finite']
+    assert fused['features'] <= 1.2 * eager['features'] and fused['finite'] and half['finite']
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def moga_backward(
     channels, pixels = z.shape[1], z.numel() // z.shape[1]
     middle, high = 3 * channels // 8, channels // 2
     found = gradients.allocated(x, gradients.moga_parts(channels))
-    partial = _partial(x, splits_of(pixels, 16), 4 * channels)
+    partial = _partial(x, splits_of(pixels, 16), 3 * channels)
     of_dw0 = _partial(x, launchers.gradient_shares(z.shape, 5), 26 * channels)
     of_context = _partial(x, launchers.context_gradient_shares(z.shape), 26 * middle + 50 * high)
     by_ygv = z.new_empty(3, pixels, channels)
@@ -144,9 +144,9 @@ def moga_backward(
     a, u = values.unbind()
     if guards := ready.square_2.dtype != z.dtype:  # float16
         by_y, a = (x.new_empty(pixels, channels, dtype=ready.square_2.dtype) for _ in 'ya')
-    calls.branch_gradient(grad, factor, partial, by_y, z=z)
+    calls.branch_gradient(grad, factor, partial, by_y)
     grad_a = product(by_y, ready.square_2_scaled)
-    calls.gating_backward(grad_a, g, v, by_g, by_v, a, partial[:, 2 * channels :], double)
+    calls.gating_backward(grad_a, g, v, by_g, by_v, a, partial[:, channels:], double)
     by_u, by_context = batched_product(by_ygv[1:], ready.square[1:]).unbind()
     grad_context = as_map(by_context, z)
     grad_u0 = calls.context(grad_context, ready.taps_1, None, ready.taps_2, None, flipped=True)
@@ -160,9 +160,9 @@ def moga_backward(
     grad_z = product(grad_p, ready.square[0])
     found['x'] = calls.norm_backward(
         grad, grad_z, params['layer_scale'], factor, x, norm, training, found['norm.weight'],
-        found['norm.bias'],
+        found['norm.bias'], found['sum_of_z'],
     )  # fmt: skip
-    calls.row_sums((partial, of_dw0, of_context), found['sums'])
+    calls.row_sums((partial, of_dw0, of_context), found['sum'])
     full = torch.float32
     if guards:
         raw, found['gate.weight'] = product(by_y.t(), a, full), product(by_g.t(), u, full)
@@ -173,8 +173,9 @@ def moga_backward(
     found['proj_1.weight'] = product(grad_p.t(), rows(z), full)
     found['value.weight'] = product(by_v.t(), rows(context), full)
     found['proj_2.weight'] = calls.scaled_weight_gradient(
-        raw, params['proj_2.weight'], params['layer_scale'], params['proj_2.bias'], found['sums'],
-        found['layer_scale'], found['proj_2.bias'], of_images=(of_images, found['proj_1.bias']),
+        raw, params['proj_2.weight'], params['layer_scale'], params['proj_2.bias'],
+        found['sum_of_z'], found['layer_scale'], found['proj_2.bias'],
+        of_images=(of_images, found['proj_1.bias']),
     )  # fmt: skip
     return found
 

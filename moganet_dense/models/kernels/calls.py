@@ -157,20 +157,20 @@ def normalize(
 
 def branch_gradient(
     grad: Tensor, kept: Tensor | None, partial: Tensor, scaled: Tensor,
-    z: Tensor | None = None, row: tuple[Tensor, Tensor, Tensor] | None = None,
+    row: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> None:  # fmt: skip
     """Fills ``scaled`` with the gradient by a branch before its layer scale, and ``partial``.
 
     ``scaled`` is (pixels, C); with ``row``, which is d, shift and layer scale, (pixels, C + 8).
-    ``partial``, (shares, 2 C) or (shares, 2 C + 1), gets its sums; see the kernel.
+    Rows of ``partial``, one for each share, begin with its sum, (C,); with ``row`` with three
+    sums, (2 C + 1,). See the kernel.
     """
     launcher = launchers.branch_gradient(
         grad.shape, scaled.shape[1], *partial.shape, kept is not None, row is not None
     )
     launcher(
-        grad, grad if kept is None else kept, grad if z is None else z,
-        *(row or (partial, partial, partial)), scaled, partial,
-    )  # fmt: skip
+        grad, grad if kept is None else kept, *(row or (partial, partial, partial)), scaled, partial
+    )
 
 
 def gating_backward(
@@ -192,22 +192,25 @@ def centered_gradient(grad: Tensor, sums: Tensor, sigma: Tensor) -> Tensor:
 def norm_backward(
     grad: Tensor, grad_z: Tensor, layer_scale: Tensor | None, kept: Tensor | None, x: Tensor,
     norm: tuple[Tensor, ...], training: bool, grad_weight: Tensor, grad_bias: Tensor,
+    sum_of_z: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Gradient by x of a batch norm with the shortcut's ``grad`` added; fills the others.
 
     ``grad_z`` is the gradient by the normed map, to which ``kept * layer_scale * grad`` is added
-    where a layer scale is given: the normed map is a shortcut of its own.
+    where a layer scale is given: the normed map z is a shortcut of its own. Then ``sum_of_z`` is
+    given, too, and gets the sum of kept * grad * z, (C,).
     """
-    mean, inverse, weight = norm[:3]
+    mean, inverse, weight, bias = norm
     sums, gradient = launchers.norm_backward(
         x.shape, layer_scale is not None, kept is not None, training
     )
-    partial = x.new_empty(sums.grid[0] * 2 * x.shape[1], dtype=torch.float32)
+    length = x.shape[1] * (2 if layer_scale is None else 3)
+    partial = x.new_empty(sums.grid[0] * length, dtype=torch.float32)
     scale = weight if layer_scale is None else layer_scale
-    tensors = (grad, grad_z, scale, mean if kept is None else kept, x, mean, inverse)
-    sums(*tensors, partial)
-    grad_x = map_like(x)
-    gradient(*tensors, weight, partial, grad_x, grad_weight, grad_bias)
+    tensors = (grad, grad_z, scale, mean if kept is None else kept, x, mean, inverse, weight)
+    sums(*tensors, bias, partial)
+    grad_x, third = map_like(x), grad_bias if sum_of_z is None else sum_of_z
+    gradient(*tensors, partial, grad_x, grad_weight, grad_bias, third)
     return grad_x
 
 
@@ -223,7 +226,7 @@ def scaled_weight_gradient(
         weight: W.
         layer_scale: a, (C,).
         bias: b, (C,).
-        sums: of grad, and of grad times other, (2 C,).
+        sums: of grad times other, and of grad, (2 C,) from its address on.
         grad_scale: gets the gradient by a.
         grad_bias: gets the gradient by b.
         shift: where other is -shift GELU(d), and what gets the gradient by it, (C,).

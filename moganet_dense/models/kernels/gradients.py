@@ -14,13 +14,14 @@ Tensor = torch.Tensor
 def moga_parts(channels: int) -> dict[str, int]:
     """Names and lengths of what a spatial aggregation has in its tensor, in order.
 
-    From ``sums`` on it is what :func:`.calls.row_sums` adds up; ``sums`` are those of the gradient
-    by the branch before its layer scale, and of its product with the normed map.
+    From ``sum`` on it is what :func:`.calls.row_sums` adds up. ``sum`` is that of the gradient by
+    the branch before its layer scale; ``sum_of_z``, of its product with the normed map, comes
+    before it.
     """
     middle, high = 3 * channels // 8, channels // 2
     scales = ('norm.weight', 'norm.bias', 'layer_scale', 'proj_2.bias', 'proj_1.bias', 'sigma')
     return dict.fromkeys(scales, channels) | {
-        'sums': 2 * channels, 'gate.bias': channels, 'value.bias': channels,
+        'sum_of_z': channels, 'sum': channels, 'gate.bias': channels, 'value.bias': channels,
         'dw0.weight': 25 * channels, 'dw0.bias': channels,
         'dw1.weight': 25 * middle, 'dw1.bias': middle,
         'dw2.weight': 49 * high, 'dw2.bias': high,
@@ -31,9 +32,9 @@ def moga_parts(channels: int) -> dict[str, int]:
 def ffn_parts(channels: int, hidden: int) -> dict[str, int]:
     """Names and lengths of what a channel aggregation has in its tensor, in order.
 
-    From ``dw.weight`` on it is what :func:`.calls.row_sums` adds up; ``sums`` as in
-    :func:`moga_parts`, the product with GELU(d). ``row.bias``, a single number, comes last: behind
-    it addresses would not be multiples of 16.
+    From ``dw.weight`` on it is what :func:`.calls.row_sums` adds up. ``sums`` are those of the
+    gradient by the branch before its layer scale times GELU(d), and of that gradient.
+    ``row.bias``, a single number, comes last: behind it addresses would not be multiples of 16.
     """
     scales = ('norm.weight', 'norm.bias', 'layer_scale', 'fc2.bias', 'shift')
     return dict.fromkeys(scales, channels) | {

@@ -266,7 +266,9 @@ def parts_for(launch: Launch) -> list[Part]:
         return [Part(programs, (values['pixels'] / values['PIXELS'] / shares,))]
     if name == 'norm_backward_kernel':
         trips = values['pixels'] / values['PIXELS'] / shares
-        return [Part(programs, (ceil_div(values['shares'], 16), trips))]
+        adding = ceil_div(values['shares'], 16)
+        third = (adding / shares,) if values['HAS_SHORTCUT'] else ()  # of the first program
+        return [Part(programs, (adding, *third, trips))]
     if name in ('projected_kernel', 'gated_kernel', 'residual_kernel'):
         inner = values['K'] if name == 'residual_kernel' else values['C']
         return [Part(programs, (ceil_div(inner, values['INPUTS']),))]

@@ -141,14 +141,14 @@ def scaled_weight_gradient_kernel(
 ):  # fmt: skip
     """Gradients of a scaled product, a (W T + b + other), from those without the scale.
 
-    A program owns output channel c. With raw = grad^T T, (C, K), and sums of grad and of grad
-    times other, (2, C): grad_weight = a raw; grad_bias = a sum; and by the scale the sum over
+    A program owns output channel c. With raw = grad^T T, (C, K), and sums of grad times
+    other and of grad, (2, C): grad_weight = a raw; grad_bias = a sum; and by the scale the sum over
     raw * W plus b sum plus the sum by other. HAS_SHIFT: other is -shift GELU(d). Else two sums
     of each image, (images, 2, C), are added up too.
     """
     c = tl.program_id(0)
     a = tl.load(layer_scale + c).to(tl.float32)
-    total, by_other = tl.load(sums + c), tl.load(sums + C + c)
+    by_other, total = tl.load(sums + c), tl.load(sums + C + c)
     if HAS_SHIFT:
         tl.store(grad_shift + c, -a * by_other)
         by_other = -tl.load(shift + c) * by_other

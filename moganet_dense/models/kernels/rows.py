@@ -52,17 +52,15 @@ def normalize_kernel(
 
 @kernel
 def branch_gradient_kernel(
-    grad, kept, other, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length,
-    width,
+    grad, kept, d, shift, layer_scale, scaled, partial, pixels, per_image, C, row_length, width,
     HAS_KEPT: tl.constexpr, HAS_D: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Gradient by a branch before its layer scale, and sums over a share of the pixels.
 
-    scaled = kept * grad, (pixels, width), kept of each image. Sums: of scaled, and of scaled
-    times other. With HAS_D ``other`` is GELU(d) of each pixel, column C of ``scaled`` gets the
-    gradient by d, -GELU'(d) sum(shift layer_scale scaled), the columns after it zeros, and one
-    more sum is of it.
+    scaled = kept * grad, (pixels, width), kept of each image, and its sum. With HAS_D column C of
+    ``scaled`` gets the gradient by d, -GELU'(d) sum(shift layer_scale scaled), the columns after
+    it zeros; the sums are of scaled times GELU(d) of each pixel, of scaled, and of column C.
     """
     channel = tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
@@ -94,13 +92,12 @@ def branch_gradient_kernel(
                 tl.where(extra[None, :] == 0, of_d[:, None], 0.0).to(scaled.dtype.element_ty),
                 mask=exists[:, None],
             )
-        else:
-            products += value * tl.load(other + place, mask=mask, other=0.0).to(tl.float32)
     partial += tl.program_id(0).to(tl.int64) * row_length
-    tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
-    tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
     if HAS_D:
+        tl.store(partial + channel, tl.sum(products, 0), mask=valid)
         tl.store(partial + 2 * C, tl.sum(total, 0))
+        partial += C
+    tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
 
 
 @kernel
@@ -162,51 +159,61 @@ def centered_gradient_kernel(
 
 @kernel
 def norm_sums_kernel(
-    grad, grad_z, layer_scale, kept, x, mean, inverse_std, partial, pixels, per_image, C,
+    grad, grad_z, layer_scale, kept, x, mean, inverse_std, weight, bias, partial,
+    pixels, per_image, C,
     HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Sums over a share of the pixels: of the gradient by z, and of it times the normed x.
 
-    HAS_SHORTCUT adds kept * layer_scale * grad to the gradient: z is also a shortcut.
+    HAS_SHORTCUT adds kept * layer_scale * grad to the gradient: z is also a shortcut. Then a third
+    sum, of kept * grad * z, is for the layer scale; z is computed again, since it was rounded.
     """
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
     center = tl.load(mean + channel, mask=valid, other=0.0)[None, :]
     inverse = tl.load(inverse_std + channel, mask=valid, other=0.0)[None, :]
-    factor = tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    a = tl.load(layer_scale + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    factor = tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
+    shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)[None, :]
     sums = tl.zeros((PIXELS, CHANNELS), tl.float32)
     products = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    by_scale = tl.zeros((PIXELS, CHANNELS), tl.float32)
     for first in range(tl.program_id(0) * PIXELS, pixels, tl.num_programs(0) * PIXELS):
         pixel = first + tl.arange(0, PIXELS)
         mask = (pixel < pixels)[:, None] & valid[None, :]
         place = (pixel.to(INDEX) * C)[:, None] + channel[None, :]
         to_z = tl.load(grad_z + place, mask=mask, other=0.0).to(tl.float32)
+        normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
         if HAS_SHORTCUT:
-            shortcut = factor * tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
+            shortcut = tl.load(grad + place, mask=mask, other=0.0).to(tl.float32)
             if HAS_KEPT:
                 image = tl.load(kept + pixel // per_image, mask=pixel < pixels, other=0.0)
                 shortcut *= image[:, None]
-            to_z += shortcut
-        normed = (tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - center) * inverse
+            by_scale += shortcut * (normed * factor + shift)
+            to_z += a * shortcut
         sums += to_z
         products += to_z * normed
-    partial += tl.program_id(0).to(tl.int64) * (2 * C)
+    partial += tl.program_id(0).to(tl.int64) * ((3 if HAS_SHORTCUT else 2) * C)
     tl.store(partial + channel, tl.sum(sums, 0), mask=valid)
     tl.store(partial + C + channel, tl.sum(products, 0), mask=valid)
+    if HAS_SHORTCUT:
+        tl.store(partial + 2 * C + channel, tl.sum(by_scale, 0), mask=valid)
 
 
 @kernel
 def norm_backward_kernel(
     grad, grad_z, layer_scale, kept, x, mean, inverse_std, weight, partial, grad_x,
-    grad_weight, grad_bias, pixels, per_image, C, shares,
+    grad_weight, grad_bias, sum_of_z, pixels, per_image, C, shares,
     HAS_SHORTCUT: tl.constexpr, HAS_KEPT: tl.constexpr, TRAINING: tl.constexpr,
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr, VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
     """Gradient by x of a branch with its shortcut: grad + the batch norm's, from that by z.
 
-    Every program first adds up the shares of :func:`norm_sums_kernel`, in the same order.
+    Every program first adds up the shares of :func:`norm_sums_kernel`, in the same order. The
+    first of a block writes the sums, of which HAS_SHORTCUT adds the third.
     """
+    length: tl.constexpr = 3 if HAS_SHORTCUT else 2
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
     sums = tl.zeros((16, CHANNELS), tl.float32)
@@ -214,13 +221,21 @@ def norm_backward_kernel(
     for first in range(0, shares, 16):
         share = first + tl.arange(0, 16)
         mask = (share < shares)[:, None] & valid[None, :]
-        place = partial + (share * (2 * C))[:, None] + channel[None, :]
+        place = partial + (share * (length * C))[:, None] + channel[None, :]
         sums += tl.load(place, mask=mask, other=0.0)
         products += tl.load(place + C, mask=mask, other=0.0)
     total, by_normed = tl.sum(sums, 0), tl.sum(products, 0)
     if tl.program_id(0) == 0:
         tl.store(grad_bias + channel, total, mask=valid)
         tl.store(grad_weight + channel, by_normed, mask=valid)
+        if HAS_SHORTCUT:
+            sums = tl.zeros((16, CHANNELS), tl.float32)
+            for first in range(0, shares, 16):
+                share = first + tl.arange(0, 16)
+                mask = (share < shares)[:, None] & valid[None, :]
+                place = partial + (share * (length * C))[:, None] + channel[None, :]
+                sums += tl.load(place + 2 * C, mask=mask, other=0.0)
+            tl.store(sum_of_z + channel, tl.sum(sums, 0), mask=valid)
     total, by_normed = (total / pixels)[None, :], (by_normed / pixels)[None, :]
     center = tl.load(mean + channel, mask=valid, other=0.0)[None, :]
     inverse = tl.load(inverse_std + channel, mask=valid, other=0.0)[None, :]
