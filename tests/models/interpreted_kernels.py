@@ -211,6 +211,18 @@ def test_drop_path_and_two_runs_alike():
         assert torch.equal(first[name], second[name]), name
 
 
+def test_launches_in_evaluation():
+    """By the running statistics, which nothing computes before."""
+    block = a_block(stage=1, training=False)
+    with torch.no_grad():
+        block.norm1.running_var.fill_(4e-6)  # eps counts
+        x = a_map(1, 8, 2, 3)
+        wanted = plain_block(copy.deepcopy(block).double(), x.double(), 'single')
+        with counted_launches() as made:
+            found = block(x)
+    assert len(made) == 12 and error(found, wanted) < 2e-6, made
+
+
 @pytest.mark.long  # their sum is counted with a block in float32
 def test_launches():
     block, x = a_block(), a_map(1, 16, 2, 3).requires_grad_()

@@ -128,16 +128,28 @@ def gelu_backward(x: Tensor, grad: Tensor, taps: Tensor, bias: Tensor) -> tuple[
     return y, grad_t
 
 
-def normalize(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor, dtype,
-              running: tuple[Tensor, Tensor, Tensor | None] | None = None,
-              momentum: float = 0.0, eps: float = 0.0) -> Tensor:  # fmt: skip
-    """Batch norm of ``x`` with these statistics, in ``dtype``; updates ``running`` on the way.
+def normalize(
+    x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor,
+    running: tuple[Tensor, Tensor, Tensor | None], training: bool, momentum: float, eps: float,
+    dtype: torch.dtype,
+) -> Tensor:  # fmt: skip
+    """Batch norm of ``x``, in ``dtype``.
 
-    ``running``: mean, variance and, or None, the number of batches.
+    Args:
+        x: (B, C, H, W).
+        mean: of x, (C,), float32; not ``training``: filled with the running one.
+        inverse: 1 / std, likewise.
+        weight: (C,).
+        bias: (C,).
+        running: mean, variance and, or None, the number of batches; ``training`` updates them.
+        training: whether the statistics are those of x.
+        momentum: of the running statistics.
+        eps: added to the variance.
+        dtype: of the result.
     """
-    z = map_like(x, dtype=dtype)
-    running_mean, running_var, tracked = running or (mean, mean, None)
-    launcher = launchers.normalize(x.shape, running is not None, tracked is not None, momentum, eps)
+    z, (running_mean, running_var, tracked) = map_like(x, dtype=dtype), running
+    counts = training and tracked is not None
+    launcher = launchers.normalize(x.shape, training, counts, momentum, eps)
     counted = mean if tracked is None else tracked
     launcher(x, mean, inverse, weight, bias, z, running_mean, running_var, counted)
     return z

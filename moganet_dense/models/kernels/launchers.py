@@ -200,12 +200,14 @@ def _row_grid(shape: Shape, tile: dict) -> tuple[int, int]:
 
 
 @once
-def normalize(shape: Shape, updated: bool, counted: bool, momentum: float, eps: float) -> Launcher:
+def normalize(
+    shape: Shape, training: bool, counted: bool, momentum: float, eps: float
+) -> Launcher:  # fmt: skip
     """Of :func:`.calls.normalize`."""
     tile = _row_tile(shape)
     return Launcher(
         elementwise.normalize_kernel, _row_grid(shape, tile),
-        (_pixels(shape), shape[1], momentum, eps), UPDATED=updated, COUNTED=counted, **tile,
+        (_pixels(shape), shape[1], momentum, eps), TRAINING=training, COUNTED=counted, **tile,
     )  # fmt: skip
 
 

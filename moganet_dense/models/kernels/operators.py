@@ -89,21 +89,22 @@ def normalized(
     tracked: Tensor | None, training: bool, momentum: float, eps: float, dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Batch norm without a gradient: (z, mean, 1 / std), z in ``dtype``; updates statistics."""
+    mean, inverse = _statistics(x, training, eps)
+    running = (running_mean, running_var, tracked)
+    z = calls.normalize(x, mean, inverse, weight, bias, running, training, momentum, eps, dtype)
+    return z, mean, inverse
+
+
+def _statistics(x: Tensor, training: bool, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / std of each channel, float32; not ``training``: memory for them."""
     if not training:
-        launches.note('rsqrt')
-        launches.note('add')
-        inverse = torch.rsqrt(running_var.float() + eps)
-        mean = running_mean.float().clone()
-        return calls.normalize(x, mean, inverse, weight, bias, dtype), mean, inverse
+        mean, inverse = (x.new_empty(x.shape[1], dtype=torch.float32) for _ in 'mi')
+        return mean, inverse
     launches.note('batch_norm_stats')
     if x.is_cuda:
-        mean, inverse = torch.batch_norm_stats(x, eps)
-    else:
-        var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
-        inverse = torch.rsqrt(var + eps)
-    running = (running_mean, running_var, tracked)
-    z = calls.normalize(x, mean, inverse, weight, bias, dtype, running, momentum, eps)
-    return z, mean, inverse
+        return torch.batch_norm_stats(x, eps)
+    var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+    return mean, torch.rsqrt(var + eps)
 
 
 def _fake_normalized(x, weight, bias, running_mean, running_var, tracked, *rest):

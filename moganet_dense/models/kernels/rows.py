@@ -11,15 +11,26 @@ from .jit import kernel
 def normalize_kernel(
     x, mean, inverse_std, weight, bias, z, running_mean, running_var, tracked,
     pixels, C, momentum, eps,
-    UPDATED: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+    TRAINING: tl.constexpr, COUNTED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     VECTOR: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
-    """z = (x - mean) / std * weight + bias; the first program of a block updates statistics."""
+    """z = (x - mean) / std * weight + bias, with the statistics of x or the running ones.
+
+    The first program of a block updates the running ones, or writes which were taken.
+    """
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     valid = tl.max_constancy(channel < C, VECTOR)
-    center = tl.load(mean + channel, mask=valid, other=0.0)
-    inverse = tl.load(inverse_std + channel, mask=valid, other=1.0)
+    if TRAINING:
+        center = tl.load(mean + channel, mask=valid, other=0.0)
+        inverse = tl.load(inverse_std + channel, mask=valid, other=1.0)
+    else:
+        center = tl.load(running_mean + channel, mask=valid, other=0.0).to(tl.float32)
+        variance = tl.load(running_var + channel, mask=valid, other=1.0).to(tl.float32)
+        inverse = tl.rsqrt(variance + eps)
+        if tl.program_id(0) == 0:
+            tl.store(mean + channel, center, mask=valid)
+            tl.store(inverse_std + channel, inverse, mask=valid)
     factor = inverse * tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)
     shift = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
     kept = (pixel < pixels)[:, None] & valid[None, :]
@@ -27,7 +38,7 @@ def normalize_kernel(
     value = tl.load(x + place, mask=kept, other=0.0).to(tl.float32)
     value = (value - center[None, :]) * factor[None, :] + shift[None, :]
     tl.store(z + place, value.to(z.dtype.element_ty), mask=kept)
-    if UPDATED and tl.program_id(0) == 0:
+    if TRAINING and tl.program_id(0) == 0:
         variance = (1 / (inverse * inverse) - eps) * pixels / (pixels - 1)
         old = tl.load(running_mean + channel, mask=valid, other=0.0).to(tl.float32)
         new = old + momentum * (center - old)
