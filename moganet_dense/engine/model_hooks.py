@@ -6,6 +6,7 @@ from typing import Any
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 
 from ..data.image_io import load_whole
@@ -46,7 +47,9 @@ class StrictLoadingHook(Hook):
 class ChannelsLastHook(Hook):
     """Converts the weights and inputs of the backbone to the channels-last memory format.
 
-    Sharded weights keep PyTorch's default, which FSDP needs; maps are in channels last anyway.
+    Sharded weights keep PyTorch's default, which FSDP needs; maps are in channels last anyway. Only
+    in training: a test has its own :class:`~moganet_dense.toolboxes.model_form.Form`, and a work
+    dir's config, with this hook, is tested on other devices, fused, or with a wrapped model.
     """
 
     priority = 'ABOVE_NORMAL'  # before an average of the weights is built, with their strides
@@ -54,6 +57,8 @@ class ChannelsLastHook(Hook):
     def before_run(self, runner) -> None:
         from ..toolboxes.model_form import to_channels_last  # which imports mmcv
 
+        if not isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
+            return  # a config still: built in training alone
         model = _model(runner)
         to_channels_last(model, weights=not is_sharded(model))
 

@@ -360,14 +360,17 @@ def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int) -> None:
 
 
 def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> None:
-    """Adds the hooks that prepare the backbone for this device."""
+    """Sets the hooks that prepare the backbone for this device; those of a saved config are from
+    the device of its training."""
     if channels_last is None:
         ours = (cfg.model.get('backbone') or {}).get('type') == MogaNet.__name__
         channels_last = ours and channels_last_is_faster(get_device(), training=True)
-    hooks = [dict(type='ChannelsLastHook')] if channels_last else []
-    hooks += [dict(type='CompileBlocksHook')] if compile else []
-    if hooks:
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *hooks]
+    wanted = dict(ChannelsLastHook=channels_last, CompileBlocksHook=compile)
+    before = cfg.get('custom_hooks') or []
+    hooks = [hook for hook in before if not (isinstance(hook, dict) and hook['type'] in wanted)]
+    hooks += [dict(type=kind) for kind, on in wanted.items() if on]
+    if hooks != before:
+        cfg.custom_hooks = hooks
 
 
 def _pin_memory(cfg: Config) -> None:

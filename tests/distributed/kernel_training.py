@@ -20,6 +20,7 @@ import golden
 import torch
 import torch.distributed as dist
 from group import Group
+from mmengine.optim import OptimWrapper
 from plain import plain_forward
 from quick_interpreter import quick_interpreter
 from torch import Tensor, nn
@@ -94,7 +95,8 @@ def compared(
     model.backbone.with_cp = with_cp
     if sharded:
         shard(model)
-    ChannelsLastHook().before_run(SimpleNamespace(model=model))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    ChannelsLastHook().before_run(SimpleNamespace(model=model, optim_wrapper=wrapper))
     stages = ()
     if compiled:
         assert compile_blocks(model.backbone, 'aot_eager')
