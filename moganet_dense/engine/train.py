@@ -361,9 +361,18 @@ def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int) -> None:
 
 def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> None:
     """Sets the hooks that prepare the backbone for this device; those of a saved config are from
-    the device of its training."""
+    the device of its training.
+
+    Raises:
+        UserError: one is asked for, and the model has no backbone, or another one than MogaNet.
+    """
+    backbone = (cfg.model.get('backbone') or {}).get('type')
+    ours = backbone == MogaNet.__name__
+    if channels_last and backbone is None:
+        raise UserError(f'--channels-last is for models with a backbone, not {cfg.model.type}')
+    if compile and not ours:
+        raise UserError(f'--compile is for MogaNet, the backbone is {backbone}')
     if channels_last is None:
-        ours = (cfg.model.get('backbone') or {}).get('type') == MogaNet.__name__
         channels_last = ours and channels_last_is_faster(get_device(), training=True)
     wanted = dict(ChannelsLastHook=channels_last, CompileBlocksHook=compile)
     before = cfg.get('custom_hooks') or []

@@ -52,12 +52,13 @@ class Form:
             small_images: see :func:`~moganet_dense.models.memory_format.channels_last_is_faster`.
 
         Raises:
-            UserError: see :func:`switch`; or fp16 on a CPU.
+            UserError: see :func:`switch`; fp16 on a CPU; or a form that the model does not have.
         """
+        self._require_backbone(model)
         if self.deploy:
             switch(model)
         channels_last = self.channels_last
-        if channels_last is None:
+        if channels_last is None and isinstance(getattr(model, 'backbone', None), MogaNet):
             device = next(model.parameters()).device
             channels_last = channels_last_is_faster(device, False, self.deploy, small_images)
         if channels_last:
@@ -71,6 +72,16 @@ class Form:
         if self.compiled:
             # Module.compile() needs torch 2.2; the upstream stack has 2.1.2
             model.backbone.forward = torch.compile(model.backbone.forward)
+
+    def _require_backbone(self, model: nn.Module) -> None:
+        options = {
+            '--dtype': DTYPES[self.dtype],
+            '--channels-last': self.channels_last,
+            '--compile': self.compiled,
+        }
+        asked = [option for option, value in options.items() if value]
+        if asked and getattr(model, 'backbone', None) is None:
+            raise UserError(f'{asked[0]} is for models with a backbone, not {type(model).__name__}')
 
 
 def require_moganet(model: nn.Module) -> MogaNet:
@@ -169,7 +180,10 @@ def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
 
 
 def _channels_last(module: nn.Module, args: tuple) -> tuple:
-    return tuple(x.contiguous(memory_format=torch.channels_last) for x in args)
+    """Maps, (B, C, H, W), in channels last; other arguments, such as (B, C, T), as they are."""
+    return tuple(
+        x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in args
+    )
 
 
 def _in_float32(module: nn.Module, *args, **options) -> Any:

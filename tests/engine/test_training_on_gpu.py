@@ -8,6 +8,7 @@ from narrow import narrow
 
 from moganet_dense import MogaNet
 from moganet_dense.engine import train as training
+from moganet_dense.utils.errors import UserError
 
 POSE = ROOT / 'configs/pose/topdown_moganet_xt_256x192.py'
 SMALL = [f'{loader}_dataloader.dataset.indices=4' for loader in ('train', 'val', 'test')]
@@ -47,3 +48,13 @@ def test_hooks_of_a_saved_config_give_way():
         kinds = ['StrictLoadingHook']
         kinds += ['ChannelsLastHook'] * channels_last + ['CompileBlocksHook'] * compile
         assert [hook.type for hook in cfg.custom_hooks] == kinds
+
+
+def test_a_model_without_maps_has_no_memory_format(monkeypatch):
+    monkeypatch.setattr(training, 'channels_last_is_faster', lambda device, training: True)
+    cfg = Config(dict(model=dict(type='SimVP')))
+    training._set_model_hooks(cfg, None, False)
+    assert not cfg.get('custom_hooks')
+    for asked in [(True, False), (None, True)]:
+        with pytest.raises(UserError, match='is for (models with a backbone|MogaNet)'):
+            training._set_model_hooks(cfg, *asked)

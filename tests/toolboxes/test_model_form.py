@@ -76,3 +76,20 @@ def test_what_cannot_be_deployed():
         api.switch(model)
     with pytest.raises(UserError, match='fp16 needs a GPU'):
         api.to_precision(copy.deepcopy(model), torch.float16)
+
+
+@pytest.mark.parametrize('backbone', [None, nn.Conv1d(3, 3, 1)])
+def test_other_models_have_no_memory_format(backbone, monkeypatch):
+    """Where channels last is the default, as with the kernels; asked for, it is for maps."""
+    monkeypatch.setattr(api, 'channels_last_is_faster', lambda *args: True)
+    model = nn.Module()
+    model.backbone = backbone
+    api.Form(channels_last=None).apply(model)
+    assert backbone is None or not backbone._forward_pre_hooks
+    if backbone is not None:
+        api.Form(channels_last=True).apply(model)
+        assert backbone(torch.randn(2, 3, 5)).shape == (2, 3, 5)
+        return
+    for asked in (dict(channels_last=True), dict(dtype='bf16'), dict(compiled=True)):
+        with pytest.raises(UserError, match='is for models with a backbone, not Module'):
+            api.Form(**asked).apply(model)
