@@ -20,7 +20,7 @@ from plain import plain_forward
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -56,7 +56,7 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
         result = operator(*arguments, **(options or {}))
-        for value in tree_leaves(result):
+        for value in tree_flatten(result)[0]:
             if isinstance(value, torch.Tensor):
                 self.add(value)
         return result
