@@ -26,7 +26,7 @@ if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from moganet_dense import MogaNet
-from moganet_dense.models.kernels import choice, operators, use_kernels
+from moganet_dense.models.kernels import choice, use_kernels
 from moganet_dense.models.kernels.launching import Launcher
 
 ROUNDED_TO = 512
@@ -65,6 +65,8 @@ class LiveBytes(TorchDispatchMode):
 @contextmanager
 def kernels_without_data():
     """Context in which the kernels are on, on the CPU, and launching them does nothing."""
+    from moganet_dense.models.kernels import operators  # which imports Triton
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, 'INTERPRETED', True)
         patch.setattr(operators, 'has_eager', lambda x: True)  # so that all of it is seen
