@@ -7,7 +7,6 @@ from plain import plain_forward
 
 from moganet_dense.models.kernels.choice import reason_against_triton
 
-
 pytestmark = pytest.mark.skipif(
     reason_against_triton() is not None, reason=f'no kernels here: {reason_against_triton()}'
 )
