@@ -20,13 +20,13 @@ from plain import plain_forward
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from moganet_dense import MogaNet
-from moganet_dense.models.kernels import choice, operators, use_kernels
+from moganet_dense.models.kernels import choice, use_kernels
 from moganet_dense.models.kernels.launching import Launcher
 
 ROUNDED_TO = 512
@@ -56,7 +56,7 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
         result = operator(*arguments, **(options or {}))
-        for value in tree_leaves(result):
+        for value in tree_flatten(result)[0]:
             if isinstance(value, torch.Tensor):
                 self.add(value)
         return result
@@ -65,6 +65,8 @@ class LiveBytes(TorchDispatchMode):
 @contextmanager
 def kernels_without_data():
     """Context in which the kernels are on, on the CPU, and launching them does nothing."""
+    from moganet_dense.models.kernels import operators  # which imports Triton
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, 'INTERPRETED', True)
         patch.setattr(operators, 'has_eager', lambda x: True)  # so that all of it is seen

@@ -18,8 +18,9 @@ TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 2, 1, 1), ffn_ratios=(2, 2, 2
 def a_map(device: str, channels_last: bool, dtype: torch.dtype = torch.float32):
     """What the decision asks of a map, without a device."""
     return SimpleNamespace(
-        device=torch.device(device), dtype=dtype, is_contiguous=lambda memory_format: channels_last
-    )
+        device=torch.device(device), dtype=dtype, is_contiguous=lambda memory_format: channels_last,
+        is_cuda=device == 'cuda', get_device=lambda: 0,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_without_the_kernels(device, channels_last, grad, wanted):
 def test_the_kernels_serve_channels_last_on_cuda_where_they_are_on(monkeypatch):
     monkeypatch.setattr(choice, 'INTERPRETED', False)
     monkeypatch.setattr(choice._switch, 'reason', None)
+    monkeypatch.setattr(choice, '_capabilities', {0: (8, 6)})
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         assert implementation_for(a_map('cuda', True, dtype)) is Implementation.KERNELS
     assert implementation_for(a_map('cpu', True)) is Implementation.REARRANGED
@@ -49,6 +51,31 @@ def test_the_kernels_serve_channels_last_on_cuda_where_they_are_on(monkeypatch):
     assert 'channels_last' in kernels.reason_against(a_map('cuda', False))
     assert 'float64' in kernels.reason_against(a_map('cuda', True, torch.float64))
     assert 'on cpu' in kernels.reason_against(a_map('cpu', True))
+
+
+def test_the_kernels_do_not_serve_old_gpus(monkeypatch):
+    monkeypatch.setattr(choice._switch, 'reason', None)
+    monkeypatch.setattr(choice, '_capabilities', {})
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (7, 5))  # a T4
+    assert kernels.reason_against(a_map('cuda', True)) == (
+        'they need a GPU of compute capability 8.0 or later, and this one has 7.5'
+    )
+    assert implementation_for(a_map('cuda', True)) is Implementation.FORMULAS
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', None)  # asked once for each GPU
+    assert kernels.reason_against(a_map('cuda', True))
+
+
+def test_the_capability_is_a_constant_in_a_graph(monkeypatch):
+    monkeypatch.setattr(choice, '_capabilities', {})
+    asked = []
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda i: asked.append(i) or (9, 0))
+
+    @torch.compile(fullgraph=True, backend='eager')
+    def added(x):
+        return x + choice.capability_of(0)[0]
+
+    assert added(torch.zeros(1)).item() == 9 and added(torch.zeros(1)).item() == 9
+    assert asked == [0]
 
 
 def test_what_is_missing_is_said(monkeypatch):

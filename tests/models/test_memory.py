@@ -7,6 +7,10 @@ from plain import plain_forward
 
 from moganet_dense.models.kernels.choice import reason_against_triton
 
+pytestmark = pytest.mark.skipif(
+    reason_against_triton() is not None, reason=f'no kernels here: {reason_against_triton()}'
+)
+
 
 def test_tensors_count_while_they_live():
     with LiveBytes() as live:
@@ -21,9 +25,6 @@ def test_tensors_count_while_they_live():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    reason_against_triton() is not None, reason=f'no kernels here: {reason_against_triton()}'
-)
 def test_a_step_takes_less_than_half_of_the_memory_of_the_formulas():
     shape = (2, 3, 256, 320)
     formulas = peak_of('xt', shape, plain_forward)

@@ -24,6 +24,8 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 """Whether Triton's kernels run on the CPU, as Python, which tests use."""
 
 OLDEST_TRITON = (3, 3)
+OLDEST_GPU = (8, 0)
+"""Compute capability from which on Triton compiles for a GPU."""
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -70,6 +72,9 @@ def reason_against(x: torch.Tensor) -> str | None:
         return _switch.reason
     if x.device.type != 'cuda' and not INTERPRETED:
         return f'they need an NVIDIA GPU, and the map is on {x.device.type}'
+    if x.is_cuda and (found := capability_of(x.get_device())) < OLDEST_GPU:
+        oldest, own = _dotted(OLDEST_GPU), _dotted(found)
+        return f'they need a GPU of compute capability {oldest} or later, and this one has {own}'
     if x.dtype not in _DTYPES:
         return f'they take float32, bfloat16 and float16, and the map is {x.dtype}'
     if not x.is_contiguous(memory_format=torch.channels_last):
@@ -77,6 +82,24 @@ def reason_against(x: torch.Tensor) -> str | None:
     if exporting():
         return 'a traced or exported file holds plain operations'
     return None
+
+
+_capabilities: dict[int, tuple[int, int]] = {}
+
+
+def capability_of(device: int) -> tuple[int, int]:
+    """Compute capability of a GPU, by its number."""
+    if device not in _capabilities:
+        _capabilities[device] = torch.cuda.get_device_capability(device)
+    return _capabilities[device]
+
+
+# what torch.compiler.assume_constant_result sets, which would import the compiler, for a second
+capability_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return '.'.join(map(str, version))
 
 
 def dtype_for(x: torch.Tensor) -> torch.dtype:
@@ -112,7 +135,7 @@ def reason_against_triton() -> str | None:
         return 'they are for NVIDIA GPUs, and this is a PyTorch for ROCm'
     if not hasattr(torch.library, 'custom_op'):
         return f'they need PyTorch 2.4 or later: install it in place of {torch.__version__}'
-    oldest = '.'.join(map(str, OLDEST_TRITON))
+    oldest = _dotted(OLDEST_TRITON)
     if importlib.util.find_spec('triton') is None:
         return (
             f'they need Triton {oldest} or later, which is not installed: on Linux PyTorch for '
