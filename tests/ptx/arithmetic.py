@@ -178,7 +178,7 @@ def converted(machine: Machine, instruction: Instruction, mask: Mask) -> None:
     elif source in ('bf16', 'f16'):
         value = widened(values[0], source)
     elif source == 'f32':
-        raise Fault('not known')
+        raise Fault('a conversion that is not known')
     else:
         value = values[0].astype(dtype_of(to))
     machine.write(target, value, mask)

@@ -119,7 +119,7 @@ def described(machine: Machine, operand: str, rows: int, columns: int, size: int
         for first, length in ((0, 14), (32, 14), (62, 2))
     )
     if (swizzle == 0).any() or (value[:, 0] >> np.uint64(49) & np.uint64(7)).any():
-        raise Fault('not known')
+        raise Fault('a layout in shared memory that is not known')
     line = (256 >> swizzle)[:, None, None]
     row, column = np.arange(rows)[:, None], np.arange(columns) * size
     at = 16 * start[:, None, None] + row // 8 * 16 * stride[:, None, None] + row % 8 * line + column
@@ -154,7 +154,7 @@ def multiplied_by_groups(machine: Machine, instruction: Instruction, mask: Mask)
     else:
         left = plain_numbers(described(machine, a, 64, k, size), kind)
     if set(options[:2]) != {'1'} or set(options[2:]) - {'0'}:
-        raise Fault('not known')  # signs and other orders
+        raise Fault('a product that is not known')  # with other signs, or transposed
     right = plain_numbers(described(machine, b, n, k, size), kind)
     product = np.einsum('gmk,gnk->gmn', left, right)
     keeps = machine.full(machine.read(added, np.bool_))
