@@ -10,6 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
@@ -141,7 +142,7 @@ def train(
     if tested is not None:
         checkpoint = best or str(saved_checkpoint(cfg.work_dir))
         _set_hook(tested, 'RecordHook', checkpoint=checkpoint)
-        _evaluate(tested, checkpoint, Form(), show_all)
+        _evaluate(tested, checkpoint, Form(channels_last=None), show_all)
     return Path(cfg.work_dir)
 
 
@@ -274,12 +275,19 @@ def _evaluate(cfg: Config, checkpoint: str, form: Form, show_all: bool) -> dict[
     """Tests a checkpoint by a config that is complete."""
     with _running(cfg, show_all):
         runner = _build_runner(cfg)
-        model = getattr(runner.model, 'module', runner.model)
+        model = _unwrapped(runner.model)
         load(model, checkpoint, form.deploy)
         form.apply(model, small_images=cfg.default_scope in SMALL_IMAGES)
         with one_line('the testing cannot be built'):
             runner.test_loop  # noqa: B018 a property, which builds
         return runner.test()
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model in the wrappers of a group of processes and of augmented images."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
 
 
 @contextmanager

@@ -3,14 +3,18 @@
 import pytest
 import torch
 from conftest import ROOT
+from mmdet.models import DetTTAModel
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from narrow import narrow
+from torch import nn
 
 from moganet_dense import MogaNet
 from moganet_dense.engine import train as training
+from moganet_dense.toolboxes import model_form
 from moganet_dense.utils.errors import UserError
 
-POSE = ROOT / 'configs/pose/topdown_moganet_xt_256x192.py'
+SEG = ROOT / 'configs/seg/sem_fpn_moganet_xt.py'
 SMALL = [f'{loader}_dataloader.dataset.indices=4' for loader in ('train', 'val', 'test')]
 
 
@@ -29,15 +33,31 @@ def layouts(monkeypatch) -> list[tuple[bool, bool]]:
 
 
 @pytest.mark.slow
-def test_channels_last_is_of_the_training_alone(workspace, cli, layouts):
-    """A work dir's config is tested as the command says, on augmented images too."""
-    run = ['--mini', '--work-dir', 'work', '--cfg-options', *SMALL, 'train_cfg.max_epochs=1']
-    cli('train', narrow(POSE, workspace), *run, '--amp', '--ema', '--tta')
+@pytest.mark.parametrize('last', [False, True])
+def test_channels_last_is_of_the_training_alone(last, workspace, cli, layouts, monkeypatch):
+    """A work dir's config is tested as the command says, on augmented images too; at the end of a
+    training, as is faster in a test."""
+    monkeypatch.setattr(model_form, 'channels_last_is_faster', lambda *args: last)
+    run = ['--mini', '--work-dir', 'work', '--cfg-options', *SMALL]
+    run += ['train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    cli('train', narrow(SEG, workspace), *run, '--amp', '--ema', '--tta')
     assert (True, True) in layouts and (True, False) not in layouts
+    assert layouts[-1] == (False, last)
+    if last:
+        return
     for form, expected in [([], False), (['--channels-last'], True), (['--deploy'], False)]:
         layouts.clear()
         cli('test', 'work', *form)
         assert layouts and set(layouts) == {(False, expected)}
+
+
+def test_the_model_of_a_group_on_augmented_images_is_found():
+    """A model is wrapped for the images, and that for the group: weights are the innermost's."""
+    model = BaseDataPreprocessor()
+    model.test_step = model.forward  # which a wrapped model needs
+    augmented = DetTTAModel(module=model)
+    group = nn.DataParallel(augmented)
+    assert all(training._unwrapped(each) is model for each in (model, augmented, group))
 
 
 def test_hooks_of_a_saved_config_give_way():
