@@ -28,6 +28,10 @@ WITH_TORCH_EXPORT = pytest.mark.skipif(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if hasattr(os, 'register_at_fork'):  # not on Windows
+    # garbage of this process waits, when collected, for threads that a forked one does not have
+    os.register_at_fork(after_in_child=gc.freeze)
+
 PHOTOGRAPHS = os.environ.get('MOGANET_TEST_DATA')
 
 
