@@ -367,9 +367,13 @@ def _set_hooks(cfg: Config, accept_changes: bool, skip_nonfinite: int) -> None:
         raise UserError('--skip-nonfinite needs a NonfiniteLossHook in the config')
 
 
+_LAST = 'ChannelsLastHook'
+
+
 def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> None:
-    """Sets the hooks that prepare the backbone for this device; those of a saved config are from
-    the device of its training.
+    """Adds the hooks that prepare the backbone for this device, but for those of the config.
+
+    ``--no-channels-last``, which is ``channels_last=False``, takes out that of a saved config.
 
     Raises:
         UserError: one is asked for, and the model has no backbone, or another one than MogaNet.
@@ -380,14 +384,19 @@ def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> 
         raise UserError(f'--channels-last is for models with a backbone, not {cfg.model.type}')
     if compile and not ours:
         raise UserError(f'--compile is for MogaNet, the backbone is {backbone}')
+    before = cfg.get('custom_hooks') or []
+    hooks = [hook for hook in before if channels_last is not False or not _is(hook, _LAST)]
     if channels_last is None:
         channels_last = ours and channels_last_is_faster(get_device(), training=True)
-    wanted = dict(ChannelsLastHook=channels_last, CompileBlocksHook=compile)
-    before = cfg.get('custom_hooks') or []
-    hooks = [hook for hook in before if not (isinstance(hook, dict) and hook['type'] in wanted)]
-    hooks += [dict(type=kind) for kind, on in wanted.items() if on]
+    for kind, wanted in ((_LAST, channels_last), ('CompileBlocksHook', compile)):
+        if wanted and not any(_is(hook, kind) for hook in hooks):
+            hooks.append(dict(type=kind))
     if hooks != before:
         cfg.custom_hooks = hooks
+
+
+def _is(hook: Any, kind: str) -> bool:
+    return isinstance(hook, dict) and hook.get('type') == kind
 
 
 def _pin_memory(cfg: Config) -> None:

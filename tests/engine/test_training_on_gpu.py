@@ -60,13 +60,17 @@ def test_the_model_of_a_group_on_augmented_images_is_found():
     assert all(training._unwrapped(each) is model for each in (model, augmented, group))
 
 
-def test_hooks_of_a_saved_config_give_way():
-    other = dict(type='StrictLoadingHook')
-    cfg = Config(dict(model=dict(backbone=dict(type='MogaNet')), custom_hooks=[other]))
-    for channels_last, compile in [(True, True), (True, True), (True, False), (False, False)]:
+def test_hooks_of_a_saved_config():
+    """None is there twice, and channels last goes where it is refused, nothing else does."""
+    other, last, compiled = 'StrictLoadingHook', 'ChannelsLastHook', 'CompileBlocksHook'
+    cfg = Config(dict(model=dict(backbone=dict(type='MogaNet')), custom_hooks=[dict(type=other)]))
+    for channels_last, compile, kinds in [
+        (True, False, [other, last]),
+        (True, True, [other, last, compiled]),
+        (None, False, [other, last, compiled]),  # on the CPU: as it was trained
+        (False, False, [other, compiled]),
+    ]:
         training._set_model_hooks(cfg, channels_last, compile)
-        kinds = ['StrictLoadingHook']
-        kinds += ['ChannelsLastHook'] * channels_last + ['CompileBlocksHook'] * compile
         assert [hook.type for hook in cfg.custom_hooks] == kinds
 
 
