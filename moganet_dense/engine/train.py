@@ -381,9 +381,12 @@ def _set_model_hooks(cfg: Config, channels_last: bool | None, compile: bool) -> 
     backbone = (cfg.model.get('backbone') or {}).get('type')
     ours = backbone == MogaNet.__name__
     if channels_last and backbone is None:
-        raise UserError(f'--channels-last is for models with a backbone, not {cfg.model.type}')
+        raise UserError(
+            f'--channels-last is for models with a backbone, not {cfg.model.type}; leave it out'
+        )
     if compile and not ours:
-        raise UserError(f'--compile is for MogaNet, the backbone is {backbone}')
+        found = f'the backbone is {backbone}' if backbone else f'{cfg.model.type} has none'
+        raise UserError(f'--compile is for MogaNet as the backbone, and {found}; leave it out')
     before = cfg.get('custom_hooks') or []
     hooks = [hook for hook in before if channels_last is not False or not _is(hook, _LAST)]
     if channels_last is None:

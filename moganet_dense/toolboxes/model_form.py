@@ -81,7 +81,8 @@ class Form:
         }
         asked = [option for option, value in options.items() if value]
         if asked and getattr(model, 'backbone', None) is None:
-            raise UserError(f'{asked[0]} is for models with a backbone, not {type(model).__name__}')
+            found = type(model).__name__
+            raise UserError(f'{asked[0]} is for models with a backbone, not {found}; leave it out')
 
 
 def require_moganet(model: nn.Module) -> MogaNet:

@@ -249,7 +249,7 @@ def check_form(names: Iterable[str], wanted: bool) -> None:
     if any(name.endswith('blocks1.0.shortcut_1') for name in names):
         raise WeightsError(
             'the weights were fused by an earlier version, whose fused models are less precise in '
-            'half precision; fuse the trained checkpoint again: moganet-dense deploy'
+            'half precision; fuse the trained checkpoint again with `moganet-dense deploy`'
         )
     given = is_deployed(names)
     if given and not wanted:

@@ -1,13 +1,12 @@
 """What the compiler makes of the kernels for a GPU, run on the CPU: see ``tests/ptx``."""
 
 import copy
+import sys
 from functools import partial
-from types import SimpleNamespace
 
 import golden
 import pytest
 import torch
-from conftest import ROOT
 from plain import plain_block, plain_forward
 from steps import a_map, distance, error, step, under_autocast
 from torch import nn
@@ -142,22 +141,19 @@ def test_the_fused_form(dtype, capability):
 @pytest.mark.long
 def test_errors_of_a_whole_backbone(monkeypatch):
     """As `tools/benchmark.py gpu` measures them: 1e-5 in float32, in bfloat16 as the formulas."""
-    from ptx.launching import kernels_of
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    from kernel_errors import of_fused_maps, of_training
 
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    from gpu_benchmark.correctness import backbone_errors
-
-    machine, shape = SimpleNamespace(device=torch.device('cpu')), (2, 3, 64, 96)
-    plain = backbone_errors('xt', shape, 'single', 'plain, channels_last', 'bf16', machine)
-    eager = backbone_errors('xt', shape, 'single', 'deploy, channels_last', 'bf16', machine)
-    with kernels_of(90):
-        half = backbone_errors('xt', shape, 'single', 'ours, kernels', 'bf16', machine)
-        single = backbone_errors('xt', shape, 'double', 'ours, kernels', 'fp32', machine)
-        fused = backbone_errors('xt', shape, 'single', 'deploy, kernels', 'bf16', machine)
+    plain = of_training('xt', 'bf16', 'plain, channels_last')
+    half = of_training('xt', 'bf16', 'ours, kernels')
+    single = of_training('xt', 'fp32', 'ours, kernels', 'double')
+    eager = of_training('xt', 'bf16', 'deploy, channels_last')
+    fused = of_training('xt', 'bf16', 'deploy, kernels')
     for part in ('features', 'gradients'):
         assert half[part] <= 1.2 * plain[part]
         assert single[part] <= 1e-5
     assert fused['features'] <= 1.2 * eager['features'] and fused['finite'] and half['finite']
+    assert max(of_fused_maps(0)) < 1
 
 
 @pytest.mark.slow
